@@ -1,0 +1,152 @@
+"""What the numbered scripts share: flags, exit codes, one progress bar."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .errors import InputError
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+SECONDS_BETWEEN_PLAIN_LINES = 15.0
+
+
+def run(main: Callable[[list[str] | None], int | None]) -> None:
+    """Run a script's `main` and exit: 0 (or what `main` returns), 2 for bad input, 130 for Ctrl-C."""
+    try:
+        code = main(None) or 0
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted; finished trials are kept, the same command continues", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has left: nothing more to say, and nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code)
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser that prints the script's docstring as it is written."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def shard(text: str) -> tuple[int, int]:
+    """`i/n` → (i, n), 0 ≤ i < n: this process takes every n-th unit of work, beginning with the i-th."""
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 0 <= i < n (shards count from 0)")
+    return int(index), int(count)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An argparse type: an integer no smaller than `least`."""
+
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        return value
+
+    return integer
+
+
+_STUDY_FLAGS: dict[str, dict] = {
+    "tier": dict(choices=("laptop", "paper"), default="laptop",
+                 help="grid of experiments: laptop (default, minutes on two cores) or paper (the full study)"),
+    "datasets": dict(nargs="+", metavar="NAME", help="folders or zips under --data-dir"),
+    "scenarios": dict(nargs="+", metavar="KEY", help="missingness of the history, e.g. nfobs=50_p=0.1"),
+    "budgets": dict(nargs="+", metavar="B", help="numbers of questions, or shares such as 5%%"),
+    "seeds": dict(type=at_least(1), metavar="S", help="run seeds 0 … S-1"),
+    "models": dict(type=at_least(1), metavar="M", help="only the first M new models"),
+    "data-dir": dict(type=Path, default=Path("data/processed"), metavar="DIR"),
+    "logs-dir": dict(type=Path, default=Path("logs"), metavar="DIR"),
+    "factors-dir": dict(type=Path, metavar="DIR", help="factor models (default: LOGS_DIR/factor_models)"),
+    "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
+    "shard": dict(type=shard, default=(0, 1), metavar="i/n",
+                  help="do the i-th of n equal parts of the work, counting from 0"),
+    "dry-run": dict(action="store_true", help="print how many trials would run and about how long; run none"),
+}
+
+
+def add_study_flags(to: argparse.ArgumentParser, *names: str) -> argparse.ArgumentParser:
+    """Add the named common flags (all of them by default), so that they mean the same in every script."""
+    for name in names or tuple(_STUDY_FLAGS):
+        to.add_argument(f"--{name}", **_STUDY_FLAGS[name])
+    return to
+
+
+def device(choice: str) -> str:
+    """`auto` → `cuda` where there is one, else `cpu`.
+
+    Raises InputError if `cuda` is asked for and absent.
+    """
+    import torch
+
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no CUDA device here; use --device cpu")
+    if choice == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return choice
+
+
+class Progress:
+    """One bar with an ETA on a terminal; elsewhere a plain line now and then, so that logs stay readable."""
+
+    def __init__(self, total: int, what: str, unit: str = "trial"):
+        self.total, self.what, self.unit = total, what, unit
+        self.done, self.start = 0, time.monotonic()
+        self.last_line = self.start
+        self.bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True) if sys.stderr.isatty() else None
+
+    def advance(self, n: int = 1) -> None:
+        self.done += n
+        if self.bar is not None:
+            self.bar.update(n)
+            return
+        now = time.monotonic()
+        if now - self.last_line >= SECONDS_BETWEEN_PLAIN_LINES and self.done < self.total:
+            self.last_line = now
+            left = (now - self.start) / self.done * (self.total - self.done)
+            self._line(f"about {duration(left)} left")
+
+    def note(self, text: str) -> None:
+        """Say something without breaking the bar."""
+        tqdm.write(text, file=sys.stderr)
+
+    def _line(self, tail: str) -> None:
+        print(f"{self.what}: {self.done}/{self.total} {self.unit}s, {tail}", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        if self.bar is not None:
+            self.bar.close()
+        else:
+            self._line(f"{duration(time.monotonic() - self.start)} in all")
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 2 min 05 s, 3 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
