@@ -68,7 +68,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 _STUDY_FLAGS: dict[str, dict] = {
     "tier": dict(choices=("laptop", "paper"), default="laptop",
-                 help="grid of experiments: laptop (default, minutes on two cores) or paper (the full study)"),
+                 help="grid of experiments: laptop (default, minutes on two cores) or paper (all of it)"),
     "datasets": dict(nargs="+", metavar="NAME", help="folders or zips under --data-dir"),
     "scenarios": dict(nargs="+", metavar="KEY", help="missingness of the history, e.g. nfobs=50_p=0.1"),
     "budgets": dict(nargs="+", metavar="B", help="numbers of questions, or shares such as 5%%"),
@@ -112,7 +112,9 @@ class Progress:
         self.total, self.what, self.unit = total, what, unit
         self.done, self.start = 0, time.monotonic()
         self.last_line = self.start
-        self.bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True) if sys.stderr.isatty() else None
+        self.bar = None
+        if sys.stderr.isatty():
+            self.bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
 
     def advance(self, n: int = 1) -> None:
         self.done += n
