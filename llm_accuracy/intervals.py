@@ -1,0 +1,98 @@
+"""Intervals and how they are judged: clipping, coverage, effective sample size.
+
+Arrays are (models,) for one trial or (seeds, models) for many.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """Two-sided interval; both arrays have the shape of the estimate."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def width(self) -> np.ndarray:
+        return self.high - self.low
+
+    def covers(self, truth: np.ndarray) -> np.ndarray:
+        """Whether the truth lies inside, ends included (to rounding: a width of 0 can be right)."""
+        slack = 1e-9
+        return (self.low - slack <= truth) & (truth <= self.high + slack)
+
+
+def interval(theta: np.ndarray, se: np.ndarray, alpha: float, df: np.ndarray | float = np.inf,
+             clip: bool = True) -> Interval:
+    """θ̂ ± q·SE, q the 1−α/2 quantile of Student's t with `df` degrees of freedom (∞: normal).
+
+    Every method is clipped to [0, 1] here and nowhere else; `clip=False` reproduces published widths.
+    Where SE is infinite (a single draw has no variance) the interval is [0, 1].
+    """
+    half = stats.t.ppf(1 - alpha / 2, df) * se
+    low, high = theta - half, theta + half
+    if clip:
+        low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+    return Interval(low, high)
+
+
+def binomial_se(share: float, n: int) -> float:
+    """Standard error of a share of n independent trials."""
+    return float(np.sqrt(share * (1 - share) / n)) if n else float("nan")
+
+
+def srs_width(accuracy: np.ndarray, n_questions: int, budget: int, alpha: float) -> np.ndarray:
+    """Width of the interval of simple random sampling without replacement that knows the true variance:
+    2 z √((1 − T/N) S²/T), S² = N/(N−1) θ(1−θ) for 0/1 scores; unclipped."""
+    return 2 * stats.norm.ppf(1 - alpha / 2) * np.sqrt(srs_variance(accuracy, n_questions, budget))
+
+
+def srs_variance(accuracy: np.ndarray, n_questions: int, budget: int,
+                 mean_square: np.ndarray | None = None) -> np.ndarray:
+    """Variance of the mean of T of N scores drawn without replacement, (1 − T/N) S²/T.
+
+    `mean_square` is each model's mean squared score; by default that of 0/1 scores, its accuracy.
+    """
+    population = (accuracy if mean_square is None else mean_square) - accuracy**2
+    s2 = population * n_questions / max(n_questions - 1, 1)
+    return (1 - budget / n_questions) * s2 / budget
+
+
+def ess_width(baseline_width: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Effective-sample-size multiplier by width: (mean baseline width / mean width)², the mean over models.
+
+    Arrays (..., models) → (...).
+    """
+    return (baseline_width.mean(axis=-1) / width.mean(axis=-1)) ** 2
+
+
+def mean_and_se(values: np.ndarray) -> tuple[float, float]:
+    """Mean over seeds and its standard error; NaN for the latter where there is one seed."""
+    values = np.asarray(values, dtype=float)
+    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    return float(values.mean()), float(spread)
+
+
+def ess_mse(srs: np.ndarray, squared_error: np.ndarray) -> tuple[float, float]:
+    """Effective-sample-size multiplier by error: mean SRS variance / mean squared error, pooled over seeds,
+    with the delta method's standard error over seeds.
+
+    srs, squared_error (seeds,): each seed's mean over models.
+    """
+    ratio = float(np.mean(srs) / np.mean(squared_error))
+    if len(squared_error) < 2:
+        return ratio, float("nan")
+    relative = np.std(squared_error, ddof=1) / np.sqrt(len(squared_error)) / np.mean(squared_error)
+    return ratio, float(ratio * relative)
+
+
+def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
+    """What half-widths must be multiplied with, in standard errors, to cover exactly `coverage` of the time:
+    the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
+    ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
+    return float(np.quantile(ratio, coverage))

@@ -1,0 +1,188 @@
+"""Datasets, scenarios and grids of both tiers: the only place a grid is written."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import InputError
+from .responses import Scenario
+
+ALPHA = 0.05  # every interval aims at 1 − α coverage
+
+
+# --- FAQ's hyperparameters -----------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Setting:
+    """FAQ's hyperparameters (arXiv 2601.20251).
+
+    beta0  exponent of the scores, 1 = trust them fully, 0 = uniform
+    rho    share of the budget during which scores still lean to learning about the model
+    gamma  share of the budget over which the exponent grows to beta0
+    tau    share of every draw that is uniform over the questions
+    """
+
+    beta0: float = 1.0
+    rho: float = 0.0
+    gamma: float = 0.0
+    tau: float = 0.05
+
+    def __post_init__(self):
+        if not (0 <= self.beta0 <= 1 and 0 <= self.rho and 0 <= self.gamma and 0 < self.tau <= 1):
+            raise InputError(f"setting {self.key}: needs 0 <= beta0 <= 1, rho >= 0, gamma >= 0, 0 < tau <= 1")
+
+    @property
+    def key(self) -> str:
+        return f"beta0={self.beta0}_rho={self.rho}_gamma={self.gamma}_tau={self.tau}"
+
+    @property
+    def depends_on_budget(self) -> bool:
+        """Whether α_s or β_s is a function of s/T: then every budget needs its own trajectory."""
+        return self.rho > 0 or self.gamma > 0
+
+    @staticmethod
+    def parse(key: str) -> Setting:
+        """Raises InputError unless `key` reads like beta0=1.0_rho=0.0_gamma=0.0_tau=0.05."""
+        parts = re.fullmatch(r"beta0=([^_]+)_rho=([^_]+)_gamma=([^_]+)_tau=([^_]+)", key)
+        try:
+            return Setting(*(float(part) for part in parts.groups()))
+        except (AttributeError, ValueError):
+            raise InputError(f"setting {key!r}: write it as {Setting().key}") from None
+
+
+DEFAULT_SETTING = Setting()
+
+
+# --- tiers ---------------------------------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Tier:
+    """One grid of experiments. `shares` are numerators over 40: T = N·k // 40 (floats would go wrong)."""
+
+    datasets: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    shares: tuple[int, ...]
+    seeds: int
+    ranks: tuple[int, ...]
+    weight_decays: tuple[float, ...]
+    folds: int
+    epochs: int
+    val_settings: tuple[Setting, ...]
+    val_seeds: int
+    taus: tuple[float, ...]
+    ranks_grow_with_rows: bool
+
+    def rank_grid(self, rows: int) -> tuple[int, ...]:
+        """K to try with a history of `rows` models: small histories cannot carry K > rows/4."""
+        if not self.ranks_grow_with_rows:
+            return self.ranks
+        return tuple(rank for rank in self.ranks if rank <= max(1, rows // 4))
+
+
+def _faq_grid(betas: Sequence[float], rhos: Sequence[float], gammas: Sequence[float],
+              taus: Sequence[float]) -> tuple[Setting, ...]:
+    return tuple(Setting(*values) for values in itertools.product(betas, rhos, gammas, taus))
+
+
+TIERS = {
+    "laptop": Tier(
+        datasets=("simulated",),
+        scenarios=("nfobs=None_p=1.0", "nfobs=50_p=0.1", "nfobs=0_p=0.001", "nfobs=0_p=1e-05"),
+        shares=(1, 2, 4, 10),
+        seeds=20,
+        ranks=(1, 2, 4, 8, 16, 32, 64),
+        weight_decays=(10.0, 1.0, 0.1, 0.01),
+        folds=5,
+        epochs=300,
+        val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0, 0.25), (0.05, 0.25, 0.75)),
+        val_seeds=5,
+        taus=(0.05, 0.25, 0.5, 0.75),
+        ranks_grow_with_rows=True,
+    ),
+    "paper": Tier(
+        datasets=("mmlu-pro", "bbh+gpqa+ifeval+math+musr"),
+        scenarios=("nfobs=None_p=1.0", "nfobs=50_p=0.1", "nfobs=200_p=0.1", "nfobs=800_p=0.1",
+                   "nfobs=0_p=0.01", "nfobs=0_p=0.001", "nfobs=0_p=0.0001", "nfobs=0_p=1e-05"),
+        shares=tuple(range(1, 11)),
+        seeds=100,
+        ranks=(8, 16, 32, 64),
+        weight_decays=(10.0, 1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001),
+        folds=5,
+        epochs=2000,
+        val_settings=_faq_grid((0.25, 0.5, 0.75, 1.0), (0.0, 0.05, 0.25, 0.5, 0.75),
+                               (0.0, 0.05, 0.25, 0.5, 0.75), (0.05, 0.25, 0.5, 0.75)),
+        val_seeds=5,
+        taus=(0.05, 0.25, 0.5, 0.75),
+        ranks_grow_with_rows=False,
+    ),
+}
+
+SHARE_DENOMINATOR = 40
+DEFAULT_SCENARIO = "nfobs=None_p=1.0"
+TRAIN_SHARE = (4, 5)  # "val" factors see the first 80 % of the history's rows
+
+
+def train_rows(rows: int) -> int:
+    """How many of the history's rows the "val" factors are fitted to: ⌊80 %⌋."""
+    return rows * TRAIN_SHARE[0] // TRAIN_SHARE[1]
+
+
+def tier_budgets(tier: Tier, n_questions: int) -> tuple[int, ...]:
+    """T = N·k // 40 for the tier's k; at least one question each, each once."""
+    return tuple(sorted({max(1, n_questions * k // SHARE_DENOMINATOR) for k in tier.shares}))
+
+
+def parse_budgets(texts: Sequence[str], n_questions: int, dataset: str) -> tuple[int, ...]:
+    """Integers, or shares like `5%`, → numbers of questions, ascending.
+
+    Raises InputError for anything else, and for a budget below 1 or above N.
+    """
+    return tuple(sorted({_budget(text, n_questions, dataset) for text in texts}))
+
+
+def _budget(text: str, n_questions: int, dataset: str) -> int:
+    integer = re.fullmatch(r"[+-]?\d+", text)
+    share = re.fullmatch(r"(\d+)(?:\.(\d*))?%", text)
+    if integer:
+        budget = int(text)
+    elif share:
+        decimals = share[2] or ""
+        # ⌊N · share⌋ in integers: 2.5% is 25 / 1000.
+        budget = n_questions * int(share[1] + decimals) // (100 * 10 ** len(decimals))
+    else:
+        raise InputError(f"--budgets {text!r}: give a number of questions (300) or a share (5%)")
+    if not 1 <= budget <= n_questions:
+        raise InputError(f"--budgets {text}: {budget} questions; {dataset} has {n_questions}, so a budget "
+                         f"must lie between 1 and {n_questions}")
+    return budget
+
+
+# --- the grid a command line asks for ------------------------------------------------------------------
+
+@dataclass(frozen=True)
+class Cell:
+    """One dataset in one scenario."""
+
+    dataset: str
+    scenario: str
+
+
+def cells(args: argparse.Namespace) -> Iterator[Cell]:
+    """Datasets × scenarios: those given, else the tier's.
+
+    Raises InputError for a scenario that cannot be read.
+    """
+    tier = TIERS[args.tier]
+    scenarios = [Scenario.parse(key).key for key in getattr(args, "scenarios", None) or tier.scenarios]
+    for dataset, scenario in itertools.product(args.datasets or tier.datasets, scenarios):
+        yield Cell(dataset, scenario)
+
+
+def budgets(args: argparse.Namespace, n_questions: int, dataset: str) -> tuple[int, ...]:
+    if args.budgets:
+        return parse_budgets(args.budgets, n_questions, dataset)
+    return tier_budgets(TIERS[args.tier], n_questions)
