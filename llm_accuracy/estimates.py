@@ -1,0 +1,102 @@
+"""From the trace of an evaluation to the estimate of its accuracy and its standard error.
+
+Let N be the number of questions, T the budget, q_s and p_s the drawing probability and the prediction of the
+question drawn at step s, z_s its score, and
+
+    φ_s = total_s + (z_s − p_s) / q_s,
+
+whose mean given everything before step s is N θ exactly, whatever q and p are (arXiv 2601.20251, eq. for the
+proactive active-inference estimator). Every prefix of a trace is an evaluation with a smaller budget, so
+one trace serves all budgets of its setting unless the setting's schedules are stretched over the budget.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .querying import Trace
+
+VARIANCES = {"with": ("unbiased", "published"), "naive-without": ("unbiased", "published"),
+             "without": ("empirical",)}
+
+
+class Estimate(NamedTuple):
+    """theta, se (rows,): the estimate in [0, 1] units and its standard error; df: degrees of freedom of the
+    interval's t quantile (∞ = normal). An infinite SE means that the variance cannot be estimated."""
+
+    theta: np.ndarray
+    se: np.ndarray
+    df: float
+
+
+def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str) -> Estimate:
+    """The estimate after the first `budget` steps of a trace.
+
+    sampling, variance  one of the pairs in VARIANCES
+    """
+    first = Trace(*(column[:, :budget] for column in trace))
+    if sampling == "without":
+        return without_replacement(first, n_questions)
+    return published(first, n_questions) if variance == "published" else with_replacement(first, n_questions)
+
+
+def contributions(trace: Trace) -> np.ndarray:
+    """φ_s, (rows, T)."""
+    return trace.total + (trace.answers - trace.p) / trace.q
+
+
+def with_replacement(trace: Trace, n_questions: int) -> Estimate:
+    """θ̂ = Σφ_s / (T N), SE² = Σ(φ_s − φ̄)² / (T (T−1) N²).
+
+    φ_s − Nθ are martingale differences with equal weights, so SE² is exactly unbiased for Var θ̂, for any q
+    and p, and never negative.
+    """
+    phi = contributions(trace) / n_questions
+    draws = phi.shape[1]
+    if draws == 1:
+        return Estimate(phi[:, 0], np.full(len(phi), np.inf), np.inf)
+    return Estimate(phi.mean(1), phi.std(1, ddof=1) / np.sqrt(draws), draws - 1)
+
+
+def published(trace: Trace, n_questions: int) -> Estimate:
+    """θ̂ as above with the variance as published (arXiv 2601.20251), for replays and comparisons:
+
+    V̂ = [Σ_s ((z_s−p_s)/q_s)² − Σ_s ((1/T) Σ_r z_r/q_r − Σ_j p_j^{(s)})²] / (T N²), floored at 0; SE = √(V̂/T).
+
+    It is biased low (it also subtracts the variance of the inverse-probability mean) and can be zero.
+    """
+    draws = trace.q.shape[1]
+    residual = (trace.answers - trace.p) / trace.q
+    mean_weighted = (trace.answers / trace.q).mean(1, keepdims=True)
+    v = ((residual**2).sum(1) - ((mean_weighted - trace.total) ** 2).sum(1)) / (draws * n_questions**2)
+    theta = contributions(trace).mean(1) / n_questions
+    return Estimate(theta, np.sqrt(np.maximum(v, 0) / draws), np.inf)
+
+
+def without_replacement(trace: Trace, n_questions: int) -> Estimate:
+    """θ̂ = Σ a_s φ_s / N with weights fixed in advance, a_s ∝ 1/(n_s (n_s−1)), n_s questions being open at
+    step s; SE² = Σ a_s² (φ_s − Nθ̂)² / (1 − a_s) / N².
+
+    θ̂ is exactly unbiased; for uniform q and constant p it is the sample mean with its finite-population
+    correction. The quantile is Student's with 1/Σa_s² − 1 degrees of freedom. When every question has been
+    asked θ̂ is the accuracy itself and SE = 0.
+    """
+    draws = trace.q.shape[1]
+    if draws == n_questions:
+        return Estimate(trace.answers.mean(1), np.zeros(len(trace.answers)), np.inf)
+    phi = contributions(trace) / n_questions
+    if draws == 1:
+        return Estimate(phi[:, 0], np.full(len(phi), np.inf), np.inf)
+    a = fixed_weights(n_questions, draws)
+    theta = phi @ a
+    se = np.sqrt(((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a)))
+    return Estimate(theta, se, 1 / (a**2).sum() - 1)
+
+
+def fixed_weights(n_questions: int, draws: int) -> np.ndarray:
+    """a_s = ω_s / Σω, ω_s = 1/(n_s (n_s − 1)), n_s = N − s + 1; (T,), T < N."""
+    n_open = n_questions - np.arange(draws, dtype=float)
+    weights = 1 / (n_open * (n_open - 1))
+    return weights / weights.sum()

@@ -1,0 +1,94 @@
+"""Which question to ask next: one registered function per policy.
+
+A *drawing policy* maps the current beliefs about many models to non-negative scores over the questions;
+`querying` mixes them with a uniform share τ and draws. A *walking policy* gives every question of a walk over
+the bank a weight; `walks` turns it into coin probabilities. A function registered here is known to
+faq_final.py (--policies) or baselines_all.py (--policies), to their logs, and so to tables and figures:
+
+    @drawing("confident")
+    def confident(beliefs):
+        return (2 * beliefs.p - 1).abs()
+
+Scores of questions that may not be asked again are set to zero by the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+DRAWING: dict[str, Callable] = {}
+WALKING: dict[str, Callable] = {}
+
+
+def drawing(name: str) -> Callable:
+    """Register a drawing policy: `Beliefs` → scores (rows, questions), any positive scale per row."""
+
+    def register(policy: Callable) -> Callable:
+        DRAWING[name] = policy
+        return policy
+
+    return register
+
+
+def walking(name: str) -> Callable:
+    """Register a walking policy: the history's mean score of each question (N,) → weights u (N,) ≥ 0."""
+
+    def register(policy: Callable) -> Callable:
+        WALKING[name] = policy
+        return policy
+
+    return register
+
+
+# --- drawing -------------------------------------------------------------------------------------------
+
+@drawing("faq")
+def faq(beliefs) -> torch.Tensor:
+    """h = ((1−α_s) h_o + α_s h_a)^β_s, h_o ∝ √w, h_a ∝ w (vᵀΣg)² / (1 + w vᵀΣv), g = (1/N) Σ_k w_k v_k.
+
+    h_o is the variance-minimising choice of an oracle with the same p; h_a asks for the question whose answer
+    shrinks the posterior variance of the mean the most (arXiv 2601.20251).
+    """
+    alpha, beta = beliefs.alpha, beliefs.beta
+    if not beliefs.exploring:
+        return beliefs.root_w**beta
+    h_o = beliefs.root_w / beliefs.root_w.sum(1, keepdim=True)
+    h_a = active_learning(beliefs)
+    total = h_a.sum(1, keepdim=True)
+    alpha = torch.where(total > 0, alpha, 0.0)  # a certain posterior has nothing to learn
+    return ((1 - alpha) * h_o + alpha * h_a / total.clamp_min(torch.finfo(total.dtype).tiny)) ** beta
+
+
+def active_learning(beliefs) -> torch.Tensor:
+    """w (vᵀΣg)² / (1 + w vᵀΣv) for every row and question, (rows, questions)."""
+    w = beliefs.root_w**2
+    toward_mean = beliefs.through_covariance(w @ beliefs.V / beliefs.n_questions)  # (rows, questions): v_jᵀ Σ g
+    return w * toward_mean**2 / (1 + w * beliefs.variance)
+
+
+@drawing("uniform")
+def uniform(beliefs) -> torch.Tensor:
+    """Every question alike: what prediction gives without choosing."""
+    return torch.ones_like(beliefs.root_w)
+
+
+# --- walking -------------------------------------------------------------------------------------------
+
+@walking("unif")
+def walk_uniform(history_mean: np.ndarray) -> np.ndarray:
+    return np.ones_like(history_mean)
+
+
+@walking("sqrt")
+def walk_sqrt(history_mean: np.ndarray) -> np.ndarray:
+    """u = √(p̂(1−p̂)), the history's standard deviation."""
+    return np.sqrt(history_mean * (1 - history_mean))
+
+
+@walking("2min")
+def walk_2min(history_mean: np.ndarray) -> np.ndarray:
+    """u = 2 min(p̂, 1−p̂), the history's error rate, doubled."""
+    return 2 * np.minimum(history_mean, 1 - history_mean)
