@@ -118,6 +118,18 @@ class Beliefs:
         if self.variance is not None:
             self.variance.sub_((shrink @ self.V.T).square_()).clamp_min_(0)
 
+    def update_some(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> None:
+        """Condition some rows on their answers to one question; rows (R,) indices, answers, p (R,)."""
+        v = self.V[question]
+        x = self.sigma[rows] @ v
+        w = p * (1 - p)
+        k = 1 + w * (x @ v)
+        step = x * ((answers - p) / k).unsqueeze(1)
+        shrink = x * torch.sqrt(w / k).unsqueeze(1)
+        self.u.index_add_(0, rows, step)
+        self.sigma.index_add_(0, rows, shrink.unsqueeze(2) * shrink.unsqueeze(1), alpha=-1)
+        self.logits.index_add_(0, rows, step @ self.V.T)
+
     def refresh(self) -> None:
         """Form the logits afresh from u, so that float32 rounding does not add up over thousands of steps."""
         closed = torch.isneginf(self.logits)
@@ -206,7 +218,8 @@ class Querier:
         if not (beliefs.exploring or self._own_policy):
             beliefs.variance = None  # α_s stays 0 from here on
         beliefs.alpha = torch.where(rho > 0, 1 - at / rho.clamp_min(never), 0).clamp_min(0)
-        beliefs.beta = self._schedule["beta0"] * torch.where(gamma > 0, at / gamma.clamp_min(never), 1).clamp_max(1)
+        growth = torch.where(gamma > 0, at / gamma.clamp_min(never), 1).clamp_max(1)
+        beliefs.beta = self._schedule["beta0"] * growth
         closed = self.closed
         # √(p(1−p)) = e^{−|x|/2} / (1 + e^{−|x|}) keeps its relative accuracy where p rounds to 1.
         half = torch.exp(beliefs.logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5))
