@@ -46,21 +46,17 @@ def binomial_se(share: float, n: int) -> float:
     return float(np.sqrt(share * (1 - share) / n)) if n else float("nan")
 
 
-def srs_width(accuracy: np.ndarray, n_questions: int, budget: int, alpha: float) -> np.ndarray:
-    """Width of the interval of simple random sampling without replacement that knows the true variance:
-    2 z √((1 − T/N) S²/T), S² = N/(N−1) θ(1−θ) for 0/1 scores; unclipped."""
-    return 2 * stats.norm.ppf(1 - alpha / 2) * np.sqrt(srs_variance(accuracy, n_questions, budget))
-
-
-def srs_variance(accuracy: np.ndarray, n_questions: int, budget: int,
-                 mean_square: np.ndarray | None = None) -> np.ndarray:
-    """Variance of the mean of T of N scores drawn without replacement, (1 − T/N) S²/T.
-
-    `mean_square` is each model's mean squared score; by default that of 0/1 scores, its accuracy.
-    """
-    population = (accuracy if mean_square is None else mean_square) - accuracy**2
-    s2 = population * n_questions / max(n_questions - 1, 1)
+def srs_variance(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, budget: int) -> np.ndarray:
+    """Variance of the mean of T of N scores drawn without replacement, (1 − T/N) S²/T, with S² the population
+    variance (N−1 denominator) of scores of the given mean and mean square (for 0/1 scores the same)."""
+    s2 = np.maximum(mean_square - mean**2, 0) * n_questions / max(n_questions - 1, 1)
     return (1 - budget / n_questions) * s2 / budget
+
+
+def srs_width(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, budget: int, alpha: float) -> np.ndarray:
+    """Width of the interval of simple random sampling without replacement by someone who knows the true
+    variance: 2 z √((1 − T/N) S²/T), unclipped."""
+    return 2 * stats.norm.ppf(1 - alpha / 2) * np.sqrt(srs_variance(mean, mean_square, n_questions, budget))
 
 
 def ess_width(baseline_width: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -95,4 +91,4 @@ def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95)
     """What half-widths must be multiplied with, in standard errors, to cover exactly `coverage` of the time:
     the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
     ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
-    return float(np.quantile(ratio, coverage))
+    return float(np.quantile(ratio, coverage, method="inverted_cdf"))

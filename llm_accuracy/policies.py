@@ -69,7 +69,7 @@ def active_learning(beliefs) -> torch.Tensor:
     return w * toward_mean**2 / (1 + w * beliefs.variance)
 
 
-@drawing("uniform")
+@drawing("uniform+factors")
 def uniform(beliefs) -> torch.Tensor:
     """Every question alike: what prediction gives without choosing."""
     return torch.ones_like(beliefs.root_w)

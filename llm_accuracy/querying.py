@@ -162,7 +162,7 @@ class Querier:
         self.score = DRAWING[policy]
         self.rows, self.step = len(settings), 0
         self._longest_rho = max(setting.rho for setting in settings)
-        self._own_policy = policy not in ("faq", "uniform")
+        self._own_policy = policy not in ("faq", "uniform+factors")
         self.beliefs = Beliefs(bank, prior, self.rows, keep_variance=self._own_policy or self._longest_rho > 0)
         self._schedule = {name: self._column([getattr(setting, name) for setting in settings])
                           for name in ("beta0", "rho", "gamma", "tau")}

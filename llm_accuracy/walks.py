@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .estimates import Estimate
 from .factors import Prior
 from .policies import WALKING
 from .querying import P_FLOOR, Bank, Beliefs
@@ -134,3 +135,17 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
 def _uncertainty(logits: torch.Tensor) -> torch.Tensor:
     """Σ_j 2 min(p_j, 1−p_j) = Σ_j 2 σ(−|x_j|), (rows,) float64; the padding's −∞ adds nothing."""
     return torch.sigmoid(-logits.abs()).sum(1, dtype=torch.float64).mul_(2).clamp_min(P_FLOOR)
+
+
+def simple_random_sampling(scores: np.ndarray, uniforms: np.ndarray, budget: int) -> Estimate:
+    """T questions without replacement and the mean of their answers: SE² = (1 − T/N) s²/T, t quantile.
+
+    scores, uniforms (models, N): a model's questions are those with its T smallest numbers.
+    """
+    n = scores.shape[1]
+    chosen = np.argpartition(uniforms, budget - 1, axis=1)[:, :budget]
+    answers = np.take_along_axis(scores, chosen, 1).astype(np.float64)
+    if budget == 1:
+        return Estimate(answers[:, 0], np.full(len(answers), 0.0 if n == 1 else np.inf), np.inf)
+    se = answers.std(1, ddof=1) * np.sqrt((1 - budget / n) / budget)
+    return Estimate(answers.mean(1), se, budget - 1)

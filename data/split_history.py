@@ -1,0 +1,104 @@
+"""Import a matrix of your own (or any real one) as a dataset: the older half of the models becomes the history.
+
+    python data/split_history.py MATRIX.csv.gz --dataset NAME
+    python data/split_history.py MATRIX.csv.gz --dataset NAME --share 0.8 --incomplete zero
+    python data/split_history.py MATRIX.csv.gz --dataset NAME --leave-out FAMILY
+
+MATRIX is a wide CSV (plain or gzip): model,created_date,sha[,family], then one column per question; cells are
+scores in [0, 1] or blank. Models are sorted by date (a stable sort, undated ones last). The history (M1) may have
+blanks; new models (M2) must not, so incomplete ones are dropped, or with --incomplete zero their blanks count as
+wrong. --leave-out makes one family the new models and everybody else the history, whatever the dates: the honest
+split where a small matrix holds many variants of one model. Writes DATA_DIR/NAME/M1.csv and M2.csv. Seconds.
+"""
+
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from llm_accuracy import cli
+from llm_accuracy.errors import InputError
+from llm_accuracy.responses import MISSING, Responses, family_of, read_matrix, split_by_date, write_dataset
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("matrix", type=Path)
+    parser.add_argument("--dataset", required=True, metavar="NAME")
+    parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
+    parser.add_argument("--share", type=float, default=0.5, help="share of the models that are history (default .5)")
+    parser.add_argument("--leave-out", metavar="FAMILY", help="this family is new, all others are history")
+    parser.add_argument("--incomplete", choices=("drop", "zero"), default="drop",
+                        help="new models that lack scores: drop them (default) or count blanks as wrong")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, write nothing")
+    args = parser.parse_args(argv)
+    if not 0 < args.share < 1:
+        raise InputError(f"--share {args.share}: must lie between 0 and 1")
+    responses = with_families(read_matrix(args.matrix))
+    if responses.n_models < 4:
+        raise InputError(f"{args.matrix}: {responses.n_models} models; at least 4 are needed")
+    history, new = split(responses, args)
+    new, said = complete(new, args.incomplete)
+    print(f"{args.matrix}: {responses.n_models} models x {responses.n_questions} questions, "
+          f"{1 - responses.observed.mean():.2%} blank")
+    print_families(responses)
+    print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
+    if said:
+        print(said)
+    if not new.n_models:
+        raise InputError(f"{args.matrix}: no complete new model is left; try --incomplete zero")
+    folder = args.data_dir / args.dataset
+    if not args.dry_run:
+        write_dataset(folder, history, new, args.overwrite)
+        print(f"wrote {folder}/M1.csv and {folder}/M2.csv")
+
+
+def with_families(responses: Responses) -> Responses:
+    """Families as the matrix names them; where it does not, by the default rule."""
+    named = [family or family_of(model) for family, model in zip(responses.families, responses.models, strict=True)]
+    return replace(responses, families=np.array(named))
+
+
+def split(responses: Responses, args) -> tuple[Responses, Responses]:
+    if args.leave_out is None:
+        return split_by_date(responses, args.share)
+    new = responses.families == args.leave_out
+    if not new.any() or new.all():
+        raise InputError(f"{args.matrix}: --leave-out {args.leave_out}: {int(new.sum())} of {len(new)} models are of "
+                         "this family; run with --dry-run to see the families")
+    return responses.take(~new), responses.take(new)
+
+
+def complete(new: Responses, how: str) -> tuple[Responses, str]:
+    lacking = ~new.complete
+    if not lacking.any():
+        return new, ""
+    names = ", ".join(new.models[lacking])
+    if how == "drop":
+        return new.take(~lacking), f"dropped {lacking.sum()} new models that lack scores: {names}"
+    blank = ~new.observed
+    filled = np.where(blank, 0, new.scores).astype(new.scores.dtype)
+    assert (filled != MISSING).all()
+    return replace(new, scores=filled), f"{blank.sum()} blanks of {lacking.sum()} new models count as wrong: {names}"
+
+
+def print_families(responses: Responses) -> None:
+    sizes = Counter(responses.families.tolist())
+    several = [f"{family} ({size})" for family, size in sizes.most_common() if size > 1]
+    said = f"families: {len(sizes)}" + (f", {len(several)} with siblings: {', '.join(several)}" if several else "")
+    print(textwrap.fill(said, 80, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def span(responses: Responses) -> str:
+    dated = sorted(responses.dates[responses.dates != ""])
+    return f"{dated[0]} to {dated[-1]}" if dated else "undated"
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,99 @@
+"""Step 3: choose rank K and weight decay λ of the factor model by cross-validation over entries.
+
+    python factor_models_cv.py                                   laptop tier, about 2 minutes on two cores
+    python factor_models_cv.py --tier paper --shard 0/16         one of 16 parts of the full grid (GPU)
+    python factor_models_cv.py --datasets twin --ranks 32 64 --weight-decays 1.0 0.1 0.01 --folds 2
+
+Reads M1 of every dataset and scenario, takes its first 80 % of rows, deals the observed entries into folds and
+logs loss and accuracy of every (K, λ, fold) to LOGS_DIR/factor_models_cv.csv. Prints the setting that the
+one-standard-error rule chooses. Finished fits are not repeated.
+"""
+
+import itertools
+
+from llm_accuracy import cli, factors, ledger, settings, study
+from llm_accuracy.randomness import stream
+from llm_accuracy.responses import Dataset
+
+KEY = ("dataset", "scenario", "rank", "weight_decay", "fold")
+RESULTS = ("rows", "epochs", "train_loss", "val_loss", "train_acc", "val_acc")
+
+
+def main(argv=None):
+    parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "logs-dir",
+                                 "device", "shard", "dry-run")
+    parser.add_argument("--ranks", nargs="+", type=cli.at_least(1), metavar="K")
+    parser.add_argument("--weight-decays", nargs="+", type=float, metavar="L")
+    parser.add_argument("--folds", type=cli.at_least(2), metavar="F")
+    parser.add_argument("--epochs", type=cli.at_least(1), metavar="E")
+    args = parser.parse_args(argv)
+    device = cli.device(args.device)
+    log = ledger.Ledger(args.logs_dir / "factor_models_cv.csv", KEY, RESULTS)
+
+    todo = []  # (cell, responses, rank, weight decay, folds still to fit)
+    for cell in settings.cells(args):
+        history = Dataset(args.data_dir, cell.dataset).history(cell.scenario)
+        history = history.take(slice(settings.train_rows(history.n_models)))
+        for rank, decay, wanted in unfinished(args, cell, history.n_models, log):
+            todo.append((cell, history, rank, decay, wanted))
+    todo = study.my_share(todo, args)
+    tier = settings.TIERS[args.tier]
+    epochs = args.epochs or tier.epochs
+    n_folds = args.folds or tier.folds
+    if args.dry_run:
+        seconds = sum(study.fit_seconds(history.scores, [rank] * len(wanted), epochs, device)
+                      for _, history, rank, _, wanted in todo)
+        study.announce(sum(len(wanted) for *_, wanted in todo), "fit", seconds)
+        return
+
+    with cli.Progress(sum(len(wanted) for *_, wanted in todo), "cross-validation", "fit") as progress:
+        for cell, history, rank, decay, wanted in todo:
+            log.append(cross_validate(cell, history, rank, decay, wanted, n_folds, epochs, device))
+            progress.advance(len(wanted))
+    print_choice(args, log)
+
+
+def unfinished(args, cell, rows, log):
+    """(rank, weight decay, folds) that are not in the log yet."""
+    tier = settings.TIERS[args.tier]
+    ranks = args.ranks or tier.rank_grid(rows)
+    decays = args.weight_decays or tier.weight_decays
+    for rank, decay in itertools.product(ranks, decays):
+        wanted = [fold for fold in range(args.folds or tier.folds)
+                  if key(cell, rank, decay, fold) not in log]
+        if wanted:
+            yield rank, decay, wanted
+
+
+def key(cell, rank, decay, fold):
+    return dict(zip(KEY, (cell.dataset, cell.scenario, rank, float(decay), fold), strict=True))
+
+
+def cross_validate(cell, history, rank, decay, wanted, n_folds, epochs, device):
+    """One setting: fit on all folds but one, side by side, and judge on the one left out."""
+    folds = factors.entry_folds(history.observed, n_folds, stream("folds", cell.dataset, cell.scenario))
+    fits = [factors.Fit(rank, decay, stream("factors", cell.dataset, cell.scenario, "cv", rank, decay, fold),
+                        (folds >= 0) & (folds != fold)) for fold in wanted]
+    rows = []
+    for fold, one, (U, V) in zip(wanted, fits, factors.fit(history.scores, fits, epochs, device), strict=True):
+        train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V)
+        val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V)
+        rows.append(key(cell, rank, decay, fold) | {
+            "rows": history.n_models, "epochs": epochs, "train_loss": train_loss, "val_loss": val_loss,
+            "train_acc": train_acc, "val_acc": val_acc})
+    return rows
+
+
+def print_choice(args, log):
+    table = ledger.read(log.path, "factor_models_cv.py")
+    wanted = {(cell.dataset, cell.scenario) for cell in settings.cells(args)}
+    chosen = factors.one_standard_error(table)
+    print(f"{'dataset':<16} {'scenario':<18} {'K':>3} {'decay':>7} {'val loss':>9} {'val acc':>8}")
+    for row in chosen.itertuples():
+        if (row.dataset, row.scenario) in wanted:
+            print(f"{row.dataset:<16.16} {row.scenario:<18} {row.rank:>3} {row.weight_decay:>7} "
+                  f"{row.val_loss:>9.4f} {row.val_acc:>8.4f}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,19 @@
+"""Step 5: fit the factor model to all of the history's models.
+
+    python factor_models_final.py                              laptop tier, seconds
+    python factor_models_final.py --datasets twin --scenarios nfobs=None_p=1.0 --rank 64 --weight-decay 0.1
+
+Rank and weight decay are those chosen by factor_models_cv.py, unless given. Writes
+FACTORS_DIR/<dataset>/<scenario>_final.npz; a model that is there with the same settings and the same history is
+kept. faq_final.py and the ablations evaluate new models with it.
+"""
+
+from llm_accuracy import cli, study
+
+
+def main(argv=None):
+    study.fit_factors_main(__doc__, "final", argv)
+
+
+if __name__ == "__main__":
+    cli.run(main)

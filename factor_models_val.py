@@ -1,0 +1,19 @@
+"""Step 4: fit the factor model to the first 80 % of the history's models.
+
+    python factor_models_val.py                              laptop tier, seconds
+    python factor_models_val.py --datasets twin --scenarios nfobs=None_p=1.0 --rank 64 --weight-decay 0.1
+
+Rank and weight decay are those chosen by factor_models_cv.py, unless given. Writes
+FACTORS_DIR/<dataset>/<scenario>_val.npz; a model that is there with the same settings and the same history is
+kept. The last 20 % then play the new models in faq_val.py.
+"""
+
+from llm_accuracy import cli, study
+
+
+def main(argv=None):
+    study.fit_factors_main(__doc__, "val", argv)
+
+
+if __name__ == "__main__":
+    cli.run(main)

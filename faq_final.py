@@ -1,0 +1,52 @@
+"""Step 7: evaluate new models with Factorized Active Querying: width, coverage, error.
+
+    python faq_final.py                                          laptop tier, about 3 minutes on two cores
+    python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
+    python faq_final.py --tier paper --device cuda               the full grid
+    python faq_final.py --policies faq uniform+factors           any policy registered in llm_accuracy/policies.py
+
+Every trial is one seed, budget and setting on all new models (M2) of a dataset; the setting is the one that
+faq_val.py found best, or --setting. Appends to LOGS_DIR/faq_final.csv (one row a trial) and
+LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
+"""
+
+from llm_accuracy import cli, policies, selection, settings, study
+
+
+def main(argv=None):
+    parser = cli.add_study_flags(cli.parser(__doc__))
+    study.add_method_flags(parser)
+    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq"])
+    parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {settings.DEFAULT_SETTING.key}")
+    parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
+                        help="what the tuned setting minimises (published-width: only to reproduce the paper)")
+    args = parser.parse_args(argv)
+    tier = settings.TIERS[args.tier]
+    tuned = selection.Tuned(args.logs_dir / "faq_val.csv", args.select_by, args.sampling)
+    log = study.TrialLog(args, "faq_final", study.PUBLISHED_COLUMNS)
+    plans, remarks = [], []
+    for task in study.final_tasks(args):
+        for policy in args.policies:
+            wanted = []
+            for budget in study.task_budgets(args, task):
+                setting, remark = choose(args, tuned, task, policy, budget)
+                remarks += [remark] if remark and remark not in remarks else []
+                wanted += [(setting, budget, seed) for seed in study.my_share(study.seeds(args, tier.seeds), args)]
+            plans.append(study.Plan(task, log, study.Method(policy, args.sampling, study.variance_of(args)), wanted))
+    print(*remarks, sep="\n" if remarks else "", end="\n" if remarks else "")
+    study.run_plans(plans, "evaluate", args.dry_run)
+
+
+def choose(args, tuned, task, policy, budget):
+    """(setting, remark) of one trial; tuning is FAQ's, other policies take the default unless one is given."""
+    if args.setting:
+        return settings.Setting.parse(args.setting), ""
+    if policy == "uniform+factors":
+        return settings.Setting(tau=1.0), ""
+    if policy != "faq":
+        return settings.DEFAULT_SETTING, ""
+    return tuned.setting(task.cell, budget, task.n_questions)
+
+
+if __name__ == "__main__":
+    cli.run(main)
