@@ -19,6 +19,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from .scoring import learning_scores
+
 DRAWING: dict[str, Callable] = {}
 WALKING: dict[str, Callable] = {}
 
@@ -50,29 +52,23 @@ def faq(beliefs) -> torch.Tensor:
     """h = ((1−α_s) h_o + α_s h_a)^β_s, h_o ∝ √w, h_a ∝ w (vᵀΣg)² / (1 + w vᵀΣv), g = (1/N) Σ_k w_k v_k.
 
     h_o is the variance-minimising choice of an oracle with the same p; h_a asks for the question whose answer
-    shrinks the posterior variance of the mean the most (arXiv 2601.20251).
+    shrinks the posterior variance of the mean the most (arXiv 2601.20251). The engine knows these scores and sums
+    them without storing them; this is the same thing, stored.
     """
-    alpha, beta = beliefs.alpha, beliefs.beta
     if not beliefs.exploring:
-        return beliefs.root_w**beta
-    h_o = beliefs.root_w / beliefs.root_w.sum(1, keepdim=True)
-    h_a = active_learning(beliefs)
+        return beliefs.root_w**beliefs.beta
+    h_o = beliefs.root_w
+    h_a = learning_scores(beliefs.logits, beliefs.toward_mean(), beliefs.variance)
+    tiny = torch.finfo(h_o.dtype).tiny
     total = h_a.sum(1, keepdim=True)
-    alpha = torch.where(total > 0, alpha, 0.0)  # a certain posterior has nothing to learn
-    return ((1 - alpha) * h_o + alpha * h_a / total.clamp_min(torch.finfo(total.dtype).tiny)) ** beta
-
-
-def active_learning(beliefs) -> torch.Tensor:
-    """w (vᵀΣg)² / (1 + w vᵀΣv) for every row and question, (rows, questions)."""
-    w = beliefs.root_w**2
-    toward_mean = beliefs.through_covariance(w @ beliefs.V / beliefs.n_questions)  # (rows, questions): v_jᵀ Σ g
-    return w * toward_mean**2 / (1 + w * beliefs.variance)
+    alpha = torch.where(total > 0, beliefs.alpha, 0.0)
+    return ((1 - alpha) * h_o / h_o.sum(1, keepdim=True) + alpha * h_a / total.clamp_min(tiny)) ** beliefs.beta
 
 
 @drawing("uniform+factors")
 def uniform(beliefs) -> torch.Tensor:
     """Every question alike: what prediction gives without choosing."""
-    return torch.ones_like(beliefs.root_w)
+    return torch.ones_like(beliefs.logits)
 
 
 # --- walking -------------------------------------------------------------------------------------------

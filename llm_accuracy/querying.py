@@ -16,7 +16,6 @@ Without replacement an answered question gets the logit −∞: its p and its sc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,12 +26,10 @@ import torch
 from .errors import InputError
 from .factors import Prior
 from .policies import DRAWING
+from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
 
 SAMPLING = ("with", "without", "naive-without")
-P_FLOOR = 1e-12
-LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)
-BLOCK = 128  # questions per block of the two-level inverse CDF
 REFRESH_EVERY = 256  # steps after which the logits are formed afresh from u, against float32 drift
 
 
@@ -77,64 +74,112 @@ class Beliefs:
     sigma     (rows, K, K)   posterior covariance
     logits    (rows, N)      V u, −∞ where the question may not be asked again
     variance  (rows, N)      diag(V Σ Vᵀ), kept only where a policy needs it
-    root_w    (rows, N)      √(p (1−p)), 0 where the question may not be asked again
-    alpha, beta  (rows, 1)   the schedule's α_s and β_s at this step
-    exploring    whether any α_s is positive at this step
     """
 
-    def __init__(self, bank: Bank, prior: Prior, rows: int, keep_variance: bool):
+    def __init__(self, bank: Bank, prior: Prior, rows: int, keep_variance: bool = False,
+                 passes: Passes | None = None):
         like = {"dtype": bank.V.dtype, "device": bank.V.device}
         mean = torch.as_tensor(prior.mean).to(**like)
         covariance = torch.as_tensor(prior.covariance).to(**like)
-        self.V, self.n_questions = bank.V, bank.n_questions
+        self.V, self.Vt, self.n_questions = bank.V, bank.V.T, bank.n_questions
+        self.passes = passes or Passes(compiled=False)
         self.u = mean.repeat(rows, 1)
         self.sigma = covariance.repeat(rows, 1, 1)
         self.logits = (bank.V @ mean).repeat(rows, 1)
         self.logits[:, bank.n_questions:] = -torch.inf
         self.variance = ((bank.V @ covariance) * bank.V).sum(1).repeat(rows, 1) if keep_variance else None
-        self.alpha = self.beta = torch.zeros(rows, 1, **like)
-        self.exploring = False
-        self.root_w: torch.Tensor = torch.empty_like(self.logits)
 
     @property
     def p(self) -> torch.Tensor:
         """(rows, N) predicted score, 0 where the question may not be asked again."""
         return torch.sigmoid(self.logits)
 
-    def through_covariance(self, g: torch.Tensor) -> torch.Tensor:
-        """V Σ g, (rows, K) → (rows, N)."""
-        return torch.bmm(self.sigma, g.unsqueeze(2)).squeeze(2) @ self.V.T
+    @property
+    def root_w(self) -> torch.Tensor:
+        """(rows, N) √(p (1−p)), 0 where the question may not be asked again."""
+        return root_variance(self.logits)
 
-    def update(self, asked: torch.Tensor, answers: torch.Tensor, p: torch.Tensor, w: torch.Tensor) -> None:
-        """Condition on the answers; asked (rows,), answers, p, w (rows,) at the asked questions."""
-        v = self.V[asked]  # (rows, K)
-        x = torch.bmm(self.sigma, v.unsqueeze(2)).squeeze(2)
-        k = 1 + w * (x * v).sum(1)
-        step = x * ((answers - p) / k).unsqueeze(1)
-        shrink = x * torch.sqrt(w / k).unsqueeze(1)  # y yᵀ is symmetric to the last bit, x (c x)ᵀ is not
+    def toward_mean(self) -> torch.Tensor:
+        """v_jᵀ Σ g for every question, g = (1/N) Σ_k w_k v_k, the gradient of the mean in u; (rows, N)."""
+        g = self.passes.weights(self.logits) @ self.V / self.n_questions
+        return self._times(self.sigma, g) @ self.Vt
+
+    @staticmethod
+    def _times(sigma: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """Σ v per row; a product and a sum beat a batched matrix-vector product fourfold here."""
+        return (sigma * v.unsqueeze(1)).sum(2)
+
+    def update(self, asked: torch.Tensor, answers: torch.Tensor, p: torch.Tensor) -> None:
+        """Condition every row on its answer; asked (rows,), answers, p (rows,) at the asked questions."""
+        step, shrink = self._gain(self.sigma, self.V[asked], answers, p)
         self.u += step
-        self.sigma.baddbmm_(shrink.unsqueeze(2), shrink.unsqueeze(1), alpha=-1)
-        self.logits.addmm_(step, self.V.T)
+        self.sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
+        self.logits.addmm_(step, self.Vt)
         if self.variance is not None:
-            self.variance.sub_((shrink @ self.V.T).square_()).clamp_min_(0)
+            self.passes.shrink_pass(self.variance, shrink @ self.Vt)
 
     def update_some(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> None:
         """Condition some rows on their answers to one question; rows (R,) indices, answers, p (R,)."""
-        v = self.V[question]
-        x = self.sigma[rows] @ v
-        w = p * (1 - p)
-        k = 1 + w * (x @ v)
-        step = x * ((answers - p) / k).unsqueeze(1)
-        shrink = x * torch.sqrt(w / k).unsqueeze(1)
+        step, shrink = self._gain(self.sigma[rows], self.V[question].expand(len(rows), -1), answers, p)
         self.u.index_add_(0, rows, step)
         self.sigma.index_add_(0, rows, shrink.unsqueeze(2) * shrink.unsqueeze(1), alpha=-1)
-        self.logits.index_add_(0, rows, step @ self.V.T)
+        self.logits.index_add_(0, rows, step @ self.Vt)
+
+    def _gain(self, sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
+              p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(x (z − p) / k, y) with x = Σ v, k = 1 + w vᵀx; y yᵀ = w x xᵀ / k is symmetric to the last bit."""
+        x = self._times(sigma, v)
+        w = p * (1 - p)
+        k = 1 + w * (x * v).sum(1)
+        return x * ((answers - p) / k).unsqueeze(1), x * torch.sqrt(w / k).unsqueeze(1)
 
     def refresh(self) -> None:
         """Form the logits afresh from u, so that float32 rounding does not add up over thousands of steps."""
         closed = torch.isneginf(self.logits)
-        torch.mm(self.u, self.V.T, out=self.logits)
+        torch.mm(self.u, self.Vt, out=self.logits)
         self.logits.masked_fill_(closed, -torch.inf)
+
+
+# --- scores of the questions, by the block -------------------------------------------------------------
+
+class _Survey:
+    """Block sums of a policy's scores and of p at one moment, and the scores inside any block.
+
+    sums, p_sums  (rows, blocks)
+    inside        block index (rows,) → scores (rows, BLOCK)
+    """
+
+    def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor]):
+        self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
+
+
+def _blocks(array: torch.Tensor) -> torch.Tensor:
+    return array.view(len(array), -1, BLOCK)
+
+
+def _survey_oracle(beliefs: Beliefs, beta: torch.Tensor | None, row: torch.Tensor) -> _Survey:
+    """h = √w^β: nothing is stored but the sums."""
+    logits = _blocks(beliefs.logits)
+    sums, p_sums = beliefs.passes.oracle_pass(logits, None if beta is None else beta.unsqueeze(2))
+    return _Survey(sums, p_sums, lambda block: oracle_scores(logits[row, block], beta))
+
+
+def _survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor, row: torch.Tensor) -> _Survey:
+    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: one pass for their sums, one for the mixture's."""
+    arrays = [_blocks(array) for array in (beliefs.logits, beliefs.toward_mean(), beliefs.variance)]
+    oracle, learning, p_sums = beliefs.passes.learning_pass(*arrays)
+    tiny = torch.finfo(oracle.dtype).tiny
+    total = learning.sum(1, keepdim=True)
+    alpha = torch.where(total > 0, alpha, 0.0)  # a certain posterior has nothing to learn
+    factors = ((1 - alpha) / oracle.sum(1, keepdim=True).clamp_min(tiny), alpha / total.clamp_min(tiny), beta)
+    sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in factors))
+    return _Survey(sums, p_sums, lambda block: mixed_scores(*(array[row, block] for array in arrays), *factors))
+
+
+def _survey_policy(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> _Survey:
+    """Scores that a policy has stored, (rows, N)."""
+    scores = _blocks(scores)
+    return _Survey(scores.sum(2), _blocks(beliefs.p).sum(2), lambda block: scores[row, block])
 
 
 class Querier:
@@ -146,118 +191,127 @@ class Querier:
     sampling     "with" replacement (the paper), "without", or "naive-without": asked questions are not drawn
                  again but their predictions stay in the total (the published ablation)
     policy       a name in policies.DRAWING
+    passes       compiled or plain; by default whatever pays for `budget` steps
+
+    After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
 
     Raises InputError for an unknown policy or way of sampling.
     """
 
     def __init__(self, bank: Bank, prior: Prior, settings: list[Setting], budget: int,
-                 sampling: str = "with", policy: str = "faq"):
+                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None):
         if sampling not in SAMPLING:
             raise InputError(f"--sampling {sampling!r}: one of {', '.join(SAMPLING)} is needed")
         if policy not in DRAWING:
             raise InputError(f"policy {policy!r} is not registered: one of {', '.join(DRAWING)} is needed")
         if sampling != "with" and budget > bank.n_questions:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
-        self.bank, self.budget, self.sampling = bank, budget, sampling
-        self.score = DRAWING[policy]
-        self.rows, self.step = len(settings), 0
-        self._longest_rho = max(setting.rho for setting in settings)
-        self._own_policy = policy not in ("faq", "uniform+factors")
-        self.beliefs = Beliefs(bank, prior, self.rows, keep_variance=self._own_policy or self._longest_rho > 0)
-        self._schedule = {name: self._column([getattr(setting, name) for setting in settings])
-                          for name in ("beta0", "rho", "gamma", "tau")}
-        blocks = bank.V.shape[0] // BLOCK
-        self._open = torch.full((self.rows, blocks), BLOCK, dtype=torch.float64, device=bank.V.device)
+        device = bank.V.device
+        self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
+        self.policy = DRAWING[policy]
+        self.own_scores = policy != "faq" or sampling == "naive-without"
+        self.exploring_steps = -(-max(setting.rho for setting in settings) * budget // 1)
+        passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, device.type)
+        self.beliefs = Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes)
+        self.beta0, self.rho, self.gamma, self.tau = (
+            torch.tensor([[getattr(setting, name)] for setting in settings], dtype=bank.V.dtype, device=device)
+            for name in ("beta0", "rho", "gamma", "tau"))
+        self._plain = all(setting.beta0 == 1 and setting.gamma == 0 for setting in settings)
+        self._open = torch.full((self.rows, bank.V.shape[0] // BLOCK), BLOCK, dtype=torch.float64, device=device)
         self._open[:, -1] -= bank.V.shape[0] - bank.n_questions
-        self._row = torch.arange(self.rows, device=bank.V.device)
-        self._answered = torch.zeros(self.rows, dtype=torch.float64, device=bank.V.device)
+        self._row = torch.arange(self.rows, device=device)
+        self._answered = torch.zeros(self.rows, dtype=torch.float64, device=device)
         # Only the naive variant must tell "asked" from "certain": elsewhere the logit −∞ says both.
         self._closed = torch.isneginf(self.beliefs.logits) if sampling == "naive-without" else None
-
-    def _column(self, values: list[float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=self.bank.V.dtype, device=self.bank.V.device).unsqueeze(1)
+        # The step counter lives on the device too, so that a recorded CUDA graph can advance it.
+        self.steps_taken, self._at = 0, torch.zeros(1, dtype=bank.V.dtype, device=device)
 
     # One step is ask (or look, when the questions are given) and then tell.
 
     def ask(self, uniform: torch.Tensor) -> torch.Tensor:
         """Draw a question for every row by inverse CDF from one uniform number each, (rows,) → (rows,)."""
-        scores = self._scores()
-        blocks = scores.view(self.rows, -1, BLOCK)
-        in_block = blocks.sum(2, dtype=torch.float64)
-        share, floor = self._mixture(in_block)
+        survey = self._survey()
+        share, floor = self._mixture(survey.sums)
         target = uniform.to(torch.float64)
-        block, before = _inverse_cdf(share * in_block + floor * self._open, target)
-        inside = blocks[self._row, block].to(torch.float64)
-        candidates = self._is_open(block)
-        inner, _ = _inverse_cdf(share * inside + floor * candidates, target, before)
-        self._remember(block * BLOCK + inner, scores, share, floor)
+        block, before = _inverse_cdf(share * survey.sums + floor * self._open, target)
+        inside = survey.inside(block).to(torch.float64)
+        offset, _ = _inverse_cdf(share * inside + floor * self._is_open(block), target, before)
+        self._remember(block * BLOCK + offset, inside.gather(1, offset.unsqueeze(1)), share, floor, survey)
         return self.asked
 
     def look(self, asked: torch.Tensor) -> None:
         """Take the questions as given instead of drawing them: the audit of a finished evaluation."""
-        scores = self._scores()
-        share, floor = self._mixture(scores.view(self.rows, -1, BLOCK).sum(2, dtype=torch.float64))
-        self._remember(asked, scores, share, floor)
+        survey = self._survey()
+        share, floor = self._mixture(survey.sums)
+        inside = survey.inside(asked // BLOCK).to(torch.float64)
+        self._remember(asked, inside.gather(1, (asked % BLOCK).unsqueeze(1)), share, floor, survey)
 
     def tell(self, answers: torch.Tensor) -> None:
         """Take the answers (rows,) to the questions of the last `ask` or `look`."""
         like = self.bank.V.dtype
         if self.sampling != "with":
             self._close(answers)
-        self.beliefs.update(self.asked, answers.to(like), self.p.to(like), self.w.to(like))
-        if self.step % REFRESH_EVERY == 0:
+        self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
+        self.steps_taken += 1
+        if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
             self.beliefs.refresh()
 
-    def _scores(self) -> torch.Tensor:
-        """(rows, N) the policy's scores, 0 where a question may not be asked again."""
-        self.step += 1
-        beliefs, at = self.beliefs, self.step / self.budget
-        rho, gamma = self._schedule["rho"], self._schedule["gamma"]
-        never = torch.finfo(rho.dtype).tiny
-        beliefs.exploring = at < self._longest_rho
-        if not (beliefs.exploring or self._own_policy):
-            beliefs.variance = None  # α_s stays 0 from here on
-        beliefs.alpha = torch.where(rho > 0, 1 - at / rho.clamp_min(never), 0).clamp_min(0)
-        growth = torch.where(gamma > 0, at / gamma.clamp_min(never), 1).clamp_max(1)
-        beliefs.beta = self._schedule["beta0"] * growth
-        closed = self.closed
-        # √(p(1−p)) = e^{−|x|/2} / (1 + e^{−|x|}) keeps its relative accuracy where p rounds to 1.
-        half = torch.exp(beliefs.logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5))
-        beliefs.root_w = torch.div(half, half.square().add_(1), out=half).masked_fill_(closed, 0)
-        return self.score(beliefs).masked_fill(closed, 0)
+    def _capturing(self) -> bool:
+        """Whether a CUDA graph is being recorded: what happens now and then must not become part of it."""
+        return self.bank.V.is_cuda and torch.cuda.is_current_stream_capturing()
+
+    @property
+    def exploring(self) -> bool:
+        """Whether some α_s may be positive at the coming step."""
+        return self.steps_taken < self.exploring_steps
+
+    def _survey(self) -> _Survey:
+        self._at += 1
+        at = self._at / self.budget
+        tiny = torch.finfo(at.dtype).tiny
+        alpha = torch.where(self.rho > 0, 1 - at / self.rho.clamp_min(tiny), 0.0).clamp_min(0)
+        beta = self.beta0 * torch.where(self.gamma > 0, at / self.gamma.clamp_min(tiny), 1.0).clamp_max(1)
+        if self.own_scores:
+            self.beliefs.alpha, self.beliefs.beta, self.beliefs.exploring = alpha, beta, self.exploring
+            scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
+            return _survey_policy(scores, self.beliefs, self._row)
+        if self.exploring:
+            return _survey_exploring(self.beliefs, alpha, beta, self._row)
+        self.beliefs.variance = None  # α_s stays 0 from here on
+        return _survey_oracle(self.beliefs, None if self._plain else beta, self._row)
 
     @property
     def closed(self) -> torch.Tensor:
         """(rows, N) bool, True where a question may not be asked again."""
         return torch.isneginf(self.beliefs.logits) if self._closed is None else self._closed
 
-    def _mixture(self, in_block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _mixture(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """q = share · h + floor over the open questions: (1−τ)/Σh and τ/n_t, both (rows, 1)."""
-        total = in_block.sum(1, keepdim=True)
-        n_open = self._open.sum(1, keepdim=True)
-        tau = torch.where(total > 0, self._schedule["tau"].to(torch.float64), 1.0)
-        return (1 - tau) / total.clamp_min(torch.finfo(torch.float64).tiny), tau / n_open
+        total = sums.sum(1, keepdim=True)
+        tau = torch.where(total > 0, self.tau.to(torch.float64), 1.0)
+        return (1 - tau) / total.clamp_min(torch.finfo(torch.float64).tiny), tau / self._open.sum(1, keepdim=True)
 
     def _is_open(self, block: torch.Tensor) -> torch.Tensor:
         """(rows, BLOCK) 1.0 where a question of each row's block may be asked."""
-        return (~self.closed.view(self.rows, -1, BLOCK)[self._row, block]).to(torch.float64)
+        if self._closed is not None:
+            return (~_blocks(self._closed)[self._row, block]).to(torch.float64)
+        return (_blocks(self.beliefs.logits)[self._row, block] > -torch.inf).to(torch.float64)
 
-    def _remember(self, asked: torch.Tensor, scores: torch.Tensor, share: torch.Tensor,
-                  floor: torch.Tensor) -> None:
-        logit = self.beliefs.logits[self._row, asked].to(torch.float64)
+    def _remember(self, asked: torch.Tensor, score: torch.Tensor, share: torch.Tensor, floor: torch.Tensor,
+                  survey: _Survey) -> None:
+        logit = self.beliefs.logits.gather(1, asked.unsqueeze(1)).squeeze(1).to(torch.float64)
         self.asked = asked
         self.p = torch.sigmoid(logit).clamp(P_FLOOR, 1 - P_FLOOR)
-        self.w = self.p * (1 - self.p)
-        self.q = share.squeeze(1) * scores[self._row, asked].to(torch.float64) + floor.squeeze(1)
-        self.total = self._answered + self.beliefs.p.view(self.rows, -1, BLOCK).sum(2).sum(1, dtype=torch.float64)
+        self.q = (share * score + floor).squeeze(1)
+        self.total = self._answered + survey.p_sums.sum(1)
 
     def _close(self, answers: torch.Tensor) -> None:
         """Bar the questions just asked from being asked again."""
-        self._open[self._row, self.asked // BLOCK] -= 1
+        self._open.scatter_add_(1, (self.asked // BLOCK).unsqueeze(1), torch.full_like(self.q, -1).unsqueeze(1))
         if self._closed is not None:
-            self._closed[self._row, self.asked] = True
+            self._closed.scatter_(1, self.asked.unsqueeze(1), True)
             return
-        self.beliefs.logits[self._row, self.asked] = -torch.inf
+        self.beliefs.logits.scatter_(1, self.asked.unsqueeze(1), -torch.inf)
         self._answered += answers.to(torch.float64)
 
 
@@ -270,12 +324,69 @@ def _inverse_cdf(q: torch.Tensor, target: torch.Tensor,
     cumulative = q.cumsum(1)
     inside = target if before is None else (target - before).clamp_min(0)
     inside = torch.minimum(inside, cumulative[:, -1] * (1 - 1e-12)).unsqueeze(1)
-    index = (cumulative <= inside).sum(1)
-    mass = cumulative.gather(1, index.unsqueeze(1)) - q.gather(1, index.unsqueeze(1))
-    return index, mass.squeeze(1)
+    index = (cumulative <= inside).sum(1, keepdim=True)
+    return index.squeeze(1), (cumulative.gather(1, index) - q.gather(1, index)).squeeze(1)
 
 
 # --- whole evaluations ---------------------------------------------------------------------------------
+
+class _Recorder:
+    """A querier with everything its steps read and write laid out on its device beforehand, so that a step needs
+    nothing from the host: on CUDA it is recorded once as a graph and replayed."""
+
+    def __init__(self, querier: Querier, steps: int):
+        self.querier, self.device = querier, querier.bank.V.device
+        self.record = torch.empty(len(Trace._fields), steps, querier.rows, dtype=torch.float64, device=self.device)
+        self.steps, self.at = steps, torch.zeros(1, dtype=torch.int64, device=self.device)
+
+    def move(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """(rows, steps) → (steps, rows) on the device."""
+        return torch.as_tensor(np.ascontiguousarray(array.T), dtype=dtype, device=self.device)
+
+    def now(self, table: torch.Tensor) -> torch.Tensor:
+        """The row (rows,) of a (steps, rows) table that belongs to this step."""
+        return table.index_select(0, self.at).squeeze(0)
+
+    def note(self, answers: torch.Tensor) -> None:
+        """Write the step down and learn from it."""
+        q = self.querier
+        step = torch.stack([q.asked.to(torch.float64), answers.to(torch.float64), q.q, q.p, q.total])
+        self.record.index_copy_(1, self.at, step.unsqueeze(1))
+        q.tell(answers)
+        self.at += 1
+
+    def repeat(self, step: Callable[[], None]) -> Trace:
+        if self.device.type == "cuda":
+            self._replay_graphs(step)
+        else:
+            for _ in range(self.steps):
+                step()
+        asked, *others = self.record.transpose(1, 2).cpu().numpy()
+        return Trace(asked.astype(np.int64), *others)
+
+    def _replay_graphs(self, step: Callable[[], None]) -> None:
+        """One CUDA graph per phase (exploring, then not): no launch overhead, no synchronisation."""
+        querier, graph, phase = self.querier, None, None
+        for _ in range(self.steps):
+            if querier.exploring != phase:
+                # The first step of a phase runs eagerly: it warms the kernels up, on the capture's own stream.
+                graph, phase = None, querier.exploring
+                stream = torch.cuda.Stream()
+                stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(stream):
+                    step()
+                torch.cuda.current_stream().wait_stream(stream)
+                continue
+            if graph is None:
+                graph, taken = torch.cuda.CUDAGraph(), querier.steps_taken
+                with torch.cuda.graph(graph):
+                    step()
+                querier.steps_taken = taken  # capturing executes nothing
+            graph.replay()
+            querier.steps_taken += 1
+            if querier.steps_taken % REFRESH_EVERY == 0:
+                querier.beliefs.refresh()
+
 
 def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
     """Evaluate rows whose answers are all known: draw, look the answer up, learn, T times.
@@ -283,15 +394,15 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
     uniforms  (rows, T) in [0, 1), one number a draw
     scores    (rows, N) each row's complete scores
     """
-    device = querier.bank.V.device
-    draws = torch.as_tensor(np.ascontiguousarray(uniforms.T), device=device)
-    answers = torch.as_tensor(scores, device=device)
-    rows = torch.arange(querier.rows, device=device)
+    recorder = _Recorder(querier, uniforms.shape[1])
+    draws = recorder.move(uniforms, torch.float64)
+    known = torch.as_tensor(scores, device=recorder.device)
 
-    def step(s: int) -> torch.Tensor:
-        return answers[rows, querier.ask(draws[s])].to(torch.float64)
+    def step() -> None:
+        asked = querier.ask(recorder.now(draws))
+        recorder.note(known.gather(1, asked.unsqueeze(1)).squeeze(1))
 
-    return _record(querier, len(draws), step)
+    return recorder.repeat(step)
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
@@ -300,24 +411,11 @@ def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
     asked (rows, T) int, answers (rows, T) in [0, 1]. The querier must be a fresh one with the evaluation's
     own bank, prior and settings; its `beliefs` are afterwards the posterior.
     """
-    device = querier.bank.V.device
-    questions = torch.as_tensor(np.ascontiguousarray(asked.T), dtype=torch.int64, device=device)
-    given = torch.as_tensor(np.ascontiguousarray(answers.T), dtype=torch.float64, device=device)
+    recorder = _Recorder(querier, asked.shape[1])
+    questions, given = recorder.move(asked, torch.int64), recorder.move(answers, torch.float64)
 
-    def step(s: int) -> torch.Tensor:
-        querier.look(questions[s])
-        return given[s]
+    def step() -> None:
+        querier.look(recorder.now(questions))
+        recorder.note(recorder.now(given))
 
-    return _record(querier, len(questions), step)
-
-
-def _record(querier: Querier, steps: int, answer: Callable[[int], torch.Tensor]) -> Trace:
-    """Take the steps; everything stays on the device until the end."""
-    record = torch.empty(len(Trace._fields), steps, querier.rows, dtype=torch.float64,
-                         device=querier.bank.V.device)
-    for s in range(steps):
-        z = answer(s)
-        record[:, s] = torch.stack([querier.asked.to(torch.float64), z, querier.q, querier.p, querier.total])
-        querier.tell(z)
-    asked, *others = record.transpose(1, 2).cpu().numpy()
-    return Trace(asked.astype(np.int64), *others)
+    return recorder.repeat(step)

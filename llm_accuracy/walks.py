@@ -23,7 +23,8 @@ import torch
 from .estimates import Estimate
 from .factors import Prior
 from .policies import WALKING
-from .querying import P_FLOOR, Bank, Beliefs
+from .querying import Bank, Beliefs
+from .scoring import P_FLOOR
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     """
     n_models, n = scores.shape
     shape = (n_models, len(walks))
-    beliefs = Beliefs(bank, prior, n_models * len(walks), keep_variance=False)
+    beliefs = Beliefs(bank, prior, n_models * len(walks))
     budgets, taus = (np.array([getattr(w, name) for w in walks], dtype=float) for name in ("budget", "tau"))
     uncertain = _uncertainty(beliefs.logits)
     sums = _Sums(1, shape)

@@ -1,0 +1,109 @@
+"""The passes over rows × questions: what a step must know of every question, summed block by block.
+
+To draw a question by inverse CDF from one uniform number, only the scores' sums over blocks of questions are
+needed, and then the scores inside the one block in which the draw falls. Where the policy allows, the scores
+are therefore never stored: each pass below reads the logits once and writes sums. The functions are plain
+PyTorch; `fused` compiles them into one loop each where that pays, and their results agree to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+BLOCK = 128  # questions per block
+P_FLOOR = 1e-12
+LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
+
+
+def root_variance(logits: torch.Tensor) -> torch.Tensor:
+    """√(p(1−p)) = e^{−|x|/2} / (1 + e^{−|x|}), accurate where p rounds to 1; 0 where the logit is −∞."""
+    half = torch.exp(logits.abs().clamp_max(LOGIT_CAP) * -0.5)
+    return torch.where(logits > -torch.inf, half / (1 + half * half), 0.0)
+
+
+def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+    """√w^β; β None is 1."""
+    root_w = root_variance(logits)
+    return root_w if beta is None else torch.where(logits > -torch.inf, root_w**beta, 0.0)
+
+
+def oracle_pass(logits: torch.Tensor, beta: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """logits (rows, blocks, BLOCK), β (rows, 1, 1) or None → sums of √w^β and of p, (rows, blocks) each."""
+    return oracle_scores(logits, beta).sum(2), torch.sigmoid(logits).sum(2)
+
+
+def weights(logits: torch.Tensor) -> torch.Tensor:
+    """w = p (1−p), the shape of the logits."""
+    return root_variance(logits).square()
+
+
+def learning_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """h_a = w (vᵀΣg)² / (1 + w vᵀΣv), with toward = vᵀΣg and variance = vᵀΣv."""
+    w = weights(logits)
+    return w * toward * toward / (1 + w * variance)
+
+
+def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
+                  variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(rows, blocks, BLOCK) each → sums of √w, of h_a and of p, (rows, blocks) each."""
+    return (root_variance(logits).sum(2), learning_scores(logits, toward, variance).sum(2),
+            torch.sigmoid(logits).sum(2))
+
+
+def mixed_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor, oracle: torch.Tensor,
+                 learning: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+    """(oracle·√w + learning·h_a)^β, the factors being (1−α)/Σh_o and α/Σh_a, (rows, 1, 1)."""
+    mixed = oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance)
+    return torch.where(logits > -torch.inf, mixed**beta, 0.0)
+
+
+def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
+    """Block sums of `mixed_scores`, (rows, blocks)."""
+    return mixed_scores(*arguments).sum(2)
+
+
+def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """diag(VΣVᵀ) after Σ ← Σ − y yᵀ, change = V y; in place, never below 0."""
+    return variance.copy_((variance - change * change).clamp_min(0))
+
+
+PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass)
+
+
+# --- compiled or not -----------------------------------------------------------------------------------
+
+COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes longer than it saves
+
+
+def can_compile(device: str) -> bool:
+    """Whether torch.compile has what it needs: Triton on CUDA, a C++ compiler elsewhere."""
+    if device.startswith("cuda"):
+        from torch.utils._triton import has_triton
+
+        return has_triton()
+    return any(map(shutil.which, ("c++", "g++", "clang++")))
+
+
+@cache
+def fused(pass_: Callable, threads: int) -> Callable:
+    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key."""
+    return torch.compile(pass_, dynamic=True)
+
+
+class Passes:
+    """The passes, all compiled or none; attributes carry the names of the functions above."""
+
+    def __init__(self, compiled: bool):
+        self.compiled = compiled
+        for pass_ in PASSES:
+            setattr(self, pass_.__name__, fused(pass_, torch.get_num_threads()) if compiled else pass_)
+
+    @staticmethod
+    def for_work(cells: float, device: str) -> Passes:
+        """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
+        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device))
