@@ -16,7 +16,10 @@ Without replacement an answered question gets the logit −∞: its p and its sc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -164,16 +167,20 @@ def _survey_oracle(beliefs: Beliefs, beta: torch.Tensor | None, row: torch.Tenso
     return _Survey(sums, p_sums, lambda block: oracle_scores(logits[row, block], beta))
 
 
-def _survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor, row: torch.Tensor) -> _Survey:
-    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: one pass for their sums, one for the mixture's."""
+def _survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor | None,
+                      row: torch.Tensor) -> _Survey:
+    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: a pass for their sums; for β ≠ 1 a second one."""
     arrays = [_blocks(array) for array in (beliefs.logits, beliefs.toward_mean(), beliefs.variance)]
     oracle, learning, p_sums = beliefs.passes.learning_pass(*arrays)
     tiny = torch.finfo(oracle.dtype).tiny
     total = learning.sum(1, keepdim=True)
     alpha = torch.where(total > 0, alpha, 0.0)  # a certain posterior has nothing to learn
-    factors = ((1 - alpha) / oracle.sum(1, keepdim=True).clamp_min(tiny), alpha / total.clamp_min(tiny), beta)
-    sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in factors))
-    return _Survey(sums, p_sums, lambda block: mixed_scores(*(array[row, block] for array in arrays), *factors))
+    factors = ((1 - alpha) / oracle.sum(1, keepdim=True).clamp_min(tiny), alpha / total.clamp_min(tiny))
+    if beta is None:  # the mixture's sums are the mixture of the sums
+        sums = factors[0] * oracle + factors[1] * learning
+    else:
+        sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in (*factors, beta)))
+    return _Survey(sums, p_sums, lambda block: mixed_scores(*(array[row, block] for array in arrays), *factors, beta))
 
 
 def _survey_policy(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> _Survey:
@@ -275,10 +282,11 @@ class Querier:
             self.beliefs.alpha, self.beliefs.beta, self.beliefs.exploring = alpha, beta, self.exploring
             scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
             return _survey_policy(scores, self.beliefs, self._row)
+        exponent = None if self._plain else beta
         if self.exploring:
-            return _survey_exploring(self.beliefs, alpha, beta, self._row)
+            return _survey_exploring(self.beliefs, alpha, exponent, self._row)
         self.beliefs.variance = None  # α_s stays 0 from here on
-        return _survey_oracle(self.beliefs, None if self._plain else beta, self._row)
+        return _survey_oracle(self.beliefs, exponent, self._row)
 
     @property
     def closed(self) -> torch.Tensor:
@@ -403,6 +411,57 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
         recorder.note(known.gather(1, asked.unsqueeze(1)).squeeze(1))
 
     return recorder.repeat(step)
+
+
+def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
+             sampling: str = "with", policy: str = "faq") -> Trace:
+    """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
+
+    settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
+    """
+    rows, steps = uniforms.shape
+    device = bank.V.device.type
+    threads = torch.get_num_threads()
+
+    def part(chosen: slice) -> Trace:
+        querier = Querier(bank, prior, list(settings[chosen]), steps, sampling, policy, passes)
+        return run(querier, uniforms[chosen], scores[chosen])
+
+    with _one_thread_per_part(device):
+        passes = Passes.for_work(rows * bank.V.shape[0] * steps, device)
+        parts = _parts(rows, bank.V.shape[0], threads, device, passes.compiled)
+        if len(parts) == 1 or device != "cpu":
+            traces = [part(chosen) for chosen in parts]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                traces = list(pool.map(part, parts))
+    return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))
+
+
+# Floats of logits per part: plain passes want their temporaries in the cache, compiled ones have none; on CUDA
+# a part must only leave room for a handful of such arrays.
+_CELLS_AT_ONCE = {("cpu", False): 1 << 20, ("cpu", True): 1 << 22, ("cuda", False): 1 << 28, ("cuda", True): 1 << 29}
+
+
+def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool) -> list[slice]:
+    """Slices of nearly equal length, on the CPU as many as a multiple of the threads where that is possible."""
+    most = max(1, _CELLS_AT_ONCE[device, compiled] // questions)
+    count = -(-rows // most)
+    if device == "cpu":
+        count = min(rows, -(-count // threads) * threads)
+    edges = [rows * i // count for i in range(count + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+
+@contextmanager
+def _one_thread_per_part(device: str):
+    """Parts run side by side on the CPU, so each of them gets one thread: no barriers, no idle cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if device == "cpu" else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:

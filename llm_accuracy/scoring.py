@@ -20,21 +20,41 @@ P_FLOOR = 1e-12
 LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
 
 
-def root_variance(logits: torch.Tensor) -> torch.Tensor:
-    """√(p(1−p)) = e^{−|x|/2} / (1 + e^{−|x|}), accurate where p rounds to 1; 0 where the logit is −∞."""
+def _root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """√(p(1−p)) and p from one exponential, both 0 where the logit is −∞.
+
+    With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
+    """
     half = torch.exp(logits.abs().clamp_max(LOGIT_CAP) * -0.5)
-    return torch.where(logits > -torch.inf, half / (1 + half * half), 0.0)
+    square = half * half
+    larger = 1 / (1 + square)
+    is_open = logits > -torch.inf
+    return (torch.where(is_open, half * larger, 0.0),
+            torch.where(logits >= 0, larger, torch.where(is_open, square * larger, 0.0)))
+
+
+def root_variance(logits: torch.Tensor) -> torch.Tensor:
+    """√w = √(p(1−p)), the shape of the logits."""
+    return _root_w_and_p(logits)[0]
+
+
+def _power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+    """scores^β, 0 where the score is 0; β None is 1."""
+    if beta is None:
+        return scores
+    positive = torch.exp(beta * torch.log(scores.clamp_min(torch.finfo(scores.dtype).tiny)))
+    return torch.where(scores > 0, positive, 0.0)
 
 
 def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
-    """√w^β; β None is 1."""
-    root_w = root_variance(logits)
-    return root_w if beta is None else torch.where(logits > -torch.inf, root_w**beta, 0.0)
+    """h_o^β up to a factor: √w^β."""
+    return _power(root_variance(logits), beta)
 
 
 def oracle_pass(logits: torch.Tensor, beta: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """logits (rows, blocks, BLOCK), β (rows, 1, 1) or None → sums of √w^β and of p, (rows, blocks) each."""
-    return oracle_scores(logits, beta).sum(2), torch.sigmoid(logits).sum(2)
+    root_w, p = _root_w_and_p(logits)
+    return _power(root_w, beta).sum(2), p.sum(2)
 
 
 def weights(logits: torch.Tensor) -> torch.Tensor:
@@ -51,15 +71,15 @@ def learning_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.
 def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
                   variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(rows, blocks, BLOCK) each → sums of √w, of h_a and of p, (rows, blocks) each."""
-    return (root_variance(logits).sum(2), learning_scores(logits, toward, variance).sum(2),
-            torch.sigmoid(logits).sum(2))
+    root_w, p = _root_w_and_p(logits)
+    w = root_w * root_w
+    return root_w.sum(2), (w * toward * toward / (1 + w * variance)).sum(2), p.sum(2)
 
 
 def mixed_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor, oracle: torch.Tensor,
-                 learning: torch.Tensor, beta: torch.Tensor) -> torch.Tensor:
+                 learning: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """(oracle·√w + learning·h_a)^β, the factors being (1−α)/Σh_o and α/Σh_a, (rows, 1, 1)."""
-    mixed = oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance)
-    return torch.where(logits > -torch.inf, mixed**beta, 0.0)
+    return _power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
 
 
 def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from . import cli, factors, intervals, ledger
 from .errors import InputError
 from .estimates import VARIANCES, Estimate, estimate
 from .factors import Factors, Prior
-from .querying import SAMPLING, Bank, Querier, Trace, run
+from .querying import SAMPLING, Bank, Trace, evaluate
 from .randomness import stream, uniforms
 from .responses import Dataset, Responses
 from .settings import ALPHA, TIERS, Cell, Setting, budgets, cells, train_rows
@@ -69,19 +69,11 @@ class Task:
             batch = jobs[start : start + at_once]
             draws = np.concatenate([self.draws(job.seed, budget) for job in batch])
             settings = [job.setting for job in batch for _ in self.truth]
-            trace = self._trace(settings, draws, np.tile(np.arange(len(self.truth)), len(batch)), sampling, policy)
+            trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(batch), 1)), sampling,
+                             policy)
             for i, job in enumerate(batch):
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
-
-    def _trace(self, settings: list[Setting], draws: np.ndarray, model: np.ndarray, sampling: str,
-               policy: str) -> Trace:
-        parts = []
-        for start in range(0, len(draws), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
-            querier = Querier(self.bank, self.prior, settings[rows], draws.shape[1], sampling, policy)
-            parts.append(run(querier, draws[rows], self.scores[model[rows]]))
-        return Trace(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
     def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True) -> Judged:
         """Compare an estimate with the truth; labels (models,) unique questions asked."""
@@ -360,14 +352,13 @@ class Plan:
         total = 0.0
         for (_, steps), jobs in self.groups.items():
             rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
-            model = np.arange(rows) % len(self.task.truth)
+            scores = self.task.scores[np.arange(rows) % len(self.task.truth)]
             settings = [next(iter(jobs)).setting] * rows
-            querier = Querier(self.task.bank, self.task.prior, settings, steps, self.method.sampling,
-                              self.method.policy)
             per_step = []
-            for _ in range(min(3, steps)):
+            for _ in range(3):
                 start = time.perf_counter()
-                run(querier, np.full((rows, 1), 0.5), self.task.scores[model])
+                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), scores,
+                         self.method.sampling, self.method.policy)
                 per_step.append(time.perf_counter() - start)
             total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
         return total
