@@ -1,0 +1,86 @@
+"""Step 1b: make up a leaderboard that behaves like a real one (no download), or draw the twin of a real one.
+
+    python data/simulate_leaderboard.py                       300 models x 2,000 questions: 2 seconds
+    python data/simulate_leaderboard.py --models 2212 --questions 12032 --dataset simulated-full
+                                                              the real size: under a minute, 1 GB of memory
+    python data/simulate_leaderboard.py --from-factors mmlu-pro_factors.npz --seed 0
+                                                              the twin: half a minute, 1 GB of memory
+
+Writes DATA_DIR/<dataset>/M1.csv (history: the older half of the models), M2.csv (new models: the newer half) and
+questions.csv (question,task), and prints the board's summary statistics beside those of two real leaderboards.
+The twin answers with the probabilities sigmoid(U V^T) of fitted factors (an .npz with U, models by date, and V).
+Its dates only keep the order, its tasks and families are unknown, and four fifths of its models are history.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from llm_accuracy import cli, simulate
+from llm_accuracy.errors import InputError
+from llm_accuracy.responses import refuse_existing, split_by_date, write_dataset
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("--models", type=int, metavar="M", help="history and new models together (default 300)")
+    parser.add_argument("--questions", type=int, metavar="N", help="(default 2000)")
+    parser.add_argument("--dataset", metavar="NAME", help="default: simulated, or twin with --from-factors")
+    parser.add_argument("--seed", type=cli.at_least(0), default=0)
+    parser.add_argument("--from-factors", type=Path, metavar="FILE", help="draw the twin of these factors' board")
+    parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be written, write nothing")
+    args = parser.parse_args(argv)
+    folder = output_folder(args)
+    if args.dry_run:
+        print(f"would write {folder}/M1.csv, M2.csv{'' if args.from_factors else ', questions.csv'}; "
+              "at 2,212 x 12,032 half a minute and 1 GB of memory, in proportion to models x questions")
+        return
+    try:
+        make(folder, args)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --data-dir") from None
+
+
+def make(folder: Path, args: argparse.Namespace) -> None:
+    start = time.monotonic()
+    if args.from_factors:
+        board = simulate.twin_board(args.from_factors)
+    else:
+        board = simulate.simulated_board(300 if args.models is None else args.models,
+                                         2000 if args.questions is None else args.questions, args.seed)
+    responses = board.draw(args.seed)
+    print(f"{responses.n_models} models x {responses.n_questions} questions, "
+          f"drawn in {cli.duration(time.monotonic() - start)}\n")
+    print(simulate.comparison(simulate.statistics(board)) + "\n")
+    if args.from_factors:
+        history, new = split_by_date(responses, 0.8)
+    else:
+        print("Accuracies and difficulties are solved for; the rest comes from the family tree.")
+        sizes = sorted(((responses.families == f).sum() for f in set(responses.families)), reverse=True)
+        print(f"{len(sizes)} families, the largest of {', '.join(map(str, sizes[:8]))} models")
+        history, new = split_by_date(responses)
+    write_dataset(folder, history, new, args.overwrite)
+    for file, part in (("M1.csv", history), ("M2.csv", new)):
+        print(f"wrote {folder / file}: {part.n_models} models, {part.dates[0]} to {part.dates[-1]}, "
+              f"mean accuracy {part.accuracy().mean():.3f}")
+
+
+def output_folder(args: argparse.Namespace) -> Path:
+    """Where the dataset goes. Raises InputError for arguments that contradict each other and for files in the way."""
+    if args.from_factors and (args.models is not None or args.questions is not None):
+        raise InputError("--models and --questions do not go with --from-factors, which sets both: leave them out")
+    name = args.dataset or ("twin" if args.from_factors else "simulated")
+    if Path(name).name != name:
+        raise InputError(f"--dataset {name!r}: a plain name is needed, without folders (those go to --data-dir)")
+    folder = args.data_dir / name
+    refuse_existing([folder / file for file in ("M1.csv", "M2.csv", "questions.csv")], args.overwrite)
+    return folder
+
+
+if __name__ == "__main__":
+    cli.run(main)
