@@ -39,6 +39,7 @@ class Ledger:
         self.path, self.key, self.columns = Path(path), tuple(key), tuple(columns)
         self.header = (*self.key, *self.columns)
         self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+        self._told = False
         if self.path.is_file():
             self._open_existing()
 
@@ -94,8 +95,9 @@ class Ledger:
             stream.write(text.encode())
             stream.flush()
             os.fsync(stream.fileno())
-        if first:
+        if not self._told:
             write_sidecar(self.path)
+            self._told = True
         for row in new:
             self._remember(row)
 
@@ -144,17 +146,29 @@ def merge(target: Ledger, parts: Iterable[Path]) -> int:
 
 
 def write_sidecar(path: Path) -> None:
-    """Beside the log, as .json: what made it."""
-    made = {
+    """Add this run to the list beside the log (.json) of what made it."""
+    sidecar = path.with_suffix(".json")
+    try:
+        runs = json.loads(sidecar.read_text())
+    except (OSError, ValueError):
+        runs = []  # absent, or torn by a kill: the log itself is what counts
+    runs.append({
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "version": __version__,
         "commit": _commit(),
         "packages": {name: _installed(name) for name in _PACKAGES},
         "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "device": _device(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    path.with_suffix(".json").write_text(json.dumps(made, indent=1) + "\n")
+    })
+    sidecar.write_text(json.dumps(runs, indent=1) + "\n")
+
+
+def _device() -> str:
+    """The machine, and the GPU where this process uses one."""
+    torch = sys.modules.get("torch")
+    gpu = f", {torch.cuda.get_device_name()}" if torch and torch.cuda.is_initialized() else ""
+    return f"{platform.machine()}, {os.cpu_count()} cores{gpu}"
 
 
 def _installed(name: str) -> str:

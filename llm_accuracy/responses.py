@@ -338,7 +338,7 @@ def _same_questions(history: Responses, new: Responses) -> None:
     if np.array_equal(history.questions, new.questions):
         return
     only_one = sorted(set(history.questions) ^ set(new.questions))
-    what = (f"{len(only_one)} questions stand in one of them only, first {only_one[0]!r}" if only_one
+    what = (f"{len(only_one)} questions stand in one of them only, first '{only_one[0]}'" if only_one
             else "the same questions stand in another order")
     raise InputError(f"{history.source} and {new.source}: {what}; both must list the same questions")
 
@@ -451,7 +451,7 @@ class Dataset:
         if not new.complete.all():
             model = new.models[np.flatnonzero(~new.complete)[0]]
             raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
-                             f"{model!r}; new models must be complete: data/split_history.py --incomplete")
+                             f"'{model}'; new models must be complete: data/split_history.py --incomplete")
         return replace(new.take(slice(first)), tasks=self._tasks(new.questions))
 
     def mask_path(self, scenario: Scenario) -> Path:
@@ -465,7 +465,7 @@ class Dataset:
             task = {row["question"]: row["task"] for row in csv.DictReader(stream)}
         lacking = [q for q in questions if q not in task]
         if lacking:
-            raise InputError(f"{path}: no task for question {lacking[0]!r} ({len(lacking)} in all)")
+            raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
         return np.array([task[q] for q in questions])
 
     def _read_needed(self, file: str) -> Responses:
