@@ -1,0 +1,53 @@
+"""The whole study in miniature: `make quickstart` runs this; so can you.
+
+    python quickstart.py [--folder quickstart]
+
+Runs the numbered scripts in order on a simulated leaderboard (a subset of the laptop tier: all data observed,
+5 seeds), prints one table and writes one figure, all inside one folder. Three minutes on two cores; run again, it
+continues or just prints the result.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from llm_accuracy import cli
+
+ROOT = Path(__file__).resolve().parent
+SCENARIO = "nfobs=None_p=1.0"
+SETTINGS = [f"beta0=1.0_rho={rho}_gamma=0.0_tau={tau}" for rho in ("0.0", "0.25") for tau in ("0.05", "0.25", "0.75")]
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("quickstart"), metavar="DIR")
+    folder = parser.parse_args(argv).folder
+    data, logs = folder / "data", folder / "logs"
+    where = ["--datasets", "simulated", "--scenarios", SCENARIO, "--data-dir", data]
+    to_logs = [*where, "--logs-dir", logs]
+    started = time.monotonic()
+    if not (data / "simulated" / "M2.csv").is_file():
+        step("data/simulate_leaderboard.py", "--data-dir", data)
+    step("data/simulate_missingness.py", *where)
+    step("factor_models_cv.py", *to_logs, "--weight-decays", "1.0", "0.1")
+    step("factor_models_val.py", *to_logs)
+    step("factor_models_final.py", *to_logs)
+    step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)
+    step("faq_final.py", *to_logs, "--seeds", 5)
+    step("baselines_all.py", *to_logs, "--seeds", 5)
+    step("summarize_results.py", "--logs-dir", logs, "--figure", folder / "ess_and_coverage")
+    print(f"all of it took {cli.duration(time.monotonic() - started)}")
+
+
+def step(script, *arguments):
+    """Run one script as its user would, and stop if it fails."""
+    words = [str(word) for word in arguments]
+    print(f"\n$ python {script} {' '.join(words)}", flush=True)
+    code = subprocess.run([sys.executable, ROOT / script, *words]).returncode
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    cli.run(main)
