@@ -5,10 +5,45 @@ PIP_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test lint
+# Where the study's data and logs are: make laptop LOGS=elsewhere/logs
+DATA ?= data/processed
+LOGS ?= logs
+STUDY_LOGS := factor_models_cv faq_val faq_final baselines_all ablations_all faq_coverage summary
+IN := --data-dir $(DATA) --logs-dir $(LOGS)
+
+.PHONY: quickstart laptop paper study figures twin fresh test lint
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
+
+# Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
+laptop: $(VENV)/.installed
+	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
+	$(MAKE) study TIER=laptop
+
+# The same on the two datasets of the paper, which must be in $(DATA); GPU days, so rather see slurm/.
+paper: $(VENV)/.installed
+	$(MAKE) study TIER=paper
+
+study:
+	$(PY) data/simulate_missingness.py --tier $(TIER) --data-dir $(DATA)
+	$(PY) factor_models_cv.py --tier $(TIER) $(IN)
+	$(PY) factor_models_val.py --tier $(TIER) $(IN)
+	$(PY) factor_models_final.py --tier $(TIER) $(IN)
+	$(PY) faq_val.py --tier $(TIER) $(IN) --sampling with
+	$(PY) faq_val.py --tier $(TIER) $(IN)
+	$(PY) faq_final.py --tier $(TIER) $(IN) --sampling with
+	$(PY) faq_final.py --tier $(TIER) $(IN)
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies uniform+factors --sampling without
+	$(PY) baselines_all.py --tier $(TIER) $(IN)
+	$(PY) ablations_all.py --tier $(TIER) $(IN)
+	$(PY) faq_coverage.py --tier $(TIER) $(IN)
+	$(PY) summarize_results.py --logs-dir $(LOGS)
+
+# Forget the logs of the study, to run it again from nothing after a change of method.
+fresh:
+	rm -rf $(LOGS)/factor_models
+	rm -f $(addprefix $(LOGS)/,$(foreach log,$(STUDY_LOGS),$(log).csv $(log).json $(log)_models.csv $(log)_models.json))
 
 test: $(VENV)/.installed
 	$(VENV)/bin/ruff check .

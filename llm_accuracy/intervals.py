@@ -92,3 +92,10 @@ def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95)
     the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
     ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
     return float(np.quantile(ratio, coverage, method="inverted_cdf"))
+
+
+def width_at_equal_coverage(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
+    """Mean width once half-widths are scaled to cover exactly `coverage` of the time: 2 · factor · mean SE,
+    unclipped; ∞ where some SE or the factor is."""
+    factor = half_width_factor(error, se, coverage)
+    return float(2 * factor * se.mean()) if np.isfinite(factor) and np.isfinite(se).all() else float("inf")

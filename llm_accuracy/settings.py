@@ -74,6 +74,7 @@ class Tier:
     val_settings: tuple[Setting, ...]
     val_seeds: int
     taus: tuple[float, ...]
+    ablation_seeds: int
     ranks_grow_with_rows: bool
 
     def rank_grid(self, rows: int) -> tuple[int, ...]:
@@ -95,12 +96,13 @@ TIERS = {
         shares=(1, 2, 4, 10),
         seeds=20,
         ranks=(1, 2, 4, 8, 16, 32, 64),
-        weight_decays=(10.0, 1.0, 0.1, 0.01),
+        weight_decays=(10.0, 1.0, 0.1),
         folds=5,
         epochs=300,
-        val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0, 0.25), (0.05, 0.25, 0.75)),
+        val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0,), (0.05, 0.25, 0.75)),
         val_seeds=5,
-        taus=(0.05, 0.25, 0.5, 0.75),
+        taus=(0.05, 0.5),
+        ablation_seeds=5,
         ranks_grow_with_rows=True,
     ),
     "paper": Tier(
@@ -117,6 +119,7 @@ TIERS = {
                                (0.0, 0.05, 0.25, 0.5, 0.75), (0.05, 0.25, 0.5, 0.75)),
         val_seeds=5,
         taus=(0.05, 0.25, 0.5, 0.75),
+        ablation_seeds=100,
         ranks_grow_with_rows=False,
     ),
 }
