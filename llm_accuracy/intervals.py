@@ -70,7 +70,7 @@ def ess_width(baseline_width: np.ndarray, width: np.ndarray) -> np.ndarray:
 def mean_and_se(values: np.ndarray) -> tuple[float, float]:
     """Mean over seeds and its standard error; NaN for the latter where there is one seed."""
     values = np.asarray(values, dtype=float)
-    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 and np.isfinite(values).all() else np.nan
     return float(values.mean()), float(spread)
 
 

@@ -131,6 +131,19 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
         raise InputError(f"{path}: not a result log ({error})") from None
 
 
+def columns_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(key columns, result columns) of a log on disk: a key ends with the seed, or the fold.
+
+    Raises InputError for a file that is no such log.
+    """
+    with path.open(newline="") as stream:
+        header = next(csv.reader(stream), [])
+    ends = [i for i, name in enumerate(header, start=1) if name in ("seed", "fold")]
+    if not ends:
+        raise InputError(f"{path}: not a result log: its header has neither seed nor fold")
+    return tuple(header[: ends[0]]), tuple(header[ends[0] :])
+
+
 def merge(target: Ledger, parts: Iterable[Path]) -> int:
     """Append the rows of shards' logs that `target` lacks; returns how many.
 
