@@ -116,7 +116,7 @@ def _text(value: object) -> str:
 
 
 def read(path: Path | str, made_by: str) -> pd.DataFrame:
-    """A log as a table, keys as text (None stays the text None).
+    """A log as a table, keys as text (None stays the text None), empty results as NaN.
 
     Raises InputError if it is not there, naming the script that makes it.
     """
@@ -126,7 +126,9 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
     text = {"dataset": str, "scenario": str, "method": str, "sampling": str, "variance": str, "setting": str,
             "covered": str}
     try:
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={})
+        numbers = set(pd.read_csv(path, nrows=0).columns) - set(text)
+        missing = {name: ["", "nan"] for name in numbers}
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a result log ({error})") from None
 
