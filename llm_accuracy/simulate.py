@@ -131,12 +131,7 @@ def twin_board(factors: Path | str) -> Board:
 
 def simulated_board(n_models: int, n_questions: int, seed: int = 0) -> Board:
     """A simulated board of M models × N questions. Raises InputError for a size out of bounds."""
-    if n_models < MIN_MODELS or n_questions < MIN_QUESTIONS:
-        raise InputError(f"{n_models} models x {n_questions} questions: at least {MIN_MODELS} x {MIN_QUESTIONS} are "
-                         "needed for families and tasks to mean something")
-    if n_models * n_questions > MAX_CELLS:
-        raise InputError(f"{n_models} models x {n_questions} questions: {n_models * n_questions:,} cells; at most "
-                         f"{MAX_CELLS:,} are made at once")
+    check_size(n_models, n_questions)
     bank = _questions(n_questions, stream("simulate", "questions", seed))
     tree = _sample(_family_tree(max(n_models, TREE), stream("simulate", "tree", seed)), n_models,
                    stream("simulate", "sample", seed))
@@ -147,6 +142,16 @@ def simulated_board(n_models: int, n_questions: int, seed: int = 0) -> Board:
     models = [f"{family}-{kind}-{i:04d}" for i, (family, kind) in enumerate(zip(tree.family, tree.kind, strict=True))]
     questions = [f"{task}-{j:05d}" for j, task in enumerate(bank.task)]
     return Board(logits, np.array(models), np.array(questions), _dates(tree.time), tree.family, bank.task)
+
+
+def check_size(n_models: int, n_questions: int) -> None:
+    """Raises InputError for a size out of bounds."""
+    if n_models < MIN_MODELS or n_questions < MIN_QUESTIONS:
+        raise InputError(f"{n_models} models x {n_questions} questions: at least {MIN_MODELS} x {MIN_QUESTIONS} are "
+                         "needed for families and tasks to mean something")
+    if n_models * n_questions > MAX_CELLS:
+        raise InputError(f"{n_models} models x {n_questions} questions: {n_models * n_questions:,} cells; at most "
+                         f"{MAX_CELLS:,} are made at once")
 
 
 @dataclass(frozen=True, eq=False)
