@@ -40,9 +40,9 @@ def main(argv=None):
     folder = output_folder(args)
     if args.dry_run:
         n_models, n_questions = size(args)
-        cells = n_models * n_questions
+        millions = n_models * n_questions / 1e6
         print(f"would write {folder}/M1.csv, M2.csv{'' if args.from_factors else ', questions.csv'}: {n_models} models "
-              f"x {n_questions} questions, about {cli.duration(2 + cells / 1e6)} and {.15 + cells * 12e-9:.1f} GB of memory")
+              f"x {n_questions} questions, {cli.duration(2 + millions)} and {.15 + .012 * millions:.1f} GB of memory")
         return
     try:
         make(folder, args)
