@@ -211,7 +211,8 @@ class _Models:
 
 
 def _family_tree(n: int, rng: np.random.Generator) -> _Models:
-    """Grow n models in date order. A child's traits (parent + step · noise) / √(1 + step²) keep unit variance."""
+    """Grow n models in date order. A child's traits are (parent + step · noise) / √(1 + step²): a fine-tune's keep
+    the bases' unit variance, a merge's lie between its parents'."""
     time, traits = np.sort(rng.random(n)), rng.standard_normal((n, FACTORS + 3))
     scale = np.ones(FACTORS + 3)
     scale[FACTORS] = ABILITY_STEP
@@ -226,10 +227,11 @@ def _family_tree(n: int, rng: np.random.Generator) -> _Models:
         weight = np.array([len(m) ** CROWDING * np.exp(np.tanh(traits[m[0], FACTORS + 1])) for m in members])
         family[i] = rng.choice(len(members), p=weight / weight.sum())
         siblings = members[family[i]]
-        kind[i], origin = "tune", traits[rng.choice(siblings)]
         if rng.random() < MERGES and len(siblings) > 1:
-            share = rng.uniform(.2, .8)
-            kind[i], origin = "merge", share * origin + (1 - share) * traits[rng.choice(siblings)]
+            share, (one, other) = rng.uniform(.2, .8), rng.choice(siblings, 2, replace=False)
+            kind[i], origin = "merge", share * traits[one] + (1 - share) * traits[other]
+        else:
+            kind[i], origin = "tune", traits[rng.choice(siblings)]
         step = scale * STEP * np.exp(STEP_SPREAD * rng.standard_normal())
         traits[i] = (origin + step * traits[i]) / np.sqrt(1 + step ** 2)
         if rng.random() < GUESSERS:
@@ -262,7 +264,7 @@ def _specific(models: _Models, bank: _Bank, rng: np.random.Generator) -> tuple[n
     style = rng.standard_normal((LETTERS, FACTORS))[letter] + .5 * rng.standard_normal((n_guess, FACTORS))
     sharpness[guess], slope[guess] = rng.uniform(1, 2.5, n_guess), rng.uniform(.1, .4, n_guess)
     direction = models.direction.copy()
-    direction[guess] = style / np.sqrt(1.25)
+    direction[guess] = style / np.sqrt(1 + .5 ** 2)
     variance = (np.arange(FACTORS) + OFFSET) ** -FLATNESS
     specific = (sharpness[:, None] * direction * np.sqrt(variance / variance.sum())) @ bank.loading.T
     specific[guess] += LETTER_HEIGHT * (letter[:, None] == bank.letter)
