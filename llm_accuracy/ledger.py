@@ -84,7 +84,7 @@ class Ledger:
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append whole rows in one write; a key that is there already is refused."""
-        new = [[_text(row[name]) for name in self.header] for row in rows]
+        new = [[*self._key_of(row), *(_text(row[name]) for name in self.columns)] for row in rows]
         for row in new:
             if tuple(row[: len(self.key)]) in self._rows:
                 raise ValueError(f"{self.path}: key {row[: len(self.key)]} is there already")

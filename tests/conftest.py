@@ -1,9 +1,12 @@
 """Shared by all tests: where the real matrices and golden values are, and how a script is run."""
 
+import multiprocessing
 import os
-import subprocess
+import runpy
 import sys
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -22,14 +25,41 @@ def shared():
     return SHARED
 
 
+# Scripts run in processes of their own, forked from a server that has the slow imports behind it.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["torch", "pandas", "scipy.stats", "matplotlib.pyplot", "tqdm"])
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _run_as_main(path, arguments, cwd, outputs):
+    """In the child: become `python path arguments…`, with both outputs going to files."""
+    for number, output in zip((1, 2), outputs, strict=True):
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(cwd)
+    sys.argv = [str(path), *arguments]
+    sys.path.insert(0, str(path.parent))
+    runpy.run_path(str(path), run_name="__main__")
+
+
+def run_script(name, *arguments, code=0, cwd=ROOT, timeout=300):
+    """Run a script of the project and check its exit code: run_script("faq_final.py", "--seeds", 5)."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / stream for stream in ("stdout", "stderr")]
+        child = _SERVER.Process(target=_run_as_main, args=(ROOT / name, list(map(str, arguments)), cwd, outputs))
+        child.start()
+        child.join(timeout)
+        if child.exitcode is None:
+            child.kill()
+        stdout, stderr = (output.read_text() for output in outputs)
+    assert child.exitcode == code, f"{name} exited {child.exitcode}:\n{stdout}\n{stderr}"
+    return Done(child.exitcode, stdout, stderr)
+
+
 @pytest.fixture
 def script():
-    """Run a script of the project in a process of its own: script("faq_final.py", "--seeds", 5)."""
-
-    def run(name, *arguments, code=0, cwd=ROOT):
-        done = subprocess.run([sys.executable, str(ROOT / name), *map(str, arguments)], cwd=cwd,
-                              capture_output=True, text=True, timeout=300)
-        assert done.returncode == code, f"{name} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done
-
-    return run
+    return run_script

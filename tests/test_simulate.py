@@ -184,8 +184,9 @@ def test_the_script_writes_a_dataset(tmp_path):
     before = contents(tmp_path)
     refused = script("--models", 41, "--questions", 60, "--data-dir", tmp_path, "--seed", 1)
     assert refused.returncode == 2 and "--overwrite" in refused.stderr and contents(tmp_path) == before
-    replaced = script("--models", 41, "--questions", 60, "--data-dir", tmp_path, "--seed", 1, "--overwrite")
+    replaced = script("--models", 41, "--questions", 60, "--data-dir", tmp_path, "--share", .8, "--overwrite")
     assert replaced.returncode == 0 and contents(tmp_path) != before
+    assert (dataset.history().n_models, dataset.new_models().n_models) == (32, 9)
 
 
 def test_the_script_draws_a_twin(tmp_path):
@@ -202,6 +203,8 @@ def test_the_script_draws_a_twin(tmp_path):
 def test_dry_run_writes_nothing(tmp_path):
     done = script("--dry-run", "--data-dir", tmp_path / "new")
     assert done.returncode == 0 and "M1.csv" in done.stdout and not (tmp_path / "new").exists()
+    assert script("--dry-run", "--models", 5, "--data-dir", tmp_path).returncode == 2
+    assert script("--dry-run", "--from-factors", tmp_path / "absent.npz").returncode == 2
 
 
 @pytest.mark.parametrize(("args", "says"), [
@@ -217,6 +220,7 @@ def test_dry_run_writes_nothing(tmp_path):
     (("--from-factors", "few.npz"), "5 models"),
     (("--from-factors", "infinite.npz"), "not finite"),
     (("--from-factors", "shapes.npz", "--models", 30), "--models"),
+    (("--share", 1.2), "--share 1.2"),
     (("--dataset", "a/b"), "plain name"),
     (("--data-dir", "text.npz"), "cannot be written"),
 ])
