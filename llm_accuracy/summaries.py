@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .intervals import binomial_se, ess_mse, mean_and_se
+from .settings import TIERS
 
 CELL = ["dataset", "scenario", "budget"]
 ARM = [*CELL, "method", "sampling", "variance", "setting"]
@@ -100,9 +101,12 @@ def compared(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([published_uniform(summary), best_baseline(summary), best_ablation(summary), drawn],
                       ignore_index=True)
     table["name"] = _distinct_names(table)
-    order = {method: i for i, method in enumerate(NAMES)}
-    rank = table["method"].map(lambda method: order.get(method, len(order)))
-    return table.assign(rank=rank).sort_values([*CELL, "rank", "name"]).drop(columns="rank").reset_index(drop=True)
+    order = [*NAMES, *sorted(set(table["method"]) - set(NAMES))]
+    known = TIERS["paper"].scenarios
+    scenarios = [*known, *sorted(set(table["scenario"]) - set(known))]
+    by = {"scenario": scenarios, "method": order}
+    return table.sort_values(["dataset", "scenario", "budget", "method", "name"], ignore_index=True,
+                             key=lambda column: column.map(by[column.name].index) if column.name in by else column)
 
 
 def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
