@@ -121,12 +121,18 @@ class Beliefs:
         if self.variance is not None:
             self.passes.shrink_pass(self.variance, shrink @ self.Vt)
 
-    def update_some(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> None:
-        """Condition some rows on their answers to one question; rows (R,) indices, answers, p (R,)."""
-        step, shrink = self._gain(self.sigma[rows], self.V[question].expand(len(rows), -1), answers, p)
+    def update_some(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        """Condition some rows on their answers to one question; rows (R,) distinct indices, answers, p (R,).
+
+        Returns the rows' new logits, (R, N).
+        """
+        sigma = self.sigma[rows]
+        step, shrink = self._gain(sigma, self.V[question].expand(len(rows), -1), answers, p)
         self.u.index_add_(0, rows, step)
-        self.sigma.index_add_(0, rows, shrink.unsqueeze(2) * shrink.unsqueeze(1), alpha=-1)
-        self.logits.index_add_(0, rows, step @ self.Vt)
+        self.sigma[rows] = sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
+        logits = torch.addmm(self.logits[rows], step, self.Vt)
+        self.logits[rows] = logits
+        return logits
 
     def _gain(self, sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
               p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -52,25 +52,51 @@ class WalkResult:
     pi: np.ndarray | None = None
 
 
+COLUMNS_AT_ONCE = 64  # questions whose columns are laid out for a walk at a time
+
+
+def _columns(table: np.ndarray, start: int) -> np.ndarray:
+    """(models, N) → the next questions' columns, (COLUMNS_AT_ONCE or fewer, models)."""
+    return np.ascontiguousarray(table[:, start : start + COLUMNS_AT_ONCE].T)
+
+
 class _Sums:
-    """Running sums of θ̂ and its variance for several predictions at once."""
+    """θ̂ and its variance, summed over the questions that were asked: a quarter of them at the most.
 
-    def __init__(self, n_predictions: int, n_rows: tuple[int, int]):
-        self.theta = np.zeros((n_predictions, *n_rows))
-        self.variance = np.zeros((n_predictions, *n_rows))
-        self.labels = np.zeros(n_rows)
+    Rows are walks × models, flat.
+    """
 
-    def add(self, coin: np.ndarray, pi: np.ndarray, z: np.ndarray, predictions: Sequence) -> None:
-        weight = coin / pi
-        spread = weight * (1 - pi) / pi
-        for i, f in enumerate(predictions):
-            residual = z - f
-            self.theta[i] += f + weight * residual
-            self.variance[i] += spread * residual**2
-        self.labels += coin
+    def __init__(self, scores: np.ndarray, n_walks: int, n_predictions: int):
+        n_models, self.n_questions = scores.shape
+        self.scores, self.columns, self.block = scores, np.empty((0, 0)), -1
+        self.model = np.tile(np.arange(n_models), n_walks)
+        self.shape = (n_walks, n_models)
+        self.theta, self.variance = np.zeros((2, n_predictions, n_walks * n_models))
+        self.labels = np.zeros(n_walks * n_models)
 
-    def result(self, n_questions: int, pi: np.ndarray | None) -> WalkResult:
-        return WalkResult(self.theta / n_questions, np.sqrt(self.variance) / n_questions, self.labels, pi)
+    def add(self, t: int, rows: np.ndarray, pi: np.ndarray, predictions: tuple) -> None:
+        """Question t was asked in `rows` (distinct) with probabilities `pi`; predictions are numbers or arrays
+        over `rows`."""
+        if t // COLUMNS_AT_ONCE != self.block:
+            self.block = t // COLUMNS_AT_ONCE
+            self.columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE).astype(np.float64)
+        z = self.columns[t % COLUMNS_AT_ONCE].take(self.model.take(rows))
+        spared = 1 - pi
+        for k, f in enumerate(predictions):
+            weighted = (z - f) / pi
+            self.theta[k][rows] += weighted
+            weighted *= weighted
+            weighted *= spared
+            self.variance[k][rows] += weighted
+        self.labels[rows] += 1
+
+    def result(self, prediction_sums: Sequence, pi: np.ndarray | None) -> WalkResult:
+        """prediction_sums: Σ_t f_t of each prediction, a number or an array over the rows."""
+        n = self.n_questions
+        theta = [((sums + one) / n).reshape(self.shape).T
+                 for sums, one in zip(prediction_sums, self.theta, strict=True)]
+        se = [(np.sqrt(one) / n).reshape(self.shape).T for one in self.variance]
+        return WalkResult(np.stack(theta), np.stack(se), self.labels.reshape(self.shape).T, pi)
 
 
 def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None = None,
@@ -81,22 +107,37 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     or coins (models, walks, N) 0/1 of finished walks, to replay them.
     """
     n_models, n = scores.shape
+    shape = (len(walks), n_models)  # inner loops run over the models
     weights = np.stack([WALKING[w.policy](history_mean) for w in walks], axis=1)  # (N, walks)
     budgets = np.array([w.budget for w in walks], dtype=float)
-    wanted = budgets * weights / np.maximum(weights.sum(0), np.finfo(float).tiny)  # η u_t
     exempt = np.array([w.exempt for w in walks])
     # An exempt walk asks with n_b/N, which is η u_t for u = 1: no count holds it back, no share is mixed in.
     taus = np.where(exempt, 0.0, [w.tau for w in walks])
-    sums = _Sums(2, (n_models, len(walks)))
-    pis = np.empty((n_models, len(walks), n)) if record else None
+    kept, floor = 1 - taus, taus * budgets / n
+    # Everything is kept as π^τ = (1−τ) π + τ n_b/N, so that a step need not mix: η u_t, and what the count leaves.
+    wanted = floor + kept * np.minimum(budgets * weights / np.maximum(weights.sum(0), np.finfo(float).tiny), 1)
+    allowance = kept * np.where(exempt, np.inf, budgets / n)
+    wanted, floor, allowance = wanted[..., None], floor[:, None], allowance[:, None]
+    left, pi, coin = np.broadcast_to(floor, shape).copy(), np.empty(shape), np.empty(shape, bool)
+    cost = np.repeat(kept, n_models)
+    sums = _Sums(scores, len(walks), 2)
+    pis = np.empty((n, *shape)) if record else None
     for t in range(n):
-        left = np.where(exempt, np.inf, (t + 1) * budgets / n - sums.labels)
-        pi = (1 - taus) * np.clip(np.minimum(wanted[t], left), 0, 1) + taus * budgets / n
-        coin = uniforms[:, t, None] < pi if coins is None else coins[:, :, t]
-        sums.add(coin, np.maximum(pi, np.finfo(float).tiny), scores[:, t, None], (0.0, history_mean[t]))
+        left += allowance
+        np.minimum(left, wanted[t], out=pi)
+        np.maximum(pi, floor, out=pi)
+        if coins is None:
+            if t % COLUMNS_AT_ONCE == 0:
+                columns = _columns(uniforms, t)
+            np.less(columns[t % COLUMNS_AT_ONCE], pi, out=coin)
+        else:
+            coin[...] = coins[:, :, t].T
+        rows = np.flatnonzero(coin)
+        left.reshape(-1)[rows] -= cost.take(rows)
+        sums.add(t, rows, pi.reshape(-1).take(rows), (0.0, history_mean[t]))
         if record:
-            pis[:, :, t] = pi
-    return sums.result(n, pis)
+            pis[t] = pi
+    return sums.result((0.0, history_mean.sum()), None if pis is None else pis.transpose(2, 1, 0))
 
 
 def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
@@ -109,28 +150,31 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     the rows that asked are updated.
     """
     n_models, n = scores.shape
-    shape = (n_models, len(walks))
+    shape = (len(walks), n_models)
     beliefs = Beliefs(bank, prior, n_models * len(walks))
-    budgets, taus = (np.array([getattr(w, name) for w in walks], dtype=float) for name in ("budget", "tau"))
-    uncertain = _uncertainty(beliefs.logits)
-    sums = _Sums(1, shape)
-    pis = np.empty((*shape, n)) if record else None
+    budgets, taus = (np.array([[getattr(w, name)] for w in walks], dtype=float) for name in ("budget", "tau"))
+    uncertain = _uncertainty(beliefs.logits).cpu().numpy()  # (rows,) Σ_j u_j
+    answers = torch.as_tensor(scores, device=bank.V.device)
+    sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
+    pis = np.empty((n, *shape)) if record else None
     for t in range(n):
         p = torch.sigmoid(beliefs.logits[:, t].to(torch.float64)).clamp(P_FLOOR, 1 - P_FLOOR)
-        p_t = p.cpu().numpy().reshape(shape)
-        wanted = budgets * 2 * np.minimum(p_t, 1 - p_t) / uncertain.cpu().numpy().reshape(shape)
-        pi = np.clip(np.minimum(wanted, (t + 1) * budgets / n - sums.labels), 0, 1)
+        p_t = p.cpu().numpy()
+        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
+        pi = np.clip(np.minimum(wanted, (t + 1) * budgets / n - labels), 0, 1)
         pi = (1 - taus) * pi + taus * budgets / n
-        coin = (uniforms[:, t, None] < pi) if coins is None else coins[:, :, t].astype(bool)
-        sums.add(coin, pi, scores[:, t, None], (p_t,))
+        coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
+        labels += coin
+        predicted += p_t
         if record:
-            pis[:, :, t] = pi
-        if coin.any():
-            rows = torch.as_tensor(np.flatnonzero(coin), device=bank.V.device)
-            z = torch.as_tensor(np.repeat(scores[:, t], len(walks)), device=bank.V.device)[rows]
-            beliefs.update_some(rows, t, z.to(bank.V.dtype), p[rows].to(bank.V.dtype))
-            uncertain[rows] = _uncertainty(beliefs.logits[rows])
-    return sums.result(n, pis)
+            pis[t] = pi
+        rows = np.flatnonzero(coin)
+        if len(rows):
+            sums.add(t, rows, pi.reshape(-1).take(rows), (p_t[rows],))
+            at = torch.as_tensor(rows, device=bank.V.device)
+            z = answers[at % n_models, t].to(bank.V.dtype)
+            uncertain[rows] = _uncertainty(beliefs.update_some(at, t, z, p[at].to(bank.V.dtype))).cpu().numpy()
+    return sums.result((predicted,), None if pis is None else pis.transpose(2, 1, 0))
 
 
 def _uncertainty(logits: torch.Tensor) -> torch.Tensor:
