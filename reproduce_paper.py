@@ -37,6 +37,7 @@ def main(argv=None):
     n_questions = Dataset(args.data_dir, dataset).new_models(1).n_questions
     budgets = settings.budgets(args, n_questions, dataset)
     seeds = args.seeds or settings.TIERS["paper"].seeds
+    ablation_seeds = args.ablation_seeds or seeds
     for scenario in scenarios:
         cell = settings.Cell(stands_for, scenario)
         rank, decay = published.factor_setting(args.paper, cell)
@@ -52,8 +53,8 @@ def main(argv=None):
         for budget, setting in chosen.items():
             trials = [*where, *models, "--budgets", budget, "--setting", setting.key]
             step("faq_final.py", *trials, "--seeds", seeds, "--sampling", "with")
-            step("ablations_all.py", *trials, "--seeds", seeds, "--arms", "replacement")
-        step("ablations_all.py", *where, *models, "--seeds", args.ablation_seeds or seeds, "--budgets", *budgets,
+            step("ablations_all.py", *trials, "--seeds", ablation_seeds, "--arms", "replacement")
+        step("ablations_all.py", *where, *models, "--seeds", ablation_seeds, "--budgets", *budgets,
              "--arms", "active+factors", "--taus", *args.taus)
     step("summarize_results.py", "--datasets", dataset, "--logs-dir", args.logs_dir, "--compare", args.paper,
          "--as", stands_for)
