@@ -42,7 +42,10 @@ def main(argv=None):
         trials = sum(plan.trials for plan in plans) + sum(len(keys) for *_, keys in walks)
         study.announce(trials, "trial", sum(plan.seconds() for plan in plans) + walk_seconds(walks))
         return
-    study.run_plans(plans, "with and without replacement", dry_run=False)
+    if plans:
+        study.run_plans(plans, "with and without replacement", dry_run=False)
+    if not walks:
+        return
     with cli.Progress(sum(len(keys) for *_, keys in walks), "active inference + factors") as progress:
         for task, seed, keys in walks:
             log.add(judge_walks(task, seed, keys))

@@ -18,11 +18,11 @@ import pandas as pd
 
 from llm_accuracy import cli, coverage, ledger, settings
 from llm_accuracy.errors import InputError
-from llm_accuracy.intervals import binomial_se
 from llm_accuracy.responses import Dataset, atomic
+from llm_accuracy.summaries import plus_minus
 
-HEADER = (f"{'method':<19} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
-          f"{'worst':>5} {'luck':>5} {'1 %':>5}")
+HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
+          f"{'worst':>5} {'luck':>5} {'1 %':>4}")
 
 
 def main(argv=None):
@@ -59,34 +59,22 @@ def with_share(table, n_questions):
 
 def print_table(table):
     print("by date, by accuracy: coverage of the last fifth of the models minus the first, ± 1 SE\n"
-          "worst: the worst model; luck: the worst to expect (median) if every interval covered 95 %; 1 %: with\n"
-          "only 1 % probability luck's worst is below this\n")
-    for (dataset, scenario), cell in table.groupby(["dataset", "scenario"], sort=False):
-        models, seeds = cell["model"].nunique(), cell["seeds"].max()
+          "worst: the worst model; luck: the worst to expect (median) if every interval covered 95 %; 1 %: luck's\n"
+          "worst is below this with probability 1 % at most\n")
+    for (dataset, scenario), cell in coverage.audit(table).groupby(["dataset", "scenario"], sort=False):
+        models, seeds = cell["models"].max(), cell["seeds"].max()
         print(f"{dataset}, {scenario}: {models} new models, {seeds} seeds, window of "
               f"{coverage.neighbours(models)} models\n{HEADER}")
-        for (method, sampling, _, budget, _), arm in cell.groupby(["method", "sampling", "variance", "budget",
-                                                                   "setting"]):
-            print(line(f"{method}, {sampling}", budget, arm))
+        for row in cell.sort_values(["method", "sampling", "variance", "budget"]).itertuples():
+            print(f"{f'{row.method}, {row.sampling}':<24.24} {row.budget:>6} "
+                  f"{plus_minus(row.coverage, row.coverage_se, 3):>11} {drift(row.by_date, row.by_date_se):>10} "
+                  f"{drift(row.by_accuracy, row.by_accuracy_se):>11} {row.worst:>5.2f} {row.luck:>5.2f} "
+                  f"{row.luck_1pct:>4.2f}")
         print()
 
 
-def line(name, budget, arm):
-    mean, models, seeds = arm["coverage"].mean(), len(arm), int(arm["seeds"].iloc[0])
-    return (f"{name:<19.19} {budget:>6} {mean:>6.3f} ±{binomial_se(mean, models * seeds):.3f} "
-            f"{drift(arm, 'created_date'):>10} {drift(arm, 'accuracy'):>11} {arm['coverage'].min():>5.2f} "
-            f"{coverage.luck(models, seeds):>5.2f} {coverage.luck(models, seeds, 0.01):>5.2f}".replace("±0.", "±."))
-
-
-def drift(arm, by):
-    """Mean coverage of the last fifth minus that of the first; blank where the models carry no dates."""
-    known = arm[arm[by].astype(str) != ""].sort_values(by, kind="stable")["coverage"].to_numpy()
-    fifth = len(known) // 5
-    if fifth < 2:
-        return ""
-    first, last = known[:fifth], known[-fifth:]
-    se = np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / fifth)
-    return f"{last.mean() - first.mean():+.3f} ±{se:.3f}".replace("0.", ".")
+def drift(value, se):
+    return "" if np.isnan(value) else f"{value:+.3f} ±{se:.3f}".replace("0.", ".")
 
 
 def draw(table, stem):

@@ -7,6 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from .errors import InputError
+from .intervals import binomial_se
 from .responses import Responses
 from .settings import ALPHA
 
@@ -64,3 +65,42 @@ def luck(models: int, seeds: int, share: float = 0.5, alpha: float = ALPHA) -> f
     counts = np.arange(seeds + 1)
     at_most = -np.expm1(models * np.log1p(-np.minimum(stats.binom.cdf(counts, seeds, 1 - alpha), 1 - 1e-16)))
     return float(counts[np.searchsorted(at_most, share)]) / seeds
+
+
+def audit(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm and setting of `per_model`: mean coverage ± its binomial SE; by_date and by_accuracy, the mean
+    coverage of the last fifth of the models minus that of the first ± SE (NaN without dates, or below 10 models);
+    the worst model, and what luck makes of the worst: its median, and its 1 % quantile."""
+    rows = []
+    for key, arm in table.groupby([*ARM, "setting"], sort=False):
+        models, seeds, mean = len(arm), int(arm["seeds"].iloc[0]), arm["coverage"].mean()
+        by_date, by_date_se = _drift(arm[arm["created_date"].fillna("") != ""], "created_date")
+        by_accuracy, by_accuracy_se = _drift(arm, "accuracy")
+        rows.append(dict(zip([*ARM, "setting"], key, strict=True)) | {
+            "share": arm["share"].iloc[0], "models": models, "seeds": seeds, "coverage": mean,
+            "coverage_se": binomial_se(mean, models * seeds), "by_date": by_date, "by_date_se": by_date_se,
+            "by_accuracy": by_accuracy, "by_accuracy_se": by_accuracy_se, "worst": arm["coverage"].min(),
+            "luck": luck(models, seeds), "luck_1pct": luck(models, seeds, 0.01)})
+    return pd.DataFrame(rows)
+
+
+def _drift(arm: pd.DataFrame, by: str) -> tuple[float, float]:
+    coverage = arm.sort_values(by, kind="stable")["coverage"].to_numpy()
+    fifth = len(coverage) // 5
+    if fifth < 2:
+        return float("nan"), float("nan")
+    first, last = coverage[:fifth], coverage[-fifth:]
+    return float(last.mean() - first.mean()), float(np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / fifth))
+
+
+def markdown_rows(table: pd.DataFrame) -> list[list[str]]:
+    """The audit as header and rows of text."""
+    found = audit(table)
+    lines = [["dataset", "scenario", "budget", "coverage", "last minus first fifth by date", "by accuracy",
+              "worst model", "luck's worst (median)", "luck's worst (1 %)"]]
+    for row in found.itertuples():
+        lines.append([row.dataset, row.scenario, f"{row.budget} ({float(row.share):.1%})",
+                      f"{row.coverage:.3f} ± {row.coverage_se:.3f}", f"{row.by_date:+.3f} ± {row.by_date_se:.3f}",
+                      f"{row.by_accuracy:+.3f} ± {row.by_accuracy_se:.3f}", f"{row.worst:.2f}", f"{row.luck:.2f}",
+                      f"{row.luck_1pct:.2f}"])
+    return lines

@@ -22,13 +22,14 @@ from .coverage import luck, neighbours, smooth
 STYLES = {
     "uniform (SRS)": ("#000000", "o", "-"), "uniform (published)": ("#999999", "s", ":"),
     "best baseline": ("#E69F00", "^", "--"), "uniform + factors": ("#56B4E9", "v", "-."),
-    "active + factors": ("#009E73", "P", "--"), "FAQ": ("#0072B2", "D", "-"), "FAQ, without": ("#0072B2", "D", "-"),
-    "FAQ, with": ("#D55E00", "X", "-"), "FAQ, naive without": ("#CC79A7", "*", ":"),
+    "active + factors": ("#009E73", "P", "--"), "FAQ": ("#0072B2", "D", "-"),
+    "FAQ (without)": ("#0072B2", "D", "-"), "FAQ (with)": ("#D55E00", "X", "-"),
+    "FAQ (naive without)": ("#CC79A7", "*", ":"),
 }
 _SPARE = [("#CC79A7", "h", "-."), ("#F0E442", "p", "--"), ("#D55E00", "<", ":"), ("#009E73", ">", "-")]
 WIDTH = 6.75  # inches: the text width of the conference's paper
 SHARE = "budget (% of the questions)"
-ESS = "effective sample size\n(multiple of uniform)"
+ESS = "effective sample size,\n{} (× uniform)"
 COVERAGE = "coverage of\n95 % intervals (%)"
 
 plt.rcParams.update({"font.size": 8, "axes.titlesize": 8, "axes.spines.top": False, "axes.spines.right": False,
@@ -42,20 +43,31 @@ def style(name: str, names: Sequence[str]) -> dict:
     return {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4, "linewidth": 1.2, "capsize": 2}
 
 
+def parts(table: pd.DataFrame, most: int = 4) -> list[pd.DataFrame]:
+    """A table split into figures of at most four scenarios, which is what the text width holds."""
+    scenarios = list(dict.fromkeys(table["scenario"]))
+    return [table[table["scenario"].isin(scenarios[start : start + most])] for start in range(0, len(scenarios), most)]
+
+
+def part_name(part: pd.DataFrame, table: pd.DataFrame) -> str:
+    """"" if the part is all of the table, else "_" and the part's first scenario."""
+    return "" if len(part) == len(table) else f"_{part['scenario'].iloc[0]}"
+
+
 # --- figures -------------------------------------------------------------------------------------------
 
 def ess_and_coverage(table: pd.DataFrame) -> plt.Figure:
     """ESS by width, ESS by error and coverage against budget, one line a method, for one dataset and scenario."""
     best = table.loc[table["ess_width"].idxmax()]
     figure = by_scenario(table, ("ess_width", "ess_mse", "coverage"), across=True)
-    return titled(figure, f"{table['dataset'].iloc[0]}: with {best['name']} a question is worth up to "
-                  f"{best['ess_width']:.1f} questions asked at random", counts(table))
+    return titled(figure, f"{table['dataset'].iloc[0]}: a question asked by {best['name']} is worth up to "
+                  f"{best['ess_width']:.1f} random ones", counts(table))
 
 
 MEASURES = {  # column: (axis label, factor, line at)
-    "ess_width": (ESS + ", by width", 1, 1), "ess_mse": (ESS + ", by error", 1, 1),
+    "ess_width": (ESS.format("by width"), 1, 1), "ess_mse": (ESS.format("by error"), 1, 1),
     "coverage": (COVERAGE, 100, 95), "mean_width": ("mean width of\n95 % intervals (points)", 100, None),
-    "width_at_equal_coverage": ("mean width scaled to\n95 % coverage (points)", 100, None),
+    "relative_width": ("width at equal coverage\n(share of uniform's)", 1, 1),
 }
 
 
@@ -65,8 +77,9 @@ def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = Fal
     scenarios = list(dict.fromkeys(table["scenario"]))
     names = list(dict.fromkeys(table["name"]))
     shape = (1, len(measures)) if across else (len(measures), len(scenarios))
-    figure, axes = plt.subplots(*shape, figsize=(WIDTH, 0.95 + 1.75 * shape[0]), layout="constrained", squeeze=False,
-                                sharex=True, sharey=False if across else "row")
+    height = 1.1 + (2.0 if shape[0] == 1 else 1.65) * shape[0]
+    figure, axes = plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", squeeze=False, sharex=True,
+                                sharey=False if across else "row")
     for i, measure in enumerate(measures):
         for j, scenario in enumerate(scenarios):
             axis = axes[0, i] if across else axes[i, j]
@@ -118,7 +131,9 @@ def scenario_name(scenario: str) -> str:
 def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
     """Give a figure its point as the title, wrapped at its width, and below it in small type what was measured."""
     figure.suptitle("\n".join(textwrap.wrap(point, 80)), fontsize=9, fontweight="bold", x=0.01, ha="left")
-    figure.supxlabel(note, fontsize=6, color="0.35", x=0.99, ha="right")
+    foot = 0.14 / figure.get_figheight()  # inches kept free for the note
+    figure.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
+    figure.text(0.99, 0.25 * foot, note, fontsize=6, color="0.35", ha="right", va="bottom")
     return figure
 
 
@@ -166,7 +181,7 @@ def _smoothed(axis: plt.Axes, x: pd.Series, coverage: pd.Series) -> None:
     known = x.notna().to_numpy()
     order = np.argsort(x[known].to_numpy(), kind="stable")
     x, y = x[known].to_numpy()[order], 100 * coverage.to_numpy()[known][order]
-    axis.plot(x, y, ".", color="0.6", markersize=3, markeredgewidth=0, label="one model")
+    axis.plot(x, y, ".", color="0.3", alpha=0.35, markersize=5, markeredgewidth=0, label="one model")
     if len(y) > 1:
         mean, spread = smooth(y)
         axis.fill_between(x, mean - spread, mean + spread, color="#56B4E9", alpha=0.35, linewidth=0,
@@ -182,12 +197,15 @@ def with_legend(figure: plt.Figure) -> plt.Figure:
     return figure
 
 
-def save(figure: plt.Figure, stem: Path) -> list[Path]:
-    """Write `stem`.png and `stem`.pdf; returns both paths."""
+def save(figure: plt.Figure, stem: Path, table: str | None = None) -> list[Path]:
+    """Write `stem`.png and `stem`.pdf, and `stem`.md with the figure's numbers if given; returns the paths."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
     for path in paths:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
         figure.savefig(path, metadata=metadata)
     plt.close(figure)
+    if table is not None:
+        paths.append(stem.with_name(stem.name + ".md"))
+        paths[-1].write_text(table)
     return paths

@@ -20,7 +20,7 @@ from .errors import InputError
 from .responses import Scenario
 from .settings import SHARE_DENOMINATOR, Cell, Setting
 
-SUMMARIES = {"faq_summary.csv": "FAQ, with", "best_baseline_summary.csv": "best baseline",
+SUMMARIES = {"faq_summary.csv": "FAQ", "best_baseline_summary.csv": "best baseline",
              "best_ablation_summary.csv": "active + factors", "uniform_summary.csv": "uniform (published)"}
 SEEDS = 100
 MEASURES = {"ess_vs_published_uniform": "ESS", "coverage": "coverage", "mean_width": "width"}
@@ -41,7 +41,7 @@ def read(folder: Path) -> pd.DataFrame:
     """
     tables = [_summary(folder / file, name) for file, name in SUMMARIES.items()]
     tables += [_replacement(folder / f"replacement_ablation_{file}.csv", name)
-               for file, name in (("with", "FAQ, with (ablation)"), ("without", "FAQ, naive without"))]
+               for file, name in (("with", "FAQ, ablation"), ("without", "FAQ, naive without"))]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -112,8 +112,8 @@ def factor_setting(folder: Path, cell: Cell) -> tuple[int, float]:
 def ours(summary: pd.DataFrame) -> pd.DataFrame:
     """The arms of a summary that were published, computed as they were, in the columns of `read`."""
     faq = summary[(summary["method"] == "faq") & (summary["variance"] == "published")]
-    arms = [faq[faq["sampling"] == "with"].assign(name="FAQ, with"),
-            faq[faq["sampling"] == "with"].assign(name="FAQ, with (ablation)"),
+    arms = [faq[faq["sampling"] == "with"].assign(name="FAQ"),
+            faq[faq["sampling"] == "with"].assign(name="FAQ, ablation"),
             faq[faq["sampling"] == "naive-without"].assign(name="FAQ, naive without"),
             summaries.published_uniform(summary).assign(name="uniform (published)"),
             summaries.best_baseline(summary).assign(name="best baseline"),

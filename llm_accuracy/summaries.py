@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from . import ledger
 from .intervals import binomial_se, ess_mse, mean_and_se
 from .settings import TIERS
 
@@ -89,7 +93,7 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          "uniform+factors": "uniform + factors", ABLATION: "active + factors", "faq": "FAQ"}
-_SAMPLING = {"with": "with", "without": "without", "naive-without": "naive without"}
+_SAMPLING = {"naive-without": "naive without"}
 
 
 def compared(summary: pd.DataFrame) -> pd.DataFrame:
@@ -101,12 +105,21 @@ def compared(summary: pd.DataFrame) -> pd.DataFrame:
     table = pd.concat([published_uniform(summary), best_baseline(summary), best_ablation(summary), drawn],
                       ignore_index=True)
     table["name"] = _distinct_names(table)
+    table = _relative_width(table)
     order = [*NAMES, *sorted(set(table["method"]) - set(NAMES))]
     known = TIERS["paper"].scenarios
     scenarios = [*known, *sorted(set(table["scenario"]) - set(known))]
     by = {"scenario": scenarios, "method": order}
     return table.sort_values(["dataset", "scenario", "budget", "method", "name"], ignore_index=True,
                              key=lambda column: column.map(by[column.name].index) if column.name in by else column)
+
+
+def _relative_width(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns relative_width ± SE: width at equal coverage as a share of that of simple random sampling."""
+    uniform = table[table["method"] == "srs"].set_index(CELL)["width_at_equal_coverage"]
+    against = uniform.reindex(pd.MultiIndex.from_frame(table[CELL])).to_numpy()
+    return table.assign(relative_width=table["width_at_equal_coverage"] / against,
+                        relative_width_se=table["width_at_equal_coverage_se"] / against)
 
 
 def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
@@ -119,30 +132,60 @@ def _distinct_names(table: pd.DataFrame) -> pd.Series:
     names = table["method"].map(lambda method: NAMES.get(method, method))
     drawn = ~table["method"].isin(["srs", "unif", "best baseline", ABLATION])
     by = ["dataset", "method"]  # named alike in all of a dataset's cells, so that a line of a figure keeps its name
-    for column, words in (("sampling", _SAMPLING), ("variance", {}), ("setting", {})):
+    for column in ("sampling", "variance", "setting"):
         ambiguous = drawn & (table.groupby([*CELL, *by[1:]])[column].transform("nunique") > 1)
         if column != "setting":  # settings are tuned cell by cell: only the ambiguous cell shows them
             ambiguous = drawn & ambiguous.groupby([table[name] for name in by]).transform("any")
-        names[ambiguous] += ", " + table.loc[ambiguous, column].map(lambda value, words=words: words.get(value, value))
+        words = table.loc[ambiguous, column].map(lambda value: _SAMPLING.get(value, value))
+        names[ambiguous] += " (" + words + ")"
         by.append(column)
     return names
 
 
-HEADER = f"{'method':<20} {'budget':>6} {'width':>7} {'coverage':>12} {'ESS by width':>13} {'ESS by error':>13}"
-
-
 def text_table(table: pd.DataFrame) -> str:
-    """The compared arms of every cell as plain text, 80 columns wide."""
+    """The compared arms of every cell as plain text, 80 columns wide unless a name is long."""
+    width = max(19, *map(len, table["name"]))
     lines = []
     for (dataset, scenario), cell in table.groupby(["dataset", "scenario"], sort=False):
-        lines += [f"{dataset}, {scenario}: {cell['models'].iloc[0]} new models, {cell['seeds'].max()} seeds", HEADER]
+        lines += [f"{dataset}, {scenario}: {cell['models'].iloc[0]} new models, {cell['seeds'].max()} seeds",
+                  f"{'method':<{width}} {'budget':>6} {'width':>7} {'coverage':>12} {'ESS by width':>13} "
+                  f"{'ESS by error':>13}"]
         for row in cell.itertuples():
-            lines.append(f"{row.name:<20.20} {row.budget:>6} {row.mean_width:>7.4f} "
+            lines.append(f"{row.name:<{width}} {row.budget:>6} {row.mean_width:>7.4f} "
                          f"{plus_minus(row.coverage, row.coverage_se, 3):>12} "
                          f"{plus_minus(row.ess_width, row.ess_width_se, 2):>13} "
                          f"{plus_minus(row.ess_mse, row.ess_mse_se, 2):>13}")
         lines.append("")
     return "\n".join(lines)
+
+
+_MARKDOWN = {"ess_width": ("ESS by width", 2), "ess_mse": ("ESS by error", 2), "coverage": ("coverage", 3),
+             "mean_width": ("mean width", 4), "relative_width": ("width at equal coverage / uniform's", 3)}
+
+
+def markdown_table(table: pd.DataFrame, measures: Sequence[str]) -> str:
+    """The numbers of a figure as a Markdown table: one row per dataset, scenario, budget and method, ± one SE."""
+    lines = [["dataset", "scenario", "budget", "method", "seeds", *(_MARKDOWN[name][0] for name in measures)]]
+    for row in table.to_dict("records"):
+        se = {"mean_width": "width_se"}
+        lines.append([row["dataset"], row["scenario"], f"{row['budget']} ({float(row['share']):.1%})", row["name"],
+                      str(row["seeds"]), *(plus_minus(row[name], row[se.get(name, f"{name}_se")], _MARKDOWN[name][1])
+                                           for name in measures)])
+    return markdown(lines)
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """A header and rows of text as a Markdown table."""
+    header, *rows = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, ["---"] * len(header), *rows]) + "\n"
+
+
+def read(path: Path) -> pd.DataFrame:
+    """summary.csv as summarize_results.py writes it.
+
+    Raises InputError if it is not there.
+    """
+    return ledger.read(path, "summarize_results.py")
 
 
 def plus_minus(value: float, se: float, digits: int) -> str:
