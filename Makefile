@@ -40,6 +40,17 @@ study:
 	$(PY) faq_coverage.py --tier $(TIER) $(IN)
 	$(PY) summarize_results.py --logs-dir $(LOGS)
 
+# All notebooks, on what is in $(LOGS); the figures are exported beside them.
+figures: $(VENV)/.installed
+	LOGS=$(abspath $(LOGS)) $(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --log-level=ERROR figures/*.ipynb
+
+# The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
+#   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>
+TWIN_GRID ?= --models 100 --seeds 3 --ablation-seeds 2 --budgets 2.5% 5% 10% 25%
+twin: $(VENV)/.installed
+	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
+	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
+
 # Forget the logs of the study, to run it again from nothing after a change of method.
 fresh:
 	rm -rf $(LOGS)/factor_models

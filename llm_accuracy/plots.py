@@ -120,20 +120,19 @@ def _limits(axes: Sequence[plt.Axes], only: int | None, measure: str) -> None:
 
 
 def scenario_name(scenario: str) -> str:
-    """nfobs=50_p=0.1 → "50 models + 10 % of the rest seen"."""
+    """nfobs=50_p=0.1 → "50 models + 10 %": how much of the history is seen."""
     full, p = (part.split("=")[1] for part in scenario.split("_"))
     if full == "None":
-        return "all of the history seen"
+        return "all of the history"
     share = f"{100 * float(p):g} %"
-    return f"{share} of the history seen" if full == "0" else f"{full} models + {share} seen"
+    return f"{share} of the history" if full == "0" else f"{full} models + {share}"
 
 
 def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
-    """Give a figure its point as the title, wrapped at its width, and below it in small type what was measured."""
+    """Give a figure its point as the title, wrapped at its width, and its legend in small type what was measured."""
     figure.suptitle("\n".join(textwrap.wrap(point, 80)), fontsize=9, fontweight="bold", x=0.01, ha="left")
-    foot = 0.14 / figure.get_figheight()  # inches kept free for the note
-    figure.get_layout_engine().set(rect=(0, foot, 1, 1 - foot))
-    figure.text(0.99, 0.25 * foot, note, fontsize=6, color="0.35", ha="right", va="bottom")
+    for legend in figure.legends:
+        legend.set_title(note, prop={"size": 6.5})
     return figure
 
 
