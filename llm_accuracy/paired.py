@@ -36,7 +36,7 @@ DRAWS = 99_999
 _NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(200) + np.array([[1], [0]])) / 2  # Gauss–Legendre on (0, 1)
 
 
-# ---- exact test on 0/1 scores ---------------------------------------------------------------------------------
+# ---- exact test on 0/1 scores ------------------------------------------------------------------------------
 
 
 def count_flips(baseline: np.ndarray, candidate: np.ndarray) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def log10_p_exact(b: int, c: int) -> float:
     return float(logsumexp(terms) / np.log(10))
 
 
-# ---- intervals and margins for the drop of 0/1 scores ---------------------------------------------------------
+# ---- intervals and margins for the drop of 0/1 scores ------------------------------------------------------
 
 
 def tango_score(drop: float, n: int, b: int, c: int) -> float:
@@ -157,7 +157,7 @@ def p_equivalence(n: int, b: int, c: int, margin: float) -> float:
     return max(p_noninferiority(n, b, c, margin), float(stats.norm.sf(tango_score(-margin, n, b, c))))
 
 
-# ---- sign flips: reruns, continuous scores, clusters ----------------------------------------------------------
+# ---- sign flips: reruns, continuous scores, clusters -------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -322,7 +322,7 @@ def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: flo
     return MeanDrop(float(centre), float((squares * (groups + 2) / (groups + 1)) ** 0.5 / n), groups - 1)
 
 
-# ---- one result -----------------------------------------------------------------------------------------------
+# ---- one result --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -366,6 +366,7 @@ class PairedResult:
     margin: float
     verdict: str
     within_margin: bool  # degraded, and shown to be so by less than the margin
+    in_points: bool  # scores lie in [0, 1], so a drop of .01 is one point
 
 
 def verdict(p: float, p_noninferiority: float, alpha: float) -> tuple[str, bool]:
@@ -407,7 +408,7 @@ def judge_counts(
         smallest_p=smallest, can_reject=smallest <= alpha, ci_low=low, ci_high=high, ci_method=interval,
         drop_lower=melded_interval(n, b, c, 2 * alpha)[0], drop_upper=tango_interval(n, b, c, 2 * alpha)[1],
         p_noninferiority=p_safe, p_equivalence=positive(p_equivalence(n, b, c, margin)),
-        alpha=alpha, margin=margin, verdict=decided, within_margin=within,
+        alpha=alpha, margin=margin, verdict=decided, within_margin=within, in_points=True,
     )
 
 
@@ -459,14 +460,20 @@ def judge_pair(
         ci_method="bonett-price t" if clusters is None else "bonett-price t, cluster-robust",
         drop_lower=lower, drop_upper=max(t.limit(1 - alpha), lower),
         p_noninferiority=p_safe, p_equivalence=max(p_safe, positive(t.p_above(-margin))),
-        alpha=alpha, margin=margin, verdict=decided, within_margin=within,
+        alpha=alpha, margin=margin, verdict=decided, within_margin=within, in_points=in_unit_range(baseline, candidate),
     )
+
+
+def in_unit_range(*scores: np.ndarray) -> bool:
+    """Do all scores lie in [0, 1]?"""
+    return all(s.min() >= 0 and s.max() <= 1 for s in scores)
 
 
 def largest_difference(baseline: np.ndarray, candidate: np.ndarray) -> float:
     """The most one item can differ: 1 where all scores lie in [0, 1], else the range that was seen."""
-    low, high = min(baseline.min(), candidate.min()), max(baseline.max(), candidate.max())
-    return 1.0 if low >= 0 and high <= 1 else float(high - low)
+    if in_unit_range(baseline, candidate):
+        return 1.0
+    return float(max(baseline.max(), candidate.max()) - min(baseline.min(), candidate.min()))
 
 
 def _zero_one(scores: np.ndarray) -> bool:

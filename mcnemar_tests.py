@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""12  Did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
+
+    python mcnemar_tests.py pair baseline.csv candidate.csv
+    python mcnemar_tests.py pair runs/base runs/quantised --task leaderboard_mmlu_pro --json - --fail-on degraded
+    python mcnemar_tests.py pair --counts 25282 1241 1042
+    python mcnemar_tests.py suite model_paths.json --output-dir results
+    python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
+
+A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
+folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of a
+models × questions table. `suite` also takes a JSON list of models, the first of them the baseline.
+
+The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the margin or
+more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad input.
+A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from llm_accuracy import cli
+from llm_accuracy import degradation_report as report
+from llm_accuracy.errors import InputError
+from llm_accuracy.eval_logs import (
+    MAX_EXCLUDED,
+    Choices,
+    Pairs,
+    TaskScores,
+    pair_up,
+    read_matrix_models,
+    read_model,
+)
+from llm_accuracy.paired import DEGRADED, DRAWS, UNDECIDED, PairedResult, judge_counts, judge_pair
+
+
+def add_test_flags(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--margin", type=float, default=0.01, metavar="M",
+                    help="the smallest drop that matters, in score units (default .01: one point)")
+    to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
+    to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
+                    help="method of the two-sided 95%% interval of 0/1 scores")
+    to.add_argument("--matrix", type=Path, metavar="FILE", help="models are row names of this models × questions table")
+    to.add_argument("--task-metrics", type=Path, metavar="FILE",
+                    help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
+    to.add_argument("--item-field", metavar="FIELD",
+                    help="document field that names a question across tasks (harness logs; default: its hash)")
+    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
+                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
+    to.add_argument("--draws", type=cli.at_least(999), default=DRAWS, metavar="R",
+                    help=f"random sign flips where no exact null is at hand (default {DRAWS})")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
+    to.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output, prose to stderr")
+    to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
+    to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="pair|suite")
+    pair = commands.add_parser("pair", help="one task, two models")
+    pair.add_argument("baseline", nargs="?", metavar="BASELINE")
+    pair.add_argument("candidate", nargs="?", metavar="CANDIDATE")
+    pair.add_argument("--counts", nargs=3, type=cli.at_least(0), metavar=("N", "B", "C"),
+                      help="instead of files: N items, B lost and C gained by the candidate")
+    pair.add_argument("--task", metavar="NAME", help="which task, where the models have several")
+    add_test_flags(pair)
+    pair.set_defaults(run=run_pair)
+    return parser
+
+
+# ---- pair --------------------------------------------------------------------------------------------------
+
+
+def run_pair(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
+    if options.counts:
+        if options.baseline or options.matrix:
+            raise InputError("--counts stands instead of BASELINE and CANDIDATE: give one or the other")
+        n, b, c = options.counts
+        pairs = Pairs("counts", *[None] * 3)
+        result = judge_counts(n, b, c, **tests)
+    else:
+        if not (options.baseline and options.candidate):
+            raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
+        pairs = read_pair(options)
+        result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters, draws=options.draws,
+                            higher_is_better=pairs.higher_is_better, seed=options.seed, **tests)
+    names = options.baseline or "counts", options.candidate or "counts"
+    notes = [*swap_notes(*names), *pairs.notes]
+    prose = sys.stderr if options.json == "-" else sys.stdout
+    print(report.headline(result), report.pair_table(result, *names, pairs.excluded), sep="\n\n", file=prose)
+    for note in report.remarks(result, tuple(notes)):
+        print(f"  note: {note}", file=prose)
+    if options.json:
+        text = report.pair_json(result, baseline=names[0], candidate=names[1], task=pairs.task,
+                                excluded=pairs.excluded, notes=notes)
+        write_json(text, options)
+    return fails(result, options.fail_on)
+
+
+def read_pair(options: argparse.Namespace) -> Pairs:
+    names = [options.baseline, options.candidate]
+    if options.matrix:
+        models = read_matrix_models(options.matrix, names)
+        read = [models[name] for name in names]
+    else:
+        choices = harness_choices(options)
+        read = [read_model(name, choices, options.task) for name in names]
+    task = one_task(read, names, options.task)
+    return pair_up(read[0][task], read[1][task], task, options.max_excluded)
+
+
+def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | None) -> str:
+    for tasks, name in zip(read, names, strict=True):
+        if wanted and wanted not in tasks:
+            raise InputError(f"{name}: no task {wanted}; it has {', '.join(tasks)}")
+    if wanted:
+        return wanted
+    common = [task for task in read[0] if task in read[1]]
+    if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
+        has = [", ".join(tasks) for tasks in read]
+        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both with "
+                         "--task, or test all of them with suite")
+    return common[0]
+
+
+# ---- shared by the subcommands -----------------------------------------------------------------------------
+
+
+def harness_choices(options: argparse.Namespace) -> Choices:
+    if options.task_metrics:
+        return Choices.read(options.task_metrics, options.item_field)
+    return Choices(item_field=options.item_field)
+
+
+def swap_notes(baseline: str, candidate: str) -> list[str]:
+    """A warning where the file names say the opposite of the order."""
+    before, after = Path(baseline).name.lower(), Path(candidate).name.lower()
+    if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
+        return [f"the first argument is the baseline; by their names {before} and {after} may be swapped"]
+    return []
+
+
+def fails(result: PairedResult, condition: str | None) -> int:
+    """1 where the --fail-on condition holds."""
+    if condition == "degraded":
+        return int(result.verdict == DEGRADED)
+    if condition == "not-shown-safe":
+        return int(result.verdict == UNDECIDED or (result.verdict == DEGRADED and not result.within_margin))
+    return 0
+
+
+def check_json_target(options: argparse.Namespace) -> None:
+    if options.json and options.json != "-":
+        check_new(Path(options.json), options.overwrite)
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name or add --overwrite")
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+def write_json(text: str, options: argparse.Namespace) -> None:
+    if options.json == "-":
+        sys.stdout.write(text)
+    else:
+        write_whole(Path(options.json), text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    return options.run(options)
+
+
+if __name__ == "__main__":
+    cli.run(main)
