@@ -34,7 +34,9 @@ from llm_accuracy.eval_logs import (
     pair_up,
     read_matrix_models,
     read_model,
+    read_model_list,
 )
+from llm_accuracy.multitask import SuiteResult, adjust_candidates, judge_suite
 from llm_accuracy.paired import DEGRADED, DRAWS, UNDECIDED, PairedResult, judge_counts, judge_pair
 
 
@@ -70,6 +72,14 @@ def build_parser() -> argparse.ArgumentParser:
     pair.add_argument("--task", metavar="NAME", help="which task, where the models have several")
     add_test_flags(pair)
     pair.set_defaults(run=run_pair)
+    suite = commands.add_parser("suite", help="many tasks, one or many candidates")
+    suite.add_argument("models", nargs="*", metavar="MODEL", help="a JSON list of models, or baseline and candidates")
+    suite.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
+    suite.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
+    suite.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
+                       help="where the tables go (default: degradation)")
+    add_test_flags(suite)
+    suite.set_defaults(run=run_suite)
     return parser
 
 
@@ -130,6 +140,95 @@ def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | 
     return common[0]
 
 
+# ---- suite -------------------------------------------------------------------------------------------------
+
+TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "summary_without_stderr.csv",
+          "model_differences.csv", "summary.md")
+
+
+def run_suite(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    for name in TABLES:
+        check_new(options.output_dir / name, options.overwrite, make_parent=True)
+    models = read_models(options)
+    baseline = options.baseline or next(iter(models))
+    if baseline not in models:
+        raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    if options.tasks:
+        models = {name: {task: tasks[one_task([tasks], [name], task)] for task in options.tasks}
+                  for name, tasks in models.items()}
+    pairs = {name: pair_tasks(models[baseline], tasks, baseline, name, options.max_excluded)
+             for name, tasks in models.items() if name != baseline}
+    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval, draws=options.draws,
+                    seed=options.seed)
+    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
+    notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
+    notes += shared_notes(results)
+    write_suite(models, pairs, results, baseline, notes, options)
+    tell_suite(results, notes, options)
+    return max(fails(result, options.fail_on) for result in results.values())
+
+
+def read_models(options: argparse.Namespace) -> dict[str, dict[str, TaskScores]]:
+    """All models of the suite, the baseline by default the first."""
+    names, choices = options.models, harness_choices(options)
+    if options.matrix:
+        models = read_matrix_models(options.matrix, names or None)
+    elif len(names) == 1 and names[0].endswith(".json"):
+        models = read_model_list(names[0], choices)
+    else:
+        short = [Path(name).name for name in names]
+        labels = short if len(set(short)) == len(short) else names
+        models = {label: read_model(name, choices) for label, name in zip(labels, names, strict=True)}
+    if len(models) < 2:
+        raise InputError("suite needs a JSON list of models, or a baseline and at least one candidate")
+    return models
+
+
+def pair_tasks(
+    baseline: dict[str, TaskScores], candidate: dict[str, TaskScores], baseline_name: str, name: str,
+    max_excluded: float,
+) -> list[Pairs]:
+    odd = sorted(baseline.keys() ^ candidate.keys())
+    if odd:
+        lacking = name if odd[0] in baseline else baseline_name
+        raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, {name} "
+                         "only); run it, or name the tasks to compare with --tasks")
+    return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
+
+
+def shared_notes(results: dict[str, SuiteResult]) -> list[str]:
+    return [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; each is "
+            "tested as one unit" for name, result in results.items() if result.shared]
+
+
+def tell_suite(results: dict[str, SuiteResult], notes: list[str], options: argparse.Namespace) -> None:
+    prose = sys.stderr if options.json == "-" else sys.stdout
+    for name, result in results.items():
+        print(report.suite_headline(name, result), report.suite_table(result), "", sep="\n", file=prose)
+    for note in notes:
+        print(f"note: {note}", file=prose)
+    print(f"tables: {options.output_dir}/", file=prose)
+
+
+def write_suite(
+    models: dict[str, dict[str, TaskScores]], pairs: dict[str, list[Pairs]], results: dict[str, SuiteResult],
+    baseline: str, notes: list[str], options: argparse.Namespace,
+) -> None:
+    """All tables are made before the first is written."""
+    frames = (report.summary_frame(results, baseline), report.comparison_frame(models),
+              report.category_frame(models, stderr=True), report.category_frame(models, stderr=False),
+              report.differences_frame(results, pairs))
+    texts = [frame.to_csv(index=False) for frame in frames]
+    texts.append(report.suite_markdown(results, baseline, notes, " ".join(["mcnemar_tests.py", *sys.argv[1:]])))
+    content = report.suite_json(results, pairs, baseline=baseline, notes=notes) if options.json else None
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    for name, text in zip(TABLES, texts, strict=True):
+        write_whole(options.output_dir / name, text)
+    if content:
+        write_json(content, options)
+
+
 # ---- shared by the subcommands -----------------------------------------------------------------------------
 
 
@@ -147,7 +246,7 @@ def swap_notes(baseline: str, candidate: str) -> list[str]:
     return []
 
 
-def fails(result: PairedResult, condition: str | None) -> int:
+def fails(result: PairedResult | SuiteResult, condition: str | None) -> int:
     """1 where the --fail-on condition holds."""
     if condition == "degraded":
         return int(result.verdict == DEGRADED)
@@ -161,10 +260,10 @@ def check_json_target(options: argparse.Namespace) -> None:
         check_new(Path(options.json), options.overwrite)
 
 
-def check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, overwrite: bool, make_parent: bool = False) -> None:
     if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another name or add --overwrite")
-    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} exists; choose another place or add --overwrite")
+    if not make_parent and not path.absolute().parent.is_dir():
         raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
 
 

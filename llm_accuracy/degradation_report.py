@@ -7,7 +7,12 @@ import math
 import textwrap
 from dataclasses import asdict
 
-from .paired import DEGRADED, NOT_DEGRADED, PairedResult
+import numpy as np
+import pandas as pd
+
+from .eval_logs import Pairs, TaskScores
+from .multitask import SuiteResult
+from .paired import DEGRADED, NOT_DEGRADED, PairedResult, cluster_standard_error
 
 WIDTH = 80
 
@@ -100,9 +105,7 @@ def remarks(result: PairedResult, notes: tuple[str, ...] = ()) -> list[str]:
 
 def pair_json(result: PairedResult, **more) -> str:
     """The result as one JSON object; what does not apply is null."""
-    content = {**more, **asdict(result)}
-    content = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return _json({**more, **asdict(result)})
 
 
 def shorten(text: str, width: int) -> str:
@@ -112,3 +115,172 @@ def shorten(text: str, width: int) -> str:
 
 def _score(value: float) -> str:
     return "     -" if math.isnan(value) else f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
+
+
+def _json(content: dict) -> str:
+    def finite(value):
+        if isinstance(value, dict):
+            return {str(k): finite(v) for k, v in value.items()}
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
+
+
+# ---- a suite -----------------------------------------------------------------------------------------------
+
+SHOWN_TASKS = 12
+ALL = "ALL"  # the pooled row: the micro-average over the items of all tasks
+
+
+def suite_headline(name: str, result: SuiteResult) -> str:
+    """The decision on one candidate in one line."""
+    pooled = result.pooled
+    at = f"at error rate {percent(pooled.alpha)} ({len(result.tasks)} tasks, {pooled.n:,} items)"
+    drop = (f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval "
+            f"[{amount(pooled.ci_low, pooled)}, {amount(pooled.ci_high, pooled)}]")
+    if result.verdict == DEGRADED:
+        within = f"; on average within the margin of {margin_text(pooled)}" if result.within_margin else ""
+        return f"{name}: DEGRADED {at}, by {result.decisive}: {drop}{within}."
+    if result.verdict == NOT_DEGRADED:
+        return f"{name}: NOT DEGRADED by {margin_text(pooled)} or more on average {at}: {drop}."
+    return f"{name}: UNDECIDED {at}: {drop}; the margin is {margin_text(pooled)}."
+
+
+def suite_table(result: SuiteResult) -> str:
+    """The p-values of the suite, the pooled row and the tasks, worst first, at most 80 columns wide."""
+    tests = (f"p pooled {p_text(result.p_pooled, result.pooled.log10_p)}, max-drop {p_text(result.p_max_drop)}, "
+             f"Fisher {p_text(result.p_fisher)}; combined {p_text(result.p_combined)}, "
+             f"adjusted for candidates {p_text(result.p_adjusted)}")
+    lines = textwrap.wrap(tests, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+    lines.append(f"  {'task':<26}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
+    worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)
+    for task, row in [(ALL, result.pooled), *((task, result.tasks[task]) for task in worst[:SHOWN_TASKS])]:
+        interval = f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"
+        lines.append(f"  {shorten(task, 25):<26}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
+                     f"{interval:<17}{p_text(row.p, row.log10_p):>8}")
+    if len(worst) > SHOWN_TASKS:
+        lines.append(f"  … and {len(worst) - SHOWN_TASKS} more tasks with larger p, see summary.csv")
+    flagged = [task for task in worst if result.p_step_down[task] <= result.pooled.alpha]
+    if flagged:
+        named = ", ".join(f"{task} (p = {p_text(result.p_step_down[task])})" for task in flagged)
+        lines += textwrap.wrap(f"worse, adjusted for all tasks: {named}", WIDTH - 2, initial_indent="  ",
+                               subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:
+    """summary.csv: for each candidate the pooled row (task ALL), then its tasks."""
+    rows = []
+    for name, suite in results.items():
+        for task, r in {ALL: suite.pooled, **suite.tasks}.items():
+            pooled = task == ALL
+            rows.append({
+                "model": name, "baseline": baseline, "task": task, "n": r.n, "units": r.units,
+                "accuracy_baseline": r.mean_baseline, "accuracy_candidate": r.mean_candidate, "drop": r.drop,
+                "ci_low": r.ci_low, "ci_high": r.ci_high, "ci_method": r.ci_method, "drop_lower": r.drop_lower,
+                "drop_upper": r.drop_upper, "b": r.b, "c": r.c, "flip_rate": r.flip_rate, "p": r.p,
+                "log10_p": r.log10_p, "p_exact": r.p_exact, "p_mid": r.p_mid, "p_permutation": r.p_permutation,
+                "p_improvement": r.p_improvement, "p_noninferiority": r.p_noninferiority,
+                "p_holm_tasks": None if pooled else suite.p_holm[task],
+                "p_step_down_tasks": None if pooled else suite.p_step_down[task],
+                "p_pooled": suite.p_pooled if pooled else None,
+                "p_max_drop": suite.p_max_drop if pooled else None,
+                "p_fisher": suite.p_fisher if pooled else None,
+                "p_combined": suite.p_combined if pooled else None,
+                "p_adjusted": suite.p_adjusted if pooled else None,
+                "can_reject": r.can_reject, "alpha": r.alpha, "margin": r.margin,
+                "verdict": suite.verdict if pooled else None,
+                "within_margin": suite.within_margin if pooled else None,
+            })
+    return pd.DataFrame(rows)
+
+
+def differences_frame(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]]) -> pd.DataFrame:
+    """model_differences.csv: how often two models agree, per candidate and task."""
+    rows = []
+    for name, suite in results.items():
+        for task_pairs in pairs[name]:
+            r = suite.tasks[task_pairs.task]
+            rows.append({"model": name, "task": task_pairs.task, "n": r.n, "both_right": r.n11, "baseline_better": r.b,
+                         "candidate_better": r.c, "both_wrong": r.n00, "equal": r.n - r.b - r.c,
+                         "disagreement_ratio": r.flip_rate, "excluded": sum(task_pairs.excluded.values())})
+    # Whole numbers stay whole where a task has no such count.
+    return pd.DataFrame(rows).astype({"both_right": "Int64", "both_wrong": "Int64"})
+
+
+def comparison_frame(models: dict[str, dict[str, TaskScores]]) -> pd.DataFrame:
+    """model_comparison.csv: mean score of every model (columns) on every task (rows), each on all its items."""
+    frame = pd.DataFrame({model: {task: s.frame["score"].mean() for task, s in tasks.items()}
+                          for model, tasks in models.items()})
+    return frame.rename_axis("task").reset_index()
+
+
+def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd.DataFrame:
+    """summary_with(out)_stderr.csv: models × categories, each the mean over the items of a category's tasks."""
+    rows = []
+    for model, tasks in models.items():
+        categories: dict[str, list[pd.DataFrame]] = {}
+        for task, scores in tasks.items():
+            for category in (scores.category or task, ALL):
+                categories.setdefault(category, []).append(scores.frame.assign(task=task))
+        row = {"model": model}
+        for category in sorted(categories, key=lambda c: c != ALL):
+            items = pd.concat(categories[category]).dropna(subset="score")
+            row[category] = items["score"].mean()
+            if stderr:
+                row[f"{category}_stderr"] = _standard_error(items)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _standard_error(items: pd.DataFrame) -> float:
+    """Of a mean score; items of one cluster, or with the same content, count together."""
+    label = next((items[c] for c in ("cluster", "content") if c in items and items[c].notna().all()), None)
+    codes = np.arange(len(items)) if label is None else pd.factorize(label)[0]
+    return cluster_standard_error(items["score"].to_numpy(), codes) if codes.max() > 0 else float("nan")
+
+
+def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[str], command: str) -> str:
+    """A summary that a CI job can post: the decisions, one table of models, the tasks folded away."""
+    first = next(iter(results.values())).pooled
+    lines = [f"## Degradation tests against {_cell(baseline)}", "",
+             f"One-sided, error rate {percent(first.alpha)} over {len(results)} candidate(s) and all tasks; margin "
+             f"{margin_text(first)}.", ""]
+    lines += [f"- {_cell(suite_headline(name, result))}" for name, result in results.items()]
+    lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | verdict |",
+              "|---|---:|---:|---|---:|---:|---:|---:|---|"]
+    for name, r in results.items():
+        cells = [_cell(name), f"{r.pooled.n:,}", *_drop_cells(r.pooled), p_text(r.p_pooled, r.pooled.log10_p),
+                 p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted), r.verdict]
+        lines.append(f"| {' | '.join(cells)} |")
+    for name, r in results.items():
+        lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
+                  "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
+                  "|---|---:|---:|---:|---:|---|---:|---:|"]
+        for task, row in r.tasks.items():
+            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *_drop_cells(row), p_text(row.p, row.log10_p),
+                     p_text(r.p_step_down[task])]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", "</details>"]
+    if notes:
+        lines += ["", *(f"- note: {_cell(note)}" for note in notes)]
+    return "\n".join([*lines, "", f"`{command}`", ""])
+
+
+def suite_json(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], **more) -> str:
+    """All results of a suite as one JSON object."""
+    candidates = {}
+    for name, result in results.items():
+        content = asdict(result)
+        for task_pairs in pairs[name]:
+            content["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
+        candidates[name] = {"verdict": content.pop("verdict"), "p_pooled": result.p_pooled, **content}
+    return _json({**more, "candidates": candidates})
+
+
+def _drop_cells(row: PairedResult) -> list[str]:
+    return [amount(row.drop, row), f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

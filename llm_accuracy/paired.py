@@ -31,7 +31,7 @@ SMALLEST_FLOAT = sys.float_info.min  # what a p-value below it is given as; log1
 ENUMERATED_UNITS = 20  # up to 2^20 sign patterns are listed
 LARGEST_DENOMINATOR = 1000  # of a grid: averages over up to 31 × 32 reruns, three decimals
 LARGEST_TRANSFORM = 30_000_000  # distinct sizes × transform length, a second or two
-LARGEST_SAMPLE = 4_000_000_000  # random signs drawn at most, about half a minute
+LARGEST_SAMPLE = 500_000_000  # random signs drawn at most, a few seconds; at least 999 draws
 DRAWS = 99_999
 _NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(200) + np.array([[1], [0]])) / 2  # Gauss–Legendre on (0, 1)
 
@@ -162,47 +162,49 @@ def p_equivalence(n: int, b: int, c: int, margin: float) -> float:
 
 @dataclass(frozen=True)
 class SignFlip:
-    """A sign-flip test of Σd: its p-value (never 0), log10 of it, and how it was had."""
+    """A sign-flip test of Σd: p-values of both tails (never 0), log10 of the first, and how they were had."""
 
     p: float
+    p_improvement: float
     log10_p: float
-    method: str  # "exact" or "99,999 random sign flips"
     smallest_p: float  # what the most extreme data of this size would give
+    method: str  # "exact" or "99,999 random sign flips"
 
 
 def sign_flip_test(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -> SignFlip:
-    """P[Σ s_i d_i ≥ Σ d_i] over independent signs s_i = ±1, d of shape (units,); ties count against.
+    """p = P[Σ s_i d_i ≥ Σ d_i] over independent signs s_i = ±1, d of shape (units,); ties count against.
 
     Exact where the |d_i| lie on a common grid (averages of 0/1 reruns, cluster sums) or few d_i differ from 0;
     otherwise (1 + #{S* ≥ S})/(draws + 1) from random signs. On d_i ∈ {−1, 0, 1} it is `p_exact`.
     """
     differences = np.asarray(differences, dtype=np.float64)
     differences = differences[differences != 0]
-    if differences.size == 0:
-        return SignFlip(1.0, 0.0, "exact", 1.0)
+    units = differences.size
+    if units == 0:
+        return SignFlip(1.0, 1.0, 0.0, 1.0, "exact")
     grid = _grid(np.abs(differences))
     if grid is not None:
-        steps, counts, unit = grid
-        gained = round(float(differences[differences > 0].sum()) / unit)
-        log_p = _log_tail_on_grid(steps, counts, gained)
-        if log_p is not None:
-            return _sign_flip(log_p, "exact", differences.size)
-    # S* ≥ S ⟺ the kept part Σ_{s_i d_i > 0} |d_i| is at least the observed one. Sums that are equal in exact
-    # arithmetic may differ in the last bits: the slack counts them as ties.
-    sizes = np.abs(differences)
-    least = sizes[differences > 0].sum() - 1e-10 * sizes.sum()
-    if sizes.size <= ENUMERATED_UNITS:
+        steps, counts, step = grid
+        kept = [round(float(differences[differences > 0].sum()) / step)]
+        kept.append(int(steps @ counts) - kept[0])
+        tails = [_log_tail_on_grid(steps, counts, k) for k in kept]
+        if None not in tails:
+            return SignFlip(*(positive(np.exp(t)) for t in tails), tails[0] / np.log(10), positive(0.5**units), "exact")
+    method, smallest = "exact", 0.5**units
+    if units <= ENUMERATED_UNITS:
         sums = np.zeros(1)
-        for size in sizes:
-            sums = np.concatenate([sums, sums + size])
-        return _sign_flip(float(np.log(np.mean(sums >= least))), "exact", sizes.size)
-    draws = min(draws, max(999, LARGEST_SAMPLE // sizes.size))
-    p = (1 + _count_sums_at_least(least, sizes, draws, seed)) / (draws + 1)
-    return SignFlip(p, float(np.log10(p)), f"{draws:,} random sign flips", max(0.5**sizes.size, 1 / (draws + 1)))
-
-
-def _sign_flip(log_p: float, method: str, units: int) -> SignFlip:
-    return SignFlip(positive(np.exp(log_p)), log_p / np.log(10), method, positive(0.5**units))
+        for difference in differences:
+            sums = np.concatenate([sums - difference, sums + difference])
+    else:
+        draws = min(draws, max(999, LARGEST_SAMPLE // units))
+        sums = random_sign_sums(differences[:, None], draws, np.random.default_rng([seed, units]))[:, 0]
+        sums = np.append(sums, differences.sum())  # the observed signs are one of the draws: p is never 0
+        method, smallest = f"{draws:,} random sign flips", max(smallest, 1 / (draws + 1))
+    # Sums that are equal in exact arithmetic may differ in the last bits: the slack counts them as ties.
+    observed, slack = differences.sum(), 1e-10 * np.abs(differences).sum()
+    p = float(np.mean(sums >= observed - slack))
+    better = (np.count_nonzero(sums <= observed + slack)) / sums.size
+    return SignFlip(p, float(better), float(np.log10(p)), smallest, method)
 
 
 def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
@@ -257,17 +259,25 @@ def _log_tail_on_grid(steps: np.ndarray, counts: np.ndarray, gained: int) -> flo
     return float(min(np.log(max(tail, SMALLEST_FLOAT)) + undo, 0.0))
 
 
-def _count_sums_at_least(least: float, sizes: np.ndarray, draws: int, seed: int) -> int:
-    """How many of `draws` random subsets of the sizes sum to `least` or more."""
-    rng = np.random.default_rng([seed, sizes.size])
-    block = max(1, min(draws, 20_000_000 // sizes.size))
-    count = 0
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        bits = np.frombuffer(rng.bytes(rows * (sizes.size // 8 + 1)), dtype=np.uint8).reshape(rows, -1)
-        kept = np.unpackbits(bits, axis=1, count=sizes.size)
-        count += int(np.count_nonzero(kept @ sizes >= least))
-    return count
+def random_sign_sums(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Σ_u s_u rows_u under random signs s_u = ±1, rows (units, k) → (draws, k).
+
+    Units with the same values are drawn together, by how many of them stay positive.
+    """
+    rows = rows[np.any(rows != 0, axis=1)]
+    if rows.shape[1] == 1:
+        rows = np.abs(rows)
+    rows, counts = np.unique(rows, axis=0, return_counts=True)
+    sums = np.zeros((draws, rows.shape[1]))
+    for row, count in zip(rows[counts > 8], counts[counts > 8].tolist(), strict=True):
+        sums += np.outer(2 * rng.binomial(count, 0.5, size=draws) - count, row)
+    rest = np.repeat(rows[counts <= 8], counts[counts <= 8], axis=0)
+    total, block = rest.sum(axis=0), max(1, 20_000_000 // max(1, len(rest)))
+    for start in range(0, draws if len(rest) else 0, block):
+        size = min(block, draws - start)
+        bits = np.frombuffer(rng.bytes(size * -(-len(rest) // 8)), dtype=np.uint8).reshape(size, -1)
+        sums[start : start + size] += 2 * (np.unpackbits(bits, axis=1, count=len(rest)) @ rest) - total
+    return sums
 
 
 def cluster_sums(values: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
@@ -438,7 +448,6 @@ def judge_pair(
     differences = differences if higher_is_better else -differences
     sums = cluster_sums(differences, clusters)
     flips = sign_flip_test(sums, draws, seed)
-    better = sign_flip_test(-sums, draws, seed)
     t = mean_drop(differences, clusters, largest_difference(baseline, candidate))
     p_safe = positive(t.p_below(margin))
     decided, within = verdict(flips.p, p_safe, alpha)
@@ -453,8 +462,8 @@ def judge_pair(
         n00=int(count((baseline == 0) & (candidate == 0))) if zero_one else None,
         mean_baseline=float(baseline.mean()), mean_candidate=float(candidate.mean()),
         drop=float(differences.mean()), flip_rate=(b + c) / differences.size,
-        p=flips.p, log10_p=flips.log10_p, p_exact=None, p_mid=None, log10_p_exact=None, p_improvement=better.p,
-        p_two_sided=min(1.0, 2 * min(flips.p, better.p)), p_permutation=flips.p, permutation_method=flips.method,
+        p=flips.p, log10_p=flips.log10_p, p_exact=None, p_mid=None, log10_p_exact=None, p_improvement=flips.p_improvement,
+        p_two_sided=min(1.0, 2 * min(flips.p, flips.p_improvement)), p_permutation=flips.p, permutation_method=flips.method,
         smallest_p=flips.smallest_p, can_reject=flips.smallest_p <= alpha,
         ci_low=t.limit(TWO_SIDED_LEVEL / 2), ci_high=t.limit(1 - TWO_SIDED_LEVEL / 2),
         ci_method="bonett-price t" if clusters is None else "bonett-price t, cluster-robust",
