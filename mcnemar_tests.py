@@ -36,11 +36,11 @@ from llm_accuracy.eval_logs import (
     read_model,
     read_model_list,
 )
-from llm_accuracy.multitask import SuiteResult, adjust_candidates, judge_suite
+from llm_accuracy.multitask import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
 from llm_accuracy.paired import DEGRADED, DRAWS, UNDECIDED, PairedResult, judge_counts, judge_pair
 
 
-def add_test_flags(to: argparse.ArgumentParser) -> None:
+def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     to.add_argument("--margin", type=float, default=0.01, metavar="M",
                     help="the smallest drop that matters, in score units (default .01: one point)")
     to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
@@ -53,8 +53,8 @@ def add_test_flags(to: argparse.ArgumentParser) -> None:
                     help="document field that names a question across tasks (harness logs; default: its hash)")
     to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
                     help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
-    to.add_argument("--draws", type=cli.at_least(999), default=DRAWS, metavar="R",
-                    help=f"random sign flips where no exact null is at hand (default {DRAWS})")
+    to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
+                    help=f"random draws where no exact null is at hand (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
     to.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output, prose to stderr")
     to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     pair.add_argument("--counts", nargs=3, type=cli.at_least(0), metavar=("N", "B", "C"),
                       help="instead of files: N items, B lost and C gained by the candidate")
     pair.add_argument("--task", metavar="NAME", help="which task, where the models have several")
-    add_test_flags(pair)
+    add_test_flags(pair, DRAWS)
     pair.set_defaults(run=run_pair)
     suite = commands.add_parser("suite", help="many tasks, one or many candidates")
     suite.add_argument("models", nargs="*", metavar="MODEL", help="a JSON list of models, or baseline and candidates")
@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
     suite.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
     suite.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
                        help="where the tables go (default: degradation)")
-    add_test_flags(suite)
+    add_test_flags(suite, SUITE_DRAWS)
     suite.set_defaults(run=run_suite)
     return parser
 

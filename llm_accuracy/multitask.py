@@ -21,7 +21,6 @@ from scipy import stats
 
 from .errors import InputError
 from .paired import (
-    DRAWS,
     PairedResult,
     in_unit_range,
     judge_pair,
@@ -33,6 +32,9 @@ from .paired import (
 
 if TYPE_CHECKING:
     from .eval_logs import Pairs
+
+
+SUITE_DRAWS = 19_999  # of Fisher's null, and of the sign draws of a suite
 
 
 # ---- independent 0/1 items: counts are enough -----------------------------------------------------------------
@@ -69,7 +71,7 @@ def fisher_statistic(b: np.ndarray, c: np.ndarray) -> float:
     return -2 * np.log(10) * sum(log10_p_exact(int(x), int(y)) for x, y in zip(b, c, strict=True) if x + y)
 
 
-def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = DRAWS, seed: int = 0) -> float:
+def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = SUITE_DRAWS, seed: int = 0) -> float:
     """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws + 1).
 
     The χ² null would be badly conservative, as p-values of counts are discrete.
@@ -239,7 +241,7 @@ class SuiteResult:
 
 
 def judge_suite(
-    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango", draws: int = DRAWS,
+    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango", draws: int = SUITE_DRAWS,
     seed: int = 0,
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
