@@ -2,18 +2,18 @@
 """12  Did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
 
     python mcnemar_tests.py pair baseline.csv candidate.csv
-    python mcnemar_tests.py pair runs/base runs/quantised --task leaderboard_mmlu_pro --json - --fail-on degraded
-    python mcnemar_tests.py pair --counts 25282 1241 1042
-    python mcnemar_tests.py suite model_paths.json --output-dir results
-    python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
+    python mcnemar_tests.py pair runs/base runs/quantised --task leaderboard_mmlu_pro --json - --fail-on
+    degraded python mcnemar_tests.py pair --counts 25282 1241 1042 python mcnemar_tests.py suite
+    model_paths.json --output-dir results python mcnemar_tests.py suite runs/base runs/int8 runs/int4
+    --fail-on not-shown-safe
 
 A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
-folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of a
-models × questions table. `suite` also takes a JSON list of models, the first of them the baseline.
+folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
+a models × questions table. `suite` also takes a JSON list of models, the first of them the baseline.
 
-The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the margin or
-more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad input.
-A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the
+margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
+input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
 """
 
 from __future__ import annotations
@@ -46,17 +46,19 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
     to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
                     help="method of the two-sided 95%% interval of 0/1 scores")
-    to.add_argument("--matrix", type=Path, metavar="FILE", help="models are row names of this models × questions table")
+    to.add_argument("--matrix", type=Path, metavar="FILE",
+                    help="models are rows of this models × questions table")
     to.add_argument("--task-metrics", type=Path, metavar="FILE",
                     help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
     to.add_argument("--item-field", metavar="FIELD",
-                    help="document field that names a question across tasks (harness logs; default: its hash)")
+                    help="document field that names a question across tasks (harness logs; else its hash)")
     to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
                     help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
     to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
                     help=f"random draws where no exact null is at hand (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
-    to.add_argument("--json", metavar="FILE", help="write the result as JSON; - for standard output, prose to stderr")
+    to.add_argument("--json", metavar="FILE",
+                    help="write the result as JSON; - is standard output, prose to stderr")
     to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
     to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
@@ -73,7 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_test_flags(pair, DRAWS)
     pair.set_defaults(run=run_pair)
     suite = commands.add_parser("suite", help="many tasks, one or many candidates")
-    suite.add_argument("models", nargs="*", metavar="MODEL", help="a JSON list of models, or baseline and candidates")
+    suite.add_argument("models", nargs="*", metavar="MODEL",
+                       help="a JSON list of models, or a baseline and candidates")
     suite.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
     suite.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
     suite.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
@@ -135,8 +138,8 @@ def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | 
     common = [task for task in read[0] if task in read[1]]
     if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
         has = [", ".join(tasks) for tasks in read]
-        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both with "
-                         "--task, or test all of them with suite")
+        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
+                         "with --task, or test all of them with suite")
     return common[0]
 
 
@@ -159,8 +162,8 @@ def run_suite(options: argparse.Namespace) -> int:
                   for name, tasks in models.items()}
     pairs = {name: pair_tasks(models[baseline], tasks, baseline, name, options.max_excluded)
              for name, tasks in models.items() if name != baseline}
-    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval, draws=options.draws,
-                    seed=options.seed)
+    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
+                    draws=options.draws, seed=options.seed)
     results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
     notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
     notes += shared_notes(results)
@@ -192,14 +195,14 @@ def pair_tasks(
     odd = sorted(baseline.keys() ^ candidate.keys())
     if odd:
         lacking = name if odd[0] in baseline else baseline_name
-        raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, {name} "
-                         "only); run it, or name the tasks to compare with --tasks")
+        raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
+                         f"{name} only); run it, or name the tasks to compare with --tasks")
     return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
 
 
 def shared_notes(results: dict[str, SuiteResult]) -> list[str]:
-    return [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; each is "
-            "tested as one unit" for name, result in results.items() if result.shared]
+    return [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
+            "each is tested as one unit" for name, result in results.items() if result.shared]
 
 
 def tell_suite(results: dict[str, SuiteResult], notes: list[str], options: argparse.Namespace) -> None:
@@ -220,7 +223,8 @@ def write_suite(
               report.category_frame(models, stderr=True), report.category_frame(models, stderr=False),
               report.differences_frame(results, pairs))
     texts = [frame.to_csv(index=False) for frame in frames]
-    texts.append(report.suite_markdown(results, baseline, notes, " ".join(["mcnemar_tests.py", *sys.argv[1:]])))
+    command = " ".join(["mcnemar_tests.py", *sys.argv[1:]])
+    texts.append(report.suite_markdown(results, baseline, notes, command))
     content = report.suite_json(results, pairs, baseline=baseline, notes=notes) if options.json else None
     options.output_dir.mkdir(parents=True, exist_ok=True)
     for name, text in zip(TABLES, texts, strict=True):

@@ -92,14 +92,14 @@ def pair_table(result: PairedResult, baseline: str, candidate: str, excluded: di
 
 
 def remarks(result: PairedResult, notes: tuple[str, ...] = ()) -> list[str]:
-    """What a reader must know beside the numbers: what could not be shown at all, and the notes of the reader."""
+    """What must be known beside the numbers: what could not be shown at all, and the notes of the reader."""
     said = []
     if not result.can_reject:
         said.append(f"with {result.b + result.c} differing items the smallest possible p is "
                     f"{p_text(result.smallest_p)}: no outcome could have been called degraded")
     if result.p_improvement <= result.alpha:
-        said.append(f"the candidate is better than the baseline (p = {p_text(result.p_improvement)}); if that is "
-                    "unexpected, check that the two were not swapped")
+        said.append(f"the candidate beats the baseline (p = {p_text(result.p_improvement)}); if that "
+                    "is unexpected, check that the two were not swapped")
     return [*said, *notes]
 
 
@@ -148,9 +148,9 @@ def suite_headline(name: str, result: SuiteResult) -> str:
 
 def suite_table(result: SuiteResult) -> str:
     """The p-values of the suite, the pooled row and the tasks, worst first, at most 80 columns wide."""
-    tests = (f"p pooled {p_text(result.p_pooled, result.pooled.log10_p)}, max-drop {p_text(result.p_max_drop)}, "
-             f"Fisher {p_text(result.p_fisher)}; combined {p_text(result.p_combined)}, "
-             f"adjusted for candidates {p_text(result.p_adjusted)}")
+    tests = (f"p pooled {p_text(result.p_pooled, result.pooled.log10_p)}, "
+             f"max-drop {p_text(result.p_max_drop)}, Fisher {p_text(result.p_fisher)}; "
+             f"combined {p_text(result.p_combined)}, adjusted for candidates {p_text(result.p_adjusted)}")
     lines = textwrap.wrap(tests, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  {'task':<26}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
     worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)
@@ -177,10 +177,11 @@ def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFram
             rows.append({
                 "model": name, "baseline": baseline, "task": task, "n": r.n, "units": r.units,
                 "accuracy_baseline": r.mean_baseline, "accuracy_candidate": r.mean_candidate, "drop": r.drop,
-                "ci_low": r.ci_low, "ci_high": r.ci_high, "ci_method": r.ci_method, "drop_lower": r.drop_lower,
-                "drop_upper": r.drop_upper, "b": r.b, "c": r.c, "flip_rate": r.flip_rate, "p": r.p,
-                "log10_p": r.log10_p, "p_exact": r.p_exact, "p_mid": r.p_mid, "p_permutation": r.p_permutation,
-                "p_improvement": r.p_improvement, "p_noninferiority": r.p_noninferiority,
+                "ci_low": r.ci_low, "ci_high": r.ci_high, "ci_method": r.ci_method,
+                "drop_lower": r.drop_lower, "drop_upper": r.drop_upper, "b": r.b, "c": r.c,
+                "flip_rate": r.flip_rate, "p": r.p, "log10_p": r.log10_p, "p_exact": r.p_exact,
+                "p_mid": r.p_mid, "p_permutation": r.p_permutation, "p_improvement": r.p_improvement,
+                "p_noninferiority": r.p_noninferiority,
                 "p_holm_tasks": None if pooled else suite.p_holm[task],
                 "p_step_down_tasks": None if pooled else suite.p_step_down[task],
                 "p_pooled": suite.p_pooled if pooled else None,
@@ -201,22 +202,23 @@ def differences_frame(results: dict[str, SuiteResult], pairs: dict[str, list[Pai
     for name, suite in results.items():
         for task_pairs in pairs[name]:
             r = suite.tasks[task_pairs.task]
-            rows.append({"model": name, "task": task_pairs.task, "n": r.n, "both_right": r.n11, "baseline_better": r.b,
-                         "candidate_better": r.c, "both_wrong": r.n00, "equal": r.n - r.b - r.c,
-                         "disagreement_ratio": r.flip_rate, "excluded": sum(task_pairs.excluded.values())})
+            rows.append({"model": name, "task": task_pairs.task, "n": r.n, "both_right": r.n11,
+                         "baseline_better": r.b, "candidate_better": r.c, "both_wrong": r.n00,
+                         "equal": r.n - r.b - r.c, "disagreement_ratio": r.flip_rate,
+                         "excluded": sum(task_pairs.excluded.values())})
     # Whole numbers stay whole where a task has no such count.
     return pd.DataFrame(rows).astype({"both_right": "Int64", "both_wrong": "Int64"})
 
 
 def comparison_frame(models: dict[str, dict[str, TaskScores]]) -> pd.DataFrame:
-    """model_comparison.csv: mean score of every model (columns) on every task (rows), each on all its items."""
+    """model_comparison.csv: mean score of every model (columns) on every task (rows), on all its items."""
     frame = pd.DataFrame({model: {task: s.frame["score"].mean() for task, s in tasks.items()}
                           for model, tasks in models.items()})
     return frame.rename_axis("task").reset_index()
 
 
 def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd.DataFrame:
-    """summary_with(out)_stderr.csv: models × categories, each the mean over the items of a category's tasks."""
+    """summary_with(out)_stderr.csv: models × categories, each the mean over all items of the category."""
     rows = []
     for model, tasks in models.items():
         categories: dict[str, list[pd.DataFrame]] = {}
@@ -244,11 +246,11 @@ def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[s
     """A summary that a CI job can post: the decisions, one table of models, the tasks folded away."""
     first = next(iter(results.values())).pooled
     lines = [f"## Degradation tests against {_cell(baseline)}", "",
-             f"One-sided, error rate {percent(first.alpha)} over {len(results)} candidate(s) and all tasks; margin "
-             f"{margin_text(first)}.", ""]
+             f"One-sided, error rate {percent(first.alpha)} over {len(results)} candidate(s) and all tasks; "
+             f"margin {margin_text(first)}.", ""]
     lines += [f"- {_cell(suite_headline(name, result))}" for name, result in results.items()]
-    lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | verdict |",
-              "|---|---:|---:|---|---:|---:|---:|---:|---|"]
+    lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | "
+              "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
     for name, r in results.items():
         cells = [_cell(name), f"{r.pooled.n:,}", *_drop_cells(r.pooled), p_text(r.p_pooled, r.pooled.log10_p),
                  p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted), r.verdict]
@@ -258,8 +260,8 @@ def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[s
                   "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                   "|---|---:|---:|---:|---:|---|---:|---:|"]
         for task, row in r.tasks.items():
-            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *_drop_cells(row), p_text(row.p, row.log10_p),
-                     p_text(r.p_step_down[task])]
+            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *_drop_cells(row),
+                     p_text(row.p, row.log10_p), p_text(r.p_step_down[task])]
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", "</details>"]
     if notes:

@@ -1,7 +1,8 @@
 """Read evaluation results and pair them item by item: CSV score files, lm-evaluation-harness logs, matrices.
 
-Whatever the source, one model on one task becomes a `TaskScores`; `pair_up` matches two of them on the item and
-refuses what cannot be compared. Nothing is dropped silently: every excluded item is counted under its reason.
+Whatever the source, one model on one task becomes a `TaskScores`; `pair_up` matches two of them on the item
+and refuses what cannot be compared. Nothing is dropped silently: every excluded item is counted under its
+reason.
 
 Sources
     CSV     columns prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model.
@@ -190,7 +191,7 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if "cluster" in rows:
         blank = rows["cluster"].str.strip() == ""
         if blank.any():
-            raise InputError(f"{path}: row {_row(blank)}: cluster is empty; name one, or leave the column out")
+            raise InputError(f"{path}: row {_row(blank)}: cluster is empty; name one, or drop the column")
         several = grouped["cluster"].transform("nunique") > 1
         if several.any():
             item = rows["prompt_id"][several].iloc[0]
@@ -207,7 +208,7 @@ def _numbers(text: pd.Series, path: Path) -> pd.Series:
     values = pd.to_numeric(stripped.where(~known), errors="coerce")
     bad = ~known & ~np.isfinite(values)
     if bad.any():
-        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true or false")
+        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, false")
     return values.where(~known, words).astype(float)
 
 
@@ -221,8 +222,8 @@ def _row(where: pd.Series) -> int:
 
 @dataclass(frozen=True)
 class Choices:
-    """What the harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the doc field
-    that names a question across tasks (default: the hash of the document)."""
+    """What the harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the doc
+    field that names a question across tasks (default: the hash of the document)."""
 
     metrics: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     item_field: str | None = None
@@ -230,8 +231,8 @@ class Choices:
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
-        """From task_metrics.json: {"task": "metric" | "metric,filter" | {"metric": …, "filter": …}}; a task may be
-        a pattern such as "leaderboard_bbh_*"."""
+        """From task_metrics.json: {"task": "metric" | "metric,filter" | {"metric": …, "filter": …}}; a task
+        may be a pattern such as "leaderboard_bbh_*"."""
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f'{path}: expected {{"task": "metric"}}, found a {type(content).__name__}')
@@ -256,16 +257,16 @@ def read_harness(
 ) -> dict[str, TaskScores]:
     """{task: TaskScores} of one run of lm-evaluation-harness.
 
-    `path` is the output folder (searched below, too), one results_*.json, or one samples_*.jsonl. Where a folder
-    holds several runs (timestamps) the latest is read and the others are named in the notes; they are never
-    mixed. Raises InputError where the metric or filter of a task is not clear, for duplicate items, and for
-    metrics that are not means over items.
+    `path` is the output folder (searched below, too), one results_*.json, or one samples_*.jsonl. Where a
+    folder holds several runs (timestamps) the latest is read and the others are named in the notes; they are
+    never mixed. Raises InputError where the metric or filter of a task is not clear, for duplicate items, and
+    for metrics that are not means over items.
     """
     choices = choices or Choices()
     samples, results_path, notes = _find_run(Path(path))
     results = read_json(results_path) if results_path else {}
     if not results:
-        notes = (*notes, f"{path}: no results file beside the samples; every metric is taken as higher = better")
+        notes = (*notes, f"{path}: no results file beside the samples; higher scores are taken to be better")
     return {task: _read_samples(file, task, results, choices, notes)
             for task, file in sorted(samples.items()) if only in (None, task) or only not in samples}
 
@@ -276,23 +277,24 @@ def _find_run(path: Path) -> tuple[dict[str, Path], Path | None, tuple[str, ...]
     if path.is_file():
         match = re.search(rf"_({TIMESTAMP})\.jsonl?$", path.name)
         if not match:
-            raise InputError(f"{path}: not a results_<time>.json or samples_<task>_<time>.jsonl of the harness")
+            raise InputError(f"{path}: not a results_<time>.json or samples_<task>_<time>.jsonl file")
         wanted = match[1]
     folder = path if path.is_dir() else path.parent
-    files = sorted(folder.rglob("samples_*.json*")) if path.is_dir() else sorted(folder.glob("samples_*.json*"))
+    search = folder.rglob if path.is_dir() else folder.glob
     runs: dict[tuple[Path, str], dict[str, Path]] = {}
-    for file in files:
+    for file in sorted(search("samples_*.json*")):
         match = re.fullmatch(rf"samples_(.+)_({TIMESTAMP})\.jsonl?", file.name)
         if match and wanted in (None, match[2]):
             runs.setdefault((file.parent, match[2]), {})[match[1]] = file
     if not runs:
-        raise InputError(f"{path}: no CSV and no samples_<task>_<time>.jsonl here; run the harness with --log_samples")
+        raise InputError(f"{path}: no CSV and no samples_<task>_<time>.jsonl here; run the harness with "
+                         "--log_samples")
     folders = sorted({str(where) for where, _ in runs})
     if len(folders) > 1:
-        raise InputError(f"{path}: samples of several models or runs ({', '.join(folders)}); name one of them")
+        raise InputError(f"{path}: samples of several models ({', '.join(folders)}); name one of them")
     where, time = max(runs, key=lambda run: run[1])
     others = sorted(other for _, other in runs if other != time)
-    notes = (f"{where}: read the run of {time}; not read: {', '.join(others)} (to choose, name its results file)",)
+    notes = (f"{where}: read the run of {time}, not {', '.join(others)} (to choose, name its results file)",)
     samples = runs[where, time]
     if path.name.startswith("samples_") and path.is_file():
         samples = {task: file for task, file in samples.items() if file == path}
@@ -300,11 +302,14 @@ def _find_run(path: Path) -> tuple[dict[str, Path], Path | None, tuple[str, ...]
     return samples, (results[0] if results else None), notes if others else ()
 
 
-def _read_samples(file: Path, task: str, results: dict, choices: Choices, notes: tuple[str, ...]) -> TaskScores:
+def _read_samples(
+    file: Path, task: str, results: dict, choices: Choices, notes: tuple[str, ...]
+) -> TaskScores:
     item_field = choices.item_field or next((f for part, f in ITEM_FIELDS.items() if part in task), None)
     records = list(_records(file, whole=item_field is not None))
     if not records:
         raise InputError(f"{file}: no samples in the file")
+    _name_filters(records, results.get("results", {}).get(task, {}))
     metric, chosen_filter = _choose(task, records, choices, file)
     higher = results.get("higher_is_better", {}).get(task, {}).get(metric)
     if metric in PERPLEXITIES or metric == "perplexity":
@@ -312,7 +317,7 @@ def _read_samples(file: Path, task: str, results: dict, choices: Choices, notes:
     rows: list[dict] = []
     seen: dict[int, int] = {}
     for line, record in records:
-        if record.get("filter", "none") != chosen_filter:
+        if record["filter"] != chosen_filter:
             continue
         doc = record["doc_id"]
         if doc in seen:
@@ -336,16 +341,17 @@ def _read_samples(file: Path, task: str, results: dict, choices: Choices, notes:
         reported = results.get("results", {}).get(task, {}).get(f"{metric},{chosen_filter}")
         mean = frame["score"].mean()
         if isinstance(reported, float) and metric != "perplexity" and not abs(reported - mean) <= 1e-6:
-            notes = (*notes, f"{task}: the items' mean of {metric} is {mean:.4g}, the harness reports {reported:.4g}"
-                             " (another aggregation, or missing values)")
+            notes = (*notes, f"{task}: the items' mean of {metric} is {mean:.4g}, the harness reports "
+                             f"{reported:.4g} (another aggregation, or missing values)")
     if frame["content"].isna().all():
         frame = frame.drop(columns="content")
     return TaskScores(frame, str(file), higher is None or bool(higher), _category(task, results), notes)
 
 
 def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
-    """(line number, record). Of a long record only the end is parsed, which has all but the document and answers;
-    `whole` forces everything. Records older than November 2024 lack filter and hashes and are parsed whole."""
+    """(line number, record). Of a long record only the end is parsed, which has all but the document and
+    answers; `whole` forces everything. Records older than November 2024 lack filter and hashes and are parsed
+    whole."""
     with file.open("rb") as lines:
         if lines.read(1) == b"[":
             lines.seek(0)
@@ -362,8 +368,8 @@ def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
 def _parse_end(line: bytes) -> dict | None:
     """The last keys of a record as the harness writes it, or None where the line looks otherwise.
 
-    Quotes inside strings are escaped, so `, "filter": "` is a key; the last one is the record's own, or else what
-    follows is not valid JSON by itself.
+    Quotes inside strings are escaped, so `, "filter": "` is a key; the last one is the record's own, or else
+    what follows is not valid JSON by itself.
     """
     head = re.match(rb'\{"doc_id": (\d+), ', line)
     start = line.rfind(b', "filter": "')
@@ -398,21 +404,35 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", *HASHES}
+def _name_filters(records: list[tuple[int, dict]], reported: dict) -> None:
+    """Logs older than November 2024 do not name the filter of a record. They list all documents for the first
+    filter, then for the next: the n-th record of a document belongs to the n-th filter that the results report."""
+    if any("filter" in record for _, record in records):
+        return
+    filters = list(dict.fromkeys(key.split(",", 1)[1] for key in reported if "," in key))
+    seen: dict[int, int] = {}
+    for _, record in records:
+        seen[record["doc_id"]] = seen.get(record["doc_id"], -1) + 1
+        record["filter"] = filters[seen[record["doc_id"]]] if seen[record["doc_id"]] < len(filters) else "none"
+
+
+NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+               *HASHES}
 
 
 def _choose(task: str, records: list[tuple[int, dict]], choices: Choices, file: Path) -> tuple[str, str]:
     """The metric and filter of a task: as told, as the leaderboard has it, or the only one there is."""
     first = records[0][1]
     metrics = list(first.get("metrics") or [key for key in first if key not in NOT_METRICS])
-    filters = list(dict.fromkeys(record.get("filter", "none") for _, record in records))
+    filters = list(dict.fromkeys(record["filter"] for _, record in records))
     metric, chosen_filter = choices.of(task)
     family = _family(task)
     if metric is None and family and DEFAULT_METRICS[family] in metrics:
         metric = DEFAULT_METRICS[family]
     for what, chosen, there in (("metric", metric, metrics), ("filter", chosen_filter, filters)):
         if chosen is not None and chosen not in there:
-            raise InputError(f"{file}: {task} has no {what} {chosen} ({choices.source}); it has {', '.join(there)}")
+            raise InputError(f"{file}: {task} has no {what} {chosen} (asked for in {choices.source}); it has "
+                             f"{', '.join(there)}")
         if chosen is None and len(there) != 1:
             example = f'{{"{task}": {{"metric": "{metric or metrics[0]}", "filter": "{filters[0]}"}}}}'
             raise InputError(f"{file}: {task} has several {what}s ({', '.join(there)}): say which in a "
@@ -437,8 +457,9 @@ def _value(value, metric: str, where: str):
         return float(value)
     if metric in PERPLEXITIES and isinstance(value, list) and len(value) == 2:
         return tuple(float(v) for v in value)
-    if isinstance(value, list) and value and all(v in ("True", "False") or isinstance(v, bool) for v in value):
-        return [float(v in (True, "True")) for v in value]
+    truths = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}
+    if isinstance(value, list) and value and all(isinstance(v, (bool, str)) and v in truths for v in value):
+        return [truths[v] for v in value]
     raise InputError(f"{where}: {metric} = {json.dumps(value)[:60]} is not a score of one item: {metric} is "
                      "computed over the whole corpus, choose a metric that is a mean over items")
 
@@ -479,7 +500,8 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    return {model: _read_listed(entry, f"{path}: {model}", path.parent, choices) for model, entry in content.items()}
+    return {model: _read_listed(entry, f"{path}: {model}", path.parent, choices)
+            for model, entry in content.items()}
 
 
 def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
@@ -492,7 +514,7 @@ def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict
         for task, file in entry.items():
             found = read_model(base / file, choices)
             if len(found) != 1:
-                raise InputError(f"{where}: {task}: {file} has {len(found)} tasks ({', '.join(found)}), not one")
+                raise InputError(f"{where}: {task}: {file} has several tasks, not one: {', '.join(found)}")
             model[task] = next(iter(found.values()))
         return model
     raise InputError(f"{where}: expected a path, a list of paths, or {{task: path}}")
@@ -514,7 +536,8 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict
         scores = table.scores[rows[name]]
         scores = np.where(scores < 0, np.nan, scores.astype(float)) if scores.dtype == np.int8 else scores
         frame = pd.DataFrame({"score": scores.astype(float), "runs": 1}, index=questions)
-        models[name] = {task: TaskScores(frame[tasks == task], f"{path}: {name}") for task in dict.fromkeys(tasks)}
+        models[name] = {str(task): TaskScores(frame[tasks == task], f"{path}: {name}")
+                        for task in dict.fromkeys(tasks)}
     return models
 
 
@@ -527,8 +550,8 @@ def pair_up(
     """Match two models on one task, item by item.
 
     Items that only one model has, or that lack a score in either, are left out and counted. Raises InputError
-    where they are more than `max_excluded` of all items, where the documents or targets of the two differ, where
-    clusters differ, and where the models disagree on which direction is better.
+    where they are more than `max_excluded` of all items, where the documents or targets of the two differ,
+    where clusters differ, and where the models disagree on which direction is better.
     """
     names = (baseline.source, candidate.source)
     if baseline.higher_is_better != candidate.higher_is_better:
@@ -548,27 +571,28 @@ def pair_up(
     kept = both[scored]
     if sum(excluded.values()) > max_excluded * union or kept.empty:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
-        raise InputError(f"{task}: {len(kept):,} of {union:,} items can be compared ({reasons}) in {names[0]} and "
-                         f"{names[1]}; complete the runs, or allow more with --max-excluded (now {max_excluded:g})")
+        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({reasons}) in "
+                         f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
+                         f"(now {max_excluded:g})")
     runs = kept["runs"], kept["runs_candidate"]
     if any(r.min() != r.max() for r in runs) or runs[0].max() != runs[1].max():
         spans = [f"{r.min()}" if r.min() == r.max() else f"{r.min()} to {r.max()}" for r in runs]
-        notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in the "
-                     "candidate; each item is averaged over the runs it has")
-    units = next((kept[c].to_numpy() for c in ("cluster", "cluster_candidate", "content") if c in kept), None)
-    if units is not None and "content" in kept and "cluster" not in kept and pd.Series(units).duplicated().any():
-        repeated = int(pd.Series(units).duplicated().sum())
-        notes.append(f"{task}: {repeated} items repeat a question of the task; repeats are tested as one unit")
+        notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in "
+                     "the candidate; each item is averaged over the runs it has")
+    ties = next((column for column in ("cluster", "content") if column in kept), None)
+    repeated = int(kept["content"].duplicated().sum()) if ties == "content" else 0
+    if repeated:
+        notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
     return Pairs(
         task=task, items=kept.index.to_numpy(), baseline=kept["score"].to_numpy(float),
-        candidate=kept["score_candidate"].to_numpy(float), units=units,
-        higher_is_better=baseline.higher_is_better, category=baseline.category or candidate.category,
+        candidate=kept["score_candidate"].to_numpy(float),
+        units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better, category=baseline.category or candidate.category,
         excluded=excluded, notes=tuple(dict.fromkeys(notes)),
     )
 
 
 def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
-    """Refuse items whose document, target or cluster differs between two runs; a different prompt is a note."""
+    """Refuse items whose document, target or cluster differs between runs; note those whose prompt does."""
     both = one.join(other, how="inner", lsuffix="_one", rsuffix="_other")
     notes = []
     for column, what in (("doc_hash", "documents"), ("target_hash", "targets"), ("cluster", "clusters"),
@@ -581,8 +605,8 @@ def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, oth
             continue
         count = f"{int(differ.sum()):,} of {len(both):,} items"
         if column == "prompt_hash":
-            notes.append(f"the prompts differ on {count} between {name} and {other_name}: the models were not asked "
-                         "in the same words")
+            notes.append(f"the prompts differ on {count} between {name} and {other_name}: the models were not "
+                         "asked in the same words")
             continue
         raise InputError(f"{name} and {other_name}: the {what} differ on {count} (first: item "
                          f"{differ.idxmax()}): not the same questions, so the runs cannot be paired")

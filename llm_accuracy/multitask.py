@@ -1,12 +1,13 @@
 """Many tasks, one decision: did the candidate get worse anywhere? (arXiv 2602.10144, section 4.)
 
-Three tests see different damage. Pooled: one exact test on all flips together, best for a drop spread over all
-tasks. Max-drop: the largest standardised drop z_t = (b_t − c_t)/√m_t, best for one damaged task. Fisher: the sum
-of −2 ln p_t, best for a few. The combined p = min(1, 3·min of the three) controls the error of looking at all.
+Three tests see different damage. Pooled: one exact test on all flips together, best for a drop spread over
+all tasks. Max-drop: the largest standardised drop z_t = (b_t − c_t)/√m_t, best for one damaged task. Fisher:
+the sum of −2 ln p_t, best for a few. The combined p = min(1, 3·min of the three) controls the error of
+looking at all.
 
 Null distributions are those of independent sign flips: with independent 0/1 items B_t ~ Bin(m_t, ½), and the
-first two tests are exact. Items that several tasks share, clusters, reruns and continuous scores keep their ties:
-each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over the units' sums).
+first two tests are exact. Items that several tasks share, clusters, reruns and continuous scores keep their
+ties: each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over the units' sums).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 SUITE_DRAWS = 19_999  # of Fisher's null, and of the sign draws of a suite
 
 
-# ---- independent 0/1 items: counts are enough -----------------------------------------------------------------
+# ---- independent 0/1 items: counts are enough
+# -----------------------------------------------------------------
 
 
 def p_max_drop(b: np.ndarray, c: np.ndarray) -> float:
@@ -72,7 +74,8 @@ def fisher_statistic(b: np.ndarray, c: np.ndarray) -> float:
 
 
 def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = SUITE_DRAWS, seed: int = 0) -> float:
-    """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws + 1).
+    """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws +
+    1).
 
     The χ² null would be badly conservative, as p-values of counts are discrete.
     """
@@ -138,7 +141,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-# ---- anything else: one sign per unit, the same draws for every test ------------------------------------------
+# ---- anything else: one sign per unit, the same draws for every test
+# ------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ def sign_draw_tests(
 ) -> SignDraws:
     """Max-drop, Fisher and step-down max-z where a unit's items keep one sign across all tasks.
 
-    differences, units (codes 0 … U−1) and tasks (codes 0 … T−1) are parallel, shape (n,). Per-task p-values inside
-    Fisher's statistic are ranks among the draws, of the observed row as of every drawn one.
+    differences, units (codes 0 … U−1) and tasks (codes 0 … T−1) are parallel, shape (n,). Per-task p-values
+    inside Fisher's statistic are ranks among the draws, of the observed row as of every drawn one.
     """
     sums, square_roots = _draw_sums(differences, units, tasks, draws, seed)
     there = np.flatnonzero(square_roots > 0)
@@ -182,7 +186,7 @@ def sign_draw_tests(
 def _draw_sums(
     differences: np.ndarray, units: np.ndarray, tasks: np.ndarray, draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Σd per task, observed in the first row and under random signs in the others, (draws + 1, T), and √Σd² (T,)."""
+    """Σd per task, (draws + 1, T), observed in the first row, under random signs below; and √Σd², (T,)."""
     count = int(tasks.max()) + 1
     cells, at = np.unique(units.astype(np.int64) * count + tasks, return_inverse=True)
     values = np.bincount(at, weights=differences)
@@ -203,7 +207,8 @@ def _draw_sums(
     return np.vstack([observed, drawn]), square_roots
 
 
-# ---- one candidate, one suite ---------------------------------------------------------------------------------
+# ---- one candidate, one suite
+# ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -211,8 +216,8 @@ class SuiteResult:
     """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
 
     `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded"; whether a
-    drop of the margin is excluded is judged on the pooled drop, for each candidate by itself. `shared` counts the
-    items that occur in more than one task.
+    drop of the margin is excluded is judged on the pooled drop, for each candidate by itself. `shared` counts
+    the items that occur in more than one task.
     """
 
     tasks: dict[str, PairedResult]
@@ -241,8 +246,8 @@ class SuiteResult:
 
 
 def judge_suite(
-    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango", draws: int = SUITE_DRAWS,
-    seed: int = 0,
+    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango",
+    draws: int = SUITE_DRAWS, seed: int = 0,
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
 
@@ -253,8 +258,8 @@ def judge_suite(
     if len(suite) > 1:
         for pairs in suite:
             if not in_unit_range(pairs.baseline, pairs.candidate):
-                raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; choose "
-                                 "another metric, or test this task by itself with pair")
+                raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
+                                 "choose another metric, or test this task by itself with pair")
     names = [pairs.task for pairs in suite]
     settings = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
     results = {pairs.task: judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
@@ -268,7 +273,7 @@ def judge_suite(
                            for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
     pooled = judge_pair(baseline, candidate, clusters=None if alone else units,
                         higher_is_better=len(suite) > 1 or suite[0].higher_is_better, **settings)
-    spans = pd.Series(tasks).groupby(units).transform("nunique").to_numpy() > 1 if not alone else np.zeros(1, bool)
+    shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
     if alone and all(result.p_exact is not None for result in results.values()):
         b, c = np.array([[r.b, r.c] for r in results.values()]).T
         max_drop, fisher, step_down = p_max_drop(b, c), p_fisher(b, c, draws, seed), p_step_down(b, c)
@@ -282,18 +287,19 @@ def judge_suite(
     return SuiteResult(
         tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,
         p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]), strict=True)),
-        p_step_down=dict(zip(names, step_down, strict=True)), shared=int(spans.sum()), null=null,
+        p_step_down=dict(zip(names, step_down, strict=True)), shared=shared, null=null,
         verdict=decided, within_margin=within,
     )
 
 
 def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
     """(codes 0 … U−1 of the units over all items, is every item its own unit)."""
-    labels = [pairs.units if pairs.units is not None else [f"\0{pairs.task}\0{i}" for i in range(pairs.items.size)]
-              for pairs in suite]
     if all(pairs.units is None for pairs in suite):
-        return np.arange(sum(map(len, labels))), True
-    codes, found = pd.factorize(np.concatenate([np.asarray(part, dtype=object) for part in labels]))
+        return np.arange(sum(pairs.items.size for pairs in suite)), True
+    # An item of which nothing is known is a unit of its own: a label that no other has.
+    labels = [pairs.units if pairs.units is not None else [(t, i) for i in range(pairs.items.size)]
+              for t, pairs in enumerate(suite)]
+    codes, found = pd.factorize(pd.Series([label for part in labels for label in part], dtype=object))
     return codes, len(found) == len(codes)
 
 

@@ -1,12 +1,13 @@
 """Did the candidate get worse on one task? Paired tests and intervals (arXiv 2602.10144, section 3).
 
 Baseline and candidate answer the same n items. On b items only the baseline is right, on c items only the
-candidate is, m = b + c. The drop is D = (b − c)/n, positive where the candidate is worse; the flip rate is m/n.
+candidate is, m = b + c. The drop is D = (b − c)/n, positive where the candidate is worse; the flip rate is
+m/n.
 
 The null hypothesis is P(baseline right | the two differ) ≤ ½, so given m the count b is at most Bin(m, ½) and
-the test is exact (one-sided McNemar). Averaged reruns, continuous scores and clustered items use the same idea:
-under the null each unit's difference is as likely to have either sign, so the observed sum is compared with the
-sums under random sign flips. On 0/1 scores of independent items the two tests are one.
+the test is exact (one-sided McNemar). Averaged reruns, continuous scores and clustered items use the same
+idea: under the null each unit's difference is as likely to have either sign, so the observed sum is compared
+with the sums under random sign flips. On 0/1 scores of independent items the two tests are one.
 
 "Not significantly worse" is not "as good": a verdict is one of three, see `verdict`.
 """
@@ -33,14 +34,14 @@ LARGEST_DENOMINATOR = 1000  # of a grid: averages over up to 31 × 32 reruns, th
 LARGEST_TRANSFORM = 30_000_000  # distinct sizes × transform length, a second or two
 LARGEST_SAMPLE = 5_000_000_000  # random signs drawn at most, a few seconds; never under 999 draws
 DRAWS = 99_999
-_NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(120) + np.array([[1], [0]])) / 2  # Gauss–Legendre on (0, 1)
+_NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(120) + np.array([[1], [0]])) / 2  # on (0, 1)
 
 
 # ---- exact test on 0/1 scores ------------------------------------------------------------------------------
 
 
 def count_flips(baseline: np.ndarray, candidate: np.ndarray) -> tuple[int, int]:
-    """(b, c): items only the baseline, and only the candidate, got right. 0/1 or boolean scores, shape (n,)."""
+    """(b, c): items only the baseline, and only the candidate, got right; scores 0/1 or boolean, (n,)."""
     baseline, candidate = np.asarray(baseline) == 1, np.asarray(candidate) == 1
     return int(np.count_nonzero(baseline & ~candidate)), int(np.count_nonzero(candidate & ~baseline))
 
@@ -95,7 +96,7 @@ def tango_score(drop: float, n: int, b: int, c: int) -> float:
 
 
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
-    """Two-sided 1 − level interval for the drop: T(lower) = z, T(upper) = −z. One-sided limits: twice the level."""
+    """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits: those of twice the level."""
     z = stats.norm.isf(level / 2)
 
     def solve(target: float) -> float:
@@ -106,17 +107,17 @@ def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tu
 
 
 def melded_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
-    """Two-sided 1 − level melded interval for the drop (Fay & Lumbard 2021); it leaves out 0 exactly where the
-    exact test rejects at level/2 on that side."""
+    """Two-sided 1 − level melded interval for the drop (Fay & Lumbard 2021); it leaves out 0 exactly where
+    the exact test rejects at level/2 on that side."""
     return melded_lower(n, b, c, level / 2), -melded_lower(n, c, b, level / 2)
 
 
 def melded_lower(n: int, b: int, c: int, level: float) -> float:
     """One-sided lower 1 − level melded limit for the drop: positive ⟺ `p_exact` < level.
 
-    The level-quantile of ΘW, W = 2B − 1, with B (the share of flips that are losses) Be(b, c + 1) and Θ (the flip
-    rate) Be(m, n − m + 1) or Be(m + 1, n − m), whichever gives the lower limit. The upper limit is the mirror
-    image, with b and c exchanged.
+    The level-quantile of ΘW, W = 2B − 1, with B (the share of flips that are losses) Be(b, c + 1) and Θ (the
+    flip rate) Be(m, n − m + 1) or Be(m + 1, n − m), whichever gives the lower limit. The upper limit is the
+    mirror image, with b and c exchanged.
     """
     m = b + c
     theta = (m, n - m + 1) if p_exact(b, c) < level else (m + 1, n - m)
@@ -124,7 +125,7 @@ def melded_lower(n: int, b: int, c: int, level: float) -> float:
 
 
 def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int]) -> float:
-    """The prob-quantile of ΘW, Θ ~ Be(*theta), W = 2B − 1, B ~ Be(*share); Be(0, ·) is 0 and Be(·, 0) is 1."""
+    """The quantile of ΘW, Θ ~ Be(*theta), W = 2B − 1, B ~ Be(*share); Be(0, ·) is 0 and Be(·, 0) is 1."""
     if theta[0] == 0:
         return 0.0
     if share[0] == 0 or (share[1] > 0 and prob < betainc(*share, 0.5)):
@@ -134,7 +135,8 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
     if theta[1] == 0:
         return 2 * float(betaincinv(*share, prob)) - 1
 
-    # P[ΘW > x] for x > 0, by quadrature over the relatively narrower variable, where the other's tail is smooth.
+    # P[ΘW > x] for x > 0, by quadrature over the relatively narrower variable, where the other's tail is
+    # smooth.
     big_theta, big_b = stats.beta(*theta), stats.beta(*share)
     over_theta = big_theta.std() / big_theta.mean() < 2 * big_b.std() / max(2 * big_b.mean() - 1, 1e-300)
     integrand = big_theta if over_theta else big_b
@@ -177,8 +179,8 @@ class SignFlip:
 def sign_flip_test(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -> SignFlip:
     """p = P[Σ s_i d_i ≥ Σ d_i] over independent signs s_i = ±1, d of shape (units,); ties count against.
 
-    Exact where the |d_i| lie on a common grid (averages of 0/1 reruns, cluster sums) or few d_i differ from 0;
-    otherwise (1 + #{S* ≥ S})/(draws + 1) from random signs. On d_i ∈ {−1, 0, 1} it is `p_exact`.
+    Exact where the |d_i| lie on a common grid (averages of 0/1 reruns, cluster sums) or few d_i differ from
+    0; otherwise (1 + #{S* ≥ S})/(draws + 1) from random signs. On d_i ∈ {−1, 0, 1} it is `p_exact`.
     """
     differences = np.asarray(differences, dtype=np.float64)
     differences = differences[differences != 0]
@@ -192,7 +194,8 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS, seed: int = 0) -
         kept.append(int(steps @ counts) - kept[0])
         tails = [_log_tail_on_grid(steps, counts, k) for k in kept]
         if None not in tails:
-            return SignFlip(*(positive(np.exp(t)) for t in tails), tails[0] / np.log(10), positive(0.5**units), "exact")
+            p, better = (positive(np.exp(tail)) for tail in tails)
+            return SignFlip(p, better, tails[0] / np.log(10), positive(0.5**units), "exact")
     method, smallest = "exact", 0.5**units
     if units <= ENUMERATED_UNITS:
         sums = np.zeros(1)
@@ -267,8 +270,8 @@ def _log_tail_on_grid(steps: np.ndarray, counts: np.ndarray, gained: int) -> flo
 def random_sign_sums(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Σ_u s_u rows_u under random signs s_u = ±1, rows (units, k) → (draws, k).
 
-    Units with the same values are drawn together, by how many of them stay positive; the others ten at a time,
-    as one of the 1,024 sums that their signs can make.
+    Units with the same values are drawn together, by how many of them stay positive; the others ten at a
+    time, as one of the 1,024 sums that their signs can make.
     """
     rows = rows[np.any(rows != 0, axis=1)]
     if rows.shape[1] == 1:
@@ -287,7 +290,7 @@ def random_sign_sums(rows: np.ndarray, draws: int, rng: np.random.Generator) -> 
 
 
 def cluster_sums(values: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
-    """Σ of the values in each cluster, shape (G,); clusters are codes 0 … G−1, or None where every item is one."""
+    """Σ of the values in each cluster, (G,); clusters are codes 0 … G−1, or None where every item is one."""
     return np.asarray(values, float) if clusters is None else np.bincount(clusters, weights=values)
 
 
@@ -404,12 +407,12 @@ def judge_counts(
 ) -> PairedResult:
     """All of `PairedResult` from the counts alone: 0/1 scores of n independent items.
 
-    `n11` (both right) only enters the two accuracies, which are NaN without it. `interval` names the method of
-    ci_low and ci_high, "tango" or "melded-exact". Raises InputError for impossible counts.
+    `n11` (both right) only enters the two accuracies, which are NaN without it. `interval` names the method
+    of ci_low and ci_high, "tango" or "melded-exact". Raises InputError for impossible counts.
     """
     _check_levels(alpha, margin)
     if min(n, b, c) < 0 or n == 0 or b + c + (n11 or 0) > n:
-        raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: need n > 0 items, b + c of them different")
+        raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: of n > 0 items, b + c are different")
     both = float("nan") if n11 is None else n11
     p, p_safe = positive(p_exact(b, c)), positive(p_noninferiority(n, b, c, margin))
     decided, within = verdict(p, p_safe, alpha)
@@ -435,14 +438,14 @@ def judge_pair(
 ) -> PairedResult:
     """Test one pair of score vectors, both of shape (n,), item by item the same questions.
 
-    Scores may be 0/1, averages over reruns, or continuous, without missing values. `clusters` (n,) are integer
-    codes 0 … G−1 of items that stand or fall together. `draws` and `seed` matter only where the sign-flip test
-    is not exact. Raises InputError for unequal lengths, missing scores, or no items.
+    Scores may be 0/1, averages over reruns, or continuous, without missing values. `clusters` (n,) are
+    integer codes 0 … G−1 of items that stand or fall together. `draws` and `seed` matter only where the
+    sign-flip test is not exact. Raises InputError for unequal lengths, missing scores, or no items.
     """
     baseline, candidate = np.asarray(baseline), np.asarray(candidate)
     _check_levels(alpha, margin)
     if baseline.shape != candidate.shape or baseline.ndim != 1 or baseline.size == 0:
-        raise InputError(f"need two score vectors of one length, got shapes {baseline.shape}, {candidate.shape}")
+        raise InputError(f"need two score vectors of one length, got {baseline.shape} and {candidate.shape}")
     if clusters is None and higher_is_better and _zero_one(baseline) and _zero_one(candidate):
         b, c = count_flips(baseline, candidate)
         both = int(np.count_nonzero((baseline == 1) & (candidate == 1)))
@@ -468,14 +471,16 @@ def judge_pair(
         n00=int(count((baseline == 0) & (candidate == 0))) if zero_one else None,
         mean_baseline=float(baseline.mean()), mean_candidate=float(candidate.mean()),
         drop=float(differences.mean()), flip_rate=(b + c) / differences.size,
-        p=flips.p, log10_p=flips.log10_p, p_exact=None, p_mid=None, log10_p_exact=None, p_improvement=flips.p_improvement,
-        p_two_sided=min(1.0, 2 * min(flips.p, flips.p_improvement)), p_permutation=flips.p, permutation_method=flips.method,
+        p=flips.p, log10_p=flips.log10_p, p_exact=None, p_mid=None, log10_p_exact=None,
+        p_improvement=flips.p_improvement, p_two_sided=min(1.0, 2 * min(flips.p, flips.p_improvement)),
+        p_permutation=flips.p, permutation_method=flips.method,
         smallest_p=flips.smallest_p, can_reject=flips.smallest_p <= alpha,
         ci_low=t.limit(TWO_SIDED_LEVEL / 2), ci_high=t.limit(1 - TWO_SIDED_LEVEL / 2),
         ci_method="bonett-price t" if clusters is None else "bonett-price t, cluster-robust",
         drop_lower=lower, drop_upper=max(t.limit(1 - alpha), lower),
         p_noninferiority=p_safe, p_equivalence=max(p_safe, positive(t.p_above(-margin))),
-        alpha=alpha, margin=margin, verdict=decided, within_margin=within, in_points=in_unit_range(baseline, candidate),
+        alpha=alpha, margin=margin, verdict=decided, within_margin=within,
+        in_points=in_unit_range(baseline, candidate),
     )
 
 
