@@ -406,14 +406,15 @@ def _sha256(text: str) -> str:
 
 def _name_filters(records: list[tuple[int, dict]], reported: dict) -> None:
     """Logs older than November 2024 do not name the filter of a record. They list all documents for the first
-    filter, then for the next: the n-th record of a document belongs to the n-th filter that the results report."""
+    filter, then for the next: a document's n-th record belongs to the n-th filter that the results report."""
     if any("filter" in record for _, record in records):
         return
     filters = list(dict.fromkeys(key.split(",", 1)[1] for key in reported if "," in key))
     seen: dict[int, int] = {}
     for _, record in records:
-        seen[record["doc_id"]] = seen.get(record["doc_id"], -1) + 1
-        record["filter"] = filters[seen[record["doc_id"]]] if seen[record["doc_id"]] < len(filters) else "none"
+        earlier = seen.get(record["doc_id"], 0)
+        seen[record["doc_id"]] = earlier + 1
+        record["filter"] = filters[earlier] if earlier < len(filters) else "none"
 
 
 NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -586,7 +587,8 @@ def pair_up(
     return Pairs(
         task=task, items=kept.index.to_numpy(), baseline=kept["score"].to_numpy(float),
         candidate=kept["score_candidate"].to_numpy(float),
-        units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better, category=baseline.category or candidate.category,
+        units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
+        category=baseline.category or candidate.category,
         excluded=excluded, notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -605,8 +607,8 @@ def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, oth
             continue
         count = f"{int(differ.sum()):,} of {len(both):,} items"
         if column == "prompt_hash":
-            notes.append(f"the prompts differ on {count} between {name} and {other_name}: the models were not "
-                         "asked in the same words")
+            notes.append(f"the prompts differ on {count} between {name} and {other_name}: the models were "
+                         "not asked in the same words")
             continue
         raise InputError(f"{name} and {other_name}: the {what} differ on {count} (first: item "
                          f"{differ.idxmax()}): not the same questions, so the runs cannot be paired")

@@ -282,7 +282,8 @@ def judge_suite(
         drawn = sign_draw_tests(differences, units, tasks, draws, seed)
         max_drop, fisher, step_down = drawn.p_max_drop, drawn.p_fisher, drawn.p_step_down
         null = f"{draws:,} sign draws, pooled {pooled.permutation_method}"
-    combined = p_combined(pooled.p, max_drop, fisher)
+    # With one task the three are the same test.
+    combined = p_combined(pooled.p, max_drop, fisher) if len(suite) > 1 else pooled.p
     decided, within = verdict(combined, pooled.p_noninferiority, alpha)
     return SuiteResult(
         tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,

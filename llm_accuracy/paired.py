@@ -96,7 +96,7 @@ def tango_score(drop: float, n: int, b: int, c: int) -> float:
 
 
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
-    """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits: those of twice the level."""
+    """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits: those at twice it."""
     z = stats.norm.isf(level / 2)
 
     def solve(target: float) -> float:
