@@ -311,9 +311,6 @@ def _read_samples(
         raise InputError(f"{file}: no samples in the file")
     _name_filters(records, results.get("results", {}).get(task, {}))
     metric, chosen_filter = _choose(task, records, choices, file)
-    higher = results.get("higher_is_better", {}).get(task, {}).get(metric)
-    if metric in PERPLEXITIES or metric == "perplexity":
-        higher = True  # the item score is a log-likelihood, whatever the direction of the perplexity
     rows: list[dict] = []
     seen: dict[int, int] = {}
     for line, record in records:
@@ -345,7 +342,7 @@ def _read_samples(
                              f"{reported:.4g} (another aggregation, or missing values)")
     if frame["content"].isna().all():
         frame = frame.drop(columns="content")
-    return TaskScores(frame, str(file), higher is None or bool(higher), _category(task, results), notes)
+    return TaskScores(frame, str(file), _direction(metric, task, results), _category(task, results), notes)
 
 
 def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
@@ -465,6 +462,13 @@ def _value(value, metric: str, where: str):
                      "computed over the whole corpus, choose a metric that is a mean over items")
 
 
+def _direction(metric: str, task: str, results: dict) -> bool:
+    """Is a higher item score better? Unless the results say otherwise, yes."""
+    if metric in PERPLEXITIES or metric == "perplexity":
+        return True  # what is logged per item is a log-likelihood, whatever the direction of the perplexity
+    return bool(results.get("higher_is_better", {}).get(task, {}).get(metric, True))
+
+
 def _family(task: str) -> str | None:
     """The leaderboard family of a task, from its name."""
     name = task.removeprefix("leaderboard_")
@@ -559,7 +563,7 @@ def pair_up(
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
     notes = [*baseline.notes, *candidate.notes]
     notes += _check_same_questions(baseline.frame, candidate.frame, *names)
-    both = baseline.frame.join(candidate.frame, how="inner", lsuffix="", rsuffix="_candidate")
+    both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
     scored = both["score"].notna() & both["score_candidate"].notna()
     counts = {
         "only in the baseline": len(baseline.frame) - len(both),
@@ -580,7 +584,7 @@ def pair_up(
         spans = [f"{r.min()}" if r.min() == r.max() else f"{r.min()} to {r.max()}" for r in runs]
         notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in "
                      "the candidate; each item is averaged over the runs it has")
-    ties = next((column for column in ("cluster", "content") if column in kept), None)
+    ties = next((c for c in ("cluster", "cluster_candidate", "content") if c in kept), None)
     repeated = int(kept["content"].duplicated().sum()) if ties == "content" else 0
     if repeated:
         notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
@@ -595,7 +599,7 @@ def pair_up(
 
 def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
     """Refuse items whose document, target or cluster differs between runs; note those whose prompt does."""
-    both = one.join(other, how="inner", lsuffix="_one", rsuffix="_other")
+    both = one.add_suffix("_one").join(other.add_suffix("_other"), how="inner")
     notes = []
     for column, what in (("doc_hash", "documents"), ("target_hash", "targets"), ("cluster", "clusters"),
                          ("prompt_hash", "prompts")):
