@@ -109,7 +109,7 @@ def run_pair(options: argparse.Namespace) -> int:
     prose = sys.stderr if options.json == "-" else sys.stdout
     print(report.headline(result), report.pair_table(result, *names, pairs.excluded), sep="\n\n", file=prose)
     for note in report.remarks(result, tuple(notes)):
-        print(f"  note: {note}", file=prose)
+        print(report.note_text(note), file=prose)
     if options.json:
         text = report.pair_json(result, baseline=names[0], candidate=names[1], task=pairs.task,
                                 excluded=pairs.excluded, notes=notes)
@@ -210,7 +210,7 @@ def tell_suite(results: dict[str, SuiteResult], notes: list[str], options: argpa
     for name, result in results.items():
         print(report.suite_headline(name, result), report.suite_table(result), "", sep="\n", file=prose)
     for note in notes:
-        print(f"note: {note}", file=prose)
+        print(report.note_text(note), file=prose)
     print(f"tables: {options.output_dir}/", file=prose)
 
 

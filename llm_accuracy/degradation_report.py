@@ -103,6 +103,12 @@ def remarks(result: PairedResult, notes: tuple[str, ...] = ()) -> list[str]:
     return [*said, *notes]
 
 
+def note_text(note: str) -> str:
+    """A note as it is printed, wrapped to 80 columns; paths stay whole."""
+    return textwrap.fill(f"  note: {note}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
+                         break_on_hyphens=False)
+
+
 def pair_json(result: PairedResult, **more) -> str:
     """The result as one JSON object; what does not apply is null."""
     return _json({**more, **asdict(result)})
@@ -152,11 +158,11 @@ def suite_table(result: SuiteResult) -> str:
              f"max-drop {p_text(result.p_max_drop)}, Fisher {p_text(result.p_fisher)}; "
              f"combined {p_text(result.p_combined)}, adjusted for candidates {p_text(result.p_adjusted)}")
     lines = textwrap.wrap(tests, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
-    lines.append(f"  {'task':<26}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
+    lines.append(f"  {'task':<24}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
     worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)
     for task, row in [(ALL, result.pooled), *((task, result.tasks[task]) for task in worst[:SHOWN_TASKS])]:
         interval = f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"
-        lines.append(f"  {shorten(task, 25):<26}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
+        lines.append(f"  {shorten(task, 23):<24}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
                      f"{interval:<17}{p_text(row.p, row.log10_p):>8}")
     if len(worst) > SHOWN_TASKS:
         lines.append(f"  … and {len(worst) - SHOWN_TASKS} more tasks with larger p, see summary.csv")

@@ -141,8 +141,8 @@ def test_size_and_power_over_six_tasks():
 
 
 def test_shared_items_keep_the_size_of_every_test():
-    """Three nested tasks under the null: counting identical flips thrice rejects far too often, one sign per item
-    does not."""
+    """Three nested tasks under the null: counting identical flips thrice rejects far too often, one sign
+    per item does not."""
     rng = np.random.default_rng(1)
     trials = 1000
     units = np.r_[np.arange(100), np.arange(200), np.arange(300)]
