@@ -71,9 +71,11 @@ def pair_table(result: PairedResult, baseline: str, candidate: str, excluded: di
     r = result
     exact = r.p_exact is not None
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
-    rows = [
-        ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 46)}"),
-        ("candidate", f"{_score(r.mean_candidate)}  {shorten(candidate, 46)}"),
+    rows = [] if math.isnan(r.mean_baseline) else [
+        ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 58)}"),
+        ("candidate", f"{_score(r.mean_candidate)}  {shorten(candidate, 58)}"),
+    ]
+    rows += [
         ("items", f"{r.n:,} compared" + (f" in {r.units:,} clusters" if r.units != r.n else "")
          + f"; left out: {left_out}"),
         ("flips", f"{r.b + r.c:,} ({percent(r.flip_rate)} of items): {r.b:,} worse (b), {r.c:,} better (c)"),
@@ -120,7 +122,7 @@ def shorten(text: str, width: int) -> str:
 
 
 def _score(value: float) -> str:
-    return "     -" if math.isnan(value) else f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
+    return f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
 
 
 def _json(content: dict) -> str:

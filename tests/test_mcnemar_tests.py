@@ -340,7 +340,7 @@ BAD = [
 
 @pytest.fixture(scope="module")
 def bad_runs(tmp_path_factory):
-    """Every bad command in a folder of its own, two at a time: (finished process, folder before, folder after)."""
+    """Every bad command in a folder of its own, two at a time: (process, folder before, folder after)."""
 
     def run(arguments):
         folder = tmp_path_factory.mktemp("bad")
@@ -404,7 +404,7 @@ def test_real_pairs(name, tmp_path):
 @needs_shared
 @pytest.mark.shared
 def test_real_harness_logs(tmp_path):
-    """Tasks of the toy logs share their documents: they are tested as units, and corpus metrics are refused."""
+    """Tasks of the toy logs share documents, which are tested as units; corpus metrics are refused."""
     runs = [SHARED / "lm_eval_logs" / which for which in ("baseline", "candidate")]
     (tmp_path / "task_metrics.json").write_text(
         json.dumps(
