@@ -95,25 +95,23 @@ def run_pair(options: argparse.Namespace) -> int:
     if options.counts:
         if options.baseline or options.matrix:
             raise InputError("--counts stands instead of BASELINE and CANDIDATE: give one or the other")
-        n, b, c = options.counts
-        pairs = Pairs("counts", *[None] * 3)
-        result = judge_counts(n, b, c, **tests)
+        task, excluded, notes = None, {}, []
+        result = judge_counts(*options.counts, **tests)
     else:
         if not (options.baseline and options.candidate):
             raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
         pairs = read_pair(options)
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters, draws=options.draws,
                             higher_is_better=pairs.higher_is_better, seed=options.seed, **tests)
-    names = options.baseline or "counts", options.candidate or "counts"
-    notes = [*swap_notes(*names), *pairs.notes]
+        task, excluded = pairs.task, pairs.excluded
+        notes = [*swap_notes(options.baseline, options.candidate), *pairs.notes]
+    names = dict(baseline=options.baseline, candidate=options.candidate)
     prose = sys.stderr if options.json == "-" else sys.stdout
-    print(report.headline(result), report.pair_table(result, *names, pairs.excluded), sep="\n\n", file=prose)
+    print(report.headline(result), report.pair_table(result, excluded, **names), sep="\n\n", file=prose)
     for note in report.remarks(result, tuple(notes)):
         print(report.note_text(note), file=prose)
     if options.json:
-        text = report.pair_json(result, baseline=names[0], candidate=names[1], task=pairs.task,
-                                excluded=pairs.excluded, notes=notes)
-        write_json(text, options)
+        write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
     return fails(result, options.fail_on)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import resource
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli, multitask, paired
 from llm_accuracy.eval_logs import Choices, Pairs, pair_up, read_harness
 

@@ -66,12 +66,14 @@ def headline(result: PairedResult) -> str:
     return f"UNDECIDED {at}: drop {limits}; the margin is {margin_text(result)}."
 
 
-def pair_table(result: PairedResult, baseline: str, candidate: str, excluded: dict[str, int]) -> str:
+def pair_table(
+    result: PairedResult, excluded: dict[str, int], baseline: str | None = None, candidate: str | None = None
+) -> str:
     """The numbers behind the first line, at most 80 columns wide."""
     r = result
     exact = r.p_exact is not None
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
-    rows = [] if math.isnan(r.mean_baseline) else [
+    rows = [] if baseline is None else [
         ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 58)}"),
         ("candidate", f"{_score(r.mean_candidate)}  {shorten(candidate, 58)}"),
     ]

@@ -12,6 +12,7 @@ Sources
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import hashlib
 import json
@@ -536,8 +537,8 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict
     models = {}
     for name in names or rows:
         if name not in rows:
-            close = ", ".join(sorted(rows)[:5])
-            raise InputError(f"{path}: no row named {name!r}; there are {len(rows)} rows, such as {close}")
+            near = difflib.get_close_matches(name, rows, cutoff=0.4) or sorted(rows)[:3]
+            raise InputError(f"{path}: no row named {name!r}; there are {len(rows)}, such as {', '.join(near)}")
         scores = table.scores[rows[name]]
         scores = np.where(scores < 0, np.nan, scores.astype(float)) if scores.dtype == np.int8 else scores
         frame = pd.DataFrame({"score": scores.astype(float), "runs": 1}, index=questions)

@@ -15,7 +15,7 @@ with the sums under random sign flips. On 0/1 scores of independent items the tw
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
@@ -355,7 +355,7 @@ class PairedResult:
 
     n: int
     units: int  # independent units: clusters, or items
-    n11: int | None  # both right; None where scores are not 0/1
+    n11: int | None  # both right (both 0 where lower is better); None where scores are not 0/1
     b: int  # items on which the candidate is worse
     c: int  # items on which it is better
     n00: int | None
@@ -446,10 +446,14 @@ def judge_pair(
     _check_levels(alpha, margin)
     if baseline.shape != candidate.shape or baseline.ndim != 1 or baseline.size == 0:
         raise InputError(f"need two score vectors of one length, got {baseline.shape} and {candidate.shape}")
-    if clusters is None and higher_is_better and _zero_one(baseline) and _zero_one(candidate):
+    zero_one = _zero_one(baseline) and _zero_one(candidate)
+    means = dict(mean_baseline=float(baseline.mean()), mean_candidate=float(candidate.mean()))
+    if clusters is None and zero_one:
         b, c = count_flips(baseline, candidate)
         both = int(np.count_nonzero((baseline == 1) & (candidate == 1)))
-        return judge_counts(baseline.size, b, c, n11=both, alpha=alpha, margin=margin, interval=interval)
+        b, c, both = (b, c, both) if higher_is_better else (c, b, baseline.size - b - c - both)
+        result = judge_counts(baseline.size, b, c, n11=both, alpha=alpha, margin=margin, interval=interval)
+        return replace(result, **means)
 
     differences = np.subtract(baseline, candidate, dtype=np.float64)
     if not np.isfinite(differences).all():
@@ -462,15 +466,13 @@ def judge_pair(
     decided, within = verdict(flips.p, p_safe, alpha)
     # The set of drops that are not rejected, with the sign-flip test at 0 and the t statistic elsewhere.
     lower = max(t.limit(alpha), 0.0) if decided == DEGRADED else min(t.limit(alpha), 0.0)
-    zero_one = _zero_one(baseline) and _zero_one(candidate)
     count = np.count_nonzero
     b, c = int(count(differences > 0)), int(count(differences < 0))
     return PairedResult(
         n=differences.size, units=sums.size, b=b, c=c,
         n11=int(count((baseline == 1) & (candidate == 1))) if zero_one else None,
         n00=int(count((baseline == 0) & (candidate == 0))) if zero_one else None,
-        mean_baseline=float(baseline.mean()), mean_candidate=float(candidate.mean()),
-        drop=float(differences.mean()), flip_rate=(b + c) / differences.size,
+        **means, drop=float(differences.mean()), flip_rate=(b + c) / differences.size,
         p=flips.p, log10_p=flips.log10_p, p_exact=None, p_mid=None, log10_p_exact=None,
         p_improvement=flips.p_improvement, p_two_sided=min(1.0, 2 * min(flips.p, flips.p_improvement)),
         p_permutation=flips.p, permutation_method=flips.method,

@@ -196,6 +196,14 @@ def test_items_shared_by_tasks_carry_one_label(logs):
     assert set(part.units) < set(choice.units) and choice.clusters is None
 
 
+def test_a_document_field_can_name_the_question(logs):
+    """As the record does for GPQA, whose subsets shuffle the options so that document hashes differ."""
+    choices = Choices({"h_part": ("acc", None)}, item_field="q")
+    scores = read_harness(logs / "baseline", choices, "h_part")["h_part"]
+    assert scores.frame["content"].iloc[3] == "what is 3+1?" and scores.frame["score"].notna().all()
+    assert eval_logs.ITEM_FIELDS == {"gpqa": "Record ID"}
+
+
 def test_the_short_way_of_parsing_reads_what_json_reads(logs):
     for file in (logs / "baseline").rglob("samples_*.jsonl"):
         short = [eval_logs._parse_end(line) for line in file.read_bytes().splitlines()]
