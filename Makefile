@@ -24,12 +24,11 @@ $(VENV)/.installed: requirements.txt
 	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) -r requirements.txt
 	touch $@
 
-# lm-evaluation-harness writes logs for the tests of their reader. It is no dependency of the project: without it
-# those tests are skipped. The second version shares the packages of the first.
-$(LM_EVAL)/.installed: Makefile
+# lm-evaluation-harness writes logs for the tests of their reader. It is no dependency of the project: where it
+# cannot be installed, those tests are skipped. The second version shares the packages of the first.
+$(LM_EVAL)/.installed:
 	$(PYTHON) -m venv $(LM_EVAL)
 	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) lm_eval==0.4.13 && \
-	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps \
-		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 \
+	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps --upgrade \
+		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 && touch $@ \
 	|| echo "lm-evaluation-harness could not be installed: its tests are skipped"
-	touch $@

@@ -149,6 +149,8 @@ TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "sum
 
 def run_suite(options: argparse.Namespace) -> int:
     check_json_target(options)
+    if options.output_dir.exists() and not options.output_dir.is_dir():
+        raise InputError(f"--output-dir {options.output_dir} is a file; name a folder")
     for name in TABLES:
         check_new(options.output_dir / name, options.overwrite, make_parent=True)
     models = read_models(options)
@@ -224,7 +226,6 @@ def write_suite(
     command = " ".join(["mcnemar_tests.py", *sys.argv[1:]])
     texts.append(report.suite_markdown(results, baseline, notes, command))
     content = report.suite_json(results, pairs, baseline=baseline, notes=notes) if options.json else None
-    options.output_dir.mkdir(parents=True, exist_ok=True)
     for name, text in zip(TABLES, texts, strict=True):
         write_whole(options.output_dir / name, text)
     if content:
@@ -277,10 +278,14 @@ def write_json(text: str, options: argparse.Namespace) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or none."""
+    """Write a file so that a reader sees all of it or none; its folder is made."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -145,7 +145,8 @@ ALL = "ALL"  # the pooled row: the micro-average over the items of all tasks
 def suite_headline(name: str, result: SuiteResult) -> str:
     """The decision on one candidate in one line."""
     pooled = result.pooled
-    at = f"at error rate {percent(pooled.alpha)} ({len(result.tasks)} tasks, {pooled.n:,} items)"
+    tasks = f"{len(result.tasks)} task{'' if len(result.tasks) == 1 else 's'}"
+    at = f"at error rate {percent(pooled.alpha)} ({tasks}, {pooled.n:,} items)"
     drop = (f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval "
             f"[{amount(pooled.ci_low, pooled)}, {amount(pooled.ci_high, pooled)}]")
     if result.verdict == DEGRADED:
@@ -284,6 +285,8 @@ def suite_json(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], *
     candidates = {}
     for name, result in results.items():
         content = asdict(result)
+        for row in (content["pooled"], *content["tasks"].values()):
+            del row["verdict"], row["within_margin"]  # of one test by itself; the suite's are adjusted
         for task_pairs in pairs[name]:
             content["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
         candidates[name] = {"verdict": content.pop("verdict"), "p_pooled": result.p_pooled, **content}

@@ -158,7 +158,7 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
     path = Path(path)
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
         raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
     table.columns = [str(column).strip().lower() for column in table.columns]
     for needed in ("prompt_id", "score"):
@@ -266,6 +266,8 @@ def read_harness(
     choices = choices or Choices()
     samples, results_path, notes = _find_run(Path(path))
     results = read_json(results_path) if results_path else {}
+    if not isinstance(results, dict):
+        raise InputError(f"{results_path}: not a results file of the harness: expected a JSON object")
     if not results:
         notes = (*notes, f"{path}: no results file beside the samples; higher scores are taken to be better")
     return {task: _read_samples(file, task, results, choices, notes)
@@ -323,7 +325,8 @@ def _read_samples(
                              f"(filter {chosen_filter}); one run has each document once")
         seen[doc] = line
         hashes = {name: record[name] for name in HASHES if name in record}
-        content = record.get("doc", {}).get(item_field) if item_field else None
+        document = record.get("doc")
+        content = document.get(item_field) if item_field and isinstance(document, dict) else None
         hashes["content"] = str(content) if content is not None else hashes.get("doc_hash")
         value = _value(record.get(metric), metric, f"{file}: line {line}")
         if isinstance(value, list):  # one item per instruction, tied together by the document
@@ -333,8 +336,8 @@ def _read_samples(
             rows.append({"item": str(doc), "score": value, **hashes})
     frame = pd.DataFrame(rows).set_index("item").assign(runs=1)
     if metric in PERPLEXITIES:
-        pairs = np.array(frame["score"].tolist(), dtype=float)
-        frame["score"] = pairs[:, 0] * len(pairs) / pairs[:, 1].sum()
+        pairs = np.array([v if isinstance(v, tuple) else (np.nan, np.nan) for v in frame["score"]])
+        frame["score"] = pairs[:, 0] / np.nanmean(pairs[:, 1])  # their mean is Σ log-likelihood / Σ weight
     else:
         reported = results.get("results", {}).get(task, {}).get(f"{metric},{chosen_filter}")
         mean = frame["score"].mean()
@@ -454,8 +457,9 @@ def _value(value, metric: str, where: str):
             raise InputError(f"{where}: {metric} = {value!r} is not a number") from None
     if isinstance(value, (bool, int, float)):
         return float(value)
-    if metric in PERPLEXITIES and isinstance(value, list) and len(value) == 2:
-        return tuple(float(v) for v in value)
+    numbers = isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)
+    if metric in PERPLEXITIES and numbers and len(value) == 2:
+        return tuple(map(float, value))
     truths = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}
     if isinstance(value, list) and value and all(isinstance(v, (bool, str)) and v in truths for v in value):
         return [truths[v] for v in value]
@@ -538,7 +542,7 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict
     for name in names or rows:
         if name not in rows:
             near = difflib.get_close_matches(name, rows, cutoff=0.4) or sorted(rows)[:3]
-            raise InputError(f"{path}: no row named {name!r}; there are {len(rows)}, such as {', '.join(near)}")
+            raise InputError(f"{path}: no row named {name!r}; of {len(rows)}, the nearest: {', '.join(near)}")
         scores = table.scores[rows[name]]
         scores = np.where(scores < 0, np.nan, scores.astype(float)) if scores.dtype == np.int8 else scores
         frame = pd.DataFrame({"score": scores.astype(float), "runs": 1}, index=questions)

@@ -292,6 +292,26 @@ def test_torn_file(logs, tmp_path):
         read_model(tmp_path, CHOICES)
 
 
+def test_a_log_that_is_one_json_array(logs, tmp_path):
+    file = next((logs / "baseline").rglob("samples_h_part_*"))
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    (tmp_path / file.with_suffix(".json").name).write_text(json.dumps(records, indent=1))
+    frame = read_model(tmp_path, CHOICES)["h_part"].frame
+    assert frame.equals(read_harness(logs / "baseline", CHOICES, "h_part")["h_part"].frame)
+
+
+def test_a_missing_log_likelihood(logs, tmp_path):
+    shutil.copytree(next((logs / "baseline").iterdir()), tmp_path / "run")
+    file = next((tmp_path / "run").glob("samples_h_perplexity_*"))
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    records[5]["word_perplexity"] = None
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    frame = read_harness(tmp_path / "run", CHOICES, "h_perplexity")["h_perplexity"].frame
+    assert np.flatnonzero(frame["score"].isna()).tolist() == [5]
+    known = [r["word_perplexity"] for r in records if r["word_perplexity"]]
+    assert frame["score"].mean() == pytest.approx(sum(ll for ll, _ in known) / sum(n for _, n in known))
+
+
 def test_perplexity_scalar_is_a_log_likelihood():
     """`perplexity` is lower = better, but what is logged per item is the log-likelihood: higher = better."""
     records = [
@@ -515,5 +535,5 @@ def test_matrix_rows(tmp_path):
     pairs = pair_up(models["base"]["scores"], models["new"]["scores"], max_excluded=0.5)
     assert list(pairs.items) == ["q1", "q3"] and pairs.differences.tolist() == [1, 0]
     assert pairs.excluded == {"no score in the candidate": 1}
-    with pytest.raises(InputError, match="no row named 'other'"):
+    with pytest.raises(InputError, match="no row named"):
         eval_logs.read_matrix_models(path, ["other"])

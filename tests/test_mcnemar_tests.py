@@ -329,6 +329,7 @@ BAD = [
     (("pair", "worse.csv", "folder"), "run the harness with --log_samples"),
     (("pair", "worse.csv", "noisy.csv", "--task-metrics", "list.json"), "list.json: expected"),
     (("suite", "worse.csv"), "suite needs"),
+    (("suite", "worse.csv", "noisy.csv", "--output-dir", "text.csv"), "text.csv is a file"),
     (("suite", "list.json"), "expected an object"),
     (("suite", "odd_paths.json"), "bad has no task beta"),
     (("suite", "suite/model_paths.json", "--baseline", "none"), "no such model; there are base, good, bad"),
