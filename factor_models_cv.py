@@ -18,6 +18,7 @@ from llm_accuracy.randomness import stream
 from llm_accuracy.responses import Dataset
 
 KEY = ("dataset", "scenario", "protocol", "rank", "weight_decay", "fold")
+CELLS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 30}  # models × questions × fits side by side
 RESULTS = ("rows", "epochs", "train_loss", "val_loss", "train_acc", "val_acc")
 
 
@@ -33,53 +34,51 @@ def main(argv=None):
     device = cli.device(args.device)
     log = ledger.Ledger(args.logs_dir / "factor_models_cv.csv", KEY, RESULTS)
 
-    todo = []  # (cell, responses, rank, weight decay, folds still to fit)
+    todo = []  # (cell, history, rank, [(weight decay, fold)]): fits that go side by side
     for cell in settings.cells(args):
         history = Dataset(args.data_dir, cell.dataset).history(cell.scenario)
         history = history.take(slice(settings.train_rows(history.n_models)))
-        for rank, decay, wanted in unfinished(args, cell, history.n_models, log):
-            todo.append((cell, history, rank, decay, wanted))
+        todo += [(cell, history, *batch) for batch in batches(args, cell, history.scores.shape, device, log)]
     todo = study.my_share(todo, args)
-    tier = settings.TIERS[args.tier]
     epochs = args.epochs or factors.PROTOCOLS[protocol].epochs
-    n_folds = args.folds or tier.folds
     if args.dry_run:
-        seconds = sum(study.fit_seconds(history.scores, [rank] * len(wanted), protocol, epochs, device)
-                      for _, history, rank, _, wanted in todo)
-        study.announce(sum(len(wanted) for *_, wanted in todo), "fit", seconds)
+        seconds = sum(study.fit_seconds(history.scores, [rank] * len(fits), protocol, epochs, device)
+                      for _, history, rank, fits in todo)
+        study.announce(sum(len(fits) for *_, fits in todo), "fit", seconds)
         return
 
-    with cli.Progress(sum(len(wanted) for *_, wanted in todo), "cross-validation", "fit") as progress:
-        for cell, history, rank, decay, wanted in todo:
-            log.append(cross_validate(cell, history, protocol, rank, decay, wanted, n_folds, epochs, device))
-            progress.advance(len(wanted))
+    n_folds = args.folds or settings.TIERS[args.tier].folds
+    with cli.Progress(sum(len(fits) for *_, fits in todo), "cross-validation", "fit") as progress:
+        for cell, history, rank, fits in todo:
+            log.append(cross_validate(cell, history, protocol, rank, fits, n_folds, epochs, device))
+            progress.advance(len(fits))
     print_choice(args, log)
 
 
-def unfinished(args, cell, rows, log):
-    """(rank, weight decay, folds) that are not in the log yet."""
+def batches(args, cell, shape, device, log):
+    """(rank, [(weight decay, fold)]) that are not in the log yet, as many side by side as memory allows."""
     tier, protocol = settings.TIERS[args.tier], study.protocol_of(args)
-    ranks = args.ranks or tier.rank_grid(rows)
-    decays = args.weight_decays or tier.weight_decays
-    for rank, decay in itertools.product(ranks, decays):
-        wanted = [fold for fold in range(args.folds or tier.folds)
+    at_once = max(1, CELLS_AT_ONCE[device] // (shape[0] * shape[1]))
+    for rank in args.ranks or tier.rank_grid(shape[0]):
+        wanted = [(decay, fold) for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
+                                                                     range(args.folds or tier.folds))
                   if key(cell, protocol, rank, decay, fold) not in log]
-        if wanted:
-            yield rank, decay, wanted
+        for start in range(0, len(wanted), at_once):
+            yield rank, wanted[start : start + at_once]
 
 
 def key(cell, protocol, rank, decay, fold):
     return dict(zip(KEY, (cell.dataset, cell.scenario, protocol, rank, float(decay), fold), strict=True))
 
 
-def cross_validate(cell, history, protocol, rank, decay, wanted, n_folds, epochs, device):
-    """One setting: fit on all folds but one, side by side, and judge on the one left out."""
+def cross_validate(cell, history, protocol, rank, wanted, n_folds, epochs, device):
+    """Fit each (weight decay, fold) on all folds but its own, side by side, and judge on the one left out."""
     folds = factors.entry_folds(history.observed, n_folds, stream("folds", cell.dataset, cell.scenario))
     fits = [factors.Fit(rank, decay, stream("factors", cell.dataset, cell.scenario, "cv", protocol, rank, decay, fold),
-                        (folds >= 0) & (folds != fold)) for fold in wanted]
+                        (folds >= 0) & (folds != fold)) for decay, fold in wanted]
     trained = factors.fit(history.scores, fits, factors.PROTOCOLS[protocol], epochs, device)
     rows = []
-    for fold, one, (U, V) in zip(wanted, fits, trained, strict=True):
+    for (decay, fold), one, (U, V) in zip(wanted, fits, trained, strict=True):
         train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V)
         val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V)
         rows.append(key(cell, protocol, rank, decay, fold) | {
