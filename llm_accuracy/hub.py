@@ -35,7 +35,6 @@ CONVERTED = "refs/convert/parquet"
 READ_TIMEOUT = 30.0  # seconds without a byte before a connection counts as dead
 LONGEST_LINE = 64 << 20
 _WORTH_RETRYING = (408, 429, 500, 502, 503, 504)
-_CHUNK = 1 << 18
 
 logging.set_verbosity_error()  # the retries are ours; the library's warnings would tear the progress bar
 
@@ -175,7 +174,7 @@ class Hub:
             hf_raise_for_status(response)
             # A server may answer a range with the whole file: read past what is known.
             skip = offset if response.status_code == 200 else 0
-            for chunk in response.iter_raw(_CHUNK):
+            for chunk in response.iter_raw():
                 if self.stop.is_set():
                     raise Stopped
                 if skip < len(chunk):
@@ -199,8 +198,8 @@ class Hub:
         if failures > self.retries:
             raise Unavailable(f"{_short(error)} (tried {failures} times)") from None
         wait = min(60.0, self.first_wait * 2 ** (failures - 1))
-        if response is not None and (after := response.headers.get("Retry-After", "")).isdigit():
-            wait = float(after)
+        if response is not None and (told := _told_to_wait(response.headers)) is not None:
+            wait = told
         if self.stop.wait(wait):
             raise Stopped
 
@@ -228,6 +227,14 @@ class Hub:
             return bool(get_token())
         except LocalTokenNotFoundError:
             return False
+
+
+def _told_to_wait(headers) -> float | None:
+    """Seconds, from Retry-After: 30 or from the hub's own RateLimit: "api";r=0;t=30."""
+    if (after := headers.get("Retry-After", "")).isdigit():
+        return float(after)
+    reset = re.search(r"\br=0;.*?\bt=(\d+)", headers.get("RateLimit", "").replace(" ", ""))
+    return float(reset[1]) if reset else None
 
 
 def _short(error: Exception) -> str:
