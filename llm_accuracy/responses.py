@@ -458,16 +458,24 @@ class Dataset:
                              f"{model!r}; new models must be complete: data/split_history.py --incomplete")
         return replace(new.take(slice(first)), **self._labels(new.questions))
 
+    def has_table(self, scenario: Scenario) -> bool:
+        """Whether M1 as seen in `scenario` is there as a CSV of its own."""
+        file = f"M1_{scenario.key}.csv"
+        if (self.folder / file).is_file() or self.archive is None:
+            return (self.folder / file).is_file()
+        with zipfile.ZipFile(self.archive) as archive:
+            return _member(archive, file) is not None
+
     def mask_path(self, scenario: Scenario) -> Path:
         return self.folder / "masks" / f"{scenario.key}.npz"
 
     def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:
         """`tasks` and, where questions.csv has them, `categories`."""
         path = self.folder / "questions.csv"
-        if not path.is_file():
+        text = path.read_text() if path.is_file() else self._member_text("questions.csv")
+        if text is None:
             return {}
-        with path.open(newline="") as stream:
-            row_of = {row["question"]: row for row in csv.DictReader(stream)}
+        row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
         lacking = [q for q in questions if q not in row_of]
         if lacking:
             raise InputError(f"{path}: no task for question {lacking[0]!r} ({len(lacking)} in all)")
@@ -487,11 +495,18 @@ class Dataset:
             return read_matrix(self.folder / file)
         return self._read_member(file) if self.archive else None
 
+    def _member_text(self, file: str) -> str | None:
+        if self.archive is None:
+            return None
+        with zipfile.ZipFile(self.archive) as archive:
+            member = _member(archive, file)
+            return None if member is None else archive.read(member).decode()
+
     def _read_member(self, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
         try:
             with zipfile.ZipFile(self.archive) as archive:
-                member = next((info for info in archive.infolist() if Path(info.filename).name == file), None)
+                member = _member(archive, file)
                 if member is None:
                     return None
                 source = f"{self.archive}:{member.filename}"
@@ -505,6 +520,10 @@ class Dataset:
             raise InputError(f"{self.archive}: not a complete zip ({error}); fetch it again") from None
         _write_compact(compact, responses)
         return responses
+
+
+def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo | None:
+    return next((info for info in archive.infolist() if Path(info.filename).name == file), None)
 
 
 def datasets_in(data_dir: Path | str) -> list[str]:

@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 
+
 def main(times: int, seconds: float, script: str, flags: list[str]) -> int:
     spec = importlib.util.spec_from_file_location("script", script)
     module = importlib.util.module_from_spec(spec)

@@ -467,7 +467,6 @@ def test_killed_fifty_times_it_ends_with_the_same_bytes(tmp_path):
         writing = kill_loop(hub, killed, 10, 0.2)
     assert reading["killed"] + writing["killed"] == 50 and reading["finished_early"] <= 4
     assert tree(straight / "raw") == tree(killed / "raw")
-    print(reading, writing)
     assert tree(straight / "processed") == tree(killed / "processed")
 
 
@@ -487,3 +486,11 @@ def test_a_file_of_380_megabytes_is_read_in_a_few(tmp_path, token):
     assert len(content) > 375e6 and int(done.stdout.splitlines()[-1]) < 400  # MB, of which the imports are 200
     record = json.loads((tmp_path / "raw" / LARGE / "models" / "org__one.json").read_text())
     assert record["tasks"]["mmlu_pro"]["scores"] == "".join(map(str, entry.answers["mmlu_pro"]))
+
+
+def test_the_whole_leaderboard_is_put_together_in_less_than_a_gigabyte(tmp_path):
+    done = subprocess.run([*PEAK_MEMORY, ROOT / "tests" / "assemble_many.py", tmp_path, "4500"], capture_output=True,
+                          text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "4500 of 4500 models are complete" in done.stdout
+    assert int(done.stdout.splitlines()[-1]) < 500  # MB
