@@ -7,7 +7,7 @@
 The details are gated: accept their conditions on the hub once and log in (`hf auth login`, or set HF_TOKEN).
 One MMLU-Pro file is about 380 MB, nearly all of it repeated prompts; it is read as it arrives and dropped, and
 where the hub has converted it to parquet only the needed columns are fetched. Nothing raw is kept and the hub
-cache is not used. All models of both suites: over a terabyte by streaming, 60 MB kept. Stop it at any time and
+cache is not used. All models of both suites: over a terabyte by streaming, 120 MB kept. Stop it at any time and
 give the same command again: finished tasks are kept, a broken file is taken up where it broke.
 
 Writes RAW_DIR/<dataset>/models/*.json (one per model), docs/*.csv (hash and category of every question),
@@ -19,6 +19,7 @@ older half by upload date is the history M1.
 import csv
 import hashlib
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -41,8 +42,11 @@ SPEED_SAMPLE = 4 << 20  # bytes
 
 
 def main(argv=None):
-    parser = cli.add_study_flags(cli.parser(__doc__), "datasets", "data-dir", "dry-run")
+    parser = cli.add_study_flags(cli.parser(__doc__), "data-dir")
     parser.add_argument("--raw-dir", type=Path, default=Path("data/raw"), metavar="DIR")
+    parser.add_argument("--datasets", nargs="+", default=list(leaderboard.SUITES), metavar="SUITE",
+                        help=f"{' and '.join(leaderboard.SUITES)} (default: both)")
+    parser.add_argument("--dry-run", action="store_true", help="print the bytes and hours it would take; write nothing")
     parser.add_argument("--models", nargs="+", metavar="ORG/NAME", help="these models only")
     parser.add_argument("--limit", type=cli.at_least(1), metavar="N", help="N models, spread evenly over score")
     parser.add_argument("--since", metavar="DATE", help="models uploaded on this day or later, e.g. 2024-06-01")
@@ -58,14 +62,15 @@ def main(argv=None):
                         help="read the table of models again, and models that failed at their newest revision")
     parser.add_argument("--overwrite", action="store_true", help="replace M1.csv and M2.csv made by something else")
     args = parser.parse_args(argv)
-    suites = args.datasets or list(leaderboard.SUITES)
-    for suite in suites:
+    if args.since and not re.fullmatch(r"\d{4}-\d\d-\d\d", args.since):
+        raise InputError(f"--since {args.since}: write the day as 2024-06-01")
+    for suite in args.datasets:
         if suite not in leaderboard.SUITES:
             raise InputError(f"--datasets {suite}: the suites are {' and '.join(leaderboard.SUITES)}")
         refuse_foreign(args.data_dir / suite, args.overwrite)
     hub = Hub(retries=args.retries, first_wait=args.wait)
     contents = Contents.load(hub, args.raw_dir, args.refresh, keep=not args.dry_run)
-    for suite in suites:
+    for suite in args.datasets:
         tasks = leaderboard.SUITES[suite]
         chosen = choose(contents.models, tasks, args.models, args.since, args.one_per_base_model, args.limit)
         if args.dry_run:
@@ -153,7 +158,7 @@ def assemble(suite: str, tasks: tuple[Task, ...], models: list[Model], failures:
         models={"chosen": len(models), "complete": len(kept), "dropped": dropped},
         doc_hashes=hashes, published=dict(Counter(f"{row[1]}: {'agrees' if row[4] else 'differs'}" for row in rows)),
         revisions={model.name: records[model.name]["revision"] for model in kept}))
-    report(suite, models, kept, failures, dropped, hashes, rows)
+    report(suite, models, kept, dropped, hashes, rows, raw, data_dir)
 
 
 def gather(raw: Path, tasks: tuple[Task, ...], models: list[Model]):
@@ -245,15 +250,18 @@ def refuse_foreign(folder: Path, overwrite: bool) -> None:
                          "or pass --overwrite")
 
 
-def report(suite, models, kept, failures, dropped, hashes, rows) -> None:
+def report(suite: str, models: list[Model], kept: list[Model], dropped: dict[str, str], hashes: dict, rows: list[tuple],
+           raw: Path, data_dir: Path) -> None:
     print(f"{suite}: {len(kept)} of {len(models)} models are complete")
-    reasons = Counter(reason for reason in failures.values())
-    for reason, n in reasons.most_common(5):
-        print(f"  {n} x {reason}")
-    differ = Counter(row[1] for row in rows if not row[4])
-    for column in sorted({row[1] for row in rows}):
-        print(f"  {column}: {sum(row[1] == column for row in rows) - differ[column]} means agree with the published "
-              f"ones, {differ[column]} differ")
+    for reason, n in Counter(dropped.values()).most_common(5):
+        print(f"  left out: {n} x {reason}")
+    for column in dict.fromkeys(row[1] for row in rows):
+        agree = [row[4] for row in rows if row[1] == column]
+        print(f"  {column}: {sum(agree)} means agree with the published ones, {len(agree) - sum(agree)} differ")
+    for task, found in hashes.items():
+        if found["models_with_other_hashes"]:
+            print(f"  {task}: {found['models_with_other_hashes']} models have other question hashes")
+    print(f"  wrote {data_dir / suite}; reasons and checks are in {raw}")
 
 
 def write_json(path: Path, value: dict) -> None:

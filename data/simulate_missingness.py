@@ -1,7 +1,7 @@
 """Step 2: hide parts of the history, scenario by scenario.
 
     python data/simulate_missingness.py                          laptop tier, seconds
-    python data/simulate_missingness.py --tier paper             the eight scenarios of the paper, a minute
+    python data/simulate_missingness.py --tier paper             the eight scenarios of the paper, 20 seconds
     python data/simulate_missingness.py --datasets twin --scenarios nfobs=200_p=0.1 --csv
 
 In scenario nfobs=50_p=0.1, fifty models of M1 chosen at random are seen fully and every other entry is seen
