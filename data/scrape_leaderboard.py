@@ -64,27 +64,41 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.since and not re.fullmatch(r"\d{4}-\d\d-\d\d", args.since):
         raise InputError(f"--since {args.since}: write the day as 2024-06-01")
-    for suite in args.datasets:
-        if suite not in leaderboard.SUITES:
-            raise InputError(f"--datasets {suite}: the suites are {' and '.join(leaderboard.SUITES)}")
-        refuse_foreign(args.data_dir / suite, args.overwrite)
+    if unknown := sorted(set(args.datasets) - set(leaderboard.SUITES)):
+        raise InputError(f"--datasets {unknown[0]}: the suites are {' and '.join(leaderboard.SUITES)}")
+    try:
+        for suite in args.datasets:
+            refuse_foreign(args.data_dir / suite, args.overwrite)
+        work(args)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise InputError(f"{error.filename or args.raw_dir}: {error.strerror}; what is finished is kept") from None
+
+
+def work(args) -> None:
     hub = Hub(retries=args.retries, first_wait=args.wait)
     contents = Contents.load(hub, args.raw_dir, args.refresh, keep=not args.dry_run)
-    for suite in args.datasets:
-        tasks = leaderboard.SUITES[suite]
-        chosen = choose(contents.models, tasks, args.models, args.since, args.one_per_base_model, args.limit)
-        if args.dry_run:
-            price(hub, suite, tasks, chosen, args)
-            continue
-        scrape = Scrape(hub, tasks, args.raw_dir / suite, not args.no_parquet, args.checkpoint, args.refresh)
-        failures = scrape.run(chosen, args.jobs, suite)
-        assemble(suite, tasks, chosen, failures, contents.revision, args.raw_dir / suite, args.data_dir)
+    flags = (args.models, args.since, args.one_per_base_model, args.limit)
+    chosen = {suite: choose(contents.models, leaderboard.SUITES[suite], *flags) for suite in args.datasets}
+    if args.dry_run:
+        for suite, models in chosen.items():
+            price(hub, suite, models, args)
+        return
+    for suite, models in chosen.items():
+        refuse_fewer(args.data_dir / suite, models, args.overwrite)
+    for suite, models in chosen.items():
+        raw, tasks = args.raw_dir / suite, leaderboard.SUITES[suite]
+        scrape = Scrape(hub, tasks, raw, not args.no_parquet, args.checkpoint, args.refresh)
+        failures = scrape.run(models, args.jobs, suite)
+        assemble(suite, tasks, models, failures, contents.revision, raw, args.data_dir)
 
 
 # --- what it costs -------------------------------------------------------------------------------------
 
-def price(hub: Hub, suite: str, tasks: tuple[Task, ...], models: list[Model], args) -> None:
-    """Print the bytes and hours that `models` would cost, from a listing of at most five of them."""
+def price(hub: Hub, suite: str, models: list[Model], args) -> None:
+    """Print the bytes and hours that `models` would cost, from a look at no more than five of them."""
+    tasks = leaderboard.SUITES[suite]
     sample = [models[i] for i in sorted({int(i) for i in np.linspace(0, len(models) - 1, 5)})]
     streamed, fetched, speeds = [], [], []
     for model in sample:
@@ -234,20 +248,32 @@ def write(suite: str, responses: Responses, data_dir: Path, facts: dict) -> None
         torn.unlink(missing_ok=True)
 
 
+def read_manifest(folder: Path) -> dict:
+    """What this script wrote beside a dataset; {} where there is none."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        return manifest if manifest["made_by"] == MADE_BY else {}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def refuse_foreign(folder: Path, overwrite: bool) -> None:
     """Raise InputError if the folder holds a dataset that this script did not make, or that was edited since."""
     there = [folder / name for name in ("M1.csv", "M2.csv", "questions.csv") if (folder / name).exists()]
-    if not there or overwrite:
-        return
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        ours = manifest["made_by"] == MADE_BY and (
-            manifest["files"] is None or all(sha256(path) == manifest["files"][path.name] for path in there))
-    except (OSError, ValueError, KeyError, TypeError):
-        ours = False
-    if not ours:
+    manifest = read_manifest(folder)
+    files = manifest.get("files")  # None while it is being written
+    ours = bool(manifest) and (files is None or all(sha256(path) == files.get(path.name) for path in there))
+    if there and not ours and not overwrite:
         raise InputError(f"{there[0]}: already there and not as this script wrote it; choose another --data-dir, "
                          "or pass --overwrite")
+
+
+def refuse_fewer(folder: Path, models: list[Model], overwrite: bool) -> None:
+    """Raise InputError if a dataset that is there has models that are not chosen now."""
+    lost = sorted(set(read_manifest(folder).get("revisions", {})) - {model.name for model in models})
+    if lost and not overwrite:
+        raise InputError(f"{folder}: the dataset that is there has {len(lost)} models that are not chosen now, first "
+                         f"{lost[0]}; choose another --data-dir, or pass --overwrite")
 
 
 def report(suite: str, models: list[Model], kept: list[Model], dropped: dict[str, str], hashes: dict, rows: list[tuple],
@@ -258,9 +284,10 @@ def report(suite: str, models: list[Model], kept: list[Model], dropped: dict[str
     for column in dict.fromkeys(row[1] for row in rows):
         agree = [row[4] for row in rows if row[1] == column]
         print(f"  {column}: {sum(agree)} means agree with the published ones, {len(agree) - sum(agree)} differ")
-    for task, found in hashes.items():
-        if found["models_with_other_hashes"]:
-            print(f"  {task}: {found['models_with_other_hashes']} models have other question hashes")
+    others = {task: found["models_with_other_hashes"] for task, found in hashes.items()}
+    if most := max(others.values()):
+        print(f"  question hashes other than the usual: in {sum(map(bool, others.values()))} of {len(others)} tasks, "
+              f"at most {most} of {len(kept)} models (manifest.json)")
     print(f"  wrote {data_dir / suite}; reasons and checks are in {raw}")
 
 

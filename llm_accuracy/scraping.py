@@ -144,7 +144,7 @@ class Scrape:
     def run(self, models: list[Model], jobs: int, what: str) -> dict[tuple[str, str], str]:
         """(model, task) → why it could not be read; task "" where it was the dataset.
 
-        Raises InputError where the hub refuses everything, or a file cannot be written.
+        Raises InputError where the hub refuses everything.
         """
         failures: dict[tuple[str, str], str] = {}
         with cli.Progress(len(models) * len(self.tasks), what, "task") as self.progress:
@@ -153,10 +153,6 @@ class Scrape:
                 running = [pool.submit(self.model, model) for model in models]
                 for done in as_completed(running):
                     failures |= done.result()
-            except OSError as error:
-                self.hub.stop.set()
-                raise InputError(f"{error.filename or self.folder}: cannot be written ({error.strerror}); what is "
-                                 "finished is kept") from None
             except BaseException:
                 self.hub.stop.set()
                 raise

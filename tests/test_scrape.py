@@ -231,6 +231,25 @@ def test_a_dataset_made_by_something_else_is_not_overwritten(tmp_path, pair):
         assert scrape(hub, tmp_path, "--datasets", LARGE).returncode == 2
 
 
+def test_a_smaller_choice_does_not_replace_a_larger_dataset(tmp_path, pair):
+    with StandIn(pair) as hub:
+        assert scrape(hub, tmp_path, "--datasets", LARGE).returncode == 0
+        before = tree(tmp_path)
+        few = ("--datasets", LARGE, "--models", "org/one", "org/two")
+        done = scrape(hub, tmp_path, *few)
+        assert done.returncode == 2 and "has 1 models that are not chosen now, first org/three" in done.stderr
+        assert tree(tmp_path) == before
+        assert scrape(hub, tmp_path, *few, "--overwrite").returncode == 0
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, pair):
+    (tmp_path / "raw").write_text("a file, not a folder")
+    with StandIn(pair) as hub:
+        done = scrape(hub, tmp_path, "--datasets", LARGE)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+
+
 def test_dry_run_prices_and_writes_nothing(tmp_path):
     entries = [Entry("org/one", "2024-01-01", parquet=True), Entry("org/two", "2024-02-01")]
     with StandIn(board(entries, [LARGE], prompt=400)) as hub:
@@ -483,7 +502,7 @@ def test_a_file_of_380_megabytes_is_read_in_a_few(tmp_path, token):
         done = subprocess.run([*PEAK_MEMORY, *command(tmp_path, "--datasets", LARGE)[1:]],
                               env=environment(hub, tmp_path), capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stderr
-    assert len(content) > 375e6 and int(done.stdout.splitlines()[-1]) < 400  # MB, of which the imports are 200
+    assert len(content) > 375e6 and int(done.stdout.splitlines()[-1]) < 400  # MB, half of it the imports
     record = json.loads((tmp_path / "raw" / LARGE / "models" / "org__one.json").read_text())
     assert record["tasks"]["mmlu_pro"]["scores"] == "".join(map(str, entry.answers["mmlu_pro"]))
 
