@@ -8,7 +8,8 @@ The details are gated: accept their conditions on the hub once and log in (`hf a
 One MMLU-Pro file is about 380 MB, nearly all of it repeated prompts; it is read as it arrives and dropped, and
 where the hub has converted it to parquet only the needed columns are fetched. Nothing raw is kept and the hub
 cache is not used. All models of both suites: over a terabyte by streaming, 120 MB kept. Stop it at any time and
-give the same command again: finished tasks are kept, a broken file is taken up where it broke.
+give the same command again: finished tasks are kept, a broken file is taken up where it broke. One scraper at a time
+may write to a RAW_DIR.
 
 Writes RAW_DIR/<dataset>/models/*.json (one per model), docs/*.csv (hash and category of every question),
 failures.csv (model, task, reason) and published_scores.csv (every mean beside the leaderboard's own); then

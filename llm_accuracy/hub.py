@@ -35,6 +35,8 @@ CONVERTED = "refs/convert/parquet"
 READ_TIMEOUT = 30.0  # seconds without a byte before a connection counts as dead
 LONGEST_LINE = 64 << 20
 _WORTH_RETRYING = (408, 429, 500, 502, 503, 504)
+# RuntimeError: huggingface_hub closes its shared client when a connection fails in another thread.
+_BROKEN = (HTTPError, OSError, RuntimeError)
 
 logging.set_verbosity_error()  # the retries are ours; the library's warnings would tear the progress bar
 
@@ -106,7 +108,7 @@ class Hub:
                     yield line, offset
                 if offset < file.size:
                     raise HTTPError(f"{file.path}: the body ended after {offset} of {file.size} bytes")
-            except (HTTPError, OSError) as error:
+            except _BROKEN as error:
                 failures = 1 if offset > start else failures + 1
                 self._give_up_or_wait(error, failures, file.repo)
 
@@ -186,7 +188,7 @@ class Hub:
         while True:
             try:
                 return request()
-            except (HTTPError, HFValidationError, OSError) as error:
+            except (*_BROKEN, HFValidationError) as error:
                 failures += 1
                 self._give_up_or_wait(error, failures, repo)
 

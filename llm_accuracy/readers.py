@@ -1,7 +1,7 @@
 """Anyone's results → one matrix: wide or long CSV, lm-evaluation-harness, inspect_ai and HELM output.
 
-Every reader lists its answers as a table with the columns model, question, score (NaN = blank), where (for
-messages), and, if known, task and category; `pivot` makes the matrix. Nothing is resolved silently: repeated,
+Every reader yields tables of answers with the columns model, question, score (NaN = blank) and, if known, line,
+task, category, created_date, sha and family; `pivot` makes the matrix. Nothing is resolved silently: repeated,
 conflicting and unknown answers are counted, and refused or resolved by the rule that was asked for.
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .errors import InputError
+from .leaderboard import SUITES
 from .responses import MISSING, Responses, read_matrix
 
 FORMATS = ("wide", "long", "lm-eval", "inspect", "helm")
@@ -49,78 +50,104 @@ def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str |
     reader = {"long": read_long, "lm-eval": read_lm_eval, "inspect": read_inspect, "helm": read_helm}[kind]
     notes: list[str] = []
     tables = [table for path in paths for table in reader(path, metric, filter_, notes)]
-    rows = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-    if rows.empty:
+    if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
-    return pivot(rows, source, conflicts, _read_bank(bank), unknown, notes)
+    return pivot(AnswerTable.join(tables, source), conflicts, _read_bank(bank), unknown, notes)
 
 
-def pivot(rows: pd.DataFrame, source: str, conflicts: str = "refuse", bank: pd.DataFrame | None = None,
-          unknown: str = "refuse", notes: list[str] | None = None) -> tuple[Responses, list[str]]:
+@dataclass(frozen=True)
+class AnswerTable:
+    """A table of answers; `files[row.file]` and `row.line` (0 = unknown) say where one stands."""
+
+    rows: pd.DataFrame
+    files: list[str]
+    source: str
+
+    @staticmethod
+    def of(rows: pd.DataFrame, file: object) -> AnswerTable:
+        return AnswerTable(rows.assign(file=0), [str(file)], str(file))
+
+    @staticmethod
+    def join(tables: list[AnswerTable], source: str) -> AnswerTable:
+        rows = pd.concat([table.rows.assign(file=i) for i, table in enumerate(tables)], ignore_index=True)
+        return AnswerTable(rows, [table.source for table in tables], source)
+
+    def only(self, rows: pd.Series) -> AnswerTable:
+        return replace(self, rows=self.rows[rows])
+
+    def place(self, row: pd.Series) -> str:
+        line = row.get("line", 0)
+        return f"{self.files[row['file']]}: line {int(line)}" if line > 0 else self.files[row["file"]]
+
+
+def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | None = None, unknown: str = "refuse",
+          notes: list[str] | None = None) -> tuple[Responses, list[str]]:
     """(M, N) matrix of a table of answers; models and questions in the order they first appear, or the bank's."""
     notes = [] if notes is None else notes
-    outside = rows[~rows["score"].between(0, 1) & rows["score"].notna()]
+    outside = answers.rows[~answers.rows["score"].between(0, 1) & answers.rows["score"].notna()]
     if len(outside):
         first = outside.iloc[0]
-        raise InputError(f"{first['where']}: score {first['score']:g} of {first['model']} is not in [0, 1]")
+        raise InputError(f"{answers.place(first)}: score {first['score']:g} of {first['model']} is not in [0, 1]")
     if bank is not None:
-        rows = _known(rows, bank, unknown, source, notes)
-    models, questions = pd.unique(rows["model"]), pd.unique(rows["question"])
+        answers = _known(answers, bank, unknown, notes)
+    rows, source = answers.rows, answers.source
+    models = pd.unique(rows["model"])
+    questions = pd.unique(rows["question"]) if bank is None else bank["question"].to_numpy()
     labels = _labels(rows, questions, source) if bank is None else bank.drop(columns="question")
-    if bank is not None:
-        questions = bank["question"].to_numpy()
     m = pd.Index(models).get_indexer(rows["model"])
     q = pd.Index(questions).get_indexer(rows["question"])
-    rows = rows.assign(cell=m.astype(np.int64) * len(questions) + q)
-    given = rows[rows["score"].notna()]
-    if len(given) < len(rows):
-        notes.append(f"{len(rows) - len(given)} answers without a score are blanks")
-    resolved = _resolve(given, conflicts, source, notes)
+    answers = replace(answers, rows=rows.assign(cell=m.astype(np.int64) * len(questions) + q))
+    given = answers.only(rows["score"].notna())
+    if blanks := len(rows) - len(given.rows):
+        notes.append(f"{blanks} answers without a score are blanks")
+    resolved = _resolve(given, conflicts, notes)
     whole = bool(resolved.isin((0.0, 1.0)).all())
     scores = np.full(len(models) * len(questions), MISSING if whole else np.nan, np.int8 if whole else np.float32)
     scores[resolved.index] = resolved.to_numpy()
-    info = rows.groupby("model", sort=False)[[c for c in _INFO if c in rows]].first()
+    info = rows.groupby("model", sort=False)[[name for name in _INFO if name in rows]].first()
     column = {name: info[name].fillna("").to_numpy(str) if name in info else None for name in _INFO}
     return Responses(models.astype(str), questions.astype(str), scores.reshape(len(models), len(questions)),
                      column["created_date"], column["sha"], column["family"], labels.get("task"),
                      labels.get("category"), source=source), notes
 
 
-def _known(rows: pd.DataFrame, bank: pd.DataFrame, unknown: str, source: str, notes: list[str]) -> pd.DataFrame:
+def _known(answers: AnswerTable, bank: pd.DataFrame, unknown: str, notes: list[str]) -> AnswerTable:
     """Only the answers to questions of the bank."""
+    rows = answers.rows
     inside = rows["question"].isin(bank["question"])
     if inside.all():
-        return rows
+        return answers
     odd = rows[~inside].iloc[0]
     said = f"{int((~inside).sum())} answers to {rows['question'][~inside].nunique()} questions the bank does not list"
     if unknown == "refuse" or not inside.any():
-        raise InputError(f"{source}: {said}, first {odd['question']!r} ({odd['where']}); complete the bank, or drop "
-                         "them with --unknown drop")
+        raise InputError(f"{answers.source}: {said}, first {odd['question']!r} ({answers.place(odd)}); complete the "
+                         "bank, or drop them with --unknown drop")
     notes.append(f"{said} are dropped, first {odd['question']!r}")
-    return rows[inside]
+    return answers.only(inside)
 
 
-def _resolve(given: pd.DataFrame, conflicts: str, source: str, notes: list[str]) -> pd.Series:
+def _resolve(given: AnswerTable, conflicts: str, notes: list[str]) -> pd.Series:
     """cell → its one score."""
-    by_cell = given.groupby("cell", sort=False)["score"]
-    repeated = len(given) - by_cell.ngroups
+    rows = given.rows
+    by_cell = rows.groupby("cell", sort=False)["score"]
+    repeated = len(rows) - by_cell.ngroups
     if not repeated:
-        return given.set_index("cell")["score"]
+        return rows.set_index("cell")["score"]
     spread = by_cell.agg(["min", "max"])
     conflicting = spread.index[spread["min"] != spread["max"]]
-    extra = int((given["cell"].value_counts()[conflicting] - 1).sum())
+    extra = int((rows["cell"].value_counts()[conflicting] - 1).sum())
     if repeated - extra:
         notes.append(f"{repeated - extra} answers repeat an equal one and count once")
     if len(conflicting) and conflicts == "refuse":
-        pair = given[given["cell"] == conflicting[0]].drop_duplicates("score")
+        pair = rows[rows["cell"] == conflicting[0]].drop_duplicates("score")
         one, other = pair.iloc[0], pair.iloc[1]
-        raise InputError(f"{source}: {len(conflicting)} answers are given twice with different scores, first "
-                         f"{one['model']} on {one['question']}: {one['score']:g} ({one['where']}) and "
-                         f"{other['score']:g} ({other['where']}); choose with --conflicts first, last or mean")
+        raise InputError(f"{given.source}: {len(conflicting)} answers are given twice with different scores, first "
+                         f"{one['model']} on {one['question']}: {one['score']:g} ({given.place(one)}) and "
+                         f"{other['score']:g} ({given.place(other)}); choose with --conflicts first, last or mean")
     if len(conflicting):
         notes.append(f"{len(conflicting)} answers are given twice with different scores: the {conflicts} counts")
-    return by_cell.agg("mean" if conflicts == "mean" else "first" if conflicts in ("refuse", "first") else "last")
+    return by_cell.agg("mean" if conflicts == "mean" else "last" if conflicts == "last" else "first")
 
 
 def _labels(rows: pd.DataFrame, questions: np.ndarray, source: str) -> dict[str, np.ndarray]:
@@ -153,11 +180,11 @@ def _columns_of(responses: Responses, bank: pd.DataFrame | None, unknown: str) -
     if bank is None:
         return responses, []
     notes: list[str] = []
-    columns = pd.DataFrame({"question": responses.questions, "where": "header"})
-    known = _known(columns, bank, unknown, responses.source, notes)
+    columns = pd.DataFrame({"question": responses.questions, "line": 1})
+    known = _known(AnswerTable.of(columns, responses.source), bank, unknown, notes)
     at = pd.Index(responses.questions).get_indexer(bank["question"])
     if lacking := int((at < 0).sum()):
-        notes.append(f"{lacking} questions of the bank have no column and are blank, {len(known)} have one")
+        notes.append(f"{lacking} questions of the bank have no column and are blank, {len(known.rows)} have one")
     blank = MISSING if responses.scores.dtype == np.int8 else np.float32(np.nan)
     scores = np.where(at >= 0, responses.scores[:, at], blank).astype(responses.scores.dtype)
     labels = {"task": "tasks", "category": "categories"}
@@ -196,7 +223,7 @@ def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
 
 # --- long CSV ------------------------------------------------------------------------------------------
 
-def read_long(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[pd.DataFrame]:
+def read_long(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
     """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line."""
     rows = _read_table(path, ("model", "question", "score"))
     for name in ("model", "question"):
@@ -209,15 +236,15 @@ def read_long(path: Path, metric: str | None, filter_: str | None, notes: list[s
         raise InputError(f"{path}: line {int(bad.idxmax()) + 2}: {rows['score'][bad].iloc[0]!r} is not a score: a "
                          "number in [0, 1], true, false or a blank is needed")
     rows["score"] = numbers.where(~words, text.map(_WORDS))
-    yield rows.assign(where=f"{path}: line " + pd.Series(range(2, len(rows) + 2), index=rows.index).astype(str))
+    yield AnswerTable.of(rows.assign(line=np.arange(2, len(rows) + 2)), path)
 
 
 # --- logs of evaluation tools --------------------------------------------------------------------------
 
-def _table(model: str, task: str, source: object, answers: dict[str, float]) -> pd.DataFrame:
+def _table(model: str, task: str, source: object, scores: dict[str, float]) -> AnswerTable:
     """One model's answers to one task, question id → score."""
-    return pd.DataFrame({"model": model, "question": [f"{task}/{key}" for key in answers],
-                         "score": list(answers.values()), "task": task, "where": str(source)})
+    return AnswerTable.of(pd.DataFrame({"model": model, "question": [f"{task}/{key}" for key in scores],
+                                    "score": list(scores.values()), "task": task}), source)
 
 
 def _mean(scores: dict[str, list[float]], what: str, source: object, notes: list[str]) -> dict[str, float]:
@@ -235,7 +262,7 @@ def _load_json(path: Path):
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
-def read_lm_eval(folder: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[pd.DataFrame]:
+def read_lm_eval(folder: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
     """Output of lm-evaluation-harness (`--log_samples`): every folder below with samples_<task>_<time>.jsonl is
     one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's."""
     stamp = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
@@ -282,8 +309,7 @@ def _lm_eval_task(path: Path, task: str, metric: str | None, filter_: str | None
 def _lm_eval_metric(record: dict, task: str, metric: str | None, where: str) -> str:
     """The metric asked for, the leaderboard's own, or the only one."""
     named = record.get("metrics") or [name for name in ("acc_norm", "acc", "exact_match") if name in record]
-    known = {"bbh": "acc_norm", "gpqa": "acc_norm", "musr": "acc_norm", "mmlu_pro": "acc", "math": "exact_match",
-             "ifeval": "prompt_level_loose_acc"}
+    known = {known.category: known.metric for tasks in SUITES.values() for known in tasks}
     family = next((f for f in known if task.startswith(f"leaderboard_{f}")), None)
     chosen = metric or known.get(family) or (named[0] if len(named) == 1 else None)
     if chosen is None or chosen not in record:
@@ -301,7 +327,7 @@ def _lm_eval_score(value, metric: str, where: str) -> float:
                          "--metric") from None
 
 
-def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[pd.DataFrame]:
+def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
     """Logs of inspect_ai (.eval or .json), read by inspect_ai itself; a folder may hold many.
 
     Letters count as inspect_ai counts them (C = 1, P = ½, I and N = 0); epochs are averaged.
@@ -330,7 +356,7 @@ def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: lis
         yield _table(log.eval.model, log.eval.task, source, _mean(scores, "epochs", source, notes))
 
 
-def read_helm(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[pd.DataFrame]:
+def read_helm(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
     """Runs of HELM: per_instance_stats.json with run_spec.json beside it. Perturbed instances are left out,
     train trials averaged; the metric is exact_match unless another is named."""
     wanted = metric or "exact_match"

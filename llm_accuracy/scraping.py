@@ -57,9 +57,8 @@ class Contents:
             raise InputError(f"{leaderboard.CONTENTS}: the table of models cannot be read: {error}") from None
         if keep:
             write_rows(raw_dir / f"contents.{revision}.csv", CONTENT_COLUMNS, [list(row.values()) for row in rows])
-            for older in there:
-                if revision not in older.name:
-                    older.unlink()
+            for older in {*there, *raw_dir.glob(".contents.*.part")} - {raw_dir / f"contents.{revision}.csv"}:
+                older.unlink()
         return Contents(revision, _models(rows))
 
 
