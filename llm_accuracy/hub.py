@@ -91,9 +91,14 @@ class Hub:
     def converted(self, repo: str) -> list[File]:
         """The files of the hub's own parquet conversion; none where there is no conversion."""
         try:
-            return self.files(repo, self.revision(repo, CONVERTED))
+            revision = self.revision(repo, CONVERTED)
+            root = f"datasets/{repo}@{revision}"
+            system = self._file_system()
+            system.invalidate_cache()  # of the dataset before; this one listing then serves every `table`
+            listed = self._patiently(lambda: system.find(root, detail=True), repo)
         except Unavailable:
             return []
+        return [File(repo, revision, name.removeprefix(f"{root}/"), entry["size"]) for name, entry in listed.items()]
 
     def lines(self, file: File, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         """(line, offset just after it) from `offset` on, which must be 0 or an offset given here before.
@@ -149,8 +154,11 @@ class Hub:
 
     def open(self, file: File):
         """A seekable file whose reads are range requests."""
-        system = HfFileSystem(endpoint=self.endpoint)
-        return system.open(f"datasets/{file.repo}@{file.revision}/{file.path}", "rb", cache_type="none")
+        return self._file_system().open(f"datasets/{file.repo}@{file.revision}/{file.path}", "rb", cache_type="none")
+
+    def _file_system(self) -> HfFileSystem:
+        """The same one for the same thread, so that it remembers what it has listed."""
+        return HfFileSystem(endpoint=self.endpoint, max_workers=1)
 
     def _lines_once(self, file: File, offset: int) -> Iterator[tuple[bytes, int]]:
         rest = b""

@@ -77,7 +77,9 @@ def _models(rows: list[dict]) -> list[Model]:
     by_name: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["Submission Date"]):
         by_name.setdefault(row["fullname"], []).append(row)
-    return [Model(name, min(row["Upload To Hub Date"] for row in same)[:10], same[-1]["Model sha"], _root(name, base),
+    dates = {name: min(filter(None, (row["Upload To Hub Date"] for row in same)), default="")
+             for name, same in by_name.items()}
+    return [Model(name, dates[name][:10], same[-1]["Model sha"], _root(name, base),
                   tuple({c: float(row[c]) for c in leaderboard.PUBLISHED.values() if row[c]} for row in same))
             for name, same in sorted(by_name.items())]
 

@@ -140,6 +140,8 @@ def test_parquet_columns_cost_a_fraction(whole):
     fetched = sum(n for host, _, path, _, n in hub.log if host == "cdn" and "gamma" in path)
     whole_files = sum(len(c) for c in hub.repos[leaderboard.dataset_of("org/gamma")].branches["main"].values())
     assert fetched < whole_files / 3
+    questions = [path for host, _, path, *_ in hub.log if host == "hub" and "/api/" in path and "gamma" in path]
+    assert len([path for path in questions if "cursor" not in path]) == 5  # the hub counts these: five a model
 
 
 def test_the_token_stays_with_the_hub_and_the_cache_is_not_touched(whole):
