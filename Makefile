@@ -4,11 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
+LM_EVAL := .venv-lm-eval
 
 # Where the study's data and logs are: make laptop LOGS=elsewhere/logs
 DATA ?= data/processed
 LOGS ?= logs
-STUDY_LOGS := factor_models_cv faq_val faq_final baselines_all ablations_all faq_coverage summary
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
 .PHONY: quickstart laptop paper study figures twin fresh test lint
@@ -51,12 +51,12 @@ twin: $(VENV)/.installed
 	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
 	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
 
-# Forget the logs of the study, to run it again from nothing after a change of method.
+# Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
 fresh:
-	rm -rf $(LOGS)/factor_models
-	rm -f $(addprefix $(LOGS)/,$(foreach log,$(STUDY_LOGS),$(log).csv $(log).json $(log)_models.csv $(log)_models.json))
+	test ! -e $(LOGS).before
+	mv $(LOGS) $(LOGS).before
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed $(LM_EVAL)/.installed
 	$(VENV)/bin/ruff check .
 	$(PY) -m pytest
 
@@ -68,3 +68,12 @@ $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) -r requirements.txt
 	touch $@
+
+# lm-evaluation-harness writes logs for the tests of their reader. It is no dependency of the project: where it
+# cannot be installed, those tests are skipped. The second version shares the packages of the first.
+$(LM_EVAL)/.installed:
+	$(PYTHON) -m venv $(LM_EVAL)
+	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) lm_eval==0.4.13 && \
+	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps --upgrade \
+		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 && touch $@ \
+	|| echo "lm-evaluation-harness could not be installed: its tests are skipped"

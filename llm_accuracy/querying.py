@@ -420,22 +420,25 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
-             sampling: str = "with", policy: str = "faq") -> Trace:
+             sampling: str = "with", policy: str = "faq", budget: int | None = None,
+             passes: Passes | None = None) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
     settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
+    budget  what the schedules are stretched over, where that is more than the steps taken
+    passes  by default whatever pays
     """
     rows, steps = uniforms.shape
     device = bank.V.device.type
     threads = torch.get_num_threads()
 
     def part(chosen: slice) -> Trace:
-        querier = Querier(bank, prior, list(settings[chosen]), steps, sampling, policy, passes)
+        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes)
         return run(querier, uniforms[chosen], scores[chosen])
 
     with _one_thread_per_part(device):
-        passes = Passes.for_work(rows * bank.V.shape[0] * steps, device)
-        parts = _parts(rows, bank.V.shape[0], threads, device, passes.compiled)
+        chosen_passes = passes or Passes.for_work(rows * bank.V.shape[0] * steps, device)
+        parts = _parts(rows, bank.V.shape[0], threads, device, chosen_passes.compiled)
         if len(parts) == 1 or device != "cpu":
             traces = [part(chosen) for chosen in parts]
         else:
