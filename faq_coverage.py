@@ -28,13 +28,16 @@ HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by a
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "logs-dir",
                                  "dry-run")
+    parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq"])
     parser.add_argument("--figure", type=Path, metavar="STEM")
     args = parser.parse_args(argv)
     log = ledger.read(args.logs_dir / "faq_final_models.csv", "faq_final.py")
+    log = log[log["method"].isin(args.policies)]
     cells = [cell for cell in settings.cells(args)
              if ((log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)).any()]
     if not cells:
-        raise InputError(f"{args.logs_dir / 'faq_final_models.csv'}: no trial of these datasets and scenarios")
+        raise InputError(f"{args.logs_dir / 'faq_final_models.csv'}: no trial of these datasets, scenarios and "
+                         "policies")
     if args.dry_run:
         print(f"would judge {len(cells)} cells into {args.logs_dir / 'faq_coverage.csv'}, seconds")
         return
