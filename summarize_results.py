@@ -11,7 +11,8 @@ LOGS_DIR/summary.csv and prints those that a reader compares. ESS is the multipl
 random sampling without replacement would need: by width, (SRS width / mean width)²; by error, SRS variance /
 mean squared error; ± is one standard error (coverage: binomial over models × seeds). --figure writes STEM.png
 and STEM.pdf, one pair per dataset and scenario. --compare prints ours beside the published tables in the folder
-PAPER, with the difference in standard errors, and writes LOGS_DIR/beside_published.csv. Seconds.
+PAPER, with the difference in standard errors, and writes LOGS_DIR/beside_published.csv and .md.
+Seconds.
 """
 
 from pathlib import Path
@@ -93,12 +94,18 @@ def merge(args) -> None:
 
 def compare(summary: pd.DataFrame, args) -> None:
     ours = published.ours(summary)
+    for dataset, rows in ours.groupby("dataset"):
+        print(f"ours: {dataset}, {rows['models'].max()} new models, {rows['seeds'].min()} to {rows['seeds'].max()} "
+              f"seeds; published: {published.SEEDS} seeds\ndiff/SE: the difference in standard errors over seeds "
+              "(models are taken as given)\n")
     if args.stands_for:
         if len(names := ours["dataset"].unique()) > 1:
             raise InputError(f"--as {args.stands_for}: the logs hold {', '.join(names)}; choose one with --datasets")
         ours = ours.assign(dataset=args.stands_for)
     table = published.compare(ours, published.read(args.compare))
     write(table, args.logs_dir / "beside_published.csv")
+    with atomic(args.logs_dir / "beside_published.md", "w") as stream:
+        stream.write(published.markdown_table(table))
     print(published.text_table(table))
 
 

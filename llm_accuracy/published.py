@@ -187,3 +187,22 @@ def text_table(table: pd.DataFrame) -> str:
                 f"{summaries.plus_minus(row.published, row.published_se, digits):>15} {row.difference_in_se:>8.1f}")
         lines.append("")
     return "\n".join(lines)
+
+
+def markdown_table(table: pd.DataFrame) -> str:
+    """The comparison as a Markdown table, one row per method and budget, each measure as ours / published (difference
+    in standard errors)."""
+    labels = list(MEASURES.values())
+    lines = [["dataset", "scenario", "method", "budget", *labels]]
+    for (*cell, k), row in table.groupby(["dataset", "scenario", "name", "fortieths"], sort=False):
+        found = {one.measure: one for one in row.itertuples()}
+        lines.append([*cell, f"{k / SHARE_DENOMINATOR:.1%}", *(_beside(found.get(label)) for label in labels)])
+    return summaries.markdown(lines)
+
+
+def _beside(row) -> str:
+    if row is None:
+        return ""
+    digits = {"ESS": 2, "coverage": 3, "width": 4}[row.measure]
+    return (f"{row.ours:.{digits}f} ± {row.ours_se:.{digits}f} / {row.published:.{digits}f} "
+            f"({row.difference_in_se:+.1f})")
