@@ -130,7 +130,9 @@ def scenario_name(scenario: str) -> str:
 
 def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
     """Give a figure its point as the title, wrapped at its width, and its legend in small type what was measured."""
-    figure.suptitle("\n".join(textwrap.wrap(point, 80)), fontsize=9, fontweight="bold", x=0.01, ha="left")
+    lines = len(textwrap.wrap(point, 80))
+    balanced = next(width for width in range(20, 81) if len(textwrap.wrap(point, width)) <= lines)
+    figure.suptitle("\n".join(textwrap.wrap(point, balanced)), fontsize=9, fontweight="bold", x=0.01, ha="left")
     for legend in figure.legends:
         legend.set_title(note, prop={"size": 6.5})
     return figure
