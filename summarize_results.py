@@ -97,7 +97,7 @@ def compare(summary: pd.DataFrame, args) -> None:
     for dataset, rows in ours.groupby("dataset"):
         print(f"ours: {dataset}, {rows['models'].max()} new models, {rows['seeds'].min()} to {rows['seeds'].max()} "
               f"seeds; published: {published.SEEDS} seeds\ndiff/SE: the difference in standard errors over seeds "
-              "(models are taken as given)\n")
+              "(models taken as given)\n")
     if args.stands_for:
         if len(names := ours["dataset"].unique()) > 1:
             raise InputError(f"--as {args.stands_for}: the logs hold {', '.join(names)}; choose one with --datasets")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_script
 
-from llm_accuracy import coverage, ledger, plots, published, summaries
+from llm_accuracy import coverage, ledger, plots, published, selection, summaries
 from llm_accuracy.errors import InputError
 from llm_accuracy.responses import Dataset
 from llm_accuracy.settings import Cell
@@ -123,6 +123,24 @@ def test_ablations_without_factors_say_who_makes_them(copy, script):
     shutil.rmtree(copy / "logs" / "factor_models")
     done = script("ablations_all.py", *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", code=2)
     assert "python factor_models_final.py makes it" in done.stderr and done.stderr.count("\n") == 1
+
+
+# --- tuning --------------------------------------------------------------------------------------------
+
+def test_tuning_picks_the_smallest_mean_per_dataset_scenario_and_budget():
+    """Means over seeds, not single seeds; by variance or by the published width, which may disagree."""
+    rows = [{"dataset": "d", "scenario": "s", "sampling": "with", "budget": budget, "share": "0.1", "setting": setting,
+             "seed": seed, "mean_se2": se2, "width_published": width}
+            for budget, setting, values in ((10, "a", ((1.0, 3.0), (5.0, 3.0))), (10, "b", ((2.0, 2.0), (2.0, 2.0))),
+                                            (20, "a", ((1.0, 1.0), (1.0, 1.0))), (20, "b", ((0.5, 9.0), (1.6, 9.0))))
+            for seed, (se2, width) in enumerate(values)]
+    log = pd.DataFrame(rows)
+    for select_by, expected in (("variance", {10: "b", 20: "a"}), ("published-width", {10: "b", 20: "a"})):
+        chosen = selection.best_settings(log, select_by).set_index("budget")["setting"]
+        assert chosen.to_dict() == expected
+    swapped = log.assign(width_published=-log["width_published"])
+    assert selection.best_settings(swapped, "published-width").set_index("budget")["setting"].to_dict() == {
+        10: "a", 20: "b"}
 
 
 # --- what a reader compares ----------------------------------------------------------------------------
