@@ -280,19 +280,23 @@ class Querier:
 
     def _survey(self) -> _Survey:
         self._at += 1
+        if self.own_scores:
+            self.beliefs.alpha, self.beliefs.beta = self._schedule()
+            self.beliefs.exploring = self.exploring
+            scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
+            return _survey_policy(scores, self.beliefs, self._row)
+        if self.exploring:
+            alpha, beta = self._schedule()
+            return _survey_exploring(self.beliefs, alpha, None if self._plain else beta, self._row)
+        self.beliefs.variance = None  # α_s stays 0 from here on
+        return _survey_oracle(self.beliefs, None if self._plain else self._schedule()[1], self._row)
+
+    def _schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """α_s and β_s of this step, (rows, 1)."""
         at = self._at / self.budget
         tiny = torch.finfo(at.dtype).tiny
         alpha = torch.where(self.rho > 0, 1 - at / self.rho.clamp_min(tiny), 0.0).clamp_min(0)
-        beta = self.beta0 * torch.where(self.gamma > 0, at / self.gamma.clamp_min(tiny), 1.0).clamp_max(1)
-        if self.own_scores:
-            self.beliefs.alpha, self.beliefs.beta, self.beliefs.exploring = alpha, beta, self.exploring
-            scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
-            return _survey_policy(scores, self.beliefs, self._row)
-        exponent = None if self._plain else beta
-        if self.exploring:
-            return _survey_exploring(self.beliefs, alpha, exponent, self._row)
-        self.beliefs.variance = None  # α_s stays 0 from here on
-        return _survey_oracle(self.beliefs, exponent, self._row)
+        return alpha, self.beta0 * torch.where(self.gamma > 0, at / self.gamma.clamp_min(tiny), 1.0).clamp_max(1)
 
     @property
     def closed(self) -> torch.Tensor:

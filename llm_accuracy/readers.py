@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from .errors import InputError
-from .leaderboard import SUITES
+from .eval_logs import Choices, read_harness
 from .responses import MISSING, Responses, read_matrix
 
 FORMATS = ("wide", "long", "lm-eval", "inspect", "helm")
 CONFLICTS = ("refuse", "first", "last", "mean")
 _WORDS = {"true": 1.0, "false": 0.0, "": np.nan, "nan": np.nan, "null": np.nan, "none": np.nan}
+LOOSE_IFEVAL = "prompt_level_loose_acc"
 _INFO = ("created_date", "sha", "family")
 
 
@@ -264,67 +265,24 @@ def _load_json(path: Path):
 
 def read_lm_eval(folder: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
     """Output of lm-evaluation-harness (`--log_samples`): every folder below with samples_<task>_<time>.jsonl is
-    one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's."""
-    stamp = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
-    runs: dict[Path, dict[str, dict[str, Path]]] = {}
-    for path in sorted(folder.rglob("samples_*.json*")) if folder.is_dir() else []:
-        if match := re.fullmatch(rf"samples_(.+)_({stamp})\.jsonl?", path.name):
-            runs.setdefault(path.parent, {}).setdefault(match[2], {})[match[1]] = path
-    for where, by_time in runs.items():
-        newest = max(by_time)
-        if len(by_time) > 1:
-            notes.append(f"{where}: {len(by_time)} runs, the newest ({newest}) is read")
-        results = where / f"results_{newest}.json"
-        name = _load_json(results).get("model_name") if results.is_file() else None
-        for task, path in sorted(by_time[newest].items()):
-            yield _table(name or where.name, task, path, _lm_eval_task(path, task, metric, filter_))
+    one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's.
+
+    IFEval counts as in the histories of the leaderboard, by its loose accuracy, unless `metric` says otherwise.
+    """
+    known = {} if metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, filter_)}
+    choices = Choices({**known, "*": (metric, filter_)}, source="--metric and --filter", flags="--metric or --filter")
+    for where in sorted({path.parent for path in folder.rglob("samples_*.json*")} if folder.is_dir() else ()):
+        tasks = read_harness(where, choices)
+        for task, scores in tasks.items():
+            notes += [note for note in scores.notes if note not in notes]
+            name = _model_name(Path(scores.source)) or where.name
+            yield _table(name, task, scores.source, scores.frame["score"].to_dict())
 
 
-def _lm_eval_task(path: Path, task: str, metric: str | None, filter_: str | None) -> dict[str, float]:
-    """doc_id → score, read line by line: a file may be hundreds of megabytes."""
-    scores: dict[tuple[str, str], float] = {}
-    with path.open(encoding="utf-8") as stream:
-        for number, line in enumerate(stream, start=1):
-            where = f"{path}: line {number}"
-            try:
-                record = json.loads(line)
-                doc_id = str(record["doc_id"])
-            except (ValueError, KeyError, TypeError):
-                raise InputError(f"{where}: not a sample of lm-evaluation-harness; run it with --log_samples") from None
-            used = record.get("filter", "none")
-            if filter_ not in (None, used):
-                continue
-            name = _lm_eval_metric(record, task, metric, where)
-            if (doc_id, used) in scores:
-                raise InputError(f"{where}: doc_id {doc_id} stands twice under filter {used!r}")
-            scores[doc_id, used] = _lm_eval_score(record.get(name), name, where)
-    filters = sorted({used for _, used in scores})
-    if len(filters) > 1:
-        raise InputError(f"{path}: filters {', '.join(filters)}; choose one with --filter")
-    if not filters:
-        raise InputError(f"{path}: no sample under filter {filter_!r}")
-    return {doc_id: score for (doc_id, _), score in scores.items()}
-
-
-def _lm_eval_metric(record: dict, task: str, metric: str | None, where: str) -> str:
-    """The metric asked for, the leaderboard's own, or the only one."""
-    named = record.get("metrics") or [name for name in ("acc_norm", "acc", "exact_match") if name in record]
-    known = {known.category: known.metric for tasks in SUITES.values() for known in tasks}
-    family = next((f for f in known if task.startswith(f"leaderboard_{f}")), None)
-    chosen = metric or known.get(family) or (named[0] if len(named) == 1 else None)
-    if chosen is None or chosen not in record:
-        raise InputError(f"{where}: metrics {', '.join(named)}; choose one with --metric")
-    return chosen
-
-
-def _lm_eval_score(value, metric: str, where: str) -> float:
-    if value is None or (isinstance(value, str) and value.lower() in _WORDS):
-        return _WORDS[(value or "").lower()]
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise InputError(f"{where}: {metric} is {str(value)[:40]}, not a score of one question; choose another with "
-                         "--metric") from None
+def _model_name(samples: Path) -> str | None:
+    """The model's name in the results file that belongs to a samples file."""
+    results = samples.with_name(f"results_{samples.stem.rsplit('_', 1)[1]}.json")
+    return _load_json(results).get("model_name") if results.is_file() else None
 
 
 def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:

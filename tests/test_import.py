@@ -6,6 +6,7 @@ import gzip
 import importlib.util
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -195,7 +196,7 @@ def test_lm_eval_folders_become_models_and_the_newest_run_counts(tmp_path):
         write_lm_eval(tmp_path / "out", model, row[:3], task="leaderboard_bbh_snarks", metrics=["acc", "acc_norm"],
                       acc_norm=1.0)
     done = split(tmp_path, tmp_path / "out", "--from", "lm-eval")
-    assert "2 runs, the newest" in done
+    assert "m0: read the run of 2026-11-22T05-35-54.486181, not 2025-01-01T00-00-00.1" in done
     new = Dataset(tmp_path / "processed", "mine").new_models()
     assert set(new.tasks) == {"arc", "leaderboard_bbh_snarks"}
     for i, model in enumerate(MODELS):
@@ -205,9 +206,9 @@ def test_lm_eval_folders_become_models_and_the_newest_run_counts(tmp_path):
 
 
 @pytest.mark.parametrize(("fields", "told"), [
-    ({"metrics": ["acc", "f1"]}, "metrics acc, f1; choose one with --metric"),
-    ({"acc": [1, 2]}, "acc is [1, 2], not a score of one question"),
-    ({"doc_id": 3}, "doc_id 3 stands twice under filter 'none'"),
+    ({"metrics": ["acc", "f1"]}, "several metrics (acc, f1): say which with --metric"),
+    ({"acc": [1, 2]}, "acc = [1, 2] is not a score of one item"),
+    ({"doc_id": 3}, "doc_id 3 stands on line 1 already (filter none)"),
 ])
 def test_unclear_lm_eval_samples_are_refused(tmp_path, fields, told):
     for model, row in zip(MODELS, SCORES, strict=True):
@@ -217,16 +218,20 @@ def test_unclear_lm_eval_samples_are_refused(tmp_path, fields, told):
 
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared is absent")
-def test_real_harness_logs_name_the_choice_to_make_and_then_read():
+def test_real_harness_logs_name_the_choice_to_make_and_then_read(tmp_path):
     logs = SHARED / "lm_eval_logs"
-    with pytest.raises(InputError, match=r"t_gen_two_filters.*choose one with --metric"):
+    with pytest.raises(InputError, match=r"t_gen_two_filters has several.*with --metric or --filter"):
         readers.read("lm-eval", [logs / "baseline", logs / "candidate"])
-    tables = list(readers._lm_eval_task(path, "t_gen_two_filters", "exact_match", filter_)
-                  for filter_ in ("strict-match", "flexible-extract")
-                  for path in (logs / "baseline").glob("samples_t_gen_two_filters_*"))
+    tables = []
+    for filter_ in ("strict-match", "flexible-extract"):
+        [path] = (logs / "baseline").glob("samples_t_gen_two_filters_*")
+        (tmp_path / filter_).mkdir()
+        shutil.copy(path, tmp_path / filter_)
+        [table] = readers.read_lm_eval(tmp_path / filter_, "exact_match", filter_, [])
+        tables.append(table)
     results = json.loads(next((logs / "baseline").glob("results_*.json")).read_text())["results"]["t_gen_two_filters"]
     for table, filter_ in zip(tables, ("strict-match", "flexible-extract"), strict=True):
-        assert np.mean(list(table.values())) == pytest.approx(results[f"exact_match,{filter_}"])
+        assert table.rows["score"].mean() == pytest.approx(results[f"exact_match,{filter_}"])
 
 
 # --- HELM ----------------------------------------------------------------------------------------------
