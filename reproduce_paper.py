@@ -6,7 +6,7 @@
 PAPER is a folder with the published tables (faq_best_settings.csv, faq_summary.csv ...). Nothing is tuned: rank
 and weight decay of the factor model and FAQ's hyperparameters are the published ones, FAQ draws with replacement,
 the baselines and ablations are the paper's. Appends to LOGS_DIR; finished trials are not repeated. The first line
-is 40 minutes on two cores, half of it the fit of the factor model, which is kept.
+takes tens of minutes on two cores; the fit of the factor model is kept.
 """
 
 import subprocess
