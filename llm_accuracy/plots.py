@@ -140,11 +140,11 @@ def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
 
 def counts(table: pd.DataFrame) -> str:
     """What stands behind a table of `summaries.compared`: models, seeds, error bars."""
-    most = table["seeds"].max()
-    fewer = table[table["seeds"] < most]
-    seeds = f"{most} seeds"
-    if len(fewer):
-        seeds += f" ({', '.join(dict.fromkeys(fewer['name']))}: {fewer['seeds'].min()})"
+    by_seeds = table.groupby("seeds")["name"].unique().sort_index(ascending=False)
+    seeds = f"{by_seeds.index[0]} seeds"
+    if len(by_seeds) > 1:
+        fewer = [f"{', '.join(names)}: {count}" for count, names in by_seeds.iloc[1:].items()]
+        seeds += f" ({'; '.join(fewer)})"
     return f"{', '.join(dict.fromkeys(table['dataset']))}: {table['models'].max()} new models, {seeds}; bars ±1 SE"
 
 

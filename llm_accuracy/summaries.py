@@ -147,7 +147,8 @@ def text_table(table: pd.DataFrame) -> str:
     width = max(19, *map(len, table["name"]))
     lines = []
     for (dataset, scenario), cell in table.groupby(["dataset", "scenario"], sort=False):
-        lines += [f"{dataset}, {scenario}: {cell['models'].iloc[0]} new models, {cell['seeds'].max()} seeds",
+        seeds = " to ".join(map(str, sorted({cell["seeds"].min(), cell["seeds"].max()})))
+        lines += [f"{dataset}, {scenario}: {cell['models'].iloc[0]} new models, {seeds} seeds",
                   f"{'method':<{width}} {'budget':>6} {'width':>7} {'coverage':>12} {'ESS by width':>13} "
                   f"{'ESS by error':>13}"]
         for row in cell.itertuples():
