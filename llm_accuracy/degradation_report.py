@@ -115,7 +115,7 @@ def note_text(note: str) -> str:
 
 def pair_json(result: PairedResult, **more) -> str:
     """The result as one JSON object; what does not apply is null."""
-    return _json({**more, **asdict(result)})
+    return as_json({**more, **asdict(result)})
 
 
 def shorten(text: str, width: int) -> str:
@@ -127,10 +127,13 @@ def _score(value: float) -> str:
     return f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
 
 
-def _json(content: dict) -> str:
+def as_json(content: dict) -> str:
+    """JSON text; a number that is not finite becomes null."""
     def finite(value):
         if isinstance(value, dict):
             return {str(k): finite(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [finite(v) for v in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
@@ -290,7 +293,7 @@ def suite_json(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], *
         for task_pairs in pairs[name]:
             content["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
         candidates[name] = {"verdict": content.pop("verdict"), "p_pooled": result.p_pooled, **content}
-    return _json({**more, "candidates": candidates})
+    return as_json({**more, "candidates": candidates})
 
 
 def _drop_cells(row: PairedResult) -> list[str]:

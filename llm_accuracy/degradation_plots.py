@@ -1,0 +1,61 @@
+"""Figures of the degradation tests, for the notebook, `plan --plot` and the reports."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from . import planning
+from .plots import STYLES  # the palette, and the style that importing it sets
+
+COLOURS = {"blue": STYLES["FAQ"][0], "sky": STYLES["uniform + factors"][0], "orange": "#D55E00",
+           "green": "#009E73", "grey": "#999999", "black": "#000000"}
+WIDTH = 7.0  # inches
+
+
+def as_bytes(figure: plt.Figure, kind: str) -> bytes:
+    """The figure as png, pdf or svg; the same figure gives the same bytes."""
+    dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    buffer = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "llm-accuracy", "svg.fonttype": "none"}):
+        figure.savefig(buffer, format=kind, metadata=dates[kind])
+    plt.close(figure)
+    return buffer.getvalue()
+
+
+def power_against_items(
+    plan: dict, alpha: float, tasks: int = 1, one: bool = False, flips: list[float] | None = None,
+    table: pd.DataFrame | None = None,
+) -> plt.Figure:
+    """Power against the number of items; exact and normal for one task, the simulated table for a suite.
+
+    plan   n, flip, drop, power
+    flips  ends of the flip rate's interval, drawn as a band
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH / 2, 2.6), layout="constrained")
+    n, flip, drop = plan["n"], plan["flip"], plan["drop"]
+    items = np.unique(np.geomspace(max(1, n / 8), 4 * n, 60).astype(int))
+    if tasks == 1:
+        if flips:
+            low, high = ([100 * planning.power(int(k), max(f, drop), drop, alpha) for k in items] for f in flips)
+            axes.fill_between(items, low, high, color=COLOURS["sky"], alpha=0.35, linewidth=0,
+                              label="flip rate's 95 % interval")
+        axes.plot(items, [100 * planning.power(int(k), flip, drop, alpha) for k in items], color=COLOURS["blue"],
+                  label="exact")
+    else:
+        axes.plot(table["items"], 100 * table["power"], "o-", color=COLOURS["blue"], markersize=3,
+                  label="simulated")
+    normal = [planning.suite_normal("power", tasks=tasks, one=one, alpha=alpha, n=int(k), flip=flip, drop=drop)
+              for k in items]
+    axes.plot(items, 100 * np.array(normal), "--", color=COLOURS["grey"], linewidth=1, label="normal")
+    axes.plot([n], [100 * plan["power"]], "D", color=COLOURS["orange"], markersize=5, label="the plan")
+    axes.set(xscale="log", xlabel="items" + (" in each task" if tasks > 1 else ""), ylabel="power (%)", ylim=(0, 101),
+             title=f"A drop of {100 * drop:.3g} points at a flip rate of {100 * flip:.3g} %\n"
+                   f"{n:,} items: power {100 * plan['power']:.1f} %, error rate {100 * alpha:g} %")
+    axes.set_xticks([n * times for times in (0.25, 0.5, 1, 2, 4)], [f"{n * t:,.0f}" for t in (0.25, 0.5, 1, 2, 4)])
+    axes.minorticks_off()
+    axes.legend(loc="lower right")
+    return figure

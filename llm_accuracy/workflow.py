@@ -1,0 +1,252 @@
+"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from . import cli, planning
+from .degradation_options import (
+    add_output_flags,
+    add_reading_flags,
+    check_json_target,
+    check_new,
+    prose,
+    read_pair,
+    write_json,
+    write_whole,
+)
+from .degradation_report import as_json, note_text, percent
+from .errors import InputError
+from .paired import judge_pair
+
+
+def add_commands(commands) -> None:
+    """Add the subcommands of this module to the script's."""
+    add_plan(commands)
+
+
+# ---- plan --------------------------------------------------------------------------------------------------
+
+UNKNOWNS = ("n", "flip", "drop", "power")
+NAMES = {"n": "items", "flip": "largest flip rate", "drop": "smallest drop", "power": "power"}
+
+
+def add_plan(commands) -> None:
+    plan = commands.add_parser(
+        "plan", help="how many questions: of items, flip rate, drop, power, give three",
+        description="Of --n, --flip (or --pilot), --drop and --power give three; the fourth is computed, exactly "
+                    "and by the normal approximation. --power is .8 where a second one is missing.")
+    plan.add_argument("--n", type=cli.at_least(1), metavar="N", help="items (of each task)")
+    plan.add_argument("--flip", type=float, metavar="F", help="share of items on which the models differ")
+    plan.add_argument("--drop", type=float, metavar="D", help="accuracy lost, .01 is one point")
+    plan.add_argument("--power", type=float, metavar="P", help="probability of calling that drop degraded")
+    plan.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
+    plan.add_argument("--tasks", type=cli.at_least(1), nargs="+", default=[1], metavar="T",
+                      help="a suite of T equal tasks, by simulation; several T: a table of power")
+    plan.add_argument("--damage", choices=("all", "one"), default="all",
+                      help="the drop is on all tasks of the suite (default), or on one of them")
+    plan.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of the simulation (default 0)")
+    plan.add_argument("--pilot", nargs=2, metavar=("A", "B"),
+                      help="estimate the flip rate from two runs on the same items")
+    plan.add_argument("--task", metavar="NAME", help="which task of the pilot")
+    add_reading_flags(plan)
+    plan.add_argument("--plot", type=Path, metavar="FILE", help="power against items, as .png, .pdf or .svg")
+    plan.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV")
+    add_output_flags(plan)
+    plan.set_defaults(run=run_plan)
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    for target in (options.plot, options.csv):
+        if target:
+            check_new(target, options.overwrite)
+    if options.plot and options.plot.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--plot {options.plot}: the name must end in .png, .pdf or .svg")
+    pilot, notes = read_pilot(options) if options.pilot else (None, [])
+    flip = pilot["flip_rate"] if pilot else options.flip
+    known = dict(n=options.n, flip=flip, drop=options.drop, power=options.power)
+    if known["power"] is None and sum(value is None for value in known.values()) == 2:
+        known["power"] = 0.8
+    missing = [name for name in UNKNOWNS if known[name] is None]
+    if len(missing) != 1:
+        raise InputError("give three of --n, --flip (or --pilot), --drop and --power; "
+                         + (f"{', '.join('--' + name for name in missing)} are missing" if missing
+                            else "all four are given, so nothing is left to compute"))
+    unknown, tasks = missing[0], options.tasks[0]
+    check_plan(options, known, unknown)
+    values = {**known, unknown: answer(unknown, known, tasks, options)}
+    if isinstance(values[unknown], float) and math.isnan(values[unknown]):
+        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(known['power'])} with {told(known)}: "
+                         "take more items or a lower power")
+    result = {**values, "unknown": unknown, "tasks": tasks, "damage": options.damage, "alpha": options.alpha,
+              "normal": normal_answer(unknown, known, tasks, options), "pilot": pilot, "notes": notes}
+    if pilot:
+        result["range"] = over_pilot(unknown, known, pilot, tasks, options)
+    if len(options.tasks) > 1:
+        table = suites_table(values, options)
+    else:
+        table = plan_table(values, tasks, options)
+    result["table"] = table.to_dict("records")
+    if options.plot:
+        from . import degradation_plots
+
+        flips = [pilot["flip_low"], pilot["flip_high"]] if pilot else []
+        figure = degradation_plots.power_against_items(values, options.alpha, tasks, options.damage == "one",
+                                                       flips, table)
+        write_whole(options.plot, degradation_plots.as_bytes(figure, options.plot.suffix[1:]))
+    if options.csv:
+        write_whole(options.csv, table.to_csv(index=False))
+    tell_plan(result, table, options)
+    write_json(as_json(result), options)
+    return 0
+
+
+def check_plan(options: argparse.Namespace, known: dict, unknown: str) -> None:
+    """Raise InputError for what no function of `planning` would be asked."""
+    if len(options.tasks) > 1 and unknown != "power":
+        raise InputError("several numbers of --tasks make a table of power: give --n, the flip rate and --drop")
+    drop = known["drop"] if known["drop"] is not None else 0.0
+    flip = known["flip"] if known["flip"] is not None else max(drop, 1e-9)
+    target = known["power"] if known["power"] is not None else 0.5
+    planning.check(n=known["n"] or 1, flip=flip, drop=drop, target=target, alpha=options.alpha)
+    if known["drop"] == 0 and unknown in ("n", "flip"):
+        raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")
+
+
+def read_pilot(options: argparse.Namespace) -> tuple[dict, list[str]]:
+    """({n, flips, flip_rate, flip_low, flip_high}, notes) from two runs on the same items."""
+    if options.flip is not None:
+        raise InputError("--pilot stands instead of --flip: give one or the other")
+    options.baseline, options.candidate = options.pilot
+    pairs = read_pair(options)
+    scores = judge_pair(pairs.baseline, pairs.candidate)
+    if scores.n11 is None:
+        raise InputError(f"{options.baseline} and {options.candidate}: a plan needs single runs scored 0 or 1, "
+                         "not averages; name one run of each")
+    notes = list(pairs.notes)
+    if pairs.clusters is not None:
+        notes.append("the pilot's items come in clusters; the plan takes them as independent and so asks for "
+                     "too few")
+    flips = scores.b + scores.c
+    low, high = planning.flip_rate_interval(flips, scores.n)
+    if flips == 0:
+        notes.append("the two runs never differ: planned for the largest flip rate that fits them")
+    rate = flips / scores.n if flips else high
+    notes.append("two runs of one model give the noise floor: a changed model flips at least as often, so plan "
+                 "with a pilot of the change where there is one")
+    return dict(n=scores.n, flips=flips, flip_rate=rate, flip_low=low, flip_high=high), notes
+
+
+def answer(unknown: str, known: dict, tasks: int, options: argparse.Namespace):
+    n, flip, drop, target = (known[name] for name in UNKNOWNS)
+    if tasks > 1:
+        return planning.suite_answer(unknown, tasks=tasks, one=options.damage == "one", alpha=options.alpha, n=n,
+                                     flip=flip, drop=drop, target=target, seed=options.seed)
+    if unknown == "n":
+        return planning.sample_size(flip, drop, target, options.alpha)
+    if unknown == "flip":
+        return planning.highest_flip_rate(n, drop, target, options.alpha)
+    if unknown == "drop":
+        return planning.detectable_drop(n, flip, target, options.alpha)
+    return planning.power(n, flip, drop, options.alpha)
+
+
+def normal_answer(unknown: str, known: dict, tasks: int, options: argparse.Namespace):
+    n, flip, drop, target = (known[name] for name in UNKNOWNS)
+    found = planning.suite_normal(unknown, tasks=tasks, one=options.damage == "one", alpha=options.alpha, n=n,
+                                  flip=flip, drop=drop, target=target)
+    return None if math.isnan(found) else found
+
+
+def over_pilot(unknown: str, known: dict, pilot: dict, tasks: int, options: argparse.Namespace) -> list:
+    """The answer at both ends of the flip rate's 95 % interval; None where there is none."""
+    found = []
+    for flip in (pilot["flip_low"], pilot["flip_high"]):
+        value = answer(unknown, {**known, "flip": max(flip, known["drop"] or 1e-9)}, tasks, options)
+        found.append(None if math.isnan(value) else value)
+    return found
+
+
+def plan_table(values: dict, tasks: int, options: argparse.Namespace) -> pd.DataFrame:
+    """Around the number of items: power, exact (simulated for a suite) and normal, and the detectable drop."""
+    target = values["power"]
+    rows = []
+    for items in sorted({max(1, round(values["n"] * times)) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}):
+        known = {**values, "n": items, "power": None}
+        row = {"items": items, "power": answer("power", known, tasks, options),
+               "power_normal": normal_answer("power", known, tasks, options)}
+        if tasks == 1:
+            row["smallest_drop"] = answer("drop", {**values, "n": items, "drop": None, "power": min(target, 0.999)},
+                                          1, options)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def suites_table(values: dict, options: argparse.Namespace) -> pd.DataFrame:
+    """Power of each test against the number of tasks."""
+    rows = []
+    for tasks in options.tasks:
+        drop = [values["drop"]] + [0.0 if options.damage == "one" else values["drop"]] * (tasks - 1)
+        found = planning.suite_power([values["n"]] * tasks, [values["flip"]] * tasks, drop, options.alpha,
+                                     seed=options.seed)
+        rows.append({"tasks": tasks, **found.power, "suites": found.suites, "damage": options.damage,
+                     "items": values["n"], "flip": values["flip"], "drop": values["drop"], "alpha": options.alpha})
+    return pd.DataFrame(rows)
+
+
+def told(known: dict) -> str:
+    parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
+             "drop": lambda d: f"a drop of {100 * d:.4g} points"}
+    return ", ".join(say(known[name]) for name, say in parts.items() if known[name] is not None)
+
+
+def shown(unknown: str, value) -> str:
+    if value is None:
+        return "none"
+    if unknown == "n":
+        return f"{value:,}"
+    return f"{100 * value:.3g} points" if unknown == "drop" else f"{100 * value:.3g}%"
+
+
+def tell_plan(result: dict, table: pd.DataFrame, options: argparse.Namespace) -> None:
+    to, unknown, tasks = prose(options), result["unknown"], result["tasks"]
+    each = f" in each of {tasks} tasks" if tasks > 1 else ""
+    where = f" on {'one task' if options.damage == 'one' else 'every task'}" if tasks > 1 else ""
+    if len(options.tasks) == 1:
+        print(f"{result['n']:,} items{each} find a drop of {100 * result['drop']:.4g} points{where} with "
+              f"probability {100 * result['power']:.3g}%,\nat a flip rate of {percent(result['flip'])} and error "
+              f"rate {percent(options.alpha)}.\n", file=to)
+        normal = shown(unknown, result["normal"])
+        print(f"  {NAMES[unknown]:<18} {shown(unknown, result[unknown])}   (normal approximation: {normal})", file=to)
+    if result["pilot"]:
+        pilot = result["pilot"]
+        print(f"  {'flip rate':<18} {percent(pilot['flip_rate'])}: {pilot['flips']:,} of {pilot['n']:,} items of the "
+              f"pilot, 95% [{100 * pilot['flip_low']:.3g}%, {100 * pilot['flip_high']:.3g}%]", file=to)
+        low, high = (shown(unknown, value) for value in result["range"])
+        print(f"  {'over its interval':<18} {low} to {high}", file=to)
+    if len(options.tasks) > 1:
+        print(f"Power against the number of tasks, {options.n:,} items each; a drop of "
+              f"{100 * result['drop']:.4g} points on {'one' if options.damage == 'one' else 'every'} task:", file=to)
+        print(f"\n{'tasks':>8}" + "".join(f"{test:>11}" for test in planning.TESTS), file=to)
+        for row in table.to_dict("records"):
+            print(f"{row['tasks']:>8}" + "".join(f"{100 * row[test]:>10.1f}%" for test in planning.TESTS), file=to)
+    else:
+        last = "  smallest drop" if tasks == 1 else ""
+        print(f"\n{'items':>12}{'power':>9}{'normal':>9}{last}", file=to)
+        for row in table.to_dict("records"):
+            drop = row.get("smallest_drop", math.nan)
+            drop = f"{'none' if math.isnan(drop) else f'{100 * drop:.3g}':>15}" if tasks == 1 else ""
+            print(f"{row['items']:>12,}{100 * row['power']:>8.1f}%{100 * row['power_normal']:>8.1f}%{drop}", file=to)
+        if tasks == 1:
+            print(f"  (smallest drop, in points: found with probability {100 * min(result['power'], 0.999):.3g}%)",
+                  file=to)
+    if tasks > 1 or len(options.tasks) > 1:
+        print(note_text(f"power of suites is simulated, {planning.SUITES:,} suites each: its standard error is at "
+                        "most 1.6%"), file=to)
+    for note in result["notes"]:
+        print(note_text(note), file=to)
