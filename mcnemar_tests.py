@@ -7,6 +7,7 @@
     python mcnemar_tests.py suite model_paths.json --output-dir results
     python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
     python mcnemar_tests.py plan --flip .1 --drop .01 --power .8
+    python mcnemar_tests.py watch baseline.csv candidate.csv --follow 600
 
 A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
 folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
@@ -16,7 +17,7 @@ The verdict is one of three: degraded (shown to be worse), not degraded beyond t
 margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
 input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
 
-Around a test: `plan` says how many questions it needs.
+Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from .errors import InputError
 MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
 HASHES = ("doc_hash", "target_hash", "prompt_hash")
 CSV_COLUMNS = ("prompt_id", "score", "run", "cluster", "task")
+MISSING = ("", "nan", "null", "none", "na")
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 
@@ -203,9 +204,9 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _numbers(text: pd.Series, path: Path) -> pd.Series:
     stripped = text.str.strip()
-    words = stripped.str.lower().map({"true": 1.0, "false": 0.0, "": np.nan, "nan": np.nan, "null": np.nan,
-                                      "none": np.nan, "na": np.nan})
-    known = stripped.str.lower().isin(["true", "false", "", "nan", "null", "none", "na"])
+    meaning = {"true": 1.0, "false": 0.0, **dict.fromkeys(MISSING, np.nan)}
+    words = stripped.str.lower().map(meaning)
+    known = stripped.str.lower().isin(meaning)
     values = pd.to_numeric(stripped.where(~known), errors="coerce")
     bad = ~known & ~np.isfinite(values)
     if bad.any():
@@ -465,6 +466,52 @@ def _value(value, metric: str, where: str):
         return [truths[v] for v in value]
     raise InputError(f"{where}: {metric} = {json.dumps(value)[:60]} is not a score of one item: {metric} is "
                      "computed over the whole corpus, choose a metric that is a mean over items")
+
+
+def read_sample(
+    line: str, file: Path, number: int, choices: Choices, chosen: tuple[str, str] | None
+) -> tuple[dict | None, tuple[str, str]]:
+    """One line of samples_<task>_<time>.jsonl by itself, as a file that is still growing gives them.
+
+    → ({doc_id, score, hashes}, (metric, filter)), the first None where the record is of another filter than
+    chosen. `chosen` is what the first line gave. Raises InputError where that leaves several filters open.
+    """
+    task, where = _sample_task(file), f"{file}: line {number}"
+    told = choices.of(task)[1]
+    record = _with_hashes(_parse(line.encode(), file, number), file, number)
+    record.setdefault("filter", "none")
+    metric, its_filter = chosen or _choose(task, [(number, {**record, "filter": told or record["filter"]})], choices,
+                                           file)
+    if record["filter"] != its_filter:
+        if told is None:
+            raise InputError(f"{where}: {task} has several filters ({its_filter}, {record['filter']}): say which in a "
+                             f'task_metrics.json, e.g. {{"{task}": "{metric},{its_filter}"}}')
+        return None, (metric, its_filter)
+    hashes = {name: record[name] for name in HASHES if name in record}
+    return {"doc_id": record["doc_id"], "score": record.get(metric), **hashes}, (metric, its_filter)
+
+
+def sample_direction(file: Path, metric: str) -> bool | None:
+    """Is a higher score better, by the results file beside the samples? None where there is none yet."""
+    results = _find_run(file)[1]
+    return _direction(metric, _sample_task(file), read_json(results)) if results else None
+
+
+def _sample_task(file: Path) -> str:
+    match = re.fullmatch(rf"samples_(.+)_({TIMESTAMP})\.jsonl?", file.name)
+    if not match:
+        raise InputError(f"{file}: neither a CSV nor a samples_<task>_<time>.jsonl file")
+    return match[1]
+
+
+def score_number(value, where: str) -> float:
+    """One score from a CSV cell or a JSON value: a number, true/false, or NaN where it is missing."""
+    if isinstance(value, str) and value.strip().lower() in MISSING:
+        return float("nan")
+    number = _value(value, "score", where)
+    if not isinstance(number, float):
+        raise InputError(f"{where}: a list is not one score")
+    return number
 
 
 def _direction(metric: str, task: str, results: dict) -> bool:

@@ -1,32 +1,40 @@
-"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it."""
+"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it and watch it run."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from . import cli, planning
+from . import cli, planning, watching
 from .degradation_options import (
+    add_decision_flags,
+    add_harness_flags,
     add_output_flags,
     add_reading_flags,
     check_json_target,
     check_new,
+    fails,
+    harness_choices,
     prose,
     read_pair,
     write_json,
     write_whole,
 )
-from .degradation_report import as_json, note_text, percent
+from .degradation_report import as_json, note_text, p_text, percent, shorten
 from .errors import InputError
-from .paired import judge_pair
+from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, judge_pair
 
 
 def add_commands(commands) -> None:
     """Add the subcommands of this module to the script's."""
     add_plan(commands)
+    add_watch(commands)
 
 
 # ---- plan --------------------------------------------------------------------------------------------------
@@ -250,3 +258,105 @@ def tell_plan(result: dict, table: pd.DataFrame, options: argparse.Namespace) ->
                         "most 1.6%"), file=to)
     for note in result["notes"]:
         print(note_text(note), file=to)
+
+
+# ---- watch -------------------------------------------------------------------------------------------------
+
+
+def add_watch(commands) -> None:
+    watch = commands.add_parser(
+        "watch", help="stop as soon as the verdict is certain, while results arrive",
+        description="An e-value per item: look as often as you like, the error stays below alpha. Without files, "
+                    'JSON lines {"prompt_id": …, "baseline": 0, "candidate": 1} are read from standard input.')
+    watch.add_argument("baseline", nargs="?", metavar="BASELINE", help="CSV, or samples_<task>_<time>.jsonl")
+    watch.add_argument("candidate", nargs="?", metavar="CANDIDATE")
+    watch.add_argument("--task", metavar="NAME", help="which task of a CSV with several")
+    watch.add_argument("--follow", type=float, metavar="SECONDS",
+                       help="the files are still growing: wait for more, until nothing came for SECONDS")
+    watch.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
+    watch.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
+    watch.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
+    add_decision_flags(watch)
+    add_harness_flags(watch)
+    add_output_flags(watch)
+    watch.set_defaults(run=run_watch)
+
+
+def run_watch(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    state = watching.Watch(options.margin, options.alpha)
+    if bool(options.baseline) != bool(options.candidate):
+        raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
+    rows, skipped, item = [], 0, None
+    for arrived in watched_items(options):
+        if arrived is None:
+            skipped += 1
+            continue
+        if item is None:
+            print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
+                  file=prose(options), flush=True)
+        item, *scores = arrived
+        state.add(*(scores[::-1] if options.lower_is_better else scores))
+        decided = state.decided_at == state.n
+        if state.n % options.every == 0 or decided:
+            tell_item(state, item, options, rows)
+        if decided and not options.keep_going:
+            break
+    if item is None:
+        raise InputError("nothing to watch: no item has a score in both runs")
+    if not (state.n % options.every == 0 or state.decided_at == state.n):
+        tell_item(state, item, options, rows)
+    tell_watch(state, skipped, options)
+    final = watch_row(state, item, skipped=skipped, alpha=state.alpha, margin=state.margin, final=True)
+    if options.json == "-":
+        print(json.dumps(final), flush=True)
+    else:
+        write_json("".join(json.dumps(row) + "\n" for row in [*rows, final]), options)
+    return fails(state.verdict, False, options.fail_on)
+
+
+def watched_items(options: argparse.Namespace) -> Iterator[watching.Item | None]:
+    if not options.baseline:
+        yield from watching.read_stream(sys.stdin, "standard input")
+        return
+    runs = [watching.Growing(path, harness_choices(options), options.task)
+            for path in (options.baseline, options.candidate)]
+    first = True
+    for item in watching.follow(*runs, options.follow):
+        if first and False in [run.higher_is_better() for run in runs] and not options.lower_is_better:
+            raise InputError(f"{runs[0].path}: of this metric lower is better: add --lower-is-better")
+        first = False
+        yield item
+
+
+def watch_row(state: watching.Watch, item: str, **more) -> dict:
+    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "e_worse": state.e_worse,
+            "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse, "p_safe": 1 / state.largest_safe,
+            "verdict": state.verdict, "decided_at": state.decided_at, **more}
+
+
+def tell_item(state: watching.Watch, item: str, options: argparse.Namespace, rows: list[dict]) -> None:
+    row = watch_row(state, item)
+    if options.json == "-":
+        print(json.dumps(row), flush=True)
+    elif options.json:
+        rows.append(row)
+    print(f"{state.n:>8,}  {shorten(item, 23):<24}{state.b:>6,}{state.c:>8,}{state.e_worse:>12.4g}"
+          f"{state.e_safe:>12.4g}", file=prose(options), flush=True)
+
+
+def tell_watch(state: watching.Watch, skipped: int, options: argparse.Namespace) -> None:
+    to, margin = prose(options), f"{100 * state.margin:g} point" + ("" if state.margin == 0.01 else "s")
+    at = f"(error rate {percent(state.alpha)}, whenever one looks)"
+    said = {DEGRADED: f"DEGRADED after {state.decided_at or 0:,} items {at}",
+            NOT_DEGRADED: f"NOT DEGRADED by {margin} or more after {state.decided_at or 0:,} items {at}",
+            UNDECIDED: f"UNDECIDED after {state.n:,} items {at}; the margin is {margin}"}
+    drop = 100 * (state.b - state.c) / state.n
+    print(f"\n{said[state.verdict]}.", file=to)
+    print(f"  worse?  e at most {state.largest_worse:.4g}, p = {p_text(1 / state.largest_worse)} at any time;  "
+          f"safe?  {state.largest_safe:.4g}, p = {p_text(1 / state.largest_safe)}", file=to)
+    print(f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}", file=to)
+    if skipped:
+        print(note_text(f"{skipped:,} items without a score in both runs were left out"), file=to)
+    print(note_text("this is about the population the items come from, taken in random order or one fixed "
+                    "before; for an answer about one finite bank, finish it and use pair"), file=to)
