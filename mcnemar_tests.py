@@ -8,6 +8,7 @@
     python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
     python mcnemar_tests.py plan --flip .1 --drop .01 --power .8
     python mcnemar_tests.py watch baseline.csv candidate.csv --follow 600
+    python mcnemar_tests.py flips seed0.csv seed1.csv seed2.csv --output-dir flips
 
 A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
 folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
@@ -17,7 +18,8 @@ The verdict is one of three: degraded (shown to be worse), not degraded beyond t
 margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
 input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
 
-Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain.
+Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain,
+`flips` finds the questions worth asking from several runs of one model.
 """
 
 from __future__ import annotations
@@ -37,11 +39,12 @@ from llm_accuracy.degradation_options import (
     one_task,
     prose,
     read_pair,
+    read_rows,
     write_json,
     write_whole,
 )
 from llm_accuracy.errors import InputError
-from llm_accuracy.eval_logs import Pairs, TaskScores, pair_up, read_matrix_models, read_model, read_model_list
+from llm_accuracy.eval_logs import Pairs, TaskScores, pair_up, read_model, read_model_list
 from llm_accuracy.multitask import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
 from llm_accuracy.paired import DRAWS, judge_counts, judge_pair
 
@@ -77,8 +80,8 @@ def run_pair(options: argparse.Namespace) -> int:
     check_json_target(options)
     tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
     if options.counts:
-        if options.baseline or options.matrix:
-            raise InputError("--counts stands instead of BASELINE and CANDIDATE: give one or the other")
+        if options.baseline or options.matrix or options.items:
+            raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
         task, excluded, notes = None, {}, []
         result = judge_counts(*options.counts, **tests)
     else:
@@ -132,7 +135,7 @@ def read_models(options: argparse.Namespace) -> dict[str, dict[str, TaskScores]]
     """All models of the suite, the baseline by default the first."""
     names, choices = options.models, harness_choices(options)
     if options.matrix:
-        models = read_matrix_models(options.matrix, names or None)
+        models = read_rows(options, names or None)
     elif len(names) == 1 and names[0].endswith(".json"):
         models = read_model_list(names[0], choices)
     else:

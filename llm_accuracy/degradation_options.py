@@ -6,17 +6,29 @@ import argparse
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from . import cli
 from .errors import InputError
-from .eval_logs import MAX_EXCLUDED, Choices, Pairs, TaskScores, pair_up, read_matrix_models, read_model
+from .eval_logs import (
+    MAX_EXCLUDED,
+    Choices,
+    Pairs,
+    Selection,
+    TaskScores,
+    pair_up,
+    read_matrix_models,
+    read_model,
+)
 from .paired import DEGRADED, UNDECIDED
 
 
 def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     """All flags of pair and suite."""
     add_decision_flags(to)
+    to.add_argument("--items", type=Path, metavar="FILE",
+                    help="only the items of this selection.json, see the subcommand flips")
     to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
                     help="method of the two-sided 95%% interval of 0/1 scores")
     add_reading_flags(to)
@@ -55,15 +67,27 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
 
 
 def harness_choices(options: argparse.Namespace) -> Choices:
+    choices = Choices(item_field=options.item_field)
     if options.task_metrics:
-        return Choices.read(options.task_metrics, options.item_field)
-    return Choices(item_field=options.item_field)
+        choices = Choices.read(options.task_metrics, options.item_field)
+    return replace(choices, selection=selection(options))
+
+
+def selection(options: argparse.Namespace) -> Selection | None:
+    items = getattr(options, "items", None)
+    return Selection.read(items) if items else None
+
+
+def read_rows(options: argparse.Namespace, names: list[str] | None) -> dict[str, dict[str, TaskScores]]:
+    """Models from the rows of --matrix."""
+    models, chosen = read_matrix_models(options.matrix, names), selection(options)
+    return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
 
 
 def read_pair(options: argparse.Namespace) -> Pairs:
     names = [options.baseline, options.candidate]
     if options.matrix:
-        models = read_matrix_models(options.matrix, names)
+        models = read_rows(options, names)
         read = [models[name] for name in names]
     else:
         choices = harness_choices(options)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from . import planning
+from .flipping import Successes
 from .plots import STYLES  # the palette, and the style that importing it sets
 
 COLOURS = {"blue": STYLES["FAQ"][0], "sky": STYLES["uniform + factors"][0], "orange": "#D55E00",
@@ -58,4 +59,19 @@ def power_against_items(
     axes.set_xticks([n * times for times in (0.25, 0.5, 1, 2, 4)], [f"{n * t:,.0f}" for t in (0.25, 0.5, 1, 2, 4)])
     axes.minorticks_off()
     axes.legend(loc="lower right")
+    return figure
+
+
+def success_histogram(whole: Successes) -> plt.Figure:
+    """How many items succeed in k of the runs, k = 0 … runs; those at the ends never flip."""
+    counts, a = whole.histogram(), whole.summary()
+    figure, axes = plt.subplots(figsize=(WIDTH / 2, 2.6), layout="constrained")
+    colours = [COLOURS["grey"] if k in (0, whole.runs) else COLOURS["blue"] for k in range(whole.runs + 1)]
+    bars = axes.bar(range(whole.runs + 1), counts, color=colours)
+    if whole.runs <= 12:
+        axes.bar_label(bars, [f"{count:,}" for count in counts], fontsize=6.5)
+        axes.set_xticks(range(whole.runs + 1))
+    axes.set(xlabel=f"runs in which an item succeeds, of {whole.runs}", ylabel="items",
+             title=f"{100 * a['never_flip']:.3g} % of {a['items']:,} items never flip (grey);\n"
+                   f"two runs differ on {100 * a['flip_rate']:.3g} %")
     return figure

@@ -107,6 +107,9 @@ def read_model(
     choices = choices or Choices()
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    if choices.selection is not None:
+        runs = read_runs(path, choices, only, latest=True)
+        return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
     if path.is_dir():
         csvs = sorted(p for p in path.iterdir() if p.name.endswith((".csv", ".csv.gz")))
         if csvs:
@@ -117,6 +120,31 @@ def read_model(
     if path.suffix in (".json", ".jsonl"):
         return read_harness(path, choices, only)
     raise InputError(f"{path}: expected a .csv file, a folder of them, or lm-evaluation-harness output")
+
+
+def read_runs(
+    path: Path | str, choices: Choices | None = None, only: str | None = None, latest: bool = False
+) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}}: every run of a file or folder by itself.
+
+    Runs are the files of a folder of CSVs, the values of a column run, the timestamps in an output folder of
+    the harness (only the last of them if `latest`).
+    """
+    path, choices = Path(path), choices or Choices()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    csvs = [file for file in files if file.name.endswith((".csv", ".csv.gz"))]
+    if csvs:
+        return {name: run for file in csvs for name, run in _csv_runs(file).items()}
+    if path.is_file() or latest:
+        return {str(path): read_harness(path, choices, only)}
+    results = [file for file in sorted(path.rglob("*.json")) if re.search(rf"_{TIMESTAMP}\.json$", file.name)
+               and not file.name.startswith("samples_")]
+    if len({file.parent for file in results}) > 1:
+        folders = ", ".join(sorted({str(file.parent) for file in results}))
+        raise InputError(f"{path}: results of several models ({folders}); name one of them")
+    return {str(file): read_harness(file, choices, only) for file in results or [path]}
 
 
 def average_runs(runs: list[dict[str, TaskScores]], names: list[str]) -> dict[str, TaskScores]:
@@ -136,7 +164,7 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     if len({run.higher_is_better for run in runs}) > 1:
         raise InputError(f"{names[0]} … {names[-1]}: the runs disagree on whether a higher score is better")
     for run, name in zip(runs[1:], names[1:], strict=True):
-        _check_same_questions(first.frame, run.frame, names[0], name)
+        check_same_questions(first.frame, run.frame, names[0], name)
     rows = pd.concat([run.frame for run in runs])
     grouped = rows.groupby(level=0, sort=False)
     frame = grouped.first()
@@ -157,6 +185,21 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
     text editor counts lines, for anything else and for an item given twice.
     """
     path = Path(path)
+    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
+            for task, rows in _csv_table(path).groupby("task", sort=False)}
+
+
+def _csv_runs(path: Path) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}} of one score file."""
+    table = _csv_table(path)
+    if "run" not in table:
+        return {str(path): read_csv(path)}
+    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path))
+                                   for task, rows in one.groupby("task", sort=False)}
+            for run, one in table.groupby("run", sort=False)}
+
+
+def _csv_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
@@ -180,8 +223,7 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
         run = f" of run {at['run']}" if "run" in table else ""
         hint = "" if "run" in table else "; if it is a second run, add a column run"
         raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} stands twice{hint}")
-    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
-            for task, rows in table.groupby("task", sort=False)}
+    return table
 
 
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -230,6 +272,7 @@ class Choices:
     metrics: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     item_field: str | None = None
     source: str = "task_metrics.json"
+    selection: Selection | None = None
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
@@ -536,6 +579,56 @@ def _category(task: str, results: dict) -> str | None:
     return min(groups, key=lambda name: len(groups[name]), default=None)
 
 
+# ---- chosen items ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Items worth asking, {task: items}, chosen on runs of which {task: a fingerprint of each run} is kept.
+
+    Chosen because they flipped in those runs, they flip in those runs more than by chance: a test on the same
+    runs would mean nothing, and `restrict` refuses it.
+    """
+
+    tasks: dict[str, list[str]]
+    made_from: dict[str, list[str]]
+    source: str
+
+    @classmethod
+    def read(cls, path: Path | str) -> Selection:
+        """From a selection.json of `mcnemar_tests.py flips`."""
+        content = read_json(path)
+        try:
+            tasks = {task: [str(item) for item in items] for task, items in content["tasks"].items()}
+            made_from = {task: list(content["fingerprints"][task]) for task in tasks}
+        except (TypeError, KeyError, AttributeError):
+            raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips") from None
+        return cls(tasks, made_from, str(path))
+
+    def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:
+        """One run on the chosen items only. Raises InputError where the items were chosen on this run."""
+        kept = {task: scores for task, scores in run.items() if self.tasks.get(task)}
+        if not kept:
+            raise InputError(f"{name}: none of its tasks ({', '.join(run)}) is in {self.source}")
+        chosen, same = {}, set(range(len(next(iter(self.made_from.values())))))
+        for task, scores in kept.items():
+            # An item that the run lacks is one without a score, so that it is counted.
+            frame = scores.frame.reindex(self.tasks[task])
+            frame["runs"] = frame["runs"].fillna(0).astype(int)
+            mark = fingerprint(frame["score"])
+            same &= {i for i, other in enumerate(self.made_from[task]) if other == mark}
+            chosen[task] = replace(scores, frame=frame)
+        if same:
+            raise InputError(f"{name}: the items of {self.source} were chosen on this very run, so a test on it means "
+                             "nothing: run the model again, with another seed")
+        return chosen
+
+
+def fingerprint(scores: pd.Series) -> str:
+    """Of one run on the chosen items of a task, whatever their order and whichever file they stand in."""
+    return _sha256("\n".join(f"{item}\t{score:g}" for item, score in sorted(scores.items())))
+
+
 # ---- lists of models, matrices -----------------------------------------------------------------------------
 
 
@@ -614,7 +707,7 @@ def pair_up(
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
     notes = [*baseline.notes, *candidate.notes]
-    notes += _check_same_questions(baseline.frame, candidate.frame, *names)
+    notes += check_same_questions(baseline.frame, candidate.frame, *names)
     both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
     scored = both["score"].notna() & both["score_candidate"].notna()
     counts = {
@@ -649,7 +742,7 @@ def pair_up(
     )
 
 
-def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
+def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
     """Refuse items whose document, target or cluster differs between runs; note those whose prompt does."""
     both = one.add_suffix("_one").join(other.add_suffix("_other"), how="inner")
     notes = []

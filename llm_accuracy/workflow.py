@@ -1,4 +1,4 @@
-"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it and watch it run."""
+"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it, watch it run, and choose its items."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import cli, planning, watching
+from . import cli, flipping, planning, watching
 from .degradation_options import (
     add_decision_flags,
     add_harness_flags,
@@ -21,6 +21,7 @@ from .degradation_options import (
     check_new,
     fails,
     harness_choices,
+    one_task,
     prose,
     read_pair,
     write_json,
@@ -28,6 +29,7 @@ from .degradation_options import (
 )
 from .degradation_report import as_json, note_text, p_text, percent, shorten
 from .errors import InputError
+from .eval_logs import MAX_EXCLUDED, read_runs
 from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, judge_pair
 
 
@@ -35,6 +37,7 @@ def add_commands(commands) -> None:
     """Add the subcommands of this module to the script's."""
     add_plan(commands)
     add_watch(commands)
+    add_flips(commands)
 
 
 # ---- plan --------------------------------------------------------------------------------------------------
@@ -360,3 +363,79 @@ def tell_watch(state: watching.Watch, skipped: int, options: argparse.Namespace)
         print(note_text(f"{skipped:,} items without a score in both runs were left out"), file=to)
     print(note_text("this is about the population the items come from, taken in random order or one fixed "
                     "before; for an answer about one finite bank, finish it and use pair"), file=to)
+
+
+# ---- flips -------------------------------------------------------------------------------------------------
+
+COUNTS, HISTOGRAM, SELECTION, SAMPLES = ("success_counts.json", "success_histogram.pdf", "selection.json",
+                                         "samples.json")
+
+
+def add_flips(commands) -> None:
+    flips = commands.add_parser(
+        "flips", help="several runs of one model: the noise floor, and the items worth asking",
+        description="Runs of the same model that differ by seed or temperature only. Writes how often each item "
+                    "succeeds, and the items that flipped: the others cost time and add no power.")
+    flips.add_argument("runs", nargs="+", metavar="RUN",
+                       help="CSVs, harness outputs, or folders of several; at least two runs in all")
+    flips.add_argument("--task", metavar="NAME", help="only this task")
+    add_harness_flags(flips)
+    flips.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
+                       help=f"largest share of items without a score in some run (default {MAX_EXCLUDED})")
+    flips.add_argument("--output-dir", type=Path, default=Path("flips"), metavar="DIR",
+                       help="where the files go (default: flips)")
+    add_output_flags(flips)
+    flips.set_defaults(run=run_flips)
+
+
+def run_flips(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    folder = options.output_dir
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output-dir {folder} is a file; name a folder")
+    for name in (COUNTS, HISTOGRAM, SELECTION, SAMPLES):
+        check_new(folder / name, options.overwrite, make_parent=True)
+    choices, runs = harness_choices(options), {}
+    for path in options.runs:
+        for name, run in read_runs(path, choices, options.task).items():
+            if name in runs:
+                raise InputError(f"{name} is named twice; runs must be different ones")
+            runs[name] = run if options.task is None else {options.task: run[one_task([run], [name], options.task)]}
+    tasks = flipping.count_successes(runs, options.max_excluded)
+    whole = flipping.together(tasks)
+    sources = list(runs)
+
+    from . import degradation_plots
+
+    figure = degradation_plots.success_histogram(whole)
+    samples = flipping.harness_samples(tasks) if all(".csv" not in source for source in sources) else None
+    files = {
+        COUNTS: as_json(flipping.counts_content(tasks, sources)),
+        HISTOGRAM: degradation_plots.as_bytes(figure, "pdf"),
+        SELECTION: as_json(flipping.selection_content(tasks, sources)),
+        **({SAMPLES: as_json(samples)} if samples else {}),
+    }
+    for name, content in files.items():
+        write_whole(folder / name, content)
+    tell_flips(tasks, whole, list(files), options)
+    write_json(as_json({"runs": whole.runs, "sources": sources, "all": whole.summary(),
+                        "tasks": {task: found.summary() for task, found in tasks.items()},
+                        "warning": flipping.WARNING}), options)
+    return 0
+
+
+def tell_flips(tasks: dict, whole: flipping.Successes, files: list[str], options: argparse.Namespace) -> None:
+    to, a = prose(options), whole.summary()
+    print(f"{whole.runs} runs of {a['items']:,} items: {100 * a['never_flip']:.3g}% never flip; the noise floor is a "
+          f"flip rate\nof {100 * a['flip_rate']:.3g}% between two runs ({100 * a['flip_rate_low']:.3g}% to "
+          f"{100 * a['flip_rate_high']:.3g}% over {whole.runs * (whole.runs - 1) // 2} pairs).\n", file=to)
+    print(f"  {'task':<28}{'items':>8}{'always right':>14}{'wrong':>8}{'kept':>8}{'flip rate':>11}", file=to)
+    for task, found in {"ALL": whole, **tasks}.items():
+        row = found.summary()
+        print(f"  {shorten(task, 27):<28}{row['items']:>8,}{100 * row['always_right']:>13.1f}%"
+              f"{100 * row['always_wrong']:>7.1f}%{row['kept']:>8,}{100 * row['flip_rate']:>10.2f}%", file=to)
+    print(file=to)
+    if a["excluded"]:
+        print(note_text(f"{a['excluded']:,} items without a score in every run were left out"), file=to)
+    print(note_text(flipping.WARNING), file=to)
+    print(f"files: {', '.join(str(options.output_dir / name) for name in files)}", file=to)
