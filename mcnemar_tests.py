@@ -31,8 +31,8 @@ from llm_accuracy import cli, workflow
 from llm_accuracy import degradation_report as report
 from llm_accuracy.degradation_options import (
     add_test_flags,
-    check_json_target,
     check_new,
+    check_targets,
     command_line,
     fails,
     harness_choices,
@@ -77,12 +77,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_pair(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
     if options.counts:
         if options.baseline or options.matrix or options.items:
             raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
-        task, excluded, notes = None, {}, []
+        pairs, task, excluded, notes = None, None, {}, []
         result = judge_counts(*options.counts, **tests)
     else:
         if not (options.baseline and options.candidate):
@@ -96,6 +96,10 @@ def run_pair(options: argparse.Namespace) -> int:
     print(report.headline(result), report.pair_table(result, excluded, **names), sep="\n\n", file=prose(options))
     for note in report.remarks(result, tuple(notes)):
         print(report.note_text(note), file=prose(options))
+    if options.report:
+        from llm_accuracy.report_page import pair_page
+
+        write_whole(options.report, pair_page(result, pairs, excluded, notes, command_line(), **names))
     write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
     return fails(result.verdict, result.within_margin, options.fail_on)
 
@@ -107,7 +111,7 @@ TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "sum
 
 
 def run_suite(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     if options.output_dir.exists() and not options.output_dir.is_dir():
         raise InputError(f"--output-dir {options.output_dir} is a file; name a folder")
     for name in TABLES:
@@ -183,9 +187,15 @@ def write_suite(
               report.differences_frame(results, pairs))
     texts = [frame.to_csv(index=False) for frame in frames]
     texts.append(report.suite_markdown(results, baseline, notes, command_line()))
+    if options.report:
+        from llm_accuracy.report_page import suite_page
+
+        page = suite_page(results, pairs, baseline, notes, command_line())
     content = report.suite_json(results, pairs, baseline=baseline, notes=notes)
     for name, text in zip(TABLES, texts, strict=True):
         write_whole(options.output_dir / name, text)
+    if options.report:
+        write_whole(options.report, page)
     write_json(content, options)
 
 

@@ -35,6 +35,7 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
                     help=f"random draws where no exact null is at hand (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
+    to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
     add_output_flags(to)
 
 
@@ -129,7 +130,9 @@ def command_line() -> str:
     return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
-def check_json_target(options: argparse.Namespace) -> None:
+def check_targets(options: argparse.Namespace) -> None:
+    if getattr(options, "report", None):
+        check_new(options.report, options.overwrite)
     if options.json and options.json != "-":
         check_new(Path(options.json), options.overwrite)
 

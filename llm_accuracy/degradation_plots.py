@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from . import planning
+from .degradation_report import shorten
 from .flipping import Successes
+from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, PairedResult
 from .plots import STYLES  # the palette, and the style that importing it sets
 
 COLOURS = {"blue": STYLES["FAQ"][0], "sky": STYLES["uniform + factors"][0], "orange": "#D55E00",
@@ -74,4 +76,30 @@ def success_histogram(whole: Successes) -> plt.Figure:
     axes.set(xlabel=f"runs in which an item succeeds, of {whole.runs}", ylabel="items",
              title=f"{100 * a['never_flip']:.3g} % of {a['items']:,} items never flip (grey);\n"
                    f"two runs differ on {100 * a['flip_rate']:.3g} %")
+    return figure
+
+
+def forest(rows: list[tuple[str, PairedResult, str]]) -> plt.Figure:
+    """Drops with their two-sided 95 % intervals, one line each, coloured by verdict; the margin is dashed.
+
+    rows  (name, result, verdict); verdict "" for one that is not judged by itself
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.75 + 0.24 * len(rows)), layout="constrained")
+    scale = 100 if all(result.in_points for _, result, _ in rows) else 1
+    looks = {DEGRADED: (COLOURS["orange"], "s"), NOT_DEGRADED: (COLOURS["green"], "o"),
+             UNDECIDED: (COLOURS["black"], "D"), "": (COLOURS["grey"], "D")}
+    for at, (_, result, verdict) in enumerate(rows):
+        colour, marker = looks[verdict]
+        axes.plot([scale * result.ci_low, scale * result.ci_high], [at, at], color=colour, linewidth=1.4)
+        axes.plot(scale * result.drop, at, marker, color=colour, markersize=4.5)
+    axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    axes.axvline(scale * rows[0][1].margin, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+    axes.set_yticks(range(len(rows)), [shorten(name, 62) for name, _, _ in rows], parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    figure.supxlabel(f"drop{' (points)' if scale == 100 else ''} with 95 % interval; right of 0 the candidate is worse"
+                     f"; dashed: the margin, {scale * rows[0][1].margin:g}", fontsize=7.5)
+    seen = [verdict for verdict in (DEGRADED, NOT_DEGRADED, UNDECIDED) if verdict in {v for *_, v in rows}]
+    handles = [plt.Line2D([], [], color=looks[v][0], marker=looks[v][1], markersize=4.5, label=v) for v in seen]
+    if handles:
+        figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     return figure

@@ -65,7 +65,7 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) says which items stand or fall together (one label, one unit), across tasks too; None where
-    nothing is known that would tie items together. `excluded` counts the items left out, by reason.
+    nothing is known that would tie items together. `left_out` lists the items left out, by reason.
     """
 
     task: str
@@ -75,8 +75,13 @@ class Pairs:
     units: np.ndarray | None = None
     higher_is_better: bool = True
     category: str | None = None
-    excluded: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """How many items were left out, by reason."""
+        return {reason: len(items) for reason, items in self.left_out.items()}
 
     @property
     def clusters(self) -> np.ndarray | None:
@@ -710,14 +715,15 @@ def pair_up(
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
     both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
     scored = both["score"].notna() & both["score_candidate"].notna()
-    counts = {
-        "only in the baseline": len(baseline.frame) - len(both),
-        "only in the candidate": len(candidate.frame) - len(both),
-        "no score in the baseline": int(both["score"].isna().sum()),
-        "no score in the candidate": int((both["score"].notna() & both["score_candidate"].isna()).sum()),
+    reasons = {
+        "only in the baseline": baseline.frame.index.difference(both.index, sort=False),
+        "only in the candidate": candidate.frame.index.difference(both.index, sort=False),
+        "no score in the baseline": both.index[both["score"].isna()],
+        "no score in the candidate": both.index[both["score"].notna() & both["score_candidate"].isna()],
     }
-    excluded = {reason: count for reason, count in counts.items() if count}
-    union = len(both) + counts["only in the baseline"] + counts["only in the candidate"]
+    left_out = {reason: tuple(map(str, items)) for reason, items in reasons.items() if len(items)}
+    excluded = {reason: len(items) for reason, items in left_out.items()}
+    union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
     kept = both[scored]
     if sum(excluded.values()) > max_excluded * union or kept.empty:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
@@ -738,7 +744,7 @@ def pair_up(
         candidate=kept["score_candidate"].to_numpy(float),
         units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
         category=baseline.category or candidate.category,
-        excluded=excluded, notes=tuple(dict.fromkeys(notes)),
+        left_out=left_out, notes=tuple(dict.fromkeys(notes)),
     )
 
 

@@ -17,8 +17,8 @@ from .degradation_options import (
     add_harness_flags,
     add_output_flags,
     add_reading_flags,
-    check_json_target,
     check_new,
+    check_targets,
     fails,
     harness_choices,
     one_task,
@@ -72,7 +72,7 @@ def add_plan(commands) -> None:
 
 
 def run_plan(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     for target in (options.plot, options.csv):
         if target:
             check_new(target, options.overwrite)
@@ -286,7 +286,7 @@ def add_watch(commands) -> None:
 
 
 def run_watch(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     state = watching.Watch(options.margin, options.alpha)
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
@@ -389,7 +389,7 @@ def add_flips(commands) -> None:
 
 
 def run_flips(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     folder = options.output_dir
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output-dir {folder} is a file; name a folder")
