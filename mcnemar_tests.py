@@ -9,6 +9,7 @@
     python mcnemar_tests.py plan --flip .1 --drop .01 --power .8
     python mcnemar_tests.py watch baseline.csv candidate.csv --follow 600
     python mcnemar_tests.py flips seed0.csv seed1.csv seed2.csv --output-dir flips
+    python mcnemar_tests.py run-examples --models base=pretrained=ORG/A int8=pretrained=ORG/B --tasks gsm8k
 
 A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
 folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
@@ -19,7 +20,7 @@ margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on c
 input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
 
 Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain,
-`flips` finds the questions worth asking from several runs of one model.
+`flips` finds the questions worth asking from several runs of one model, `run-examples` makes the inputs.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
-"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it, watch it run, and choose its items."""
+"""Around a degradation test: the subcommands of mcnemar_tests.py that plan it, watch it run, choose its items, and
+make its inputs."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import math
+import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +32,7 @@ from .degradation_options import (
 )
 from .degradation_report import as_json, note_text, p_text, percent, shorten
 from .errors import InputError
-from .eval_logs import MAX_EXCLUDED, read_runs
+from .eval_logs import MAX_EXCLUDED, read_json, read_runs
 from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, judge_pair
 
 
@@ -38,6 +41,7 @@ def add_commands(commands) -> None:
     add_plan(commands)
     add_watch(commands)
     add_flips(commands)
+    add_run_examples(commands)
 
 
 # ---- plan --------------------------------------------------------------------------------------------------
@@ -439,3 +443,86 @@ def tell_flips(tasks: dict, whole: flipping.Successes, files: list[str], options
         print(note_text(f"{a['excluded']:,} items without a score in every run were left out"), file=to)
     print(note_text(flipping.WARNING), file=to)
     print(f"files: {', '.join(str(options.output_dir / name) for name in files)}", file=to)
+
+
+# ---- run-examples ------------------------------------------------------------------------------------------
+
+MODELS = "checkpoint_list.json"
+
+
+def add_run_examples(commands) -> None:
+    examples = commands.add_parser(
+        "run-examples", help="make the inputs: run lm-evaluation-harness on some models and seeds",
+        description="Runs the harness with --log_samples once for each model and seed, into "
+                    "OUTPUT_DIR/NAME/seedS, and writes a checkpoint_list.json for suite. Runs that are there are "
+                    "kept; the same command continues. What follows -- goes to the harness, for example\n"
+                    "-- --batch_size 8 --gen_kwargs temperature=0.3,do_sample=true")
+    examples.add_argument("--models", nargs="+", required=True, metavar="NAME=ARGS",
+                          help="the baseline first, e.g. base=pretrained=org/model int8=pretrained=org/model-int8")
+    examples.add_argument("--tasks", nargs="+", required=True, metavar="TASK", help="tasks of the harness")
+    examples.add_argument("--seeds", nargs="+", type=cli.at_least(0), default=[0], metavar="S")
+    examples.add_argument("--model-type", default="hf", metavar="TYPE", help="the harness's --model (default hf)")
+    examples.add_argument("--samples", type=Path, metavar="FILE",
+                          help="only these documents, {task: [numbers]}: the samples.json of flips")
+    examples.add_argument("--harness", default="lm_eval", metavar="COMMAND", help="how it is started (default lm_eval)")
+    examples.add_argument("--output-dir", type=Path, default=Path("runs"), metavar="DIR")
+    examples.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+    examples.add_argument("more", nargs="*", metavar="-- FLAGS", help="flags for the harness")
+    examples.set_defaults(run=run_examples)
+
+
+def run_examples(options: argparse.Namespace) -> int:
+    models = {}
+    for model in options.models:
+        name, equals, arguments = model.partition("=")
+        if not (name and equals and arguments) or "/" in name or name in models:
+            raise InputError(f"--models {model}: expected a new NAME=ARGS, such as base=pretrained=org/model")
+        models[name] = arguments
+    chosen = ["--samples", json.dumps(read_samples(options.samples, options.tasks))] if options.samples else []
+    for name, arguments in models.items():
+        for seed in options.seeds:
+            folder = options.output_dir / name / f"seed{seed}"
+            command = [*shlex.split(options.harness), "--model", options.model_type, "--model_args", arguments,
+                       "--tasks", ",".join(options.tasks), "--seed", str(seed), "--log_samples", "--output_path",
+                       str(folder), *chosen, *options.more]
+            print(shlex.join(command), flush=True)
+            if options.dry_run or (folder.is_dir() and any(folder.rglob("results_*.json"))):
+                continue
+            run_harness(command)
+            if not any(folder.rglob("samples_*.jsonl")):
+                raise InputError(f"{folder}: the harness left no samples there")
+    if options.dry_run:
+        return 0
+    target = options.output_dir / MODELS
+    earlier = read_json(target) if target.exists() else {}
+    folders = {name: list(dict.fromkeys([*earlier.get(name, []), *(f"{name}/seed{seed}" for seed in options.seeds)]))
+               for name in models}
+    write_whole(target, as_json({**earlier, **folders}))
+    first = [str(options.output_dir / folder) for folder in folders[next(iter(models))]]
+    if len(models) > 1:
+        print(f"next: python mcnemar_tests.py suite {target}")
+    if len(first) > 1:
+        print(f"      python mcnemar_tests.py flips {' '.join(first)}")
+    return 0
+
+
+def read_samples(path: Path, tasks: list[str]) -> dict[str, list[int]]:
+    """{task: document numbers}, sorted and unique: given otherwise, the harness logs wrong numbers."""
+    content = read_json(path)
+    if not isinstance(content, dict) or not all(isinstance(ids, list) and all(type(i) is int for i in ids)
+                                                for ids in content.values()):
+        raise InputError(f'{path}: expected {{"task": [document numbers]}}')
+    missing = [task for task in tasks if not content.get(task)]
+    if missing:
+        raise InputError(f"{path}: no documents of {', '.join(missing)}; it has {', '.join(content)}")
+    return {task: sorted(set(content[task])) for task in tasks}
+
+
+def run_harness(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, stdout=sys.stderr, check=False)
+    except OSError as error:
+        raise InputError(f"{command[0]} cannot be started ({error.strerror}): pip install lm_eval, or say how with "
+                         "--harness") from None
+    if done.returncode:
+        raise InputError(f"the harness ended with code {done.returncode}, see above: {shlex.join(command)}")
