@@ -28,7 +28,8 @@ import torch
 
 from .errors import InputError
 from .factors import Prior
-from .policies import DRAWING
+from .mixture import HistoryMixture, next_solve
+from .policies import DRAWING, MIXTURE
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
 
@@ -142,6 +143,15 @@ class Beliefs:
         k = 1 + w * (x * v).sum(1)
         return x * ((answers - p) / k).unsqueeze(1), x * torch.sqrt(w / k).unsqueeze(1)
 
+    def set(self, u: torch.Tensor, sigma: torch.Tensor) -> None:
+        """Replace the belief about the factors, (rows, K) and (rows, K, K), and all that follows from it."""
+        self.u.copy_(u)
+        self.sigma.copy_(sigma)
+        self.refresh()
+        if self.variance is not None:
+            for row, covariance in enumerate(sigma):
+                self.variance[row] = ((self.V @ covariance) * self.V).sum(1)
+
     def refresh(self) -> None:
         """Form the logits afresh from u, so that float32 rounding does not add up over thousands of steps."""
         closed = torch.isneginf(self.logits)
@@ -204,6 +214,7 @@ class Querier:
     sampling     "with" replacement (the paper), "without", or "naive-without": asked questions are not drawn
                  again but their predictions stay in the total (the published ablation)
     policy       a name in policies.DRAWING
+    batch        B: the scores stay as they are for B questions, then all B answers are learned from
     passes       compiled or plain; by default whatever pays for `budget` steps
 
     After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
@@ -212,7 +223,7 @@ class Querier:
     """
 
     def __init__(self, bank: Bank, prior: Prior, settings: list[Setting], budget: int,
-                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None):
+                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None, batch: int = 1):
         if sampling not in SAMPLING:
             raise InputError(f"--sampling {sampling!r}: one of {', '.join(SAMPLING)} is needed")
         if policy not in DRAWING:
@@ -221,8 +232,9 @@ class Querier:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         device = bank.V.device
         self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
-        self.policy = DRAWING[policy]
-        self.own_scores = policy != "faq" or sampling == "naive-without"
+        self.policy, self.batch = DRAWING[policy], batch
+        self.mixture = HistoryMixture(bank.V, prior) if policy in MIXTURE else None
+        self.own_scores = policy not in ("faq", *MIXTURE) or sampling == "naive-without"
         self.exploring_steps = -(-max(setting.rho for setting in settings) * budget // 1)
         passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, device.type)
         self.beliefs = Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes)
@@ -238,6 +250,11 @@ class Querier:
         self._closed = torch.isneginf(self.beliefs.logits) if sampling == "naive-without" else None
         # The step counter lives on the device too, so that a recorded CUDA graph can advance it.
         self.steps_taken, self._at = 0, torch.zeros(1, dtype=bank.V.dtype, device=device)
+        self._solve_at = 1  # answers after which the mixture is solved for again
+        self._past = None  # questions and answers so far, (rows, T) each, where learning goes back to them
+        if self.mixture is not None or batch > 1:
+            self._past = (torch.zeros(self.rows, budget, dtype=torch.int64, device=device),
+                          torch.zeros(self.rows, budget, dtype=bank.V.dtype, device=device))
 
     # One step is ask (or look, when the questions are given) and then tell.
 
@@ -264,9 +281,30 @@ class Querier:
         like = self.bank.V.dtype
         if self.sampling != "with":
             self._close(answers)
-        self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
+        if self._past is not None:
+            at = self._at.to(torch.int64) - 1
+            self._past[0].index_copy_(1, at, self.asked.unsqueeze(1))
+            self._past[1].index_copy_(1, at, answers.to(like).unsqueeze(1))
+        if self.batch == 1:
+            self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
         self.steps_taken += 1
-        if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
+        if not self._capturing():
+            self.between_steps()
+
+    def between_steps(self) -> None:
+        """What is done now and then: learn from a finished batch, solve for the posterior anew, shed rounding."""
+        t = self.steps_taken
+        if t % self.batch:
+            return
+        if self.mixture is not None and t >= self._solve_at:
+            self.beliefs.set(*self.mixture.solve(self.beliefs.u, *(column[:, :t] for column in self._past)))
+            self._solve_at = next_solve(t)
+            return
+        if self.batch > 1:
+            for questions, answers in zip(*(column[:, t - self.batch : t].T for column in self._past), strict=True):
+                p = torch.sigmoid((self.beliefs.u * self.bank.V[questions]).sum(1))
+                self.beliefs.update(questions, answers, p.clamp(P_FLOOR, 1 - P_FLOOR))
+        if t % REFRESH_EVERY < self.batch:
             self.beliefs.refresh()
 
     def _capturing(self) -> bool:
@@ -398,8 +436,7 @@ class _Recorder:
                 querier.steps_taken = taken  # capturing executes nothing
             graph.replay()
             querier.steps_taken += 1
-            if querier.steps_taken % REFRESH_EVERY == 0:
-                querier.beliefs.refresh()
+            querier.between_steps()
 
 
 def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
@@ -420,7 +457,7 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
-             sampling: str = "with", policy: str = "faq") -> Trace:
+             sampling: str = "with", policy: str = "faq", batch: int = 1) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
     settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
@@ -430,7 +467,7 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
     threads = torch.get_num_threads()
 
     def part(chosen: slice) -> Trace:
-        querier = Querier(bank, prior, list(settings[chosen]), steps, sampling, policy, passes)
+        querier = Querier(bank, prior, list(settings[chosen]), steps, sampling, policy, passes, batch)
         return run(querier, uniforms[chosen], scores[chosen])
 
     with _one_thread_per_part(device):
