@@ -16,7 +16,7 @@ from llm_accuracy import cli, policies, selection, settings, study
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
-    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq"])
+    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq-mix"])
     parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {settings.DEFAULT_SETTING.key}")
     parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")

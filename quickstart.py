@@ -30,7 +30,7 @@ def main(argv=None):
     if not (data / "simulated" / "M2.csv").is_file():
         step("data/simulate_leaderboard.py", "--data-dir", data)
     step("data/simulate_missingness.py", *where)
-    step("factor_models_cv.py", *to_logs, "--weight-decays", "1.0", "0.1")
+    step("factor_models_cv.py", *to_logs, "--weight-decays", "16.0", "8.0", "4.0")
     step("factor_models_val.py", *to_logs)
     step("factor_models_final.py", *to_logs)
     step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)

@@ -26,6 +26,7 @@ BANDWIDTH = 0.5
 TEMPER = 0.7
 GROWTH = 12        # solved again when the answers have grown by a twelfth, and after each of the first few
 W_FLOOR = 1e-4     # least curvature p(1−p) of an answer: a surprise must not meet a flat likelihood
+NEAR = 200         # rows of the history considered once u is roughly known
 CHUNK = 32         # rows at a time: bounds memory at CHUNK × M × K floats
 
 
@@ -59,13 +60,15 @@ class HistoryMixture:
               answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean (R, K), covariance (R, K, K)) from all answers; u (R, K) where to linearise first, asked, answers
         (R, t)."""
-        steps = 2 if asked.shape[1] > 8 else 4
+        t = asked.shape[1]
+        steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
         parts = [self._solve(*part, steps) for part in zip(*(t.split(CHUNK) for t in (u, asked, answers)), strict=True)]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor,
                steps: int) -> tuple[torch.Tensor, torch.Tensor]:
         u, x = u @ self.inverse_root.T, self.V[asked]
+        rows, log_prior = self._near(u, asked.shape[1])
         identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
         furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of one Newton step: far from the mode the curvature misleads
         for _ in range(steps):
@@ -75,16 +78,20 @@ class HistoryMixture:
             precision = identity + self.temper * torch.bmm((x * w.unsqueeze(2)).transpose(1, 2), x)
             b = self.temper * torch.bmm((w * logit + answers - p).unsqueeze(1), x).squeeze(1)
             c = torch.cholesky_inverse(torch.linalg.cholesky(precision))
-            weight = self._weights(c, b)
-            centre = weight @ self.rows
+            shifted = rows + b.unsqueeze(1)
+            weight = torch.softmax(log_prior + 0.5 * (torch.bmm(shifted, c) * shifted).sum(2), dim=1).unsqueeze(1)
+            centre = (weight @ rows).squeeze(1)
             step = torch.bmm(c, (centre + b).unsqueeze(2)).squeeze(2) - u
             u = u + step * (furthest / step.norm(dim=1, keepdim=True).clamp_min(furthest))
-        around = self.rows - centre.unsqueeze(1)
-        between = torch.bmm((around * weight.unsqueeze(2)).transpose(1, 2), around)
+        around = rows - centre.unsqueeze(1)
+        between = torch.bmm(around.transpose(1, 2) * weight, around)
         sigma = c + c @ between @ c
         return u @ self.root.T, self.root @ sigma @ self.root.T
 
-    def _weights(self, c: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """(R, M) posterior probability of each row of the history being the centre."""
-        shifted = self.rows + b.unsqueeze(1)
-        return torch.softmax(self.log_prior + 0.5 * (torch.bmm(shifted, c) * shifted).sum(2), dim=1)
+    def _near(self, u: torch.Tensor, answers: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The history's rows (R or 1, M, K) that can be the centre, and their −½ |row|² (R or 1, M): once there are
+        more answers than factors, only the NEAR rows closest to u."""
+        if answers <= u.shape[1] or len(self.rows) <= NEAR:
+            return self.rows.unsqueeze(0), self.log_prior.unsqueeze(0)
+        nearest = torch.cdist(u, self.rows).topk(NEAR, dim=1, largest=False).indices
+        return self.rows[nearest], self.log_prior[nearest]

@@ -171,6 +171,12 @@ class _Survey:
     def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor]):
         self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
 
+    def drop(self, asked: torch.Tensor, score: torch.Tensor, p: torch.Tensor) -> None:
+        """Take the asked questions' scores (rows, 1) and p (rows,) out of the sums."""
+        block = (asked // BLOCK).unsqueeze(1)
+        self.sums.scatter_add_(1, block, -score).clamp_min_(0)
+        self.p_sums.scatter_add_(1, block, -p.unsqueeze(1)).clamp_min_(0)
+
 
 def _blocks(array: torch.Tensor) -> torch.Tensor:
     return array.view(len(array), -1, BLOCK)
@@ -251,6 +257,7 @@ class Querier:
         # The step counter lives on the device too, so that a recorded CUDA graph can advance it.
         self.steps_taken, self._at = 0, torch.zeros(1, dtype=bank.V.dtype, device=device)
         self._solve_at = 1  # answers after which the mixture is solved for again
+        self._frozen: _Survey | None = None  # the scores, while nothing is learned
         self._past = None  # questions and answers so far, (rows, T) each, where learning goes back to them
         if self.mixture is not None or batch > 1:
             self._past = (torch.zeros(self.rows, budget, dtype=torch.int64, device=device),
@@ -260,7 +267,7 @@ class Querier:
 
     def ask(self, uniform: torch.Tensor) -> torch.Tensor:
         """Draw a question for every row by inverse CDF from one uniform number each, (rows,) → (rows,)."""
-        survey = self._survey()
+        survey = self._survey_once()
         share, floor = self._mixture(survey.sums)
         target = uniform.to(torch.float64)
         block, before = _inverse_cdf(share * survey.sums + floor * self._open, target)
@@ -271,7 +278,7 @@ class Querier:
 
     def look(self, asked: torch.Tensor) -> None:
         """Take the questions as given instead of drawing them: the audit of a finished evaluation."""
-        survey = self._survey()
+        survey = self._survey_once()
         share, floor = self._mixture(survey.sums)
         inside = survey.inside(asked // BLOCK).to(torch.float64)
         self._remember(asked, inside.gather(1, (asked % BLOCK).unsqueeze(1)), share, floor, survey)
@@ -281,31 +288,38 @@ class Querier:
         like = self.bank.V.dtype
         if self.sampling != "with":
             self._close(answers)
-        if self._past is not None:
-            at = self._at.to(torch.int64) - 1
-            self._past[0].index_copy_(1, at, self.asked.unsqueeze(1))
-            self._past[1].index_copy_(1, at, answers.to(like).unsqueeze(1))
-        if self.batch == 1:
-            self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
         self.steps_taken += 1
-        if not self._capturing():
-            self.between_steps()
-
-    def between_steps(self) -> None:
-        """What is done now and then: learn from a finished batch, solve for the posterior anew, shed rounding."""
-        t = self.steps_taken
-        if t % self.batch:
+        if self._past is None:
+            self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
+            if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
+                self.beliefs.refresh()
             return
-        if self.mixture is not None and t >= self._solve_at:
+        self._past[0][:, self.steps_taken - 1] = self.asked
+        self._past[1][:, self.steps_taken - 1] = answers
+        if self._time_to_learn():
+            self._frozen = None
+            self._learn()
+
+    def _time_to_learn(self) -> bool:
+        """At the end of a batch; with a mixture only when enough has come together."""
+        return self.steps_taken % self.batch == 0 and (self.mixture is None or self.steps_taken >= self._solve_at)
+
+    def _learn(self) -> None:
+        """Learn from all answers at once (mixture), or from those of the last batch one after the other."""
+        t = self.steps_taken
+        if self.mixture is not None:
             self.beliefs.set(*self.mixture.solve(self.beliefs.u, *(column[:, :t] for column in self._past)))
             self._solve_at = next_solve(t)
             return
-        if self.batch > 1:
-            for questions, answers in zip(*(column[:, t - self.batch : t].T for column in self._past), strict=True):
-                p = torch.sigmoid((self.beliefs.u * self.bank.V[questions]).sum(1))
-                self.beliefs.update(questions, answers, p.clamp(P_FLOOR, 1 - P_FLOOR))
-        if t % REFRESH_EVERY < self.batch:
-            self.beliefs.refresh()
+        for questions, answers in zip(*(column[:, t - self.batch : t].T for column in self._past), strict=True):
+            p = torch.sigmoid((self.beliefs.u * self.bank.V[questions]).sum(1))
+            self.beliefs.update(questions, answers, p.clamp(P_FLOOR, 1 - P_FLOOR))
+        self.beliefs.refresh()
+
+    @property
+    def every_step_alike(self) -> bool:
+        """Whether a step can be recorded once and replayed: not if learning happens only now and then."""
+        return self._past is None
 
     def _capturing(self) -> bool:
         """Whether a CUDA graph is being recorded: what happens now and then must not become part of it."""
@@ -316,8 +330,16 @@ class Querier:
         """Whether some α_s may be positive at the coming step."""
         return self.steps_taken < self.exploring_steps
 
-    def _survey(self) -> _Survey:
+    def _survey_once(self) -> _Survey:
+        """The scores of now; the same ones, less what has been asked, until something is learned."""
         self._at += 1
+        if self._past is None:
+            return self._survey()
+        if self._frozen is None:
+            self._frozen = self._survey()
+        return self._frozen
+
+    def _survey(self) -> _Survey:
         at = self._at / self.budget
         tiny = torch.finfo(at.dtype).tiny
         alpha = torch.where(self.rho > 0, 1 - at / self.rho.clamp_min(tiny), 0.0).clamp_min(0)
@@ -354,11 +376,13 @@ class Querier:
         logit = self.beliefs.logits.gather(1, asked.unsqueeze(1)).squeeze(1).to(torch.float64)
         self.asked = asked
         self.p = torch.sigmoid(logit).clamp(P_FLOOR, 1 - P_FLOOR)
-        self.q = (share * score + floor).squeeze(1)
+        self.score, self.q = score, (share * score + floor).squeeze(1)
         self.total = self._answered + survey.p_sums.sum(1)
 
     def _close(self, answers: torch.Tensor) -> None:
         """Bar the questions just asked from being asked again."""
+        if self._frozen is not None:
+            self._frozen.drop(self.asked, self.score, self.p if self._closed is None else torch.zeros_like(self.p))
         self._open.scatter_add_(1, (self.asked // BLOCK).unsqueeze(1), torch.full_like(self.q, -1).unsqueeze(1))
         if self._closed is not None:
             self._closed.scatter_(1, self.asked.unsqueeze(1), True)
@@ -408,7 +432,7 @@ class _Recorder:
         self.at += 1
 
     def repeat(self, step: Callable[[], None]) -> Trace:
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.querier.every_step_alike:
             self._replay_graphs(step)
         else:
             for _ in range(self.steps):
@@ -436,7 +460,8 @@ class _Recorder:
                 querier.steps_taken = taken  # capturing executes nothing
             graph.replay()
             querier.steps_taken += 1
-            querier.between_steps()
+            if querier.steps_taken % REFRESH_EVERY == 0:
+                querier.beliefs.refresh()
 
 
 def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
@@ -457,22 +482,25 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
-             sampling: str = "with", policy: str = "faq", batch: int = 1) -> Trace:
+             sampling: str = "with", policy: str = "faq", budget: int | None = None,
+             passes: Passes | None = None, batch: int = 1) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
     settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
+    budget  what the schedules are stretched over, where that is more than the steps taken
+    passes  by default whatever pays
     """
     rows, steps = uniforms.shape
     device = bank.V.device.type
     threads = torch.get_num_threads()
 
     def part(chosen: slice) -> Trace:
-        querier = Querier(bank, prior, list(settings[chosen]), steps, sampling, policy, passes, batch)
+        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch)
         return run(querier, uniforms[chosen], scores[chosen])
 
     with _one_thread_per_part(device):
-        passes = Passes.for_work(rows * bank.V.shape[0] * steps, device)
-        parts = _parts(rows, bank.V.shape[0], threads, device, passes.compiled)
+        chosen_passes = passes or Passes.for_work(rows * bank.V.shape[0] * steps, device)
+        parts = _parts(rows, bank.V.shape[0], threads, device, chosen_passes.compiled)
         if len(parts) == 1 or device != "cpu":
             traces = [part(chosen) for chosen in parts]
         else:

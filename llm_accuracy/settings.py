@@ -54,7 +54,7 @@ class Setting:
             raise InputError(f"setting {key!r}: write it as {Setting().key}") from None
 
 
-DEFAULT_SETTING = Setting()
+DEFAULT_SETTING = Setting(tau=0.25)
 
 
 # --- tiers ---------------------------------------------------------------------------------------------
@@ -70,7 +70,8 @@ class Tier:
     ranks: tuple[int, ...]
     weight_decays: tuple[float, ...]
     folds: int
-    epochs: int
+    protocol: str
+    select_factors_by: str
     val_settings: tuple[Setting, ...]
     val_seeds: int
     taus: tuple[float, ...]
@@ -95,9 +96,10 @@ TIERS = {
         shares=(1, 2, 4, 10),
         seeds=20,
         ranks=(1, 2, 4, 8, 16, 32, 64),
-        weight_decays=(10.0, 1.0, 0.1, 0.01),
+        weight_decays=(32.0, 16.0, 8.0, 4.0, 2.0),
         folds=5,
-        epochs=300,
+        protocol="map",
+        select_factors_by="loss",
         val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0, 0.25), (0.05, 0.25, 0.75)),
         val_seeds=5,
         taus=(0.05, 0.25, 0.5, 0.75),
@@ -112,7 +114,8 @@ TIERS = {
         ranks=(8, 16, 32, 64),
         weight_decays=(10.0, 1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001),
         folds=5,
-        epochs=2000,
+        protocol="adamw",
+        select_factors_by="accuracy",
         val_settings=_faq_grid((0.25, 0.5, 0.75, 1.0), (0.0, 0.05, 0.25, 0.5, 0.75),
                                (0.0, 0.05, 0.25, 0.5, 0.75), (0.05, 0.25, 0.5, 0.75)),
         val_seeds=5,

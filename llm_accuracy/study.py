@@ -25,7 +25,7 @@ KEY = ("dataset", "scenario", "budget", "method", "sampling", "variance", "setti
 RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "unique", "half_width_factor",
            "srs_width", "srs_variance")
 PER_MODEL = ("models", "covered", "error_over_se")
-DEFAULT_SAMPLING = "with"
+DEFAULT_SAMPLING = "without"
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
 
@@ -216,14 +216,15 @@ def fit_factors_main(doc: str | None, which: str, argv: list[str] | None) -> Non
                                  "factors-dir", "device", "shard", "dry-run")
     parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="rank, instead of the one chosen by CV")
     parser.add_argument("--weight-decay", metavar="L", help="weight decay, instead of the one chosen by CV")
-    parser.add_argument("--epochs", type=cli.at_least(1), metavar="E", help="epochs (default: the tier's)")
+    add_protocol_flags(parser)
     args = parser.parse_args(argv)
     if (args.rank is None) != (args.weight_decay is None):
         raise InputError("--rank and --weight-decay: give both or neither")
     device = cli.device(args.device)
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
-        announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.epochs, device) for job in work))
+        announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.protocol, job.epochs, device)
+                                          for job in work))
         return
     with cli.Progress(sum(job.epochs for job in work), f"fit {which}", "epoch") as progress:
         for job in work:
@@ -232,12 +233,22 @@ def fit_factors_main(doc: str | None, which: str, argv: list[str] | None) -> Non
                           f"{job.about['train_loss']:.4f}, accuracy {job.about['train_acc']:.4f}")
 
 
+def add_protocol_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--protocol", choices=sorted(factors.PROTOCOLS), help="how to fit (default: the tier's)")
+    parser.add_argument("--epochs", type=cli.at_least(1), metavar="E", help="(default: the protocol's)")
+
+
+def protocol_of(args: argparse.Namespace) -> str:
+    return args.protocol or TIERS[args.tier].protocol
+
+
 @dataclass
 class FitJob:
     cell: Cell
     which: str
     path: Path
     history: Responses
+    protocol: str
     rank: int
     weight_decay: str
     epochs: int
@@ -249,9 +260,11 @@ class FitJob:
 
     def run(self, device: str, progress: cli.Progress) -> None:
         seen = self.history.observed
-        rng = stream("factors", self.cell.dataset, self.cell.scenario, self.which, self.rank, self.weight_decay)
+        rng = stream("factors", self.cell.dataset, self.cell.scenario, self.which, self.protocol, self.rank,
+                     self.weight_decay)
         one = factors.Fit(self.rank, float(self.weight_decay), rng, seen)
-        [(U, V)] = factors.fit(self.scores, [one], self.epochs, device, progress.advance)
+        [(U, V)] = factors.fit(self.scores, [one], factors.PROTOCOLS[self.protocol], self.epochs, device,
+                                 progress.advance)
         loss, accuracy = factors.loss_and_accuracy(self.scores, seen, U, V)
         self.about |= {"train_loss": loss, "train_acc": accuracy}
         Factors(U, V, self.history.questions, factors.history_mean(self.scores, seen), self.about).save(self.path)
@@ -264,40 +277,42 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
         history = history.take(slice(train_rows(history.n_models)))
     rank, weight_decay = args.rank, args.weight_decay
     if rank is None:
-        rank, weight_decay = chosen_by_cv(args.logs_dir, cell)
-    epochs = args.epochs or TIERS[args.tier].epochs
-    about = {"dataset": cell.dataset, "scenario": cell.scenario, "which": which, "rank": rank,
+        rank, weight_decay = chosen_by_cv(args, cell)
+    protocol = protocol_of(args)
+    epochs = args.epochs or factors.PROTOCOLS[protocol].epochs
+    about = {"dataset": cell.dataset, "scenario": cell.scenario, "which": which, "protocol": protocol, "rank": rank,
              "weight_decay": weight_decay, "epochs": epochs, "rows": history.n_models, "history": digest(history)}
     path = factors_path(args, cell, which)
     if path.is_file():
         known = Factors.load(path, f"factor_models_{which}.py").about
         if all(known.get(name) == value for name, value in about.items()):
             return None
-    return FitJob(cell, which, path, history, rank, weight_decay, epochs, about)
+    return FitJob(cell, which, path, history, protocol, rank, weight_decay, epochs, about)
 
 
-def chosen_by_cv(logs_dir: Path, cell: Cell) -> tuple[int, str]:
+def chosen_by_cv(args: argparse.Namespace, cell: Cell) -> tuple[int, str]:
     """(rank, weight decay) by the one-standard-error rule.
 
     Raises InputError if the cell has not been cross-validated.
     """
-    path = logs_dir / "factor_models_cv.csv"
+    path, protocol = args.logs_dir / "factor_models_cv.csv", protocol_of(args)
     cv = ledger.read(path, "factor_models_cv.py")
-    cv = cv[(cv["dataset"] == cell.dataset) & (cv["scenario"] == cell.scenario)]
+    cv = cv[(cv["dataset"] == cell.dataset) & (cv["scenario"] == cell.scenario) & (cv["protocol"] == protocol)]
     if cv.empty:
-        raise InputError(f"{path}: no rows for {cell.dataset} {cell.scenario}; run python factor_models_cv.py "
-                         f"--datasets {cell.dataset} --scenarios {cell.scenario}, or give --rank and --weight-decay")
-    chosen = factors.one_standard_error(cv).iloc[0]
+        raise InputError(f"{path}: no {protocol} fits of {cell.dataset} {cell.scenario}; run factor_models_cv.py on "
+                         "it, or give --rank and --weight-decay")
+    chosen = factors.one_standard_error(cv, TIERS[args.tier].select_factors_by).iloc[0]
     return int(chosen["rank"]), str(chosen["weight_decay"])
 
 
-def fit_seconds(scores: np.ndarray, ranks: Sequence[int], epochs: int, device: str) -> float:
+def fit_seconds(scores: np.ndarray, ranks: Sequence[int], protocol: str, epochs: int, device: str) -> float:
     """About how long fits of these ranks take here, from a few epochs of each rank."""
     seen = np.ones(scores.shape, bool)
 
     def spent(rank: int, epochs: int) -> float:
         start = time.perf_counter()
-        factors.fit(scores, [factors.Fit(rank, 0.1, stream("timing"), seen)], epochs, device)
+        one = factors.Fit(rank, 0.1, stream("timing"), seen)
+        factors.fit(scores, [one], factors.PROTOCOLS[protocol], epochs, device)
         return time.perf_counter() - start
 
     total = 0.0
@@ -377,7 +392,7 @@ class Plan:
         if sampling != "without":
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
-        found = estimate(trace, budget, n, sampling, self.method.variance)
+        found = estimate(trace, budget, n, sampling, self.method.variance, self.task.prior.mean.size)
         return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels), beside
 
 
@@ -398,7 +413,7 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 def add_method_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampling", choices=SAMPLING, default=DEFAULT_SAMPLING,
                         help="draw with replacement (the paper), without, or naive-without (the published ablation)")
-    parser.add_argument("--variance", help="unbiased or published (with replacement), empirical (without)")
+    parser.add_argument("--variance", help="unbiased or published (with replacement), pooled or empirical (without)")
 
 
 def variance_of(args: argparse.Namespace) -> str:

@@ -142,12 +142,12 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
 
 def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
                 uniforms: np.ndarray | None = None, coins: np.ndarray | None = None,
-                record: bool = False) -> WalkResult:
+                record: bool = False, steps: int | None = None) -> WalkResult:
     """Active inference with the factor model: u_t = 2 min(p_t, 1−p_t) from the online beliefs, η_t = n_b / Σ_j u_j
     over all N questions at the current beliefs, f_t = p_t, and an update whenever a question is asked.
 
     Arguments as for `walk`; rows of the beliefs are models × walks. Costs N steps whatever the budget, but only
-    the rows that asked are updated.
+    the rows that asked are updated. `steps` stops the walk early, for timing.
     """
     n_models, n = scores.shape
     shape = (len(walks), n_models)
@@ -157,7 +157,7 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     answers = torch.as_tensor(scores, device=bank.V.device)
     sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
     pis = np.empty((n, *shape)) if record else None
-    for t in range(n):
+    for t in range(steps or n):
         p = torch.sigmoid(beliefs.logits[:, t].to(torch.float64)).clamp(P_FLOOR, 1 - P_FLOOR)
         p_t = p.cpu().numpy()
         wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)

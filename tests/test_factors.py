@@ -7,7 +7,7 @@ import torch
 
 from llm_accuracy import factors
 from llm_accuracy.errors import InputError
-from llm_accuracy.factors import Factors, Fit, entry_folds, fit, history_mean, one_standard_error
+from llm_accuracy.factors import PROTOCOLS, Factors, Fit, entry_folds, fit, history_mean, one_standard_error
 from llm_accuracy.randomness import stream
 
 
@@ -35,22 +35,42 @@ def test_batched_fits_follow_the_naive_protocol():
     masks = [rng.random(scores.shape) < share for share in (0.8, 0.5, 1.1)]
     fits = [Fit(3, decay, stream("a", i), seen) for i, (decay, seen) in enumerate(zip((0.1, 1.0, 1e-4), masks,
                                                                                      strict=True))]
-    for i, (U, V) in enumerate(fit(scores, fits, 60)):
+    for i, (U, V) in enumerate(fit(scores, fits, PROTOCOLS["adamw"], 60)):
         u, v = autograd_fit(scores, masks[i], 3, (0.1, 1.0, 1e-4)[i], stream("a", i), 60)
         np.testing.assert_allclose(U @ V.T, u @ v.T, atol=2e-3)
+
+
+def test_map_finds_the_maximum_of_the_posterior():
+    """The gradient of the penalised loss all but vanishes, and the loss is that of L-BFGS in float64."""
+    from scipy.optimize import minimize
+
+    scores, rng = board()
+    seen = rng.random(scores.shape) < 0.8
+
+    def objective(flat):
+        U, V = flat[:40].reshape(20, 2), flat[40:].reshape(40, 2)
+        logits = U @ V.T
+        residual = (1 / (1 + np.exp(-logits)) - scores) * seen
+        loss = ((np.logaddexp(0, logits) - scores * logits) * seen).sum() + 0.5 * (flat**2).sum()
+        return loss, np.concatenate([(residual @ V + U).ravel(), (residual.T @ U + V).ravel()])
+
+    [(U, V)] = fit(scores, [Fit(2, 1.0, stream("m"), seen)], PROTOCOLS["map"], 400)
+    ours = objective(np.concatenate([U.ravel(), V.ravel()]).astype(float))[0]
+    starts = [minimize(objective, rng.normal(size=120), jac=True, method="L-BFGS-B").fun for _ in range(5)]
+    assert ours <= min(starts) * (1 + 1e-3)
 
 
 def test_missing_entries_do_not_matter():
     scores, rng = board()
     seen = rng.random(scores.shape) < 0.5
     other = np.where(seen, scores, -1).astype(np.int8)
-    one, two = (fit(s, [Fit(2, 0.1, stream("b"), seen)], 30)[0][0] for s in (scores, other))
+    one, two = (fit(s, [Fit(2, 0.1, stream("b"), seen)], PROTOCOLS["adamw"], 30)[0][0] for s in (scores, other))
     assert (one == two).all()
 
 
 def test_nothing_observed_decays_to_the_prior_of_ignorance():
     scores, _ = board()
-    [(U, V)] = fit(scores, [Fit(2, 10.0, stream("c"), np.zeros(scores.shape, bool))], 300)
+    [(U, V)] = fit(scores, [Fit(2, 10.0, stream("c"), np.zeros(scores.shape, bool))], PROTOCOLS["adamw"], 300)
     assert np.abs(U @ V.T).max() < 1e-6 and np.isfinite(U).all()
 
 
@@ -118,6 +138,13 @@ def test_one_standard_error_prefers_the_simplest_that_is_as_good():
                       (8, "1.0", (0.70, 0.71))])
     chosen = one_standard_error(table).iloc[0]
     assert (chosen["rank"], chosen["weight_decay"]) == (16, "1.0")
+
+
+def test_the_criterion_can_be_the_loss():
+    table = cv_table([(8, "1.0", (0.8, 0.8)), (1, "10.0", (0.8, 0.8))])
+    assert one_standard_error(table).iloc[0]["rank"] == 1
+    table.loc[table["rank"] == 1, "val_loss"] = 0.69
+    assert one_standard_error(table, "loss").iloc[0]["rank"] == 8
 
 
 def test_without_a_single_validation_entry_the_simplest_is_chosen():

@@ -194,3 +194,17 @@ def test_factor_walks_share_a_batch():
         alone = walks.factor_walk(scores, bank, prior, [one], uniforms)
         np.testing.assert_allclose(together.theta[0, :, i], alone.theta[0, :, 0], rtol=1e-9)
         np.testing.assert_allclose(together.se[0, :, i], alone.se[0, :, 0], rtol=1e-9)
+
+
+def test_float32_does_not_drift():
+    """600 steps, rank 16, the same questions in float32 and in float64: the stated deviations hold, Σ stays symmetric
+    and positive. (Over 3,008 steps at rank 64: benchmarks/run.py --only float32.)"""
+    V, prior, scores, rng = problem(seed=14, n=2000, rank=16, rows=3, scale=0.7)
+    single = Querier(Bank.of(V), prior, [Setting()] * 3, 600)
+    trace = run(single, rng.random((3, 600)), scores)
+    exact = replay(Querier(Bank.of(V, dtype=torch.float64), prior, [Setting()] * 3, 600), trace.asked, trace.answers)
+    assert np.abs(trace.q / exact.q - 1).max() < 1e-3
+    theta, sharp = (np.mean(t.total + (t.answers - t.p) / t.q, 1) / 2000 for t in (trace, exact))
+    assert np.abs(theta - sharp).max() < 1e-5
+    sigma = single.beliefs.sigma
+    assert (sigma == sigma.transpose(1, 2)).all() and torch.linalg.eigvalsh(sigma).min() > 0

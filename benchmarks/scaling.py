@@ -1,0 +1,102 @@
+"""Time per FAQ step against the number of questions, of models, and the rank, beside the O(models · N · K) line.
+
+    python benchmarks/scaling.py [--device cpu|cuda] [--quick]        about 5 minutes on two cores
+
+Writes scaling_<device>.png and .pdf beside this file and prints the numbers. A size whose arrays would not fit into
+the memory that is free is not run: the table and the figure say where that is.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from llm_accuracy import cli, plots
+from llm_accuracy.factors import Prior
+from llm_accuracy.querying import Bank, evaluate
+from llm_accuracy.scoring import Passes
+from llm_accuracy.settings import Setting
+
+BASE = {"questions": 12_032, "models": 100, "rank": 64}
+SWEEPS = {"questions": (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
+          "models": (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000), "rank": (8, 16, 32, 64, 128)}
+ARRAYS = 2.5  # logits, scores and temporaries, in arrays of models × questions floats
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--quick", action="store_true", help="only sizes up to a tenth of the largest")
+    args = parser.parse_args(argv)
+    device = cli.device(args.device)
+    free = free_bytes(device)
+    results = {}
+    for name, values in SWEEPS.items():
+        print(f"{name:>10} {'ms per step':>12} {'ns per model and question':>26}")
+        for value in values[: -2 if args.quick else None]:
+            size = BASE | {name: value}
+            if 4 * ARRAYS * size["models"] * size["questions"] > free:
+                print(f"{value:>10} {'no memory':>12}")
+                continue
+            spent = seconds_per_step(device, **size)
+            results[name, value] = spent
+            print(f"{value:>10} {spent * 1e3:>12.3f} {spent * 1e9 / size['models'] / size['questions']:>26.3f}",
+                  flush=True)
+    for path in plots.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
+        print(f"wrote {path}")
+
+
+def free_bytes(device):
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    with open("/proc/meminfo") as table:
+        return next(int(line.split()[1]) * 1024 for line in table if line.startswith("MemAvailable"))
+
+
+def seconds_per_step(device, questions, models, rank):
+    """From two runs of different lengths, so that the set-up does not count."""
+    rng = np.random.default_rng(0)
+    bank = Bank.of(rng.standard_normal((questions, rank), dtype=np.float32), device)
+    prior = Prior(np.zeros(rank), np.eye(rank) / rank)
+    scores = np.zeros((models, questions), np.float32)
+    steps = int(np.clip(2e9 / models / questions / rank, 3, 200))
+    passes = Passes.for_work(1e12, device)
+    times = []
+    for length in (2, 2, 2 + steps):
+        start = time.perf_counter()
+        evaluate(bank, prior, [Setting()] * models, rng.random((models, length)), scores, budget=questions,
+                 passes=passes)
+        times.append(time.perf_counter() - start)
+    return (times[2] - times[1]) / steps
+
+
+def draw(results, free, device):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), layout="constrained", sharey=True)
+    for axis, name in zip(axes, SWEEPS, strict=True):
+        sizes = np.array([value for sweep, value in results if sweep == name])
+        times = 1e3 * np.array([results[name, value] for value in sizes])
+        axis.loglog(sizes, times, "o-", color="#0072B2", markersize=4, linewidth=1.2, label="measured")
+        axis.loglog(sizes, times[-1] * sizes / sizes[-1], "--", color="0.5", linewidth=1, label="proportional")
+        most = free / 4 / ARRAYS / np.prod([BASE[other] for other in ("questions", "models") if other != name])
+        if name != "rank" and most < SWEEPS[name][-1]:
+            axis.axvline(most, color="#D55E00", linewidth=1, linestyle=":", 
+                         label=f"memory ends ({free / 2**30:.0f} GiB)")
+        fixed = ", ".join(f"{BASE[other]:,} {other}" if other != "rank" else f"K = {BASE['rank']}"
+                          for other in BASE if other != name)
+        axis.set(xlabel="rank K" if name == "rank" else f"number of {name}", title=fixed)
+        axis.legend(fontsize=6.5)
+    axes[0].set_ylabel("milliseconds per step, all models")
+    figure.suptitle(f"A step's time grows no faster than models × questions × rank ({device}, float32)",
+                    fontsize=9.5, fontweight="bold")
+    return figure
+
+
+if __name__ == "__main__":
+    cli.run(main)

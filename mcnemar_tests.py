@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""12  Did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
+
+    python mcnemar_tests.py pair baseline.csv candidate.csv
+    python mcnemar_tests.py pair runs/base runs/quantised --task leaderboard_mmlu_pro --json - --fail-on
+    degraded python mcnemar_tests.py pair --counts 25282 1241 1042 python mcnemar_tests.py suite
+    model_paths.json --output-dir results python mcnemar_tests.py suite runs/base runs/int8 runs/int4
+    --fail-on not-shown-safe
+
+A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
+folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
+a models × questions table. `suite` also takes a JSON list of models, the first of them the baseline.
+
+The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the
+margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
+input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from llm_accuracy import cli
+from llm_accuracy import degradation_report as report
+from llm_accuracy.errors import InputError
+from llm_accuracy.eval_logs import (
+    MAX_EXCLUDED,
+    Choices,
+    Pairs,
+    TaskScores,
+    pair_up,
+    read_matrix_models,
+    read_model,
+    read_model_list,
+)
+from llm_accuracy.multitask import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
+from llm_accuracy.paired import DEGRADED, DRAWS, UNDECIDED, PairedResult, judge_counts, judge_pair
+
+
+def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
+    to.add_argument("--margin", type=float, default=0.01, metavar="M",
+                    help="the smallest drop that matters, in score units (default .01: one point)")
+    to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
+    to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
+                    help="method of the two-sided 95%% interval of 0/1 scores")
+    to.add_argument("--matrix", type=Path, metavar="FILE",
+                    help="models are rows of this models × questions table")
+    to.add_argument("--task-metrics", type=Path, metavar="FILE",
+                    help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
+    to.add_argument("--item-field", metavar="FIELD",
+                    help="document field that names a question across tasks (harness logs; else its hash)")
+    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
+                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
+    to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
+                    help=f"random draws where no exact null is at hand (default {draws})")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
+    to.add_argument("--json", metavar="FILE",
+                    help="write the result as JSON; - is standard output, prose to stderr")
+    to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
+    to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.parser(__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="pair|suite")
+    pair = commands.add_parser("pair", help="one task, two models")
+    pair.add_argument("baseline", nargs="?", metavar="BASELINE")
+    pair.add_argument("candidate", nargs="?", metavar="CANDIDATE")
+    pair.add_argument("--counts", nargs=3, type=cli.at_least(0), metavar=("N", "B", "C"),
+                      help="instead of files: N items, B lost and C gained by the candidate")
+    pair.add_argument("--task", metavar="NAME", help="which task, where the models have several")
+    add_test_flags(pair, DRAWS)
+    pair.set_defaults(run=run_pair)
+    suite = commands.add_parser("suite", help="many tasks, one or many candidates")
+    suite.add_argument("models", nargs="*", metavar="MODEL",
+                       help="a JSON list of models, or a baseline and candidates")
+    suite.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
+    suite.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
+    suite.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
+                       help="where the tables go (default: degradation)")
+    add_test_flags(suite, SUITE_DRAWS)
+    suite.set_defaults(run=run_suite)
+    return parser
+
+
+# ---- pair --------------------------------------------------------------------------------------------------
+
+
+def run_pair(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
+    if options.counts:
+        if options.baseline or options.matrix:
+            raise InputError("--counts stands instead of BASELINE and CANDIDATE: give one or the other")
+        task, excluded, notes = None, {}, []
+        result = judge_counts(*options.counts, **tests)
+    else:
+        if not (options.baseline and options.candidate):
+            raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
+        pairs = read_pair(options)
+        result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters, draws=options.draws,
+                            higher_is_better=pairs.higher_is_better, seed=options.seed, **tests)
+        task, excluded = pairs.task, pairs.excluded
+        notes = [*swap_notes(options.baseline, options.candidate), *pairs.notes]
+    names = dict(baseline=options.baseline, candidate=options.candidate)
+    prose = sys.stderr if options.json == "-" else sys.stdout
+    print(report.headline(result), report.pair_table(result, excluded, **names), sep="\n\n", file=prose)
+    for note in report.remarks(result, tuple(notes)):
+        print(report.note_text(note), file=prose)
+    if options.json:
+        write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
+    return fails(result, options.fail_on)
+
+
+def read_pair(options: argparse.Namespace) -> Pairs:
+    names = [options.baseline, options.candidate]
+    if options.matrix:
+        models = read_matrix_models(options.matrix, names)
+        read = [models[name] for name in names]
+    else:
+        choices = harness_choices(options)
+        read = [read_model(name, choices, options.task) for name in names]
+    task = one_task(read, names, options.task)
+    return pair_up(read[0][task], read[1][task], task, options.max_excluded)
+
+
+def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | None) -> str:
+    for tasks, name in zip(read, names, strict=True):
+        if wanted and wanted not in tasks:
+            raise InputError(f"{name}: no task {wanted}; it has {', '.join(tasks)}")
+    if wanted:
+        return wanted
+    common = [task for task in read[0] if task in read[1]]
+    if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
+        has = [", ".join(tasks) for tasks in read]
+        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
+                         "with --task, or test all of them with suite")
+    return common[0]
+
+
+# ---- suite -------------------------------------------------------------------------------------------------
+
+TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "summary_without_stderr.csv",
+          "model_differences.csv", "summary.md")
+
+
+def run_suite(options: argparse.Namespace) -> int:
+    check_json_target(options)
+    if options.output_dir.exists() and not options.output_dir.is_dir():
+        raise InputError(f"--output-dir {options.output_dir} is a file; name a folder")
+    for name in TABLES:
+        check_new(options.output_dir / name, options.overwrite, make_parent=True)
+    models = read_models(options)
+    baseline = options.baseline or next(iter(models))
+    if baseline not in models:
+        raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    if options.tasks:
+        models = {name: {task: tasks[one_task([tasks], [name], task)] for task in options.tasks}
+                  for name, tasks in models.items()}
+    pairs = {name: pair_tasks(models[baseline], tasks, baseline, name, options.max_excluded)
+             for name, tasks in models.items() if name != baseline}
+    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
+                    draws=options.draws, seed=options.seed)
+    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
+    notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
+    notes += shared_notes(results)
+    write_suite(models, pairs, results, baseline, notes, options)
+    tell_suite(results, notes, options)
+    return max(fails(result, options.fail_on) for result in results.values())
+
+
+def read_models(options: argparse.Namespace) -> dict[str, dict[str, TaskScores]]:
+    """All models of the suite, the baseline by default the first."""
+    names, choices = options.models, harness_choices(options)
+    if options.matrix:
+        models = read_matrix_models(options.matrix, names or None)
+    elif len(names) == 1 and names[0].endswith(".json"):
+        models = read_model_list(names[0], choices)
+    else:
+        short = [Path(name).name for name in names]
+        labels = short if len(set(short)) == len(short) else names
+        models = {label: read_model(name, choices) for label, name in zip(labels, names, strict=True)}
+    if len(models) < 2:
+        raise InputError("suite needs a JSON list of models, or a baseline and at least one candidate")
+    return models
+
+
+def pair_tasks(
+    baseline: dict[str, TaskScores], candidate: dict[str, TaskScores], baseline_name: str, name: str,
+    max_excluded: float,
+) -> list[Pairs]:
+    odd = sorted(baseline.keys() ^ candidate.keys())
+    if odd:
+        lacking = name if odd[0] in baseline else baseline_name
+        raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
+                         f"{name} only); run it, or name the tasks to compare with --tasks")
+    return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
+
+
+def shared_notes(results: dict[str, SuiteResult]) -> list[str]:
+    return [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
+            "each is tested as one unit" for name, result in results.items() if result.shared]
+
+
+def tell_suite(results: dict[str, SuiteResult], notes: list[str], options: argparse.Namespace) -> None:
+    prose = sys.stderr if options.json == "-" else sys.stdout
+    for name, result in results.items():
+        print(report.suite_headline(name, result), report.suite_table(result), "", sep="\n", file=prose)
+    for note in notes:
+        print(report.note_text(note), file=prose)
+    print(f"tables: {options.output_dir}/", file=prose)
+
+
+def write_suite(
+    models: dict[str, dict[str, TaskScores]], pairs: dict[str, list[Pairs]], results: dict[str, SuiteResult],
+    baseline: str, notes: list[str], options: argparse.Namespace,
+) -> None:
+    """All tables are made before the first is written."""
+    frames = (report.summary_frame(results, baseline), report.comparison_frame(models),
+              report.category_frame(models, stderr=True), report.category_frame(models, stderr=False),
+              report.differences_frame(results, pairs))
+    texts = [frame.to_csv(index=False) for frame in frames]
+    command = " ".join(["mcnemar_tests.py", *sys.argv[1:]])
+    texts.append(report.suite_markdown(results, baseline, notes, command))
+    content = report.suite_json(results, pairs, baseline=baseline, notes=notes) if options.json else None
+    for name, text in zip(TABLES, texts, strict=True):
+        write_whole(options.output_dir / name, text)
+    if content:
+        write_json(content, options)
+
+
+# ---- shared by the subcommands -----------------------------------------------------------------------------
+
+
+def harness_choices(options: argparse.Namespace) -> Choices:
+    if options.task_metrics:
+        return Choices.read(options.task_metrics, options.item_field)
+    return Choices(item_field=options.item_field)
+
+
+def swap_notes(baseline: str, candidate: str) -> list[str]:
+    """A warning where the file names say the opposite of the order."""
+    before, after = Path(baseline).name.lower(), Path(candidate).name.lower()
+    if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
+        return [f"the first argument is the baseline; by their names {before} and {after} may be swapped"]
+    return []
+
+
+def fails(result: PairedResult | SuiteResult, condition: str | None) -> int:
+    """1 where the --fail-on condition holds."""
+    if condition == "degraded":
+        return int(result.verdict == DEGRADED)
+    if condition == "not-shown-safe":
+        return int(result.verdict == UNDECIDED or (result.verdict == DEGRADED and not result.within_margin))
+    return 0
+
+
+def check_json_target(options: argparse.Namespace) -> None:
+    if options.json and options.json != "-":
+        check_new(Path(options.json), options.overwrite)
+
+
+def check_new(path: Path, overwrite: bool, make_parent: bool = False) -> None:
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another place or add --overwrite")
+    if not make_parent and not path.absolute().parent.is_dir():
+        raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
+
+
+def write_json(text: str, options: argparse.Namespace) -> None:
+    if options.json == "-":
+        sys.stdout.write(text)
+    else:
+        write_whole(Path(options.json), text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that a reader sees all of it or none; its folder is made."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = build_parser().parse_args(argv)
+    return options.run(options)
+
+
+if __name__ == "__main__":
+    cli.run(main)
