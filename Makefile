@@ -6,10 +6,55 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LM_EVAL := .venv-lm-eval
 
-.PHONY: quickstart test lint
+# Where the study's data and logs are: make laptop LOGS=elsewhere/logs
+DATA ?= data/processed
+LOGS ?= logs
+IN := --data-dir $(DATA) --logs-dir $(LOGS)
+
+.PHONY: quickstart laptop paper study figures twin fresh test lint
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
+
+# Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
+laptop: $(VENV)/.installed
+	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
+	$(MAKE) study TIER=laptop
+
+# The same on the two datasets of the paper, which must be in $(DATA); GPU days, so rather see slurm/.
+paper: $(VENV)/.installed
+	$(MAKE) study TIER=paper
+
+study:
+	$(PY) data/simulate_missingness.py --tier $(TIER) --data-dir $(DATA)
+	$(PY) factor_models_cv.py --tier $(TIER) $(IN)
+	$(PY) factor_models_val.py --tier $(TIER) $(IN)
+	$(PY) factor_models_final.py --tier $(TIER) $(IN)
+	$(PY) faq_val.py --tier $(TIER) $(IN) --sampling with
+	$(PY) faq_val.py --tier $(TIER) $(IN)
+	$(PY) faq_final.py --tier $(TIER) $(IN) --sampling with
+	$(PY) faq_final.py --tier $(TIER) $(IN)
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies uniform+factors --sampling without
+	$(PY) baselines_all.py --tier $(TIER) $(IN)
+	$(PY) ablations_all.py --tier $(TIER) $(IN)
+	$(PY) faq_coverage.py --tier $(TIER) $(IN)
+	$(PY) summarize_results.py --logs-dir $(LOGS)
+
+# All notebooks, on what is in $(LOGS); the figures are exported beside them.
+figures: $(VENV)/.installed
+	LOGS=$(abspath $(LOGS)) $(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --log-level=ERROR figures/*.ipynb
+
+# The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
+#   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>
+TWIN_GRID ?= --models 100 --seeds 3 --ablation-seeds 2 --budgets 2.5% 5% 10% 25% --taus 0.05 0.25 0.5
+twin: $(VENV)/.installed
+	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
+	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
+
+# Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
+fresh:
+	test ! -e $(LOGS).before
+	mv $(LOGS) $(LOGS).before
 
 test: $(VENV)/.installed $(LM_EVAL)/.installed
 	$(VENV)/bin/ruff check .

@@ -18,7 +18,7 @@ from llm_accuracy.randomness import stream
 from llm_accuracy.responses import Dataset
 
 KEY = ("dataset", "scenario", "protocol", "rank", "weight_decay", "fold")
-CELLS_AT_ONCE = {"cpu": 1 << 24, "cuda": 1 << 30}  # models × questions × fits side by side
+CELLS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 30}  # models × questions × fits side by side
 RESULTS = ("rows", "epochs", "train_loss", "val_loss", "train_acc", "val_acc")
 
 

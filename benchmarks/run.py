@@ -12,7 +12,7 @@ models, 12,032 questions, K = 64. Items named cuda run where there is a CUDA dev
 
 import json
 import platform
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -102,8 +102,9 @@ def median_of_turns(turns, *functions):
 
 
 def resident():
-    """Peak resident memory of this process so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    """Peak resident memory of this process so far, GiB. (ru_maxrss would remember the parent's across exec.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
 
 
 # --- FAQ -----------------------------------------------------------------------------------------------

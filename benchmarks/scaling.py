@@ -86,7 +86,7 @@ def draw(results, free, device):
         axis.loglog(sizes, times[-1] * sizes / sizes[-1], "--", color="0.5", linewidth=1, label="proportional")
         most = free / 4 / ARRAYS / np.prod([BASE[other] for other in ("questions", "models") if other != name])
         if name != "rank" and most < SWEEPS[name][-1]:
-            axis.axvline(most, color="#D55E00", linewidth=1, linestyle=":", 
+            axis.axvline(most, color="#D55E00", linewidth=1, linestyle=":",
                          label=f"memory ends ({free / 2**30:.0f} GiB)")
         fixed = ", ".join(f"{BASE[other]:,} {other}" if other != "rank" else f"K = {BASE['rank']}"
                           for other in BASE if other != name)

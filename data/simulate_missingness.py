@@ -1,23 +1,26 @@
 """Step 2: hide parts of the history, scenario by scenario.
 
     python data/simulate_missingness.py                          laptop tier, seconds
-    python data/simulate_missingness.py --tier paper             the eight scenarios of the paper
+    python data/simulate_missingness.py --tier paper             the eight scenarios of the paper, 20 seconds
     python data/simulate_missingness.py --datasets twin --scenarios nfobs=200_p=0.1 --csv
 
 In scenario nfobs=50_p=0.1, fifty models of M1 chosen at random are seen fully and every other entry is seen
-with probability .1. The mask is a function of the dataset's and the scenario's name; it is stored packed in
-DATA_DIR/<dataset>/masks/, and with --csv also as M1_<scenario>.csv, the layout of the paper's archive. Masks
-that are there are kept. Prints the observed share beside the expected one.
+with probability .1. The mask is a function of the dataset's and the scenario's name and of nothing else; it is
+stored packed in DATA_DIR/<dataset>/masks/, and with --csv also as M1_<scenario>.csv, the layout of the paper's
+archive. Masks and CSVs that are there, the archive's own among them, are kept. Prints the share of M1's entries
+that is seen beside the expected one, and their distance in standard errors of a binomial share.
 """
 
 import sys
 from pathlib import Path
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli, responses, settings
 from llm_accuracy.randomness import stream
-from llm_accuracy.responses import ALL_OBSERVED, Dataset, Scenario
+from llm_accuracy.responses import ALL_OBSERVED, Dataset, Responses, Scenario
 
 
 def main(argv=None):
@@ -28,25 +31,46 @@ def main(argv=None):
     if args.dry_run:
         print(f"{len(todo)} masks, seconds each")
         return
-    print(f"{'dataset':<16} {'scenario':<18} {'observed':>10} {'expected':>10}")
+    print(f"{'dataset':<26} {'scenario':<18} {'observed':>9} {'expected':>9} {'z':>5}  from")
     for cell, scenario in todo:
         dataset = Dataset(args.data_dir, cell.dataset)
-        make(dataset, scenario, args.csv)
-        observed = dataset.history(cell.scenario).observed
-        n_full = min(scenario.n_full or 0, len(observed))
-        expected = (n_full + (len(observed) - n_full) * scenario.p) / len(observed)
-        print(f"{cell.dataset:<16.16} {cell.scenario:<18} {observed.mean():>10.6f} {expected:>10.6f}")
-
-
-def make(dataset: Dataset, scenario: Scenario, as_csv: bool) -> None:
-    path = dataset.mask_path(scenario)
-    if scenario != ALL_OBSERVED and not path.is_file():
         full = dataset.history()
+        origin = make(dataset, scenario, full)
+        seen = dataset.history(cell.scenario)
+        if args.csv:
+            write_table(dataset, scenario, seen)
+        observed, expected, z = shares(full, seen, scenario)
+        print(f"{cell.dataset:<26.26} {cell.scenario:<18} {observed:>9.6f} {expected:>9.6f} {z:>+5.1f}  {origin}")
+
+
+def make(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
+    """Write the mask if the scenario has neither a mask nor a CSV of its own; where it comes from."""
+    path = dataset.mask_path(scenario)
+    if scenario == ALL_OBSERVED:
+        return "M1.csv"
+    if dataset.has_table(scenario):
+        return f"M1_{scenario.key}.csv"
+    if not path.is_file():
         rng = stream("missingness", dataset.name, scenario.key)
         responses.write_mask(path, responses.mask(full.scores.shape, scenario, rng))
-    table = dataset.folder / f"M1_{scenario.key}.csv"
-    if as_csv and not table.is_file():
-        responses.write_matrix(table, dataset.history(scenario.key))
+    return "mask"
+
+
+def write_table(dataset: Dataset, scenario: Scenario, seen: Responses) -> None:
+    path = dataset.folder / f"M1_{scenario.key}.csv"
+    if not path.is_file():
+        path.parent.mkdir(exist_ok=True)
+        responses.write_matrix(path, seen)
+
+
+def shares(full: Responses, seen: Responses, scenario: Scenario) -> tuple[float, float, float]:
+    """(observed, expected, z): which share of M1's entries is seen; full rows are no chance, the others are."""
+    known = full.observed
+    n_full = full.n_models if scenario == ALL_OBSERVED else min(scenario.n_full or 0, full.n_models)
+    expected = (n_full + (full.n_models - n_full) * scenario.p) / full.n_models
+    observed = seen.observed[known].mean()
+    error = np.sqrt((1 - n_full / full.n_models) * scenario.p * (1 - scenario.p) / known.sum())
+    return float(observed), expected, float((observed - expected) / error) if error > 0 else 0.0
 
 
 if __name__ == "__main__":

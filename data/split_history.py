@@ -1,14 +1,26 @@
-"""Import a matrix of your own (or any real one) as a dataset: the older half of the models becomes the history.
+"""Import anyone's results as a dataset: the older half of the models becomes the history.
 
     python data/split_history.py MATRIX.csv.gz --dataset NAME
-    python data/split_history.py MATRIX.csv.gz --dataset NAME --share 0.8 --incomplete zero
+    python data/split_history.py ANSWERS.csv --from long --dataset NAME
+    python data/split_history.py OUTPUT_FOLDER … --from lm-eval --metric acc --dataset NAME
+    python data/split_history.py LOGS --from inspect --dataset NAME          (pip install inspect_ai)
+    python data/split_history.py benchmark_output/runs/SUITE --from helm --metric exact_match --dataset NAME
     python data/split_history.py MATRIX.csv.gz --dataset NAME --leave-out FAMILY
 
-MATRIX is a wide CSV (plain or gzip): model,created_date,sha[,family], then one column per question; cells are
-scores in [0, 1] or blank. Models are sorted by date (a stable sort, undated ones last). The history (M1) may have
-blanks; new models (M2) must not, so incomplete ones are dropped, or with --incomplete zero their blanks count as
-wrong. --leave-out makes one family the new models and everybody else the history, whatever the dates: the honest
-split where a small matrix holds many variants of one model. Writes DATA_DIR/NAME/M1.csv and M2.csv. Seconds.
+wide (the default): model,created_date,sha[,family], then one column per question; cells are scores in [0, 1] or
+blank. long: model,question,score[,task][,category][,created_date][,sha][,family]. lm-eval: folders written with
+--log_samples, one per model. helm: per_instance_stats.json with run_spec.json beside it. Logs know no release
+dates: give them in a CSV model,created_date[,sha][,family] with --model-info.
+
+An answer given twice with different scores is refused unless --conflicts says which counts; equal repetitions
+count once. With --bank QUESTIONS.csv (question[,task[,category]]) answers to other questions are refused, or
+dropped with --unknown drop. Whatever was resolved is printed.
+
+Models are sorted by date (a stable sort, undated ones last). The history (M1) may have blanks; new models (M2)
+must not, so incomplete ones are dropped, or with --incomplete zero their blanks count as wrong. --leave-out makes
+one family the new models and everybody else the history, whatever the dates: the honest split where a small matrix
+holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
+Seconds; answers from long files and logs take about 300 bytes of memory each.
 """
 
 import sys
@@ -21,14 +33,23 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli
+from llm_accuracy import cli, readers
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import MISSING, Responses, family_of, read_matrix, split_by_date, write_dataset
+from llm_accuracy.responses import MISSING, Responses, family_of, split_by_date, write_dataset
 
 
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("matrix", type=Path)
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
+    parser.add_argument("--from", dest="kind", choices=readers.FORMATS, default="wide", help="what SOURCE is")
+    parser.add_argument("--metric", help="the score to take where a log has several (inspect: the scorer)")
+    parser.add_argument("--filter", help="lm-eval: the filter to take where a task has several")
+    parser.add_argument("--conflicts", choices=readers.CONFLICTS, default="refuse",
+                        help="one answer given twice with different scores (default: refuse)")
+    parser.add_argument("--bank", type=Path, metavar="CSV", help="the questions there are: question[,task[,category]]")
+    parser.add_argument("--unknown", choices=("refuse", "drop"), default="refuse",
+                        help="answers to questions that are not in --bank (default: refuse)")
+    parser.add_argument("--model-info", type=Path, metavar="CSV", help="model,created_date[,sha][,family]")
     parser.add_argument("--dataset", required=True, metavar="NAME")
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
     parser.add_argument("--share", type=float, default=0.5, help="share of the models that are history (default .5)")
@@ -40,23 +61,29 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if not 0 < args.share < 1:
         raise InputError(f"--share {args.share}: must lie between 0 and 1")
-    responses = with_families(read_matrix(args.matrix))
+    responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
+                                       args.unknown)
+    if args.model_info:
+        responses = readers.with_info(responses, args.model_info)
+    responses = with_families(responses)
+    source = responses.source
     if responses.n_models < 4:
-        raise InputError(f"{args.matrix}: {responses.n_models} models; at least 4 are needed")
+        raise InputError(f"{source}: {responses.n_models} models; at least 4 are needed")
     history, new = split(responses, args)
     new, said = complete(new, args.incomplete)
-    print(f"{args.matrix}: {responses.n_models} models x {responses.n_questions} questions, "
+    print(*resolved, sep="\n", end="\n" * bool(resolved))
+    print(f"{source}: {responses.n_models} models x {responses.n_questions} questions, "
           f"{1 - responses.observed.mean():.2%} blank")
     print_families(responses)
     print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
     if said:
         print(said)
     if not new.n_models:
-        raise InputError(f"{args.matrix}: no complete new model is left; try --incomplete zero")
+        raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
     folder = args.data_dir / args.dataset
     if not args.dry_run:
         write_dataset(folder, history, new, args.overwrite)
-        print(f"wrote {folder}/M1.csv and {folder}/M2.csv")
+        print(f"wrote {folder}/M1.csv, M2.csv" + (" and questions.csv" if new.tasks is not None else ""))
 
 
 def with_families(responses: Responses) -> Responses:
@@ -70,8 +97,8 @@ def split(responses: Responses, args) -> tuple[Responses, Responses]:
         return split_by_date(responses, args.share)
     new = responses.families == args.leave_out
     if not new.any() or new.all():
-        raise InputError(f"{args.matrix}: --leave-out {args.leave_out}: {int(new.sum())} of {len(new)} models are of "
-                         "this family; run with --dry-run to see the families")
+        raise InputError(f"{responses.source}: --leave-out {args.leave_out}: {int(new.sum())} of {len(new)} models are "
+                         "of this family; run with --dry-run to see the families")
     return responses.take(~new), responses.take(new)
 
 

@@ -122,7 +122,7 @@ class Progress:
             self.bar.update(n)
             return
         now = time.monotonic()
-        if now - self.last_line >= SECONDS_BETWEEN_PLAIN_LINES and self.done < self.total:
+        if now - self.last_line >= SECONDS_BETWEEN_PLAIN_LINES and 0 < self.done < self.total:
             self.last_line = now
             left = (now - self.start) / self.done * (self.total - self.done)
             self._line(f"about {duration(left)} left")

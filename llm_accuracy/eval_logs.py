@@ -224,11 +224,13 @@ def _row(where: pd.Series) -> int:
 @dataclass(frozen=True)
 class Choices:
     """What the harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the doc
-    field that names a question across tasks (default: the hash of the document)."""
+    field that names a question across tasks (default: the hash of the document). `flags` are the command-line
+    flags that make the choice, where it is not made in a task_metrics.json."""
 
     metrics: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     item_field: str | None = None
     source: str = "task_metrics.json"
+    flags: str | None = None
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
@@ -437,8 +439,8 @@ def _choose(task: str, records: list[tuple[int, dict]], choices: Choices, file: 
                              f"{', '.join(there)}")
         if chosen is None and len(there) != 1:
             example = f'{{"{task}": {{"metric": "{metric or metrics[0]}", "filter": "{filters[0]}"}}}}'
-            raise InputError(f"{file}: {task} has several {what}s ({', '.join(there)}): say which in a "
-                             f"task_metrics.json, e.g. {example}")
+            how = f"with {choices.flags}" if choices.flags else f"in a task_metrics.json, e.g. {example}"
+            raise InputError(f"{file}: {task} has several {what}s ({', '.join(there)}): say which {how}")
     return metric or metrics[0], chosen_filter or filters[0]
 
 

@@ -70,7 +70,7 @@ def ess_width(baseline_width: np.ndarray, width: np.ndarray) -> np.ndarray:
 def mean_and_se(values: np.ndarray) -> tuple[float, float]:
     """Mean over seeds and its standard error; NaN for the latter where there is one seed."""
     values = np.asarray(values, dtype=float)
-    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+    spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 and np.isfinite(values).all() else np.nan
     return float(values.mean()), float(spread)
 
 
@@ -92,3 +92,10 @@ def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95)
     the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
     ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
     return float(np.quantile(ratio, coverage, method="inverted_cdf"))
+
+
+def width_at_equal_coverage(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
+    """Mean width once half-widths are scaled to cover exactly `coverage` of the time: 2 · factor · mean SE,
+    unclipped; ∞ where some SE or the factor is."""
+    factor = half_width_factor(error, se, coverage)
+    return float(2 * factor * se.mean()) if np.isfinite(factor) and np.isfinite(se).all() else float("inf")

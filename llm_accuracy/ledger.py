@@ -116,7 +116,7 @@ def _text(value: object) -> str:
 
 
 def read(path: Path | str, made_by: str) -> pd.DataFrame:
-    """A log as a table, keys as text (None stays the text None).
+    """A log as a table, keys as text (None stays the text None), empty results as NaN.
 
     Raises InputError if it is not there, naming the script that makes it.
     """
@@ -126,9 +126,24 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
     text = {"dataset": str, "scenario": str, "method": str, "sampling": str, "variance": str, "setting": str,
             "covered": str}
     try:
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={})
+        numbers = set(pd.read_csv(path, nrows=0).columns) - set(text)
+        missing = {name: ["", "nan"] for name in numbers}
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a result log ({error})") from None
+
+
+def columns_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(key columns, result columns) of a log on disk: a key ends with the seed, or the fold.
+
+    Raises InputError for a file that is no such log.
+    """
+    with path.open(newline="") as stream:
+        header = next(csv.reader(stream), [])
+    ends = [i for i, name in enumerate(header, start=1) if name in ("seed", "fold")]
+    if not ends:
+        raise InputError(f"{path}: not a result log: its header has neither seed nor fold")
+    return tuple(header[: ends[0]]), tuple(header[ends[0] :])
 
 
 def merge(target: Ledger, parts: Iterable[Path]) -> int:

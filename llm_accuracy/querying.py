@@ -168,13 +168,17 @@ class _Survey:
     inside        block index (rows,) → scores (rows, BLOCK)
     """
 
-    def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor],
+                 stored: torch.Tensor | None = None):
+        self.stored = stored  # (rows, N) scores, where `inside` reads them instead of the logits
         self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
 
     def drop(self, asked: torch.Tensor, score: torch.Tensor, p: torch.Tensor) -> None:
         """Take the asked questions' scores (rows, 1) and p (rows,) out of the sums."""
         block = (asked // BLOCK).unsqueeze(1)
         self.sums.scatter_add_(1, block, -score).clamp_min_(0)
+        if self.stored is not None:
+            self.stored.scatter_(1, asked.unsqueeze(1), 0)
         self.p_sums.scatter_add_(1, block, -p.unsqueeze(1)).clamp_min_(0)
 
 
@@ -207,8 +211,8 @@ def _survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor 
 
 def _survey_policy(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> _Survey:
     """Scores that a policy has stored, (rows, N)."""
-    scores = _blocks(scores)
-    return _Survey(scores.sum(2), _blocks(beliefs.p).sum(2), lambda block: scores[row, block])
+    blocks = _blocks(scores)
+    return _Survey(blocks.sum(2), _blocks(beliefs.p).sum(2), lambda block: blocks[row, block], scores)
 
 
 class Querier:
@@ -340,19 +344,23 @@ class Querier:
         return self._frozen
 
     def _survey(self) -> _Survey:
+        if self.own_scores:
+            self.beliefs.alpha, self.beliefs.beta = self._schedule()
+            self.beliefs.exploring = self.exploring
+            scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
+            return _survey_policy(scores, self.beliefs, self._row)
+        if self.exploring:
+            alpha, beta = self._schedule()
+            return _survey_exploring(self.beliefs, alpha, None if self._plain else beta, self._row)
+        self.beliefs.variance = None  # α_s stays 0 from here on
+        return _survey_oracle(self.beliefs, None if self._plain else self._schedule()[1], self._row)
+
+    def _schedule(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """α_s and β_s of this step, (rows, 1)."""
         at = self._at / self.budget
         tiny = torch.finfo(at.dtype).tiny
         alpha = torch.where(self.rho > 0, 1 - at / self.rho.clamp_min(tiny), 0.0).clamp_min(0)
-        beta = self.beta0 * torch.where(self.gamma > 0, at / self.gamma.clamp_min(tiny), 1.0).clamp_max(1)
-        if self.own_scores:
-            self.beliefs.alpha, self.beliefs.beta, self.beliefs.exploring = alpha, beta, self.exploring
-            scores = self.policy(self.beliefs).masked_fill(self.closed, 0)
-            return _survey_policy(scores, self.beliefs, self._row)
-        exponent = None if self._plain else beta
-        if self.exploring:
-            return _survey_exploring(self.beliefs, alpha, exponent, self._row)
-        self.beliefs.variance = None  # α_s stays 0 from here on
-        return _survey_oracle(self.beliefs, exponent, self._row)
+        return alpha, self.beta0 * torch.where(self.gamma > 0, at / self.gamma.clamp_min(tiny), 1.0).clamp_max(1)
 
     @property
     def closed(self) -> torch.Tensor:

@@ -7,7 +7,7 @@ question; a cell is a score in [0, 1] or blank. A *dataset* is a folder (or a zi
     M2.csv                      new models, complete
     M1_nfobs=<n|None>_p=<p>.csv history as seen in one scenario of missingness (optional), or
     masks/nfobs=<n>_p=<p>.npz   the same as a packed mask
-    questions.csv               question,task (optional)
+    questions.csv               question,task[,category] (optional)
 
 which is the layout of the archive published with arXiv 2601.20251.
 """
@@ -48,6 +48,7 @@ class Responses:
     shas       (M,) str, revision of the model, "" = unknown
     families   (M,) str, models of one family are siblings, "" = unknown
     tasks      (N,) str or None, the task each question belongs to
+    categories (N,) str or None, the category each question's task belongs to
 
     Raises InputError for duplicate names or scores outside [0, 1], ValueError for shapes that disagree.
     """
@@ -59,10 +60,11 @@ class Responses:
     shas: np.ndarray | None = None
     families: np.ndarray | None = None
     tasks: np.ndarray | None = None
+    categories: np.ndarray | None = None
     source: str = "responses"
 
     def __post_init__(self):
-        for name in ("models", "questions", "dates", "shas", "families", "tasks"):
+        for name in ("models", "questions", "dates", "shas", "families", "tasks", "categories"):
             value = getattr(self, name)
             if value is None and name in ("dates", "shas", "families"):
                 value = np.full(len(self.models), "")
@@ -70,8 +72,9 @@ class Responses:
         n_models, n_questions = len(self.models), len(self.questions)
         if self.scores.shape != (n_models, n_questions):
             raise ValueError(f"scores are {self.scores.shape}, names say {(n_models, n_questions)}")
-        if self.tasks is not None and len(self.tasks) != n_questions:
-            raise ValueError(f"{len(self.tasks)} task labels for {n_questions} questions")
+        for name in ("tasks", "categories"):
+            if (labels := getattr(self, name)) is not None and len(labels) != n_questions:
+                raise ValueError(f"{len(labels)} {name} for {n_questions} questions")
         _refuse_duplicates(self.models, "model", self.source)
         _refuse_duplicates(self.questions, "question", self.source)
         if self.scores.dtype not in (np.int8, np.float32):
@@ -323,8 +326,9 @@ def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: b
     write_matrix(folder / "M2.csv", new)
     if new.tasks is not None:
         with atomic(folder / "questions.csv", "w") as stream:
-            csv.writer(stream, lineterminator="\n").writerows(
-                [("question", "task"), *zip(new.questions, new.tasks, strict=True)])
+            columns = {"question": new.questions, "task": new.tasks} | (
+                {} if new.categories is None else {"category": new.categories})
+            csv.writer(stream, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
 
 
 def refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
@@ -452,21 +456,32 @@ class Dataset:
             model = new.models[np.flatnonzero(~new.complete)[0]]
             raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
                              f"'{model}'; new models must be complete: data/split_history.py --incomplete")
-        return replace(new.take(slice(first)), tasks=self._tasks(new.questions))
+        return replace(new.take(slice(first)), **self._labels(new.questions))
+
+    def has_table(self, scenario: Scenario) -> bool:
+        """Whether M1 as seen in `scenario` is there as a CSV of its own."""
+        file = f"M1_{scenario.key}.csv"
+        if (self.folder / file).is_file() or self.archive is None:
+            return (self.folder / file).is_file()
+        with zipfile.ZipFile(self.archive) as archive:
+            return _member(archive, file) is not None
 
     def mask_path(self, scenario: Scenario) -> Path:
         return self.folder / "masks" / f"{scenario.key}.npz"
 
-    def _tasks(self, questions: np.ndarray) -> np.ndarray | None:
+    def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:
+        """`tasks` and, where questions.csv has them, `categories`."""
         path = self.folder / "questions.csv"
-        if not path.is_file():
-            return None
-        with path.open(newline="") as stream:
-            task = {row["question"]: row["task"] for row in csv.DictReader(stream)}
-        lacking = [q for q in questions if q not in task]
+        text = path.read_text() if path.is_file() else self._member_text("questions.csv")
+        if text is None:
+            return {}
+        row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
+        lacking = [q for q in questions if q not in row_of]
         if lacking:
             raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
-        return np.array([task[q] for q in questions])
+        labels = {"tasks": "task", "categories": "category"}
+        return {name: np.array([row_of[q][column] for q in questions]) for name, column in labels.items()
+                if column in row_of[questions[0]]}
 
     def _read_needed(self, file: str) -> Responses:
         found = self._read(file)
@@ -480,11 +495,18 @@ class Dataset:
             return read_matrix(self.folder / file)
         return self._read_member(file) if self.archive else None
 
+    def _member_text(self, file: str) -> str | None:
+        if self.archive is None:
+            return None
+        with zipfile.ZipFile(self.archive) as archive:
+            member = _member(archive, file)
+            return None if member is None else archive.read(member).decode()
+
     def _read_member(self, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
         try:
             with zipfile.ZipFile(self.archive) as archive:
-                member = next((info for info in archive.infolist() if Path(info.filename).name == file), None)
+                member = _member(archive, file)
                 if member is None:
                     return None
                 source = f"{self.archive}:{member.filename}"
@@ -498,6 +520,10 @@ class Dataset:
             raise InputError(f"{self.archive}: not a complete zip ({error}); fetch it again") from None
         _write_compact(compact, responses)
         return responses
+
+
+def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo | None:
+    return next((info for info in archive.infolist() if Path(info.filename).name == file), None)
 
 
 def datasets_in(data_dir: Path | str) -> list[str]:

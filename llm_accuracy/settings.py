@@ -75,6 +75,7 @@ class Tier:
     val_settings: tuple[Setting, ...]
     val_seeds: int
     taus: tuple[float, ...]
+    ablation_seeds: int
     ranks_grow_with_rows: bool
 
     def rank_grid(self, rows: int) -> tuple[int, ...]:
@@ -100,9 +101,10 @@ TIERS = {
         folds=5,
         protocol="map",
         select_factors_by="loss",
-        val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0, 0.25), (0.05, 0.25, 0.75)),
-        val_seeds=5,
-        taus=(0.05, 0.25, 0.5, 0.75),
+        val_settings=_faq_grid((0.5, 1.0), (0.0, 0.25), (0.0,), (0.05, 0.25, 0.75)),
+        val_seeds=3,
+        taus=(0.05, 0.5),
+        ablation_seeds=5,
         ranks_grow_with_rows=True,
     ),
     "paper": Tier(
@@ -120,6 +122,7 @@ TIERS = {
                                (0.0, 0.05, 0.25, 0.5, 0.75), (0.05, 0.25, 0.5, 0.75)),
         val_seeds=5,
         taus=(0.05, 0.25, 0.5, 0.75),
+        ablation_seeds=100,
         ranks_grow_with_rows=False,
     ),
 }

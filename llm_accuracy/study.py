@@ -23,8 +23,10 @@ from .settings import ALPHA, TIERS, Cell, Setting, budgets, cells, train_rows
 
 KEY = ("dataset", "scenario", "budget", "method", "sampling", "variance", "setting", "seed")
 RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "unique", "half_width_factor",
-           "srs_width", "srs_variance")
+           "width_at_equal_coverage", "srs_width", "srs_variance")
 PER_MODEL = ("models", "covered", "error_over_se")
+LOG_NAMES = ("factor_models_cv", *(f"{name}{kind}" for kind in ("", "_models")
+                                   for name in ("faq_val", "faq_final", "baselines_all", "ablations_all")))
 DEFAULT_SAMPLING = "without"
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
@@ -86,6 +88,7 @@ class Task:
             "share": f"{budget / n:.4f}", "models": len(error), "mean_width": band.width.mean(),
             "coverage": covered.mean(), "mse": (error**2).mean(), "mean_se2": (found.se**2).mean(),
             "unique": labels.mean(), "half_width_factor": intervals.half_width_factor(error, found.se),
+            "width_at_equal_coverage": intervals.width_at_equal_coverage(error, found.se),
             "srs_width": intervals.srs_width(self.truth, self.mean_square, n, budget, ALPHA).mean(),
             "srs_variance": intervals.srs_variance(self.truth, self.mean_square, n, budget).mean(),
         }

@@ -1,0 +1,95 @@
+"""Step 8: who is covered? Every model's coverage against its release date and its accuracy.
+
+    python faq_coverage.py
+    python faq_coverage.py --tier paper --datasets mmlu-pro --figure figures/audit
+
+Reads LOGS_DIR/faq_final_models.csv, and dates and accuracies from the data. Writes LOGS_DIR/faq_coverage.csv, one
+row per model and trial setting, and prints for every cell the mean coverage, the slope of coverage along release
+dates and accuracies (difference between the last and the first fifth of the models), and the worst model beside
+what luck alone makes of the worst. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
+weighted nearest neighbours, 501 of 2,213 models (of fewer models the same share), standard deviation a sixth of
+that. Seconds.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from llm_accuracy import cli, coverage, ledger, settings
+from llm_accuracy.errors import InputError
+from llm_accuracy.responses import Dataset, atomic
+from llm_accuracy.summaries import plus_minus
+
+HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
+          f"{'worst':>5} {'luck':>5} {'1 %':>4}")
+
+
+def main(argv=None):
+    parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "logs-dir",
+                                 "dry-run")
+    parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq"])
+    parser.add_argument("--figure", type=Path, metavar="STEM")
+    args = parser.parse_args(argv)
+    log = ledger.read(args.logs_dir / "faq_final_models.csv", "faq_final.py")
+    log = log[log["method"].isin(args.policies)]
+    cells = [cell for cell in settings.cells(args)
+             if ((log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)).any()]
+    if not cells:
+        raise InputError(f"{args.logs_dir / 'faq_final_models.csv'}: no trial of these datasets, scenarios and "
+                         "policies")
+    if args.dry_run:
+        print(f"would judge {len(cells)} cells into {args.logs_dir / 'faq_coverage.csv'}, seconds")
+        return
+    tables = []
+    for cell in cells:
+        dataset = Dataset(args.data_dir, cell.dataset)
+        rows = log[(log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)]
+        new = dataset.new_models(int(rows["models"].max()))
+        tables.append(with_share(coverage.per_model(rows, new), new.n_questions))
+    table = pd.concat(tables, ignore_index=True)
+    with atomic(args.logs_dir / "faq_coverage.csv", "w") as stream:
+        table.to_csv(stream, index=False, float_format="%.4g", lineterminator="\n")
+    print_table(table)
+    if args.figure:
+        for path in draw(table, args.figure):
+            print(f"wrote {path}")
+
+
+def with_share(table, n_questions):
+    return table.assign(share=[f"{budget / n_questions:.4f}" for budget in table["budget"]])
+
+
+def print_table(table):
+    print("by date, by accuracy: coverage of the last fifth of the models minus the first, ± 1 SE\n"
+          "worst: the worst model; luck: the worst to expect (median) if every interval covered 95 %; 1 %: luck's\n"
+          "worst is below this with probability 1 % at most\n")
+    for (dataset, scenario), cell in coverage.audit(table).groupby(["dataset", "scenario"], sort=False):
+        models, seeds = cell["models"].max(), cell["seeds"].max()
+        print(f"{dataset}, {scenario}: {models} new models, {seeds} seeds, window of "
+              f"{coverage.neighbours(models)} models\n{HEADER}")
+        for row in cell.sort_values(["method", "sampling", "variance", "budget"]).itertuples():
+            print(f"{f'{row.method}, {row.sampling}':<24.24} {row.budget:>6} "
+                  f"{plus_minus(row.coverage, row.coverage_se, 3):>11} {drift(row.by_date, row.by_date_se):>10} "
+                  f"{drift(row.by_accuracy, row.by_accuracy_se):>11} {row.worst:>5.2f} {row.luck:>5.2f} "
+                  f"{row.luck_1pct:>4.2f}")
+        print()
+
+
+def drift(value, se):
+    return "" if np.isnan(value) else f"{value:+.3f} ±{se:.3f}".replace("0.", ".")
+
+
+def draw(table, stem):
+    from llm_accuracy import plots
+
+    paths = []
+    for (dataset, scenario, method, sampling), arm in table.groupby(["dataset", "scenario", "method", "sampling"]):
+        figure = plots.titled(plots.with_legend(plots.coverage_audit(arm)), f"{dataset}, {scenario}, {method}, "
+                              f"sampling {sampling}: coverage of every model", plots.audit_counts(arm))
+        paths += plots.save(figure, stem.with_name(f"{stem.name}_{dataset}_{scenario}_{method}_{sampling}"))
+    return paths
+
+
+if __name__ == "__main__":
+    cli.run(main)
