@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 
     theta: np.ndarray
     se: np.ndarray
-    df: float
+    df: np.ndarray | float
 
 
 def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str,
@@ -106,12 +106,36 @@ def without_replacement(trace: Trace, n_questions: int, rank: int = 0, pooled: b
     return Estimate(theta, np.sqrt(variance), 1 / (a**2).sum() - 1)
 
 
-def _expected_variance(trace: Trace, a: np.ndarray, n_questions: int) -> tuple[np.ndarray, np.ndarray]:
+def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n_questions: int,
+              rank: int = 0) -> Estimate:
+    """The estimate of the mean score on a subset G of the bank, from the same draws without replacement.
+
+    totals (rows, T) `querying.group_totals` of G; inside (rows, T) bool, whether the question asked is in G; size |G|.
+    φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so θ̂_G = Σ a_s φ_s / |G| is exactly
+    unbiased. Degrees of freedom: no more than the subset's draws less one; SE is infinite below two draws.
+    """
+    within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
+    draws, count = trace.q.shape[1], inside.sum(1)
+    a = fixed_weights(n_questions, draws, rank) if draws < n_questions else np.full(draws, 1 / draws)
+    phi = contributions(within) / size
+    theta = phi @ a
+    variance = ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+    expected, surprises = _expected_variance(trace, a, size, inside)
+    variance = variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
+    exact = count == size
+    theta = np.where(exact, np.where(inside, trace.answers, 0).sum(1) / size, theta)
+    se = np.where(exact, 0.0, np.where(count < 2, np.inf, np.sqrt(variance)))
+    df = np.where(exact, np.inf, np.clip(np.minimum(count, 1 / (a**2).sum()) - 1, 1, None))
+    return Estimate(theta, se, df)
+
+
+def _expected_variance(trace: Trace, a: np.ndarray, n_questions: int,
+                       inside: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
     """(V_mod, ν), (rows,) each: the second and fourth moments that the model expects of a_s (z − p) / q."""
-    w = np.minimum(trace.p * (1 - trace.p) + HALF_A_SURPRISE / trace.q.shape[1], 0.25)
+    w = np.minimum(trace.p * (1 - trace.p) + HALF_A_SURPRISE / trace.q.shape[1], 0.25) * inside
     second, fourth = w / trace.q**2, w * (1 - 3 * w) / trace.q**4
     expected = (second * (1 - trace.q)) @ a**2 / n_questions**2
-    return expected, (second @ a**2) ** 2 / (fourth @ a**4)
+    return expected, (second @ a**2) ** 2 / np.maximum(fourth @ a**4, np.finfo(float).tiny)
 
 
 def fixed_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:

@@ -301,16 +301,25 @@ class Querier:
         self._past[0][:, self.steps_taken - 1] = self.asked
         self._past[1][:, self.steps_taken - 1] = answers
         if self._time_to_learn():
-            self._frozen = None
-            self._learn()
+            self.learn()
 
     def _time_to_learn(self) -> bool:
         """At the end of a batch; with a mixture only when enough has come together."""
-        return self.steps_taken % self.batch == 0 and (self.mixture is None or self.steps_taken >= self._solve_at)
+        return self.steps_taken % self.batch == 0 and self.ripe
 
-    def _learn(self) -> None:
+    @property
+    def ripe(self) -> bool:
+        """Whether solving for the posterior again is worth its cost."""
+        return self.mixture is None or self.steps_taken >= self._solve_at
+
+    def amend(self, step: int, answer: float) -> None:
+        """Give the answer to the question of an earlier step (from 0), told as a placeholder and not learned from."""
+        self._answered += answer - self._past[1][:, step]
+        self._past[1][:, step] = answer
+
+    def learn(self) -> None:
         """Learn from all answers at once (mixture), or from those of the last batch one after the other."""
-        t = self.steps_taken
+        t, self._frozen = self.steps_taken, None
         if self.mixture is not None:
             self.beliefs.set(*self.mixture.solve(self.beliefs.u, *(column[:, :t] for column in self._past)))
             self._solve_at = next_solve(t)
@@ -385,7 +394,8 @@ class Querier:
         self.asked = asked
         self.p = torch.sigmoid(logit).clamp(P_FLOOR, 1 - P_FLOOR)
         self.score, self.q = score, (share * score + floor).squeeze(1)
-        self.total = self._answered + survey.p_sums.sum(1)
+        self.expected = survey.p_sums.sum(1)  # Σ p of the questions that may still be asked
+        self.total = self._answered + self.expected
 
     def _close(self, answers: torch.Tensor) -> None:
         """Bar the questions just asked from being asked again."""
@@ -541,6 +551,23 @@ def _one_thread_per_part(device: str):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """What `Trace.total` is within subsets of the bank, for finished evaluations without replacement.
+
+    groups (N, G) bool; arguments as for `replay`. Returns (rows, T, G): Σ_{j∈G} of the answers known before each
+    step and of the predictions of the others.
+    """
+    member = torch.zeros(querier.bank.V.shape[0], groups.shape[1], dtype=torch.float64, device=querier.bank.V.device)
+    member[: len(groups)] = torch.as_tensor(groups.astype(np.float64))
+    known = np.cumsum(answers[:, :, None] * groups[asked], 1) - answers[:, :, None] * groups[asked]
+    expected = np.empty_like(known)
+    for step in range(asked.shape[1]):
+        expected[:, step] = (querier.beliefs.p.to(torch.float64) @ member).cpu().numpy()
+        querier.look(torch.as_tensor(asked[:, step], device=member.device))
+        querier.tell(torch.as_tensor(answers[:, step], device=member.device))
+    return known + expected
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
