@@ -3,10 +3,13 @@
     python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
     python faq_final.py --tier paper --device cuda               the full grid
+    python faq_final.py --policies faq-mix --sampling without    the history as the prior, no question asked twice
+    python faq_final.py --policies faq-mix --sampling without --batch 64      asked 64 questions at a time
     python faq_final.py --policies faq uniform+factors           any policy registered in llm_accuracy/policies.py
 
-Every trial is one seed, budget and setting on all new models (M2) of a dataset; the setting is the one that
-faq_val.py found best, or --setting. Appends to LOGS_DIR/faq_final.csv (one row a trial) and
+Every trial is one seed, budget and setting on all new models (M2) of a dataset. The setting of faq,
+the paper's method and the default, is the one that faq_val.py found best, or --setting; faq-mix needs no tuning.
+Appends to LOGS_DIR/faq_final.csv (one row a trial) and
 LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
 """
 
@@ -32,7 +35,8 @@ def main(argv=None):
                 setting, remark = choose(args, tuned, task, policy, budget)
                 remarks += [remark] if remark and remark not in remarks else []
                 wanted += [(setting, budget, seed) for seed in study.my_share(study.seeds(args, tier.seeds), args)]
-            plans.append(study.Plan(task, log, study.Method(policy, args.sampling, study.variance_of(args)), wanted))
+            plans.append(study.Plan(task, log, study.Method(policy, args.sampling, study.variance_of(args), args.batch),
+                                    wanted))
     print(*remarks, sep="\n" if remarks else "", end="\n" if remarks else "")
     study.run_plans(plans, "evaluate", args.dry_run)
 
@@ -43,6 +47,8 @@ def choose(args, tuned, task, policy, budget):
         return settings.Setting.parse(args.setting), ""
     if policy == "uniform+factors":
         return settings.Setting(tau=1.0), ""
+    if policy in policies.MIXTURE:
+        return settings.MIXTURE_SETTING, ""
     if policy != "faq":
         return settings.DEFAULT_SETTING, ""
     return tuned.setting(task.cell, budget, task.n_questions)

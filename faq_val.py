@@ -20,7 +20,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     tier = settings.TIERS[args.tier]
     grid = [settings.Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
-    method = study.Method("faq", args.sampling, study.variance_of(args))
+    method = study.Method("faq", args.sampling, study.variance_of(args), args.batch)
     log = study.TrialLog(args, "faq_val", study.PUBLISHED_COLUMNS)
     plans = []
     for task in study.val_tasks(args):

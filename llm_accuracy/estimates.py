@@ -19,7 +19,9 @@ import numpy as np
 from .querying import Trace
 
 VARIANCES = {"with": ("unbiased", "published"), "naive-without": ("unbiased", "published"),
-             "without": ("empirical",)}
+             "without": ("pooled", "empirical")}
+PSEUDO = 10            # how many expected surprises the model's own variance is worth
+HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing is certain
 
 
 class Estimate(NamedTuple):
@@ -28,17 +30,19 @@ class Estimate(NamedTuple):
 
     theta: np.ndarray
     se: np.ndarray
-    df: float
+    df: np.ndarray | float
 
 
-def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str) -> Estimate:
+def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str,
+             rank: int = 0) -> Estimate:
     """The estimate after the first `budget` steps of a trace.
 
     sampling, variance  one of the pairs in VARIANCES
+    rank                K of the factor model, for the weights of `without_replacement`
     """
     first = Trace(*(column[:, :budget] for column in trace))
     if sampling == "without":
-        return without_replacement(first, n_questions)
+        return without_replacement(first, n_questions, rank, pooled=variance == "pooled")
     return published(first, n_questions) if variance == "published" else with_replacement(first, n_questions)
 
 
@@ -75,13 +79,17 @@ def published(trace: Trace, n_questions: int) -> Estimate:
     return Estimate(theta, np.sqrt(np.maximum(v, 0) / draws), np.inf)
 
 
-def without_replacement(trace: Trace, n_questions: int) -> Estimate:
-    """θ̂ = Σ a_s φ_s / N with weights fixed in advance, a_s ∝ 1/(n_s (n_s−1)), n_s questions being open at
-    step s; SE² = Σ a_s² (φ_s − Nθ̂)² / (1 − a_s) / N².
+def without_replacement(trace: Trace, n_questions: int, rank: int = 0, pooled: bool = False) -> Estimate:
+    """θ̂ = Σ a_s φ_s / N with weights fixed in advance (`fixed_weights`): exactly unbiased. When every question has
+    been asked θ̂ is the accuracy itself and SE = 0. The quantile is Student's with 1/Σa_s² − 1 degrees of freedom.
 
-    θ̂ is exactly unbiased; for uniform q and constant p it is the sample mean with its finite-population
-    correction. The quantile is Student's with 1/Σa_s² − 1 degrees of freedom. When every question has been
-    asked θ̂ is the accuracy itself and SE = 0.
+    Empirical variance: V̂ = Σ a_s² (φ_s − Nθ̂)² / (1 − a_s) / N². It is blind until the first surprise, so by
+    default (pooled) it is lifted towards what the model expects of it:
+
+        V = V̂ + (V_mod − V̂)₊ k / (k + ν),   V_mod = N⁻² Σ a_s² m_s,   m_s = w̃_s (1 − q_s) / q_s²,
+
+    w̃ = p(1−p) + ½/T, k = PSEUDO and ν = (Σ a_s² w̃_s/q_s²)² / Σ a_s⁴ w̃_s (1 − 3w̃_s)/q_s⁴, the number of equal
+    surprises that would make V̂ as uncertain as the model expects it to be.
     """
     draws = trace.q.shape[1]
     if draws == n_questions:
@@ -89,14 +97,59 @@ def without_replacement(trace: Trace, n_questions: int) -> Estimate:
     phi = contributions(trace) / n_questions
     if draws == 1:
         return Estimate(phi[:, 0], np.full(len(phi), np.inf), np.inf)
-    a = fixed_weights(n_questions, draws)
+    a = fixed_weights(n_questions, draws, rank)
     theta = phi @ a
-    se = np.sqrt(((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a)))
-    return Estimate(theta, se, 1 / (a**2).sum() - 1)
+    variance = ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+    if pooled:
+        expected, surprises = _expected_variance(trace, a, n_questions)
+        variance = variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
+    return Estimate(theta, np.sqrt(variance), 1 / (a**2).sum() - 1)
 
 
-def fixed_weights(n_questions: int, draws: int) -> np.ndarray:
-    """a_s = ω_s / Σω, ω_s = 1/(n_s (n_s − 1)), n_s = N − s + 1; (T,), T < N."""
-    n_open = n_questions - np.arange(draws, dtype=float)
+def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n_questions: int,
+              rank: int = 0) -> Estimate:
+    """The estimate of the mean score on a subset G of the bank, from the same draws without replacement.
+
+    totals (rows, T) `querying.group_totals` of G; inside (rows, T) bool, whether the question asked is in G; size |G|.
+    φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so θ̂_G = Σ a_s φ_s / |G| is exactly
+    unbiased; where all of G has been asked its mean is known and returned instead. Degrees of freedom: no more than the
+    subset's draws less one; SE is infinite below two draws.
+    """
+    within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
+    draws, count = trace.q.shape[1], inside.sum(1)
+    a = fixed_weights(n_questions, draws, rank) if draws < n_questions else np.full(draws, 1 / draws)
+    phi = contributions(within) / size
+    theta = phi @ a
+    variance = ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+    expected, surprises = _expected_variance(trace, a, size, inside)
+    variance = variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
+    exact = count == size
+    theta = np.where(exact, np.where(inside, trace.answers, 0).sum(1) / size, theta)
+    se = np.where(exact, 0.0, np.where(count < 2, np.inf, np.sqrt(variance)))
+    df = np.where(exact, np.inf, np.clip(np.minimum(count, 1 / (a**2).sum()) - 1, 1, None))
+    return Estimate(theta, se, df)
+
+
+def _expected_variance(trace: Trace, a: np.ndarray, n_questions: int,
+                       inside: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """(V_mod, ν), (rows,) each: the second and fourth moments that the model expects of a_s (z − p) / q."""
+    w = np.minimum(trace.p * (1 - trace.p) + HALF_A_SURPRISE / trace.q.shape[1], 0.25) * inside
+    second, fourth = w / trace.q**2, w * (1 - 3 * w) / trace.q**4
+    expected = (second * (1 - trace.q)) @ a**2 / n_questions**2
+    return expected, (second @ a**2) ** 2 / np.maximum(fourth @ a**4, np.finfo(float).tiny)
+
+
+def fixed_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:
+    """a_s = ω_s / Σω, (T,), T < N: with n_s = N − s + 1 open questions and K = rank
+
+        ω_s = 1/(n_s (n_s − 1)) · (s − 1 + K/4)/(s − 1 + K).
+
+    The first factor makes uniform q and constant p the sample mean with its finite-population correction; the
+    second gives less weight to the first answers, predicted before the model's K factors are known.
+    """
+    step = np.arange(draws, dtype=float)
+    n_open = n_questions - step
     weights = 1 / (n_open * (n_open - 1))
+    if rank:
+        weights *= (step + rank / 4) / (step + rank)
     return weights / weights.sum()

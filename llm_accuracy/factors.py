@@ -20,10 +20,12 @@ from .responses import atomic
 
 
 class Prior(NamedTuple):
-    """What is believed of a new model before it answers: u ~ N(mean (K,), covariance (K, K)), float64."""
+    """What is believed of a new model before it answers: u ~ N(mean (K,), covariance (K, K)), float64, or the
+    mixture around the history's rows (M, K) that mixture.py makes of them."""
 
     mean: np.ndarray
     covariance: np.ndarray
+    rows: np.ndarray | None = None
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Factors:
         U = self.U.astype(np.float64)
         covariance = np.cov(U, rowvar=False).reshape(U.shape[1], U.shape[1]) if len(U) > 1 else np.zeros(
             (U.shape[1],) * 2)
-        return Prior(U.mean(0), covariance)
+        return Prior(U.mean(0), covariance, U)
 
     def save(self, path: Path) -> None:
         """Write an .npz, whole or not at all."""

@@ -65,6 +65,10 @@ def faq(beliefs) -> torch.Tensor:
     return ((1 - alpha) * h_o / h_o.sum(1, keepdim=True) + alpha * h_a / total.clamp_min(tiny)) ** beliefs.beta
 
 
+drawing("faq-mix")(faq)  # the same scores of other beliefs: mixture.py's, solved for anew as answers come in
+MIXTURE = ("faq-mix",)
+
+
 @drawing("uniform+factors")
 def uniform(beliefs) -> torch.Tensor:
     """Every question alike: what prediction gives without choosing."""

@@ -26,8 +26,9 @@ import torch
 
 from .errors import InputError
 from .factors import Prior
+from .mixture import HistoryMixture, next_solve
 from .parallel import one_thread_each, side_by_side
-from .policies import DRAWING
+from .policies import DRAWING, MIXTURE
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
 
@@ -141,6 +142,15 @@ class Beliefs:
         k = 1 + w * (x * v).sum(1)
         return x * ((answers - p) / k).unsqueeze(1), x * torch.sqrt(w / k).unsqueeze(1)
 
+    def set(self, u: torch.Tensor, sigma: torch.Tensor) -> None:
+        """Replace the belief about the factors, (rows, K) and (rows, K, K), and all that follows from it."""
+        self.u.copy_(u)
+        self.sigma.copy_(sigma)
+        self.refresh()
+        if self.variance is not None:
+            for row, covariance in enumerate(sigma):
+                self.variance[row] = ((self.V @ covariance) * self.V).sum(1)
+
     def refresh(self) -> None:
         """Form the logits afresh from u, so that float32 rounding does not add up over thousands of steps."""
         closed = torch.isneginf(self.logits)
@@ -157,8 +167,18 @@ class _Survey:
     inside        block index (rows,) → scores (rows, BLOCK)
     """
 
-    def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor]):
+    def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor],
+                 stored: torch.Tensor | None = None):
+        self.stored = stored  # (rows, N) scores, where `inside` reads them instead of the logits
         self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
+
+    def drop(self, asked: torch.Tensor, score: torch.Tensor, p: torch.Tensor) -> None:
+        """Take the asked questions' scores (rows, 1) and p (rows,) out of the sums."""
+        block = (asked // BLOCK).unsqueeze(1)
+        self.sums.scatter_add_(1, block, -score).clamp_min_(0)
+        if self.stored is not None:
+            self.stored.scatter_(1, asked.unsqueeze(1), 0)
+        self.p_sums.scatter_add_(1, block, -p.unsqueeze(1)).clamp_min_(0)
 
 
 def _blocks(array: torch.Tensor) -> torch.Tensor:
@@ -190,8 +210,8 @@ def _survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor 
 
 def _survey_policy(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> _Survey:
     """Scores that a policy has stored, (rows, N)."""
-    scores = _blocks(scores)
-    return _Survey(scores.sum(2), _blocks(beliefs.p).sum(2), lambda block: scores[row, block])
+    blocks = _blocks(scores)
+    return _Survey(blocks.sum(2), _blocks(beliefs.p).sum(2), lambda block: blocks[row, block], scores)
 
 
 class Querier:
@@ -203,6 +223,7 @@ class Querier:
     sampling     "with" replacement (the paper), "without", or "naive-without": asked questions are not drawn
                  again but their predictions stay in the total (the published ablation)
     policy       a name in policies.DRAWING
+    batch        B: the scores stay as they are for B questions, then all B answers are learned from
     passes       compiled or plain; by default whatever pays for `budget` steps
 
     After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
@@ -211,7 +232,7 @@ class Querier:
     """
 
     def __init__(self, bank: Bank, prior: Prior, settings: list[Setting], budget: int,
-                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None):
+                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None, batch: int = 1):
         if sampling not in SAMPLING:
             raise InputError(f"--sampling {sampling!r}: one of {', '.join(SAMPLING)} is needed")
         if policy not in DRAWING:
@@ -220,8 +241,9 @@ class Querier:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         device = bank.V.device
         self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
-        self.policy = DRAWING[policy]
-        self.own_scores = policy != "faq" or sampling == "naive-without"
+        self.policy, self.batch = DRAWING[policy], batch
+        self.mixture = HistoryMixture(bank.V, prior) if policy in MIXTURE else None
+        self.own_scores = policy not in ("faq", *MIXTURE) or sampling == "naive-without"
         self.exploring_steps = -(-max(setting.rho for setting in settings) * budget // 1)
         passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, device.type)
         self.beliefs = Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes)
@@ -237,12 +259,18 @@ class Querier:
         self._closed = torch.isneginf(self.beliefs.logits) if sampling == "naive-without" else None
         # The step counter lives on the device too, so that a recorded CUDA graph can advance it.
         self.steps_taken, self._at = 0, torch.zeros(1, dtype=bank.V.dtype, device=device)
+        self._solve_at = 1  # answers after which the mixture is solved for again
+        self._frozen: _Survey | None = None  # the scores, while nothing is learned
+        self._past = None  # questions and answers so far, (rows, T) each, where learning goes back to them
+        if self.mixture is not None or batch > 1:
+            self._past = (torch.zeros(self.rows, budget, dtype=torch.int64, device=device),
+                          torch.zeros(self.rows, budget, dtype=bank.V.dtype, device=device))
 
     # One step is ask (or look, when the questions are given) and then tell.
 
     def ask(self, uniform: torch.Tensor) -> torch.Tensor:
         """Draw a question for every row by inverse CDF from one uniform number each, (rows,) → (rows,)."""
-        survey = self._survey()
+        survey = self._survey_once()
         share, floor = self._mixture(survey.sums)
         target = uniform.to(torch.float64)
         block, before = _inverse_cdf(share * survey.sums + floor * self._open, target)
@@ -253,7 +281,7 @@ class Querier:
 
     def look(self, asked: torch.Tensor) -> None:
         """Take the questions as given instead of drawing them: the audit of a finished evaluation."""
-        survey = self._survey()
+        survey = self._survey_once()
         share, floor = self._mixture(survey.sums)
         inside = survey.inside(asked // BLOCK).to(torch.float64)
         self._remember(asked, inside.gather(1, (asked % BLOCK).unsqueeze(1)), share, floor, survey)
@@ -263,10 +291,47 @@ class Querier:
         like = self.bank.V.dtype
         if self.sampling != "with":
             self._close(answers)
-        self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
         self.steps_taken += 1
-        if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
-            self.beliefs.refresh()
+        if self._past is None:
+            self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
+            if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
+                self.beliefs.refresh()
+            return
+        self._past[0][:, self.steps_taken - 1] = self.asked
+        self._past[1][:, self.steps_taken - 1] = answers
+        if self._time_to_learn():
+            self.learn()
+
+    def _time_to_learn(self) -> bool:
+        """At the end of a batch; with a mixture only when enough has come together."""
+        return self.steps_taken % self.batch == 0 and self.ripe
+
+    @property
+    def ripe(self) -> bool:
+        """Whether solving for the posterior again is worth its cost."""
+        return self.mixture is None or self.steps_taken >= self._solve_at
+
+    def amend(self, step: int, answer: float) -> None:
+        """Give the answer to the question of an earlier step (from 0), told as a placeholder and not learned from."""
+        self._answered += answer - self._past[1][:, step]
+        self._past[1][:, step] = answer
+
+    def learn(self) -> None:
+        """Learn from all answers at once (mixture), or from those of the last batch one after the other."""
+        t, self._frozen = self.steps_taken, None
+        if self.mixture is not None:
+            self.beliefs.set(*self.mixture.solve(self.beliefs.u, *(column[:, :t] for column in self._past)))
+            self._solve_at = next_solve(t)
+            return
+        for questions, answers in zip(*(column[:, t - self.batch : t].T for column in self._past), strict=True):
+            p = torch.sigmoid((self.beliefs.u * self.bank.V[questions]).sum(1))
+            self.beliefs.update(questions, answers, p.clamp(P_FLOOR, 1 - P_FLOOR))
+        self.beliefs.refresh()
+
+    @property
+    def every_step_alike(self) -> bool:
+        """Whether a step can be recorded once and replayed: not if learning happens only now and then."""
+        return self._past is None
 
     def _capturing(self) -> bool:
         """Whether a CUDA graph is being recorded: what happens now and then must not become part of it."""
@@ -277,8 +342,16 @@ class Querier:
         """Whether some α_s may be positive at the coming step."""
         return self.steps_taken < self.exploring_steps
 
-    def _survey(self) -> _Survey:
+    def _survey_once(self) -> _Survey:
+        """The scores of now; the same ones, less what has been asked, until something is learned."""
         self._at += 1
+        if self._past is None:
+            return self._survey()
+        if self._frozen is None:
+            self._frozen = self._survey()
+        return self._frozen
+
+    def _survey(self) -> _Survey:
         if self.own_scores:
             self.beliefs.alpha, self.beliefs.beta = self._schedule()
             self.beliefs.exploring = self.exploring
@@ -319,11 +392,14 @@ class Querier:
         logit = self.beliefs.logits.gather(1, asked.unsqueeze(1)).squeeze(1).to(torch.float64)
         self.asked = asked
         self.p = torch.sigmoid(logit).clamp(P_FLOOR, 1 - P_FLOOR)
-        self.q = (share * score + floor).squeeze(1)
-        self.total = self._answered + survey.p_sums.sum(1)
+        self.score, self.q = score, (share * score + floor).squeeze(1)
+        self.expected = survey.p_sums.sum(1)  # Σ p of the questions that may still be asked
+        self.total = self._answered + self.expected
 
     def _close(self, answers: torch.Tensor) -> None:
         """Bar the questions just asked from being asked again."""
+        if self._frozen is not None:
+            self._frozen.drop(self.asked, self.score, self.p if self._closed is None else torch.zeros_like(self.p))
         self._open.scatter_add_(1, (self.asked // BLOCK).unsqueeze(1), torch.full_like(self.q, -1).unsqueeze(1))
         if self._closed is not None:
             self._closed.scatter_(1, self.asked.unsqueeze(1), True)
@@ -373,7 +449,7 @@ class _Recorder:
         self.at += 1
 
     def repeat(self, step: Callable[[], None]) -> Trace:
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and self.querier.every_step_alike:
             self._replay_graphs(step)
         else:
             for _ in range(self.steps):
@@ -424,7 +500,7 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
              sampling: str = "with", policy: str = "faq", budget: int | None = None,
-             passes: Passes | None = None) -> Trace:
+             passes: Passes | None = None, batch: int = 1) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
     settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
@@ -435,7 +511,7 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
     device = bank.V.device.type
 
     def part(chosen: slice) -> Trace:
-        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes)
+        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch)
         return run(querier, uniforms[chosen], scores[chosen])
 
     with one_thread_each(device):
@@ -458,6 +534,23 @@ def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool)
         count = min(rows, -(-count // threads) * threads)
     edges = [rows * i // count for i in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+
+def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """What `Trace.total` is within subsets of the bank, for finished evaluations without replacement.
+
+    groups (N, G) bool; arguments as for `replay`. Returns (rows, T, G): Σ_{j∈G} of the answers known before each
+    step and of the predictions of the others.
+    """
+    member = torch.zeros(querier.bank.V.shape[0], groups.shape[1], dtype=torch.float64, device=querier.bank.V.device)
+    member[: len(groups)] = torch.as_tensor(groups.astype(np.float64))
+    known = np.cumsum(answers[:, :, None] * groups[asked], 1) - answers[:, :, None] * groups[asked]
+    expected = np.empty_like(known)
+    for step in range(asked.shape[1]):
+        expected[:, step] = (querier.beliefs.p.to(torch.float64) @ member).cpu().numpy()
+        querier.look(torch.as_tensor(asked[:, step], device=member.device))
+        querier.tell(torch.as_tensor(answers[:, step], device=member.device))
+    return known + expected
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:

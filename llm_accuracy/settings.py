@@ -55,6 +55,7 @@ class Setting:
 
 
 DEFAULT_SETTING = Setting()
+MIXTURE_SETTING = Setting(tau=0.25)  # of the policies whose prior is the history itself; needs no tuning
 
 
 # --- tiers ---------------------------------------------------------------------------------------------

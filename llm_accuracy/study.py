@@ -16,6 +16,7 @@ from . import cli, factors, intervals, ledger
 from .errors import InputError
 from .estimates import VARIANCES, Estimate, estimate
 from .factors import Factors, Prior
+from .policies import MIXTURE
 from .querying import SAMPLING, Bank, Trace, evaluate
 from .randomness import stream, uniforms
 from .responses import Dataset, Responses
@@ -64,16 +65,17 @@ class Task:
         """(models, steps): the uniform numbers of a seed."""
         return uniforms(self.cell.dataset, self.cell.scenario, seed, self.new.models, steps)
 
-    def traces(self, jobs: Sequence[Job], budget: int, sampling: str, policy: str) -> Iterator[tuple[Job, Trace]]:
+    def traces(self, jobs: Sequence[Job], budget: int, sampling: str, policy: str,
+               batch: int = 1) -> Iterator[tuple[Job, Trace]]:
         """One trajectory of `budget` steps per job and new model, as many side by side as memory allows."""
         at_once = max(1, ROWS_AT_ONCE // len(self.scores))
         for start in range(0, len(jobs), at_once):
-            batch = jobs[start : start + at_once]
-            draws = np.concatenate([self.draws(job.seed, budget) for job in batch])
-            settings = [job.setting for job in batch for _ in self.truth]
-            trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(batch), 1)), sampling,
-                             policy)
-            for i, job in enumerate(batch):
+            some = jobs[start : start + at_once]
+            draws = np.concatenate([self.draws(job.seed, budget) for job in some])
+            settings = [job.setting for job in some for _ in self.truth]
+            trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(some), 1)), sampling,
+                             policy, batch=batch)
+            for i, job in enumerate(some):
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
 
@@ -330,11 +332,17 @@ def fit_seconds(scores: np.ndarray, ranks: Sequence[int], protocol: str, epochs:
 
 @dataclass(frozen=True)
 class Method:
-    """A drawing policy with its way of sampling and of estimating the variance."""
+    """A drawing policy with its way of sampling and of estimating the variance, asked in batches of `batch`."""
 
     policy: str
     sampling: str
     variance: str
+    batch: int = 1
+
+    @property
+    def name(self) -> str:
+        """As in the logs: faq-mix, or faq-mix:B64 in batches of 64."""
+        return self.policy if self.batch == 1 else f"{self.policy}:B{self.batch}"
 
 
 class Plan:
@@ -362,7 +370,7 @@ class Plan:
         return sum(len(budgets) for jobs in self.groups.values() for budgets in jobs.values())
 
     def key(self, setting: Setting, budget: int, seed: int) -> dict:
-        return trial_key(self.task.cell, budget, self.method.policy, self.method.sampling, self.method.variance,
+        return trial_key(self.task.cell, budget, self.method.name, self.method.sampling, self.method.variance,
                          setting.key, seed)
 
     def seconds(self) -> float:
@@ -370,6 +378,9 @@ class Plan:
         total = 0.0
         for (_, steps), jobs in self.groups.items():
             rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
+            if self.method.policy in MIXTURE:  # learns now and then: no step is like the others
+                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
+                continue
             scores = self.task.scores[np.arange(rows) % len(self.task.truth)]
             settings = [next(iter(jobs)).setting] * rows
             per_step = []
@@ -381,9 +392,17 @@ class Plan:
             total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
         return total
 
+    def _seconds_of_mixture(self, setting: Setting, steps: int, most: int = 24) -> float:
+        scores = self.task.scores[:most]
+        start = time.perf_counter()
+        evaluate(self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
+                 self.method.sampling, self.method.policy, batch=self.method.batch)
+        return (time.perf_counter() - start) * len(self.task.truth) / len(scores)
+
     def run(self, progress: cli.Progress) -> None:
         for (_, steps), jobs in self.groups.items():
-            for job, trace in self.task.traces(list(jobs), steps, self.method.sampling, self.method.policy):
+            for job, trace in self.task.traces(list(jobs), steps, self.method.sampling, self.method.policy,
+                                                self.method.batch):
                 self.log.add(self._judge(job, budget, trace) for budget in jobs[job])
                 progress.advance(len(jobs[job]))
 
@@ -395,7 +414,7 @@ class Plan:
         if sampling != "without":
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
-        found = estimate(trace, budget, n, sampling, self.method.variance)
+        found = estimate(trace, budget, n, sampling, self.method.variance, self.task.prior.mean.size)
         return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels), beside
 
 
@@ -416,7 +435,9 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 def add_method_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampling", choices=SAMPLING, default=DEFAULT_SAMPLING,
                         help="draw with replacement (the paper), without, or naive-without (the published ablation)")
-    parser.add_argument("--variance", help="unbiased or published (with replacement), empirical (without)")
+    parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
+                        help="ask B questions at a time and learn from all B answers at once (default 1)")
+    parser.add_argument("--variance", help="unbiased or published (with replacement), pooled or empirical (without)")
 
 
 def variance_of(args: argparse.Namespace) -> str:

@@ -33,7 +33,7 @@ def test_agrees_with_the_direct_formulas(setting, sampling):
     querier = Querier(Bank.of(V, dtype=torch.float64), prior, [setting] * len(scores), 60, sampling)
     trace = run(querier, uniforms, scores)
     for row, z in enumerate(scores):
-        asked, q, p, total, u, sigma = faq(V, *prior, z, uniforms[row], setting, 60, sampling)
+        asked, q, p, total, u, sigma = faq(V, prior.mean, prior.covariance, z, uniforms[row], setting, 60, sampling)
         assert trace.asked[row].tolist() == asked
         np.testing.assert_allclose(trace.q[row], q, rtol=1e-8)
         np.testing.assert_allclose(trace.p[row], p, rtol=1e-8)

@@ -1,0 +1,97 @@
+"""What a model's factors are, given all its answers so far, when the history itself is the prior.
+
+New models resemble old ones: most are fine-tunes or successors of something the history holds. So the prior is
+not one Gaussian over all models but a small one around every row u_i of the history,
+
+    u ~ (1/M) Σ_i N(u_i, h² Σ0),   Σ0 the sample covariance of the rows, h = BANDWIDTH.
+
+Given answers z to questions with factors x_s, the likelihood is replaced by its Gaussian approximation at the
+current u (one Newton step of logistic regression): precision H = κ Σ_s w_s x_s x_sᵀ, linear term
+b = κ Σ_s x_s (w_s x_sᵀu + z_s − p_s). Then the posterior is a mixture with one covariance C = (H + (h²Σ0)⁻¹)⁻¹,
+whose component i has, with m_i = (h²Σ0)⁻¹ u_i,
+
+    mean C (m_i + b)   and   log weight  ½ (m_i + b)ᵀ C (m_i + b) − ½ u_iᵀ m_i + const,
+
+and the engine is given its overall mean and covariance. κ = TEMPER < 1 allows for the error of the fitted V.
+Nothing of this can bias the estimate: p and q may be any functions of what has been seen.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from .factors import Prior
+
+BANDWIDTH = 0.5
+TEMPER = 0.7
+GROWTH = 12        # solved again when the answers have grown by a twelfth, and after each of the first few
+W_FLOOR = 1e-4     # least curvature p(1−p) of an answer: a surprise must not meet a flat likelihood
+NEAR = 200         # rows of the history considered once u is roughly known
+CHUNK = 32         # rows at a time: bounds memory at CHUNK × M × K floats
+
+
+def next_solve(step: int) -> int:
+    """The number of answers at which the posterior is solved for again, after having been at `step`."""
+    return step + max(1, step // GROWTH)
+
+
+class HistoryMixture:
+    """Solves for the posterior of many rows; works in coordinates in which h² Σ0 is the identity.
+
+    V (N, K) of the bank. A prior without rows is a single Gaussian N(mean, covariance), not tempered.
+    """
+
+    def __init__(self, V: torch.Tensor, prior: Prior):
+        def to(array) -> torch.Tensor:
+            return torch.as_tensor(array, dtype=V.dtype, device=V.device)
+
+        single = prior.rows is None or len(prior.rows) < 2
+        scale, self.temper = (1.0, 1.0) if single else (BANDWIDTH, TEMPER)
+        covariance = torch.as_tensor(prior.covariance, dtype=torch.float64)
+        ridge = 1e-6 * covariance.diagonal().mean().clamp_min(1e-12) * torch.eye(len(covariance), dtype=torch.float64)
+        root = scale * torch.linalg.cholesky(covariance + ridge)
+        rows = torch.as_tensor(prior.mean[None] if single else prior.rows, dtype=torch.float64)
+        self.root, self.inverse_root = to(root), to(torch.linalg.inv(root))
+        self.V = V @ self.root
+        self.rows = to(torch.linalg.solve_triangular(root, rows.T, upper=False).T)
+        self.log_prior = -0.5 * self.rows.square().sum(1)
+
+    def solve(self, u: torch.Tensor, asked: torch.Tensor,
+              answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(mean (R, K), covariance (R, K, K)) from all answers; u (R, K) where to linearise first, asked, answers
+        (R, t)."""
+        t = asked.shape[1]
+        steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
+        parts = [self._solve(*part, steps) for part in zip(*(t.split(CHUNK) for t in (u, asked, answers)), strict=True)]
+        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+    def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor,
+               steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+        u, x = u @ self.inverse_root.T, self.V[asked]
+        rows, log_prior = self._near(u, asked.shape[1])
+        identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
+        furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of one Newton step: far from the mode the curvature misleads
+        for _ in range(steps):
+            logit = torch.bmm(x, u.unsqueeze(2)).squeeze(2)
+            p = torch.sigmoid(logit)
+            w = (p * (1 - p)).clamp_min(W_FLOOR)
+            precision = identity + self.temper * torch.bmm((x * w.unsqueeze(2)).transpose(1, 2), x)
+            b = self.temper * torch.bmm((w * logit + answers - p).unsqueeze(1), x).squeeze(1)
+            c = torch.cholesky_inverse(torch.linalg.cholesky(precision))
+            shifted = rows + b.unsqueeze(1)
+            weight = torch.softmax(log_prior + 0.5 * (torch.bmm(shifted, c) * shifted).sum(2), dim=1).unsqueeze(1)
+            centre = (weight @ rows).squeeze(1)
+            step = torch.bmm(c, (centre + b).unsqueeze(2)).squeeze(2) - u
+            u = u + step * (furthest / step.norm(dim=1, keepdim=True).clamp_min(furthest))
+        around = rows - centre.unsqueeze(1)
+        between = torch.bmm(around.transpose(1, 2) * weight, around)
+        sigma = c + c @ between @ c
+        return u @ self.root.T, self.root @ sigma @ self.root.T
+
+    def _near(self, u: torch.Tensor, answers: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The history's rows (R or 1, M, K) that can be the centre, and their −½ |row|² (R or 1, M): once there are
+        more answers than factors, only the NEAR rows closest to u."""
+        if answers <= u.shape[1] or len(self.rows) <= NEAR:
+            return self.rows.unsqueeze(0), self.log_prior.unsqueeze(0)
+        nearest = torch.cdist(u, self.rows).topk(NEAR, dim=1, largest=False).indices
+        return self.rows[nearest], self.log_prior[nearest]

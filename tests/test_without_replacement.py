@@ -1,0 +1,281 @@
+"""The default method: exact statements by enumeration on tiny banks, coverage by simulation with fixed seeds.
+Coverage tests are binomial against .94 with a false-alarm rate of 1e-4 each."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from llm_accuracy import confidence_sequences
+from llm_accuracy.errors import InputError
+from llm_accuracy.estimates import estimate, fixed_weights, sub_score, without_replacement
+from llm_accuracy.factors import Factors, Prior
+from llm_accuracy.intervals import interval
+from llm_accuracy.mixture import HistoryMixture
+from llm_accuracy.querying import Bank, Querier, evaluate, group_totals, replay
+from llm_accuracy.session import Session
+from llm_accuracy.settings import DEFAULT_SETTING, Setting
+
+ALPHA = 0.05
+
+
+def tiny(seed, n=6, rank=2, history=5):
+    rng = np.random.default_rng(seed)
+    V, U = rng.normal(size=(n, rank)) * 1.5, rng.normal(size=(history, rank))
+    return V, Factors(U, V, np.arange(n), np.zeros(n)).prior, rng.integers(0, 2, n).astype(float)
+
+
+def enumerate_all(V, prior, z, draws, batch=1):
+    asked = np.array(list(itertools.permutations(range(len(z)), draws)))
+    bank = Bank.of(V, dtype=torch.float64)
+    querier = Querier(bank, prior, [Setting(tau=0.2)] * len(asked), draws, "without", "faq-mix", batch=batch)
+    trace = replay(querier, asked, z[asked])
+    probability = trace.q.prod(1)
+    assert abs(probability.sum() - 1) < 1e-10
+    return asked, trace, probability
+
+
+def not_below(covered, n, level=0.94):
+    return stats.binomtest(int(covered), int(n), level, "less").pvalue > 1e-4
+
+
+# --- exact ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_estimate_is_exactly_unbiased_with_mixture_weights_and_batches(seed, batch):
+    V, prior, z = tiny(seed)
+    _, trace, probability = enumerate_all(V, prior, z, 4, batch)
+    for rank in (0, 2, 64):
+        assert abs(probability @ without_replacement(trace, len(z), rank, pooled=True).theta - z.mean()) < 1e-10
+
+
+def test_variance_of_the_estimate_is_what_the_derivation_says():
+    """Var θ̂ = N⁻² Σ a_s² E[σ_s²], σ_s² the conditional variance of φ_s; and the bias of V̂ by its identity."""
+    V, prior, z = tiny(3)
+    _asked, trace, probability = enumerate_all(V, prior, z, 3)
+    n, a = len(z), fixed_weights(len(z), 3, 2)
+    phi = trace.total + (trace.answers - trace.p) / trace.q
+    theta = phi @ a / n
+    conditional = np.array([probability @ (phi[:, s] - n * z.mean()) ** 2 for s in range(3)])  # E σ_s²
+    true = probability @ (theta - z.mean()) ** 2
+    assert abs(true - a**2 @ conditional / n**2) < 1e-12
+    estimated = probability @ (without_replacement(trace, n, 2).se ** 2)
+    b = a**2 / (1 - a)
+    identity = (b @ (conditional * (1 - 2 * a)) + b.sum() * (a**2 @ conditional)) / n**2
+    assert abs(estimated - identity) < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sub_scores_are_exactly_unbiased(seed):
+    V, prior, z = tiny(seed)
+    asked, trace, probability = enumerate_all(V, prior, z, 4)
+    groups = np.stack([np.arange(6) < 3, np.arange(6) % 2 == 0], 1)
+    bank = Bank.of(V, dtype=torch.float64)
+    querier = Querier(bank, prior, [Setting(tau=0.2)] * len(asked), 4, "without", "faq-mix")
+    totals = group_totals(querier, asked, z[asked], groups)
+    for g in range(2):
+        found = sub_score(trace, totals[:, :, g], groups[asked, g], 3, 6, 2)
+        all_asked = groups[asked, g].sum(1) == 3
+        np.testing.assert_allclose(found.theta[all_asked], z[groups[:, g]].mean(), atol=1e-12)
+        a = fixed_weights(6, 4, 2)
+        inside = groups[asked, g]
+        phi = totals[:, :, g] + np.where(inside, (trace.answers - trace.p) / trace.q, 0)
+        np.testing.assert_allclose(found.theta[~all_asked], (phi @ a)[~all_asked] / 3, atol=1e-12)
+        assert abs(probability @ (phi @ a) / 3 - z[groups[:, g]].mean()) < 1e-10
+
+
+def test_batches_do_not_repeat_questions_and_keep_scores_until_the_batch_ends():
+    V, prior, z = tiny(1, n=300)
+    rng = np.random.default_rng(0)
+    for policy in ("faq-mix", "faq", "uniform+factors"):
+        for setting in (Setting(tau=0.25), Setting(0.5, 0.5, 0.5, 0.25)):
+            bank = Bank.of(V, dtype=torch.float64)
+            trace = evaluate(bank, prior, [setting] * 3, rng.random((3, 96)), np.tile(z, (3, 1)), "without",
+                             policy, batch=32)
+            assert (np.diff(np.sort(trace.asked, 1), axis=1) > 0).all()
+            # Within a batch only answered questions leave the total: p of those asked goes, z comes.
+            step = trace.total[:, 1:] - trace.total[:, :-1]
+            moved = trace.answers[:, :-1] - trace.p[:, :-1]
+            inside = np.arange(1, 96) % 32 != 0
+            np.testing.assert_allclose(step[:, inside], moved[:, inside], atol=1e-9)
+
+
+def test_mixture_of_one_row_is_the_map_of_a_logistic_regression():
+    """Against a direct Newton solution in float64."""
+    rng = np.random.default_rng(5)
+    V, prior = rng.normal(size=(80, 3)), Prior(np.array([0.3, -0.2, 0.1]), np.diag([1.0, 2.0, 0.5]))
+    asked, z = np.arange(60), rng.integers(0, 2, 60).astype(float)
+    mixture = HistoryMixture(torch.as_tensor(V), prior)
+    u = torch.as_tensor(prior.mean[None])
+    for _ in range(20):
+        u, sigma = mixture.solve(u, torch.as_tensor(asked[None]), torch.as_tensor(z[None]))
+    p = 1 / (1 + np.exp(-V[asked] @ u[0].numpy()))
+    precision = np.linalg.inv(prior.covariance)
+    gradient = V[asked].T @ (z - p) - precision @ (u[0].numpy() - prior.mean)
+    np.testing.assert_allclose(gradient, 0, atol=1e-4)
+    expected = np.linalg.inv(precision + (V[asked].T * (p * (1 - p))) @ V[asked])
+    np.testing.assert_allclose(sigma[0].numpy(), expected, rtol=1e-3)
+
+
+def test_mixture_finds_the_sibling():
+    """A model that answers like a row of the history is placed beside that row."""
+    rng = np.random.default_rng(6)
+    U, V = rng.normal(size=(40, 4)) * 2, rng.normal(size=(200, 4))
+    prior = Factors(U, V, np.arange(200), np.zeros(200)).prior
+    asked = rng.permutation(200)[:60]
+    z = (V[asked] @ U[7] > 0).astype(float)
+    mixture, u = HistoryMixture(torch.as_tensor(V), prior), torch.as_tensor(prior.mean[None])
+    u, _ = mixture.solve(u, torch.as_tensor(asked[None, :8]), torch.as_tensor(z[None, :8]))
+    u, _ = mixture.solve(u, torch.as_tensor(asked[None]), torch.as_tensor(z[None]))
+    assert np.linalg.norm(U - u[0].numpy(), axis=1).argmin() == 7
+
+
+# --- by simulation -------------------------------------------------------------------------------------
+
+def board(rng, n=400, rank=3, history=60):
+    V = np.column_stack([rng.normal(size=(n, rank - 1)), np.ones(n)])
+    U = rng.normal(size=(history, rank)) * [1.5, 1.0, 1.0]
+    return V, Factors(U, V, np.arange(n), np.zeros(n)).prior, U
+
+
+def hard_models(rng, V, U):
+    n = len(V)
+    p = 1 / (1 + np.exp(-V @ U[0]))
+    near_one = np.ones(n)
+    near_one[rng.permutation(n)[: n // 50]] = 0
+    return {"ordinary": (rng.random(n) < p).astype(float), "inverted": (rng.random(n) > p).astype(float),
+            "random": rng.integers(0, 2, n).astype(float), "all right": np.ones(n), "all wrong": np.zeros(n),
+            "98 % right": near_one, "2 % right": 1 - near_one,
+            "partial credit": np.clip(p + rng.normal(size=n) * 0.2, 0, 1)}
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "inverted", "random", "all right", "all wrong", "98 % right", "2 % right",
+                                  "partial credit"])
+def test_covers_whatever_the_model_is_like_and_never_with_width_zero(kind):
+    rng = np.random.default_rng(11)
+    V, prior, U = board(rng)
+    z = hard_models(rng, V, U)[kind]
+    repeats = 1500
+    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * repeats, rng.random((repeats, 100)),
+                     np.tile(z, (repeats, 1)), "without", "faq-mix")
+    for draws in (20, 50, 100):
+        found = estimate(trace, draws, 400, "without", "pooled", 3)
+        band = interval(found.theta, found.se, ALPHA, found.df)
+        assert (band.width > 0).all()
+        assert not_below(band.covers(np.full(repeats, z.mean())).sum(), repeats), (kind, draws)
+
+
+def test_empirical_variance_alone_fails_near_one_and_the_default_does_not():
+    """Nothing known of the questions, 97 % right: many evaluations meet no wrong answer at all."""
+    rng = np.random.default_rng(12)
+    z = np.ones(450)
+    z[:13] = 0
+    trace = evaluate(Bank.of(np.zeros((450, 1))), Prior(np.zeros(1), np.eye(1)), [Setting(tau=1.0)] * 2000,
+                     rng.random((2000, 22)), np.tile(z, (2000, 1)), "without")
+    trace = trace._replace(total=trace.total + (z.mean() - trace.p) * (450 - np.arange(22)),
+                           p=np.full_like(trace.p, z.mean()))  # a constant prediction that happens to be right
+    covered = {}
+    for variance in ("empirical", "pooled"):
+        found = estimate(trace, 22, 450, "without", variance)
+        covered[variance] = interval(found.theta, found.se, ALPHA, found.df).covers(np.full(2000, z.mean())).sum()
+    assert covered["empirical"] < 0.7 * 2000 and not_below(covered["pooled"], 2000)
+
+
+def test_watching_the_fixed_budget_interval_fails_and_the_confidence_sequence_holds():
+    """Look after every answer, stop when the half-width is at most ε, or at the first interval that misses."""
+    rng = np.random.default_rng(13)
+    V, prior, U = board(rng, n=1000)
+    z = (rng.random(1000) < 1 / (1 + np.exp(-V @ U[1]))).astype(float)
+    repeats, steps = 1000, 500
+    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * repeats, rng.random((repeats, steps)),
+                     np.tile(z, (repeats, 1)), "without", "faq-mix")
+    low, _, high = confidence_sequences.watched(trace, 1000, 3)
+    misses = ((low > z.mean()) | (high < z.mean())).any(1)
+    assert stats.binomtest(int(misses.sum()), repeats, ALPHA, "greater").pvalue > 1e-4
+    stop = confidence_sequences.stopping_time(low, high, 0.05) - 1
+    rows = np.arange(repeats)
+    assert stop.max() < steps - 1
+    wrong = (low[rows, stop] > z.mean()) | (high[rows, stop] < z.mean())
+    assert stats.binomtest(int(wrong.sum()), repeats, ALPHA, "greater").pvalue > 1e-4
+    ever = np.zeros(repeats, bool)
+    for draws in range(confidence_sequences.BURN_IN, steps, 10):
+        found = estimate(trace, draws, 1000, "without", "pooled", 3)
+        ever |= ~interval(found.theta, found.se, ALPHA, found.df).covers(np.full(repeats, z.mean()))
+    assert stats.binomtest(int(ever.sum()), repeats, 2 * ALPHA, "greater").pvalue < 1e-4
+
+
+def test_running_estimates_are_those_of_every_budget():
+    rng = np.random.default_rng(14)
+    V, prior, _ = board(rng, n=120)
+    z = rng.integers(0, 2, (3, 120)).astype(float)
+    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * 3, rng.random((3, 120)), z, "without", "faq-mix")
+    low, theta, high = confidence_sequences.watched(trace, 120, 3, burn_in=20)
+    for draws in (1, 20, 77, 120):
+        np.testing.assert_allclose(theta[:, draws - 1], estimate(trace, draws, 120, "without", "pooled", 3).theta)
+    assert (high - low)[:, :19].min() == 1 and (high - low)[:, -1].max() < 1e-12
+
+
+# --- one batch at a time -------------------------------------------------------------------------------
+
+def session_board():
+    rng = np.random.default_rng(15)
+    V, _, U = board(rng, n=200)
+    names = np.array([f"q{i}" for i in range(200)])
+    z = (rng.random(200) < 1 / (1 + np.exp(-V @ U[2]))).astype(float)
+    return Factors(U.astype(np.float32), V.astype(np.float32), names, np.zeros(200)), dict(zip(names, z, strict=True))
+
+
+def test_session_asks_what_the_engine_asks_and_estimates_the_same(tmp_path):
+    factors, truth = session_board()
+    tasks = np.array(["even", "odd"] * 100)
+    session = Session(factors, "new", tasks=tasks)
+    for _ in range(3):
+        for name in reversed(session.ask(16)):  # answers may come in any order
+            session.tell(name, truth[name])
+    session.save(tmp_path / "session.json")
+    session = Session.resume(tmp_path / "session.json", factors, tasks)
+    for name in session.ask(16):
+        session.tell(name, truth[name])
+    z = np.array(list(truth.values()))
+    from llm_accuracy.randomness import stream
+
+    trace = evaluate(Bank.of(factors.V), factors.prior, [DEFAULT_SETTING], stream("session", "new", 0).random((1, 64)),
+                     z[None], "without", "faq-mix", batch=16)
+    assert session.asked == trace.asked[0].tolist()
+    np.testing.assert_allclose(session.trace.total, trace.total, rtol=1e-5)
+    found, expected = session.estimate(), estimate(trace, 64, 200, "without", "pooled", 3)
+    assert found.theta == pytest.approx(expected.theta[0], abs=1e-6) and found.low < z.mean() < found.high
+    parts, together = session.sub_scores(), session.sub_scores(simultaneous=True)
+    assert set(parts) == {"even", "odd"} and parts["odd"].asked + parts["even"].asked == 64
+    assert together["odd"].high - together["odd"].low > parts["odd"].high - parts["odd"].low
+    # The sub-scores add up to the overall one: the tasks are equally large.
+    assert np.mean([part.theta for part in parts.values()]) == pytest.approx(found.theta, abs=1e-6)
+    watched = session.watch()
+    assert (watched.low, watched.high) == (0, 1)  # before the burn-in
+
+
+def test_session_to_the_end_is_exact_and_refuses_nonsense(tmp_path):
+    factors, truth = session_board()
+    session = Session(factors, "new")
+    with pytest.raises(InputError, match="nothing has been answered"):
+        session.estimate()
+    first, second = session.ask(2)
+    with pytest.raises(InputError, match="2 questions are not answered"):
+        session.ask()
+    with pytest.raises(InputError, match="scores lie in"):
+        session.tell(first, 1.5)
+    with pytest.raises(InputError, match="has not been asked"):
+        session.tell("q999", 1)
+    session.tell(first, truth[first])
+    session.tell(second, truth[second])
+    while names := session.ask(50):
+        for name in names:
+            session.tell(name, truth[name])
+    found = session.estimate()
+    assert found.low == found.high == pytest.approx(np.mean(list(truth.values())))
+    (tmp_path / "torn.json").write_text('{"model": "new"')
+    with pytest.raises(InputError, match="not a saved session"):
+        Session.resume(tmp_path / "torn.json", factors)
