@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .confidence_sequences import watched
+from .confidence_sequence import watched
 from .errors import InputError
 from .estimates import Estimate, sub_score, without_replacement
 from .factors import Factors
@@ -127,7 +127,7 @@ class Session:
                         trace.asked.shape[1])
 
     def watch(self, alpha: float = ALPHA) -> Finding:
-        """The same with an interval that may be looked at after every answer, see `confidence_sequences`."""
+        """The same with an interval that may be looked at after every answer, see `confidence_sequence`."""
         trace = self.trace
         low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
         return Finding(float(theta), float(low), float(high), trace.asked.shape[1])
