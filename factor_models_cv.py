@@ -13,7 +13,7 @@ tier's, chosen by loss); their λ are not on one scale.
 
 import itertools
 
-from llm_accuracy import cli, factors, ledger, settings, study
+from llm_accuracy import cli, factors, ledger, querying, settings, study
 from llm_accuracy.randomness import stream
 from llm_accuracy.responses import Dataset
 
@@ -49,8 +49,12 @@ def main(argv=None):
 
     n_folds = args.folds or settings.TIERS[args.tier].folds
     with cli.Progress(sum(len(fits) for *_, fits in todo), "cross-validation", "fit") as progress:
-        for cell, history, rank, fits in todo:
-            log.append(cross_validate(cell, history, protocol, rank, fits, n_folds, epochs, device))
+        def job(work):
+            cell, history, rank, fits = work
+            return cross_validate(cell, history, protocol, rank, fits, n_folds, epochs, device)
+
+        for (*_, fits), rows in zip(todo, querying.side_by_side(job, todo, device), strict=True):
+            log.append(rows)
             progress.advance(len(fits))
     print_choice(args, log)
 

@@ -2,10 +2,14 @@
 """12  Did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
 
     python mcnemar_tests.py pair baseline.csv candidate.csv
-    python mcnemar_tests.py pair runs/base runs/quantised --task leaderboard_mmlu_pro --json - --fail-on
-    degraded python mcnemar_tests.py pair --counts 25282 1241 1042 python mcnemar_tests.py suite
-    model_paths.json --output-dir results python mcnemar_tests.py suite runs/base runs/int8 runs/int4
-    --fail-on not-shown-safe
+    python mcnemar_tests.py pair runs/base runs/int4 --task leaderboard_mmlu_pro --json - --fail-on degraded
+    python mcnemar_tests.py pair --counts 25282 1241 1042
+    python mcnemar_tests.py suite model_paths.json --output-dir results
+    python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
+    python mcnemar_tests.py plan --flip .1 --drop .01 --power .8
+    python mcnemar_tests.py watch baseline.csv candidate.csv --follow 600
+    python mcnemar_tests.py flips seed0.csv seed1.csv seed2.csv --output-dir flips
+    python mcnemar_tests.py run-examples --models base=pretrained=ORG/A int8=pretrained=ORG/B --tasks gsm8k
 
 A model is a CSV `prompt_id,score[,run][,cluster][,task]`, a folder of such files (several runs), an output
 folder of lm-evaluation-harness with --log_samples (or one of its results files), or, with --matrix, a row of
@@ -14,58 +18,41 @@ a models × questions table. `suite` also takes a JSON list of models, the first
 The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the
 margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
 input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+
+Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain,
+`flips` finds the questions worth asking from several runs of one model, `run-examples` makes the inputs.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
-from llm_accuracy import cli
+from llm_accuracy import cli, workflow
 from llm_accuracy import degradation_report as report
-from llm_accuracy.errors import InputError
-from llm_accuracy.eval_logs import (
-    MAX_EXCLUDED,
-    Choices,
-    Pairs,
-    TaskScores,
-    pair_up,
-    read_matrix_models,
-    read_model,
-    read_model_list,
+from llm_accuracy.degradation_options import (
+    add_test_flags,
+    check_new,
+    check_targets,
+    command_line,
+    fails,
+    harness_choices,
+    one_task,
+    prose,
+    read_pair,
+    read_rows,
+    write_json,
+    write_whole,
 )
+from llm_accuracy.errors import InputError
+from llm_accuracy.eval_logs import Pairs, TaskScores, pair_up, read_model, read_model_list
 from llm_accuracy.multitask import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
-from llm_accuracy.paired import DEGRADED, DRAWS, UNDECIDED, PairedResult, judge_counts, judge_pair
-
-
-def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
-    to.add_argument("--margin", type=float, default=0.01, metavar="M",
-                    help="the smallest drop that matters, in score units (default .01: one point)")
-    to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
-    to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
-                    help="method of the two-sided 95%% interval of 0/1 scores")
-    to.add_argument("--matrix", type=Path, metavar="FILE",
-                    help="models are rows of this models × questions table")
-    to.add_argument("--task-metrics", type=Path, metavar="FILE",
-                    help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
-    to.add_argument("--item-field", metavar="FIELD",
-                    help="document field that names a question across tasks (harness logs; else its hash)")
-    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
-                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
-    to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
-                    help=f"random draws where no exact null is at hand (default {draws})")
-    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
-    to.add_argument("--json", metavar="FILE",
-                    help="write the result as JSON; - is standard output, prose to stderr")
-    to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
-    to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
+from llm_accuracy.paired import DRAWS, judge_counts, judge_pair
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="pair|suite")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     pair = commands.add_parser("pair", help="one task, two models")
     pair.add_argument("baseline", nargs="?", metavar="BASELINE")
     pair.add_argument("candidate", nargs="?", metavar="CANDIDATE")
@@ -83,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="where the tables go (default: degradation)")
     add_test_flags(suite, SUITE_DRAWS)
     suite.set_defaults(run=run_suite)
+    workflow.add_commands(commands)
     return parser
 
 
@@ -90,12 +78,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run_pair(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
     if options.counts:
-        if options.baseline or options.matrix:
-            raise InputError("--counts stands instead of BASELINE and CANDIDATE: give one or the other")
-        task, excluded, notes = None, {}, []
+        if options.baseline or options.matrix or options.items:
+            raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
+        pairs, task, excluded, notes = None, None, {}, []
         result = judge_counts(*options.counts, **tests)
     else:
         if not (options.baseline and options.candidate):
@@ -106,39 +94,15 @@ def run_pair(options: argparse.Namespace) -> int:
         task, excluded = pairs.task, pairs.excluded
         notes = [*swap_notes(options.baseline, options.candidate), *pairs.notes]
     names = dict(baseline=options.baseline, candidate=options.candidate)
-    prose = sys.stderr if options.json == "-" else sys.stdout
-    print(report.headline(result), report.pair_table(result, excluded, **names), sep="\n\n", file=prose)
+    print(report.headline(result), report.pair_table(result, excluded, **names), sep="\n\n", file=prose(options))
     for note in report.remarks(result, tuple(notes)):
-        print(report.note_text(note), file=prose)
-    if options.json:
-        write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
-    return fails(result, options.fail_on)
+        print(report.note_text(note), file=prose(options))
+    if options.report:
+        from llm_accuracy.report_page import pair_page
 
-
-def read_pair(options: argparse.Namespace) -> Pairs:
-    names = [options.baseline, options.candidate]
-    if options.matrix:
-        models = read_matrix_models(options.matrix, names)
-        read = [models[name] for name in names]
-    else:
-        choices = harness_choices(options)
-        read = [read_model(name, choices, options.task) for name in names]
-    task = one_task(read, names, options.task)
-    return pair_up(read[0][task], read[1][task], task, options.max_excluded)
-
-
-def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | None) -> str:
-    for tasks, name in zip(read, names, strict=True):
-        if wanted and wanted not in tasks:
-            raise InputError(f"{name}: no task {wanted}; it has {', '.join(tasks)}")
-    if wanted:
-        return wanted
-    common = [task for task in read[0] if task in read[1]]
-    if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
-        has = [", ".join(tasks) for tasks in read]
-        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
-                         "with --task, or test all of them with suite")
-    return common[0]
+        write_whole(options.report, pair_page(result, pairs, excluded, notes, command_line(), **names))
+    write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
+    return fails(result.verdict, result.within_margin, options.fail_on)
 
 
 # ---- suite -------------------------------------------------------------------------------------------------
@@ -148,7 +112,7 @@ TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "sum
 
 
 def run_suite(options: argparse.Namespace) -> int:
-    check_json_target(options)
+    check_targets(options)
     if options.output_dir.exists() and not options.output_dir.is_dir():
         raise InputError(f"--output-dir {options.output_dir} is a file; name a folder")
     for name in TABLES:
@@ -169,14 +133,14 @@ def run_suite(options: argparse.Namespace) -> int:
     notes += shared_notes(results)
     write_suite(models, pairs, results, baseline, notes, options)
     tell_suite(results, notes, options)
-    return max(fails(result, options.fail_on) for result in results.values())
+    return max(fails(result.verdict, result.within_margin, options.fail_on) for result in results.values())
 
 
 def read_models(options: argparse.Namespace) -> dict[str, dict[str, TaskScores]]:
     """All models of the suite, the baseline by default the first."""
     names, choices = options.models, harness_choices(options)
     if options.matrix:
-        models = read_matrix_models(options.matrix, names or None)
+        models = read_rows(options, names or None)
     elif len(names) == 1 and names[0].endswith(".json"):
         models = read_model_list(names[0], choices)
     else:
@@ -206,12 +170,12 @@ def shared_notes(results: dict[str, SuiteResult]) -> list[str]:
 
 
 def tell_suite(results: dict[str, SuiteResult], notes: list[str], options: argparse.Namespace) -> None:
-    prose = sys.stderr if options.json == "-" else sys.stdout
+    to = prose(options)
     for name, result in results.items():
-        print(report.suite_headline(name, result), report.suite_table(result), "", sep="\n", file=prose)
+        print(report.suite_headline(name, result), report.suite_table(result), "", sep="\n", file=to)
     for note in notes:
-        print(report.note_text(note), file=prose)
-    print(f"tables: {options.output_dir}/", file=prose)
+        print(report.note_text(note), file=to)
+    print(f"tables: {options.output_dir}/", file=to)
 
 
 def write_suite(
@@ -223,22 +187,17 @@ def write_suite(
               report.category_frame(models, stderr=True), report.category_frame(models, stderr=False),
               report.differences_frame(results, pairs))
     texts = [frame.to_csv(index=False) for frame in frames]
-    command = " ".join(["mcnemar_tests.py", *sys.argv[1:]])
-    texts.append(report.suite_markdown(results, baseline, notes, command))
-    content = report.suite_json(results, pairs, baseline=baseline, notes=notes) if options.json else None
+    texts.append(report.suite_markdown(results, baseline, notes, command_line()))
+    if options.report:
+        from llm_accuracy.report_page import suite_page
+
+        page = suite_page(results, pairs, baseline, notes, command_line())
+    content = report.suite_json(results, pairs, baseline=baseline, notes=notes)
     for name, text in zip(TABLES, texts, strict=True):
         write_whole(options.output_dir / name, text)
-    if content:
-        write_json(content, options)
-
-
-# ---- shared by the subcommands -----------------------------------------------------------------------------
-
-
-def harness_choices(options: argparse.Namespace) -> Choices:
-    if options.task_metrics:
-        return Choices.read(options.task_metrics, options.item_field)
-    return Choices(item_field=options.item_field)
+    if options.report:
+        write_whole(options.report, page)
+    write_json(content, options)
 
 
 def swap_notes(baseline: str, candidate: str) -> list[str]:
@@ -247,45 +206,6 @@ def swap_notes(baseline: str, candidate: str) -> list[str]:
     if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
         return [f"the first argument is the baseline; by their names {before} and {after} may be swapped"]
     return []
-
-
-def fails(result: PairedResult | SuiteResult, condition: str | None) -> int:
-    """1 where the --fail-on condition holds."""
-    if condition == "degraded":
-        return int(result.verdict == DEGRADED)
-    if condition == "not-shown-safe":
-        return int(result.verdict == UNDECIDED or (result.verdict == DEGRADED and not result.within_margin))
-    return 0
-
-
-def check_json_target(options: argparse.Namespace) -> None:
-    if options.json and options.json != "-":
-        check_new(Path(options.json), options.overwrite)
-
-
-def check_new(path: Path, overwrite: bool, make_parent: bool = False) -> None:
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another place or add --overwrite")
-    if not make_parent and not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
-
-
-def write_json(text: str, options: argparse.Namespace) -> None:
-    if options.json == "-":
-        sys.stdout.write(text)
-    else:
-        write_whole(Path(options.json), text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or none; its folder is made."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
 def main(argv: list[str] | None = None) -> int:

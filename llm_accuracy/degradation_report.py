@@ -66,10 +66,10 @@ def headline(result: PairedResult) -> str:
     return f"UNDECIDED {at}: drop {limits}; the margin is {margin_text(result)}."
 
 
-def pair_table(
+def pair_rows(
     result: PairedResult, excluded: dict[str, int], baseline: str | None = None, candidate: str | None = None
-) -> str:
-    """The numbers behind the first line, at most 80 columns wide."""
+) -> list[tuple[str, str]]:
+    """The numbers behind the first line: (label, text)."""
     r = result
     exact = r.p_exact is not None
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
@@ -89,8 +89,15 @@ def pair_table(
         ("same?", f"p = {p_text(r.p_equivalence)}  that it is {margin_text(r)} or more either way"),
         ("better?", f"p = {p_text(r.p_improvement)}; two-sided p = {p_text(r.p_two_sided)}"),
     ]
+    return rows
+
+
+def pair_table(
+    result: PairedResult, excluded: dict[str, int], baseline: str | None = None, candidate: str | None = None
+) -> str:
+    """`pair_rows`, at most 80 columns wide."""
     lines = []
-    for label, text in rows:
+    for label, text in pair_rows(result, excluded, baseline, candidate):
         lines += textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
     return "\n".join(lines)
 
@@ -115,7 +122,7 @@ def note_text(note: str) -> str:
 
 def pair_json(result: PairedResult, **more) -> str:
     """The result as one JSON object; what does not apply is null."""
-    return _json({**more, **asdict(result)})
+    return as_json({**more, **asdict(result)})
 
 
 def shorten(text: str, width: int) -> str:
@@ -127,10 +134,13 @@ def _score(value: float) -> str:
     return f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
 
 
-def _json(content: dict) -> str:
+def as_json(content: dict) -> str:
+    """JSON text; a number that is not finite becomes null."""
     def finite(value):
         if isinstance(value, dict):
             return {str(k): finite(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [finite(v) for v in value]
         return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
@@ -263,7 +273,7 @@ def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[s
     lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | "
               "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
     for name, r in results.items():
-        cells = [_cell(name), f"{r.pooled.n:,}", *_drop_cells(r.pooled), p_text(r.p_pooled, r.pooled.log10_p),
+        cells = [_cell(name), f"{r.pooled.n:,}", *drop_cells(r.pooled), p_text(r.p_pooled, r.pooled.log10_p),
                  p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted), r.verdict]
         lines.append(f"| {' | '.join(cells)} |")
     for name, r in results.items():
@@ -271,7 +281,7 @@ def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[s
                   "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                   "|---|---:|---:|---:|---:|---|---:|---:|"]
         for task, row in r.tasks.items():
-            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *_drop_cells(row),
+            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *drop_cells(row),
                      p_text(row.p, row.log10_p), p_text(r.p_step_down[task])]
             lines.append(f"| {' | '.join(cells)} |")
         lines += ["", "</details>"]
@@ -290,10 +300,10 @@ def suite_json(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], *
         for task_pairs in pairs[name]:
             content["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
         candidates[name] = {"verdict": content.pop("verdict"), "p_pooled": result.p_pooled, **content}
-    return _json({**more, "candidates": candidates})
+    return as_json({**more, "candidates": candidates})
 
 
-def _drop_cells(row: PairedResult) -> list[str]:
+def drop_cells(row: PairedResult) -> list[str]:
     return [amount(row.drop, row), f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"]
 
 

@@ -29,6 +29,7 @@ from .errors import InputError
 MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
 HASHES = ("doc_hash", "target_hash", "prompt_hash")
 CSV_COLUMNS = ("prompt_id", "score", "run", "cluster", "task")
+MISSING = ("", "nan", "null", "none", "na")
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 
@@ -64,7 +65,7 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) says which items stand or fall together (one label, one unit), across tasks too; None where
-    nothing is known that would tie items together. `excluded` counts the items left out, by reason.
+    nothing is known that would tie items together. `left_out` lists the items left out, by reason.
     """
 
     task: str
@@ -74,8 +75,13 @@ class Pairs:
     units: np.ndarray | None = None
     higher_is_better: bool = True
     category: str | None = None
-    excluded: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """How many items were left out, by reason."""
+        return {reason: len(items) for reason, items in self.left_out.items()}
 
     @property
     def clusters(self) -> np.ndarray | None:
@@ -106,6 +112,9 @@ def read_model(
     choices = choices or Choices()
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
+    if choices.selection is not None:
+        runs = read_runs(path, choices, only, latest=True)
+        return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
     if path.is_dir():
         csvs = sorted(p for p in path.iterdir() if p.name.endswith((".csv", ".csv.gz")))
         if csvs:
@@ -116,6 +125,31 @@ def read_model(
     if path.suffix in (".json", ".jsonl"):
         return read_harness(path, choices, only)
     raise InputError(f"{path}: expected a .csv file, a folder of them, or lm-evaluation-harness output")
+
+
+def read_runs(
+    path: Path | str, choices: Choices | None = None, only: str | None = None, latest: bool = False
+) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}}: every run of a file or folder by itself.
+
+    Runs are the files of a folder of CSVs, the values of a column run, the timestamps in an output folder of
+    the harness (only the last of them if `latest`).
+    """
+    path, choices = Path(path), choices or Choices()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    csvs = [file for file in files if file.name.endswith((".csv", ".csv.gz"))]
+    if csvs:
+        return {name: run for file in csvs for name, run in _csv_runs(file).items()}
+    if path.is_file() or latest:
+        return {str(path): read_harness(path, choices, only)}
+    results = [file for file in sorted(path.rglob("*.json")) if re.search(rf"_{TIMESTAMP}\.json$", file.name)
+               and not file.name.startswith("samples_")]
+    if len({file.parent for file in results}) > 1:
+        folders = ", ".join(sorted({str(file.parent) for file in results}))
+        raise InputError(f"{path}: results of several models ({folders}); name one of them")
+    return {str(file): read_harness(file, choices, only) for file in results or [path]}
 
 
 def average_runs(runs: list[dict[str, TaskScores]], names: list[str]) -> dict[str, TaskScores]:
@@ -135,7 +169,7 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     if len({run.higher_is_better for run in runs}) > 1:
         raise InputError(f"{names[0]} … {names[-1]}: the runs disagree on whether a higher score is better")
     for run, name in zip(runs[1:], names[1:], strict=True):
-        _check_same_questions(first.frame, run.frame, names[0], name)
+        check_same_questions(first.frame, run.frame, names[0], name)
     rows = pd.concat([run.frame for run in runs])
     grouped = rows.groupby(level=0, sort=False)
     frame = grouped.first()
@@ -156,6 +190,21 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
     text editor counts lines, for anything else and for an item given twice.
     """
     path = Path(path)
+    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
+            for task, rows in _csv_table(path).groupby("task", sort=False)}
+
+
+def _csv_runs(path: Path) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}} of one score file."""
+    table = _csv_table(path)
+    if "run" not in table:
+        return {str(path): read_csv(path)}
+    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path))
+                                   for task, rows in one.groupby("task", sort=False)}
+            for run, one in table.groupby("run", sort=False)}
+
+
+def _csv_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
@@ -179,8 +228,7 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
         run = f" of run {at['run']}" if "run" in table else ""
         hint = "" if "run" in table else "; if it is a second run, add a column run"
         raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} stands twice{hint}")
-    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
-            for task, rows in table.groupby("task", sort=False)}
+    return table
 
 
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -203,9 +251,9 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _numbers(text: pd.Series, path: Path) -> pd.Series:
     stripped = text.str.strip()
-    words = stripped.str.lower().map({"true": 1.0, "false": 0.0, "": np.nan, "nan": np.nan, "null": np.nan,
-                                      "none": np.nan, "na": np.nan})
-    known = stripped.str.lower().isin(["true", "false", "", "nan", "null", "none", "na"])
+    meaning = {"true": 1.0, "false": 0.0, **dict.fromkeys(MISSING, np.nan)}
+    words = stripped.str.lower().map(meaning)
+    known = stripped.str.lower().isin(meaning)
     values = pd.to_numeric(stripped.where(~known), errors="coerce")
     bad = ~known & ~np.isfinite(values)
     if bad.any():
@@ -231,6 +279,7 @@ class Choices:
     item_field: str | None = None
     source: str = "task_metrics.json"
     flags: str | None = None
+    selection: Selection | None = None
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
@@ -469,6 +518,52 @@ def _value(value, metric: str, where: str):
                      "computed over the whole corpus, choose a metric that is a mean over items")
 
 
+def read_sample(
+    line: str, file: Path, number: int, choices: Choices, chosen: tuple[str, str] | None
+) -> tuple[dict | None, tuple[str, str]]:
+    """One line of samples_<task>_<time>.jsonl by itself, as a file that is still growing gives them.
+
+    → ({doc_id, score, hashes}, (metric, filter)), the first None where the record is of another filter than
+    chosen. `chosen` is what the first line gave. Raises InputError where that leaves several filters open.
+    """
+    task, where = _sample_task(file), f"{file}: line {number}"
+    told = choices.of(task)[1]
+    record = _with_hashes(_parse(line.encode(), file, number), file, number)
+    record.setdefault("filter", "none")
+    metric, its_filter = chosen or _choose(task, [(number, {**record, "filter": told or record["filter"]})], choices,
+                                           file)
+    if record["filter"] != its_filter:
+        if told is None:
+            raise InputError(f"{where}: {task} has several filters ({its_filter}, {record['filter']}): say which in a "
+                             f'task_metrics.json, e.g. {{"{task}": "{metric},{its_filter}"}}')
+        return None, (metric, its_filter)
+    hashes = {name: record[name] for name in HASHES if name in record}
+    return {"doc_id": record["doc_id"], "score": record.get(metric), **hashes}, (metric, its_filter)
+
+
+def sample_direction(file: Path, metric: str) -> bool | None:
+    """Is a higher score better, by the results file beside the samples? None where there is none yet."""
+    results = _find_run(file)[1]
+    return _direction(metric, _sample_task(file), read_json(results)) if results else None
+
+
+def _sample_task(file: Path) -> str:
+    match = re.fullmatch(rf"samples_(.+)_({TIMESTAMP})\.jsonl?", file.name)
+    if not match:
+        raise InputError(f"{file}: neither a CSV nor a samples_<task>_<time>.jsonl file")
+    return match[1]
+
+
+def score_number(value, where: str) -> float:
+    """One score from a CSV cell or a JSON value: a number, true/false, or NaN where it is missing."""
+    if isinstance(value, str) and value.strip().lower() in MISSING:
+        return float("nan")
+    number = _value(value, "score", where)
+    if not isinstance(number, float):
+        raise InputError(f"{where}: a list is not one score")
+    return number
+
+
 def _direction(metric: str, task: str, results: dict) -> bool:
     """Is a higher item score better? Unless the results say otherwise, yes."""
     if metric in PERPLEXITIES or metric == "perplexity":
@@ -489,6 +584,56 @@ def _category(task: str, results: dict) -> str | None:
         return CATEGORY_NAMES[family]
     groups = {name: members for name, members in results.get("group_subtasks", {}).items() if task in members}
     return min(groups, key=lambda name: len(groups[name]), default=None)
+
+
+# ---- chosen items ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Items worth asking, {task: items}, chosen on runs of which {task: a fingerprint of each run} is kept.
+
+    Chosen because they flipped in those runs, they flip in those runs more than by chance: a test on the same
+    runs would mean nothing, and `restrict` refuses it.
+    """
+
+    tasks: dict[str, list[str]]
+    made_from: dict[str, list[str]]
+    source: str
+
+    @classmethod
+    def read(cls, path: Path | str) -> Selection:
+        """From a selection.json of `mcnemar_tests.py flips`."""
+        content = read_json(path)
+        try:
+            tasks = {task: [str(item) for item in items] for task, items in content["tasks"].items()}
+            made_from = {task: list(content["fingerprints"][task]) for task in tasks}
+        except (TypeError, KeyError, AttributeError):
+            raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips") from None
+        return cls(tasks, made_from, str(path))
+
+    def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:
+        """One run on the chosen items only. Raises InputError where the items were chosen on this run."""
+        kept = {task: scores for task, scores in run.items() if self.tasks.get(task)}
+        if not kept:
+            raise InputError(f"{name}: none of its tasks ({', '.join(run)}) is in {self.source}")
+        chosen, same = {}, set(range(len(next(iter(self.made_from.values())))))
+        for task, scores in kept.items():
+            # An item that the run lacks is one without a score, so that it is counted.
+            frame = scores.frame.reindex(self.tasks[task])
+            frame["runs"] = frame["runs"].fillna(0).astype(int)
+            mark = fingerprint(frame["score"])
+            same &= {i for i, other in enumerate(self.made_from[task]) if other == mark}
+            chosen[task] = replace(scores, frame=frame)
+        if same:
+            raise InputError(f"{name}: the items of {self.source} were chosen on this very run, so a test on it means "
+                             "nothing: run the model again, with another seed")
+        return chosen
+
+
+def fingerprint(scores: pd.Series) -> str:
+    """Of one run on the chosen items of a task, whatever their order and whichever file they stand in."""
+    return _sha256("\n".join(f"{item}\t{score:g}" for item, score in sorted(scores.items())))
 
 
 # ---- lists of models, matrices -----------------------------------------------------------------------------
@@ -569,17 +714,18 @@ def pair_up(
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
     notes = [*baseline.notes, *candidate.notes]
-    notes += _check_same_questions(baseline.frame, candidate.frame, *names)
+    notes += check_same_questions(baseline.frame, candidate.frame, *names)
     both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
     scored = both["score"].notna() & both["score_candidate"].notna()
-    counts = {
-        "only in the baseline": len(baseline.frame) - len(both),
-        "only in the candidate": len(candidate.frame) - len(both),
-        "no score in the baseline": int(both["score"].isna().sum()),
-        "no score in the candidate": int((both["score"].notna() & both["score_candidate"].isna()).sum()),
+    reasons = {
+        "only in the baseline": baseline.frame.index.difference(both.index, sort=False),
+        "only in the candidate": candidate.frame.index.difference(both.index, sort=False),
+        "no score in the baseline": both.index[both["score"].isna()],
+        "no score in the candidate": both.index[both["score"].notna() & both["score_candidate"].isna()],
     }
-    excluded = {reason: count for reason, count in counts.items() if count}
-    union = len(both) + counts["only in the baseline"] + counts["only in the candidate"]
+    left_out = {reason: tuple(map(str, items)) for reason, items in reasons.items() if len(items)}
+    excluded = {reason: len(items) for reason, items in left_out.items()}
+    union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
     kept = both[scored]
     if sum(excluded.values()) > max_excluded * union or kept.empty:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
@@ -600,11 +746,11 @@ def pair_up(
         candidate=kept["score_candidate"].to_numpy(float),
         units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
         category=baseline.category or candidate.category,
-        excluded=excluded, notes=tuple(dict.fromkeys(notes)),
+        left_out=left_out, notes=tuple(dict.fromkeys(notes)),
     )
 
 
-def _check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
+def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
     """Refuse items whose document, target or cluster differs between runs; note those whose prompt does."""
     both = one.add_suffix("_one").join(other.add_suffix("_other"), how="inner")
     notes = []

@@ -17,7 +17,7 @@ Without replacement an answered question gets the logit −∞: its p and its sc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -510,20 +510,15 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
     """
     rows, steps = uniforms.shape
     device = bank.V.device.type
-    threads = torch.get_num_threads()
 
     def part(chosen: slice) -> Trace:
         querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch)
         return run(querier, uniforms[chosen], scores[chosen])
 
-    with _one_thread_per_part(device):
+    with one_thread_each(device):
         chosen_passes = passes or Passes.for_work(rows * bank.V.shape[0] * steps, device)
-        parts = _parts(rows, bank.V.shape[0], threads, device, chosen_passes.compiled)
-        if len(parts) == 1 or device != "cpu":
-            traces = [part(chosen) for chosen in parts]
-        else:
-            with ThreadPoolExecutor(threads) as pool:
-                traces = list(pool.map(part, parts))
+    parts = _parts(rows, bank.V.shape[0], torch.get_num_threads(), device, chosen_passes.compiled)
+    traces = list(side_by_side(part, parts, device))
     return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))
 
 
@@ -543,8 +538,8 @@ def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool)
 
 
 @contextmanager
-def _one_thread_per_part(device: str):
-    """Parts run side by side on the CPU, so each of them gets one thread: no barriers, no idle cores."""
+def one_thread_each(device: str):
+    """On the CPU, PyTorch's operations take one thread each: for jobs that run side by side."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if device == "cpu" else before)
     try:
@@ -568,6 +563,18 @@ def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, group
         querier.look(torch.as_tensor(asked[:, step], device=member.device))
         querier.tell(torch.as_tensor(answers[:, step], device=member.device))
     return known + expected
+
+
+def side_by_side(job: Callable, works: Sequence, device: str) -> Iterator:
+    """job(work) of every work, in order. On the CPU as many at a time as there are threads, each on one of them:
+    no barriers between cores, which on a busy machine cost more than they share out."""
+    threads = torch.get_num_threads()
+    if len(works) == 1 or device != "cpu":
+        with one_thread_each(device):
+            yield from map(job, works)
+        return
+    with one_thread_each(device), ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(job, works)
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:

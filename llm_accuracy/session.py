@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .confidence_sequence import watched
 from .errors import InputError
 from .estimates import Estimate, sub_score, without_replacement
 from .factors import Factors
@@ -28,7 +29,6 @@ from .querying import Bank, Querier, Trace
 from .randomness import stream
 from .responses import atomic
 from .settings import ALPHA, DEFAULT_SETTING
-from .watching import watched
 
 _NEVER = 1 << 62  # a batch that does not end by itself: the session says when to learn
 
@@ -127,7 +127,7 @@ class Session:
                         trace.asked.shape[1])
 
     def watch(self, alpha: float = ALPHA) -> Finding:
-        """The same with an interval that may be looked at after every answer and stopped on, see `watching`."""
+        """The same with an interval that may be watched and stopped on (confidence_sequence.py)."""
         trace = self.trace
         low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
         return Finding(float(theta), float(low), float(high), trace.asked.shape[1])

@@ -1,5 +1,6 @@
 """Shared by all tests: where the real matrices and golden values are, and how a script is run."""
 
+import io
 import multiprocessing
 import os
 import runpy
@@ -36,27 +37,29 @@ class Done(NamedTuple):
     stderr: str
 
 
-def _run_as_main(path, arguments, cwd, outputs):
+def _run_as_main(path, arguments, cwd, outputs, stdin):
     """In the child: become `python path arguments…`, with both outputs going to files."""
     for number, output in zip((1, 2), outputs, strict=True):
         os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.stdin = io.StringIO(stdin)
     os.chdir(cwd)
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
     runpy.run_path(str(path), run_name="__main__")
 
 
-def run_script(name, *arguments, code=0, cwd=ROOT, timeout=300):
-    """Run a script of the project and check its exit code: run_script("faq_final.py", "--seeds", 5)."""
+def run_script(name, *arguments, code=0, cwd=ROOT, timeout=300, stdin=""):
+    """Run a script of the project and check its exit code (None: any): run_script("faq_final.py", "--seeds", 5)."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [Path(folder) / stream for stream in ("stdout", "stderr")]
-        child = _SERVER.Process(target=_run_as_main, args=(ROOT / name, list(map(str, arguments)), cwd, outputs))
+        arguments = (ROOT / name, list(map(str, arguments)), cwd, outputs, stdin)
+        child = _SERVER.Process(target=_run_as_main, args=arguments)
         child.start()
         child.join(timeout)
         if child.exitcode is None:
             child.kill()
         stdout, stderr = (output.read_text() for output in outputs)
-    assert child.exitcode == code, f"{name} exited {child.exitcode}:\n{stdout}\n{stderr}"
+    assert code in (None, child.exitcode), f"{name} exited {child.exitcode}:\n{stdout}\n{stderr}"
     return Done(child.exitcode, stdout, stderr)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from llm_accuracy import eval_logs
+from llm_accuracy import eval_logs, flipping
 from llm_accuracy.errors import InputError
 from llm_accuracy.eval_logs import Choices, TaskScores, pair_up, read_csv, read_harness, read_model
 
@@ -537,3 +537,12 @@ def test_matrix_rows(tmp_path):
     assert pairs.excluded == {"no score in the candidate": 1}
     with pytest.raises(InputError, match="no row named"):
         eval_logs.read_matrix_models(path, ["other"])
+
+
+def test_every_run_of_a_folder_and_documents_to_ask_again(logs):
+    runs = eval_logs.read_runs(logs / "twice", CHOICES)
+    assert len(runs) == 2 and all(name.endswith(".json") for name in runs)
+    found = flipping.count_successes(runs, 0)["h_choice"]
+    samples = flipping.harness_samples({"h_choice": found})["h_choice"]
+    assert samples == sorted(int(item) for item in found.items[found.kept]) and 0 < len(samples) < 40
+    assert len(eval_logs.read_runs(logs / "twice", CHOICES, latest=True)) == 1

@@ -1,30 +1,22 @@
 """The script as a user runs it: what it prints, writes and returns, and that bad input changes nothing."""
 
 import json
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import run_script
 
 from llm_accuracy import paired
 
-ROOT = Path(__file__).resolve().parents[1]
-SHARED = ROOT.parent / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="no ../shared/data")
 
 
 def script(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, ROOT / "mcnemar_tests.py", *map(str, arguments)],
-        cwd=cwd,
-        text=True,
-        capture_output=True,
-        timeout=120,
-    )
+    return run_script("mcnemar_tests.py", *arguments, cwd=cwd, code=None)
 
 
 def snapshot(folder):

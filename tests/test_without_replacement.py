@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from llm_accuracy import watching
+from llm_accuracy import confidence_sequence
 from llm_accuracy.errors import InputError
 from llm_accuracy.estimates import estimate, fixed_weights, sub_score, without_replacement
 from llm_accuracy.factors import Factors, Prior
@@ -55,7 +55,7 @@ def test_estimate_is_exactly_unbiased_with_mixture_weights_and_batches(seed, bat
 def test_variance_of_the_estimate_is_what_the_derivation_says():
     """Var θ̂ = N⁻² Σ a_s² E[σ_s²], σ_s² the conditional variance of φ_s; and the bias of V̂ by its identity."""
     V, prior, z = tiny(3)
-    asked, trace, probability = enumerate_all(V, prior, z, 3)
+    _, trace, probability = enumerate_all(V, prior, z, 3)
     n, a = len(z), fixed_weights(len(z), 3, 2)
     phi = trace.total + (trace.answers - trace.p) / trace.q
     theta = phi @ a / n
@@ -192,16 +192,16 @@ def test_watching_the_fixed_budget_interval_fails_and_the_confidence_sequence_ho
     repeats, steps = 1000, 500
     trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * repeats, rng.random((repeats, steps)),
                      np.tile(z, (repeats, 1)), "without", "faq-mix")
-    low, _, high = watching.watched(trace, 1000, 3)
+    low, _, high = confidence_sequence.watched(trace, 1000, 3)
     misses = ((low > z.mean()) | (high < z.mean())).any(1)
     assert stats.binomtest(int(misses.sum()), repeats, ALPHA, "greater").pvalue > 1e-4
-    stop = watching.stopping_time(low, high, 0.05) - 1
+    stop = confidence_sequence.stopping_time(low, high, 0.05) - 1
     rows = np.arange(repeats)
     assert stop.max() < steps - 1
     wrong = (low[rows, stop] > z.mean()) | (high[rows, stop] < z.mean())
     assert stats.binomtest(int(wrong.sum()), repeats, ALPHA, "greater").pvalue > 1e-4
     ever = np.zeros(repeats, bool)
-    for draws in range(watching.BURN_IN, steps, 10):
+    for draws in range(confidence_sequence.BURN_IN, steps, 10):
         found = estimate(trace, draws, 1000, "without", "pooled", 3)
         ever |= ~interval(found.theta, found.se, ALPHA, found.df).covers(np.full(repeats, z.mean()))
     assert stats.binomtest(int(ever.sum()), repeats, 2 * ALPHA, "greater").pvalue < 1e-4
@@ -212,7 +212,7 @@ def test_running_estimates_are_those_of_every_budget():
     V, prior, _ = board(rng, n=120)
     z = rng.integers(0, 2, (3, 120)).astype(float)
     trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * 3, rng.random((3, 120)), z, "without", "faq-mix")
-    low, theta, high = watching.watched(trace, 120, 3, burn_in=20)
+    low, theta, high = confidence_sequence.watched(trace, 120, 3, burn_in=20)
     for draws in (1, 20, 77, 120):
         np.testing.assert_allclose(theta[:, draws - 1], estimate(trace, draws, 120, "without", "pooled", 3).theta)
     assert (high - low)[:, :19].min() == 1 and (high - low)[:, -1].max() < 1e-12
