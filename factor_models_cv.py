@@ -13,7 +13,7 @@ tier's, chosen by loss); their λ are not on one scale.
 
 import itertools
 
-from llm_accuracy import cli, factors, ledger, querying, settings, study
+from llm_accuracy import cli, factors, ledger, parallel, settings, study
 from llm_accuracy.randomness import stream
 from llm_accuracy.responses import Dataset
 
@@ -53,7 +53,7 @@ def main(argv=None):
             cell, history, rank, fits = work
             return cross_validate(cell, history, protocol, rank, fits, n_folds, epochs, device)
 
-        for (*_, fits), rows in zip(todo, querying.side_by_side(job, todo, device), strict=True):
+        for (*_, fits), rows in zip(todo, parallel.side_by_side(job, todo, device), strict=True):
             log.append(rows)
             progress.advance(len(fits))
     print_choice(args, log)

@@ -3,13 +3,13 @@
     python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
     python faq_final.py --tier paper --device cuda               the full grid
-    python faq_final.py --batch 64                               asked 64 questions at a time
-    python faq_final.py --policies faq --sampling with           the paper's method
+    python faq_final.py --policies faq-mix --sampling without    the history as the prior, no question asked twice
+    python faq_final.py --policies faq-mix --sampling without --batch 64      asked 64 questions at a time
     python faq_final.py --policies faq uniform+factors           any policy registered in llm_accuracy/policies.py
 
-Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, faq-mix without
-replacement, needs no tuning; the setting of faq, the paper's method, is the one that faq_val.py found best, or
---setting. Appends to LOGS_DIR/faq_final.csv (one row a trial) and
+Every trial is one seed, budget and setting on all new models (M2) of a dataset. The setting of faq,
+the paper's method and the default, is the one that faq_val.py found best, or --setting; faq-mix needs no tuning.
+Appends to LOGS_DIR/faq_final.csv (one row a trial) and
 LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
 """
 
@@ -19,7 +19,7 @@ from llm_accuracy import cli, policies, selection, settings, study
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
-    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq-mix"])
+    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq"])
     parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {settings.DEFAULT_SETTING.key}")
     parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")
@@ -47,6 +47,8 @@ def choose(args, tuned, task, policy, budget):
         return settings.Setting.parse(args.setting), ""
     if policy == "uniform+factors":
         return settings.Setting(tau=1.0), ""
+    if policy in policies.MIXTURE:
+        return settings.MIXTURE_SETTING, ""
     if policy != "faq":
         return settings.DEFAULT_SETTING, ""
     return tuned.setting(task.cell, budget, task.n_questions)

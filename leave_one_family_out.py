@@ -24,11 +24,11 @@ from llm_accuracy.factors import Factors, Fit
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.responses import Responses, atomic, family_of, read_matrix
-from llm_accuracy.settings import ALPHA, DEFAULT_SETTING, Setting, parse_budgets
+from llm_accuracy.settings import ALPHA, MIXTURE_SETTING, Setting, parse_budgets
 
 # name: policy, sampling, variance, setting
 METHODS = {
-    "faq-mix": ("faq-mix", "without", "pooled", DEFAULT_SETTING),
+    "faq-mix": ("faq-mix", "without", "pooled", MIXTURE_SETTING),
     "FAQ (paper)": ("faq", "with", "published", Setting()),
     "uniform + factors": ("uniform+factors", "without", "pooled", Setting(tau=1.0)),
 }

@@ -112,8 +112,8 @@ def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n
 
     totals (rows, T) `querying.group_totals` of G; inside (rows, T) bool, whether the question asked is in G; size |G|.
     φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so θ̂_G = Σ a_s φ_s / |G| is exactly
-    unbiased; where all of G has been asked its mean is known and returned instead. Degrees of freedom: no more
-    than the subset's draws less one; SE is infinite below two draws.
+    unbiased; where all of G has been asked its mean is known and returned instead. Degrees of freedom: no more than the
+    subset's draws less one; SE is infinite below two draws.
     """
     within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
     draws, count = trace.q.shape[1], inside.sum(1)

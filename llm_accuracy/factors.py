@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pandas as pd
 import torch
 
 from .errors import InputError
+from .parallel import one_thread_each
 from .responses import atomic
 
 
@@ -82,6 +84,9 @@ def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 # --- fitting -------------------------------------------------------------------------------------------
 
+THREADS_PAY_FROM = 1 << 22  # models × questions × fits; below, cores wait for one another longer than they work
+
+
 @dataclass(frozen=True)
 class Protocol:
     """How a factor model is fitted, full batch, with Adam's steps.
@@ -129,8 +134,14 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     epochs  instead of the protocol's
     Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
     """
+    small = len(fits) * scores.size < THREADS_PAY_FROM
+    with one_thread_each("cpu") if small else nullcontext():
+        return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+
+
+def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, device: str,
+         tick: Callable[[], None] | None) -> list[tuple[np.ndarray, np.ndarray]]:
     n_models, n_questions = scores.shape
-    epochs = epochs or protocol.epochs
     start = [tuple(protocol.start * one.rng.standard_normal((size, one.rank), dtype=np.float32)
                    for size in (n_models, n_questions)) for one in fits]
     seen = np.stack([one.seen for one in fits])  # (fits, M, N)

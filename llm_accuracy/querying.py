@@ -17,9 +17,7 @@ Without replacement an answered question gets the logit −∞: its p and its sc
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,6 +27,7 @@ import torch
 from .errors import InputError
 from .factors import Prior
 from .mixture import HistoryMixture, next_solve
+from .parallel import one_thread_each, side_by_side
 from .policies import DRAWING, MIXTURE
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
@@ -537,17 +536,6 @@ def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool)
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
-@contextmanager
-def one_thread_each(device: str):
-    """On the CPU, PyTorch's operations take one thread each: for jobs that run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if device == "cpu" else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """What `Trace.total` is within subsets of the bank, for finished evaluations without replacement.
 
@@ -563,18 +551,6 @@ def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, group
         querier.look(torch.as_tensor(asked[:, step], device=member.device))
         querier.tell(torch.as_tensor(answers[:, step], device=member.device))
     return known + expected
-
-
-def side_by_side(job: Callable, works: Sequence, device: str) -> Iterator:
-    """job(work) of every work, in order. On the CPU as many at a time as there are threads, each on one of them:
-    no barriers between cores, which on a busy machine cost more than they share out."""
-    threads = torch.get_num_threads()
-    if len(works) == 1 or device != "cpu":
-        with one_thread_each(device):
-            yield from map(job, works)
-        return
-    with one_thread_each(device), ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(job, works)
 
 
 def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:

@@ -54,7 +54,8 @@ class Setting:
             raise InputError(f"setting {key!r}: write it as {Setting().key}") from None
 
 
-DEFAULT_SETTING = Setting(tau=0.25)
+DEFAULT_SETTING = Setting()
+MIXTURE_SETTING = Setting(tau=0.25)  # of the policies whose prior is the history itself; needs no tuning
 
 
 # --- tiers ---------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "uniq
 PER_MODEL = ("models", "covered", "error_over_se")
 LOG_NAMES = ("factor_models_cv", *(f"{name}{kind}" for kind in ("", "_models")
                                    for name in ("faq_val", "faq_final", "baselines_all", "ablations_all")))
-DEFAULT_SAMPLING = "without"
+DEFAULT_SAMPLING = "with"
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
 
