@@ -28,7 +28,7 @@ from .intervals import interval
 from .querying import Bank, Querier, Trace
 from .randomness import stream
 from .responses import atomic
-from .settings import ALPHA, DEFAULT_SETTING
+from .settings import ALPHA, MIXTURE_SETTING
 
 _NEVER = 1 << 62  # a batch that does not end by itself: the session says when to learn
 
@@ -44,7 +44,7 @@ class Finding:
 
 
 class Session:
-    """One model under evaluation: faq-mix without replacement, its default setting.
+    """One model under evaluation: faq-mix without replacement, its untuned setting.
 
     factors  of the history; questions go by its names
     model    its name, which with `seed` keys the random numbers
@@ -57,7 +57,7 @@ class Session:
         self._number = {str(name): i for i, name in enumerate(factors.questions)}
         names, of = ([], np.zeros(self.n_questions, int)) if tasks is None else np.unique(tasks, return_inverse=True)
         self.tasks, self._task_of = [str(name) for name in names], of
-        self._querier = Querier(Bank.of(factors.V), factors.prior, [DEFAULT_SETTING], self.n_questions, "without",
+        self._querier = Querier(Bank.of(factors.V), factors.prior, [MIXTURE_SETTING], self.n_questions, "without",
                                 "faq-mix", batch=_NEVER)
         self._stream = stream("session", model, seed)
         self.rounds: list[int] = []

@@ -16,7 +16,7 @@ from llm_accuracy.intervals import interval
 from llm_accuracy.mixture import HistoryMixture
 from llm_accuracy.querying import Bank, Querier, evaluate, group_totals, replay
 from llm_accuracy.session import Session
-from llm_accuracy.settings import DEFAULT_SETTING, Setting
+from llm_accuracy.settings import MIXTURE_SETTING, Setting
 
 ALPHA = 0.05
 
@@ -159,7 +159,7 @@ def test_covers_whatever_the_model_is_like_and_never_with_width_zero(kind):
     V, prior, U = board(rng)
     z = hard_models(rng, V, U)[kind]
     repeats = 1500
-    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * repeats, rng.random((repeats, 100)),
+    trace = evaluate(Bank.of(V), prior, [MIXTURE_SETTING] * repeats, rng.random((repeats, 100)),
                      np.tile(z, (repeats, 1)), "without", "faq-mix")
     for draws in (20, 50, 100):
         found = estimate(trace, draws, 400, "without", "pooled", 3)
@@ -190,7 +190,7 @@ def test_watching_the_fixed_budget_interval_fails_and_the_confidence_sequence_ho
     V, prior, U = board(rng, n=1000)
     z = (rng.random(1000) < 1 / (1 + np.exp(-V @ U[1]))).astype(float)
     repeats, steps = 1000, 500
-    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * repeats, rng.random((repeats, steps)),
+    trace = evaluate(Bank.of(V), prior, [MIXTURE_SETTING] * repeats, rng.random((repeats, steps)),
                      np.tile(z, (repeats, 1)), "without", "faq-mix")
     low, _, high = confidence_sequence.watched(trace, 1000, 3)
     misses = ((low > z.mean()) | (high < z.mean())).any(1)
@@ -211,7 +211,7 @@ def test_running_estimates_are_those_of_every_budget():
     rng = np.random.default_rng(14)
     V, prior, _ = board(rng, n=120)
     z = rng.integers(0, 2, (3, 120)).astype(float)
-    trace = evaluate(Bank.of(V), prior, [DEFAULT_SETTING] * 3, rng.random((3, 120)), z, "without", "faq-mix")
+    trace = evaluate(Bank.of(V), prior, [MIXTURE_SETTING] * 3, rng.random((3, 120)), z, "without", "faq-mix")
     low, theta, high = confidence_sequence.watched(trace, 120, 3, burn_in=20)
     for draws in (1, 20, 77, 120):
         np.testing.assert_allclose(theta[:, draws - 1], estimate(trace, draws, 120, "without", "pooled", 3).theta)
@@ -242,7 +242,7 @@ def test_session_asks_what_the_engine_asks_and_estimates_the_same(tmp_path):
     z = np.array(list(truth.values()))
     from llm_accuracy.randomness import stream
 
-    trace = evaluate(Bank.of(factors.V), factors.prior, [DEFAULT_SETTING], stream("session", "new", 0).random((1, 64)),
+    trace = evaluate(Bank.of(factors.V), factors.prior, [MIXTURE_SETTING], stream("session", "new", 0).random((1, 64)),
                      z[None], "without", "faq-mix", batch=16)
     assert session.asked == trace.asked[0].tolist()
     np.testing.assert_allclose(session.trace.total, trace.total, rtol=1e-5)
