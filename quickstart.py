@@ -7,14 +7,11 @@ Runs the numbered scripts in order on a simulated leaderboard (a subset of the l
 continues or just prints the result.
 """
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from llm_accuracy import cli
 
-ROOT = Path(__file__).resolve().parent
 SCENARIO = "nfobs=None_p=1.0"
 SETTINGS = [f"beta0=1.0_rho={rho}_gamma=0.0_tau={tau}" for rho in ("0.0", "0.25") for tau in ("0.05", "0.25", "0.75")]
 
@@ -28,25 +25,16 @@ def main(argv=None):
     to_logs = [*where, "--logs-dir", logs]
     started = time.monotonic()
     if not (data / "simulated" / "M2.csv").is_file():
-        step("data/simulate_leaderboard.py", "--data-dir", data)
-    step("data/simulate_missingness.py", *where)
-    step("factor_models_cv.py", *to_logs, "--weight-decays", "16.0", "8.0", "4.0")
-    step("factor_models_val.py", *to_logs)
-    step("factor_models_final.py", *to_logs)
-    step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)
-    step("faq_final.py", *to_logs, "--seeds", 5)
-    step("baselines_all.py", *to_logs, "--seeds", 5)
-    step("summarize_results.py", "--logs-dir", logs, "--figure", folder / "ess_and_coverage")
+        cli.step("data/simulate_leaderboard.py", "--data-dir", data)
+    cli.step("data/simulate_missingness.py", *where)
+    cli.step("factor_models_cv.py", *to_logs, "--weight-decays", "16.0", "8.0", "4.0")
+    cli.step("factor_models_val.py", *to_logs)
+    cli.step("factor_models_final.py", *to_logs)
+    cli.step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)
+    cli.step("faq_final.py", *to_logs, "--seeds", 5)
+    cli.step("baselines_all.py", *to_logs, "--seeds", 5)
+    cli.step("summarize_results.py", "--logs-dir", logs, "--figure", folder / "ess_and_coverage")
     print(f"all of it took {cli.duration(time.monotonic() - started)}")
-
-
-def step(script, *arguments):
-    """Run one script as its user would, and stop if it fails."""
-    words = [str(word) for word in arguments]
-    print(f"\n$ python {script} {' '.join(words)}", flush=True)
-    code = subprocess.run([sys.executable, ROOT / script, *words]).returncode
-    if code:
-        sys.exit(code)
 
 
 if __name__ == "__main__":

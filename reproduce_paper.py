@@ -9,15 +9,11 @@ the baselines and ablations are the paper's. Appends to LOGS_DIR; finished trial
 takes tens of minutes on two cores; the fit of the factor model is kept.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 
 from llm_accuracy import cli, published, settings
 from llm_accuracy.errors import InputError
 from llm_accuracy.responses import Dataset
-
-ROOT = Path(__file__).resolve().parent
 
 
 def main(argv=None):
@@ -47,16 +43,16 @@ def main(argv=None):
             raise InputError(f"--budgets {untuned[0]}: the paper's budgets are k/40 of the questions, e.g. 2.5% 5% 10%")
         where = ["--tier", "paper", "--datasets", dataset, "--scenarios", scenario, *given(args)]
         models = ["--models", args.models] if args.models else []
-        step("data/simulate_missingness.py", *where[:6], "--data-dir", args.data_dir)
-        step("factor_models_final.py", *where, "--rank", rank, "--weight-decay", decay)
-        step("baselines_all.py", *where, *models, "--seeds", seeds, "--budgets", *budgets)
+        cli.step("data/simulate_missingness.py", *where[:6], "--data-dir", args.data_dir)
+        cli.step("factor_models_final.py", *where, "--rank", rank, "--weight-decay", decay)
+        cli.step("baselines_all.py", *where, *models, "--seeds", seeds, "--budgets", *budgets)
         for budget, setting in chosen.items():
             trials = [*where, *models, "--budgets", budget, "--setting", setting.key]
-            step("faq_final.py", *trials, "--seeds", seeds, "--sampling", "with")
-            step("ablations_all.py", *trials, "--seeds", ablation_seeds, "--arms", "replacement")
-        step("ablations_all.py", *where, *models, "--seeds", ablation_seeds, "--budgets", *budgets,
+            cli.step("faq_final.py", *trials, "--seeds", seeds, "--sampling", "with")
+            cli.step("ablations_all.py", *trials, "--seeds", ablation_seeds, "--arms", "replacement")
+        cli.step("ablations_all.py", *where, *models, "--seeds", ablation_seeds, "--budgets", *budgets,
              "--arms", "active+factors", "--taus", *args.taus)
-    step("summarize_results.py", "--datasets", dataset, "--logs-dir", args.logs_dir, "--compare", args.paper,
+    cli.step("summarize_results.py", "--datasets", dataset, "--logs-dir", args.logs_dir, "--compare", args.paper,
          "--as", stands_for)
 
 
@@ -70,15 +66,6 @@ def given(args):
     """The folders and the device, as every step takes them."""
     factors = ["--factors-dir", args.factors_dir] if args.factors_dir else []
     return ["--data-dir", args.data_dir, "--logs-dir", args.logs_dir, *factors, "--device", args.device]
-
-
-def step(script, *arguments):
-    """Run one script as its user would, and stop if it fails."""
-    words = [str(word) for word in arguments]
-    print(f"\n$ python {script} {' '.join(words)}", flush=True)
-    code = subprocess.run([sys.executable, ROOT / script, *words]).returncode
-    if code:
-        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +35,15 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     sys.exit(code)
+
+
+def step(script: str, *arguments: object) -> None:
+    """Run one script of the project as its user would, showing the command, and stop if it fails."""
+    words = [str(word) for word in arguments]
+    print(f"\n$ python {script} {' '.join(words)}", flush=True)
+    code = subprocess.run([sys.executable, Path(__file__).resolve().parents[1] / script, *words]).returncode
+    if code:
+        sys.exit(code)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
