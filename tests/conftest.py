@@ -6,6 +6,8 @@ import os
 import runpy
 import sys
 import tempfile
+import threading
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,8 @@ def shared():
 # Scripts run in processes of their own, forked from a server that has the slow imports behind it.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["torch", "pandas", "scipy.stats", "matplotlib.pyplot", "tqdm"])
+# Starting a child also reads the exit codes of the others: two threads reading one child's would lose it.
+_EXIT_CODES = threading.Lock()
 
 
 class Done(NamedTuple):
@@ -54,10 +58,12 @@ def run_script(name, *arguments, code=0, cwd=ROOT, timeout=300, stdin=""):
         outputs = [Path(folder) / stream for stream in ("stdout", "stderr")]
         arguments = (ROOT / name, list(map(str, arguments)), cwd, outputs, stdin)
         child = _SERVER.Process(target=_run_as_main, args=arguments)
-        child.start()
-        child.join(timeout)
-        if child.exitcode is None:
+        with _EXIT_CODES:
+            child.start()
+        if not wait([child.sentinel], timeout):
             child.kill()
+        with _EXIT_CODES:
+            child.join()
         stdout, stderr = (output.read_text() for output in outputs)
     assert code in (None, child.exitcode), f"{name} exited {child.exitcode}:\n{stdout}\n{stderr}"
     return Done(child.exitcode, stdout, stderr)
