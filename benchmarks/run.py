@@ -30,6 +30,7 @@ import yardsticks
 from llm_accuracy import cli, factors, walks
 from llm_accuracy.errors import InputError
 from llm_accuracy.factors import Fit, Prior
+from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.policies import WALKING
 from llm_accuracy.querying import Bank, Querier, evaluate, run
 from llm_accuracy.randomness import stream
@@ -77,6 +78,8 @@ class Board:
                     U, self.V = (stored[name].astype(np.float32) for name in "UV")
             except (OSError, KeyError, ValueError) as error:
                 raise InputError(f"{path}: not an .npz with U and V ({error})") from None
+            if len(U) < HISTORY + MODELS:
+                raise InputError(f"{path}: {len(U)} models; {HISTORY} of history and {MODELS} new ones are needed")
         else:
             rng, spread = np.random.default_rng(0), 1.5 / np.sqrt(np.arange(1, RANK + 1))
             U = (rng.standard_normal((HISTORY + MODELS, RANK)) * spread).astype(np.float32)
@@ -115,7 +118,8 @@ def faq_step(board, setting, as_published, device="cpu", models=MODELS):
     scores = np.resize(board.scores, (models, board.scores.shape[1]))
     draws = board.rng.random((models, steps))
     bank = Bank.of(board.V, device)
-    passes = Passes.for_work(1e12, device)
+    with one_thread_each(device):  # as `evaluate` runs them
+        passes = Passes.for_work(1e12, device)
     budget = 3_008
 
     def ours(n):
@@ -126,7 +130,7 @@ def faq_step(board, setting, as_published, device="cpu", models=MODELS):
     answers, uniform = (torch.as_tensor(a, device=device) for a in (scores, draws[:, 0]))
     direct.step(uniform, answers)
     ours(2)()  # compiles
-    short, long, step = median_of_turns(3, ours(2), ours(steps), lambda: direct.step(uniform, answers))
+    short, long, step = median_of_turns(5, ours(2), ours(steps), lambda: direct.step(uniform, answers))
     return (long - short) / (steps - 2), step
 
 

@@ -110,20 +110,25 @@ def can_compile(device: str) -> bool:
 
 
 @cache
-def fused(pass_: Callable, threads: int) -> Callable:
-    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key."""
-    return torch.compile(pass_, dynamic=True)
+def fused(pass_: Callable, threads: int, device: str = "cpu") -> Callable:
+    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key.
+
+    On the CPU it is called from C++, because only that call lets go of Python's lock: the passes of evaluations
+    side by side would otherwise run one after the other.
+    """
+    return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
 
 
 class Passes:
     """The passes, all compiled or none; attributes carry the names of the functions above."""
 
-    def __init__(self, compiled: bool):
+    def __init__(self, compiled: bool, device: str = "cpu"):
         self.compiled = compiled
         for pass_ in PASSES:
-            setattr(self, pass_.__name__, fused(pass_, torch.get_num_threads()) if compiled else pass_)
+            one = fused(pass_, torch.get_num_threads(), device) if compiled else pass_
+            setattr(self, pass_.__name__, one)
 
     @staticmethod
     def for_work(cells: float, device: str) -> Passes:
         """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
-        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device))
+        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
