@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,13 @@ def one_thread_each(device: str):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def even_slices(length: int, count: int) -> list[slice]:
+    """0 … length cut into `count` pieces (at most `length`, at least one) that differ by one at the most."""
+    count = max(1, min(length, count))
+    edges = [length * i // count for i in range(count + 1)]
+    return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
 def side_by_side(job: Callable, works: Sequence, device: str) -> Iterator:

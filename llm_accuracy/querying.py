@@ -16,7 +16,6 @@ Without replacement an answered question gets the logit −∞: its p and its sc
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,7 +26,7 @@ import torch
 from .errors import InputError
 from .factors import Prior
 from .mixture import HistoryMixture, next_solve
-from .parallel import one_thread_each, side_by_side
+from .parallel import even_slices, one_thread_each, side_by_side
 from .policies import DRAWING, MIXTURE
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
@@ -70,6 +69,23 @@ class Bank:
         return Bank(padded, n)
 
 
+def _times(sigma: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Σ v per row; a product and a sum beat a batched matrix-vector product fourfold here."""
+    return (sigma * v.unsqueeze(1)).sum(2)
+
+
+def gain(sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
+         p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What an answer changes: (x (z − p) / k to be added to u, y with y yᵀ to be taken from Σ), (rows, K) each.
+
+    x = Σ v, k = 1 + w vᵀx; y yᵀ = w x xᵀ / k is symmetric to the last bit. sigma (rows, K, K), v (rows, K).
+    """
+    x = _times(sigma, v)
+    w = p * (1 - p)
+    k = 1 + w * (x * v).sum(1)
+    return x * ((answers - p) / k).unsqueeze(1), x * torch.sqrt(w / k).unsqueeze(1)
+
+
 class Beliefs:
     """What is believed about every row's model; what a drawing policy looks at.
 
@@ -105,42 +121,16 @@ class Beliefs:
     def toward_mean(self) -> torch.Tensor:
         """v_jᵀ Σ g for every question, g = (1/N) Σ_k w_k v_k, the gradient of the mean in u; (rows, N)."""
         g = self.passes.weights(self.logits) @ self.V / self.n_questions
-        return self._times(self.sigma, g) @ self.Vt
-
-    @staticmethod
-    def _times(sigma: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        """Σ v per row; a product and a sum beat a batched matrix-vector product fourfold here."""
-        return (sigma * v.unsqueeze(1)).sum(2)
+        return _times(self.sigma, g) @ self.Vt
 
     def update(self, asked: torch.Tensor, answers: torch.Tensor, p: torch.Tensor) -> None:
         """Condition every row on its answer; asked (rows,), answers, p (rows,) at the asked questions."""
-        step, shrink = self._gain(self.sigma, self.V[asked], answers, p)
+        step, shrink = gain(self.sigma, self.V[asked], answers, p)
         self.u += step
         self.sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
         self.logits.addmm_(step, self.Vt)
         if self.variance is not None:
             self.passes.shrink_pass(self.variance, shrink @ self.Vt)
-
-    def update_some(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-        """Condition some rows on their answers to one question; rows (R,) distinct indices, answers, p (R,).
-
-        Returns the rows' new logits, (R, N).
-        """
-        sigma = self.sigma[rows]
-        step, shrink = self._gain(sigma, self.V[question].expand(len(rows), -1), answers, p)
-        self.u.index_add_(0, rows, step)
-        self.sigma[rows] = sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
-        logits = torch.addmm(self.logits[rows], step, self.Vt)
-        self.logits[rows] = logits
-        return logits
-
-    def _gain(self, sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
-              p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(x (z − p) / k, y) with x = Σ v, k = 1 + w vᵀx; y yᵀ = w x xᵀ / k is symmetric to the last bit."""
-        x = self._times(sigma, v)
-        w = p * (1 - p)
-        k = 1 + w * (x * v).sum(1)
-        return x * ((answers - p) / k).unsqueeze(1), x * torch.sqrt(w / k).unsqueeze(1)
 
     def set(self, u: torch.Tensor, sigma: torch.Tensor) -> None:
         """Replace the belief about the factors, (rows, K) and (rows, K, K), and all that follows from it."""
@@ -531,9 +521,8 @@ def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool)
     most = max(1, _CELLS_AT_ONCE[device, compiled] // questions)
     count = -(-rows // most)
     if device == "cpu":
-        count = min(rows, -(-count // threads) * threads)
-    edges = [rows * i // count for i in range(count + 1)]
-    return [slice(*pair) for pair in itertools.pairwise(edges)]
+        count = -(-count // threads) * threads
+    return even_slices(rows, count)
 
 
 def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:

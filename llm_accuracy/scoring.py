@@ -92,7 +92,12 @@ def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     return variance.copy_((variance - change * change).clamp_min(0))
 
 
-PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass)
+def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
+    """Σ_j 2 min(p_j, 1−p_j) = Σ_j 2 σ(−|x_j|); logits (rows, N) → (rows,)."""
+    return 2 * torch.sigmoid(-logits.abs()).sum(1)
+
+
+PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass, uncertainty_pass)
 
 
 # --- compiled or not -----------------------------------------------------------------------------------

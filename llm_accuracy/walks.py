@@ -14,7 +14,7 @@ The number of questions asked is random; mixed walks can exceed the budget.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,9 +22,10 @@ import torch
 
 from .estimates import Estimate
 from .factors import Prior
+from .parallel import even_slices, one_thread_each, side_by_side
 from .policies import WALKING
-from .querying import Bank, Beliefs
-from .scoring import P_FLOOR
+from .querying import Bank, gain
+from .scoring import P_FLOOR, Passes
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class WalkResult:
     pi: np.ndarray | None = None
 
 
-COLUMNS_AT_ONCE = 64  # questions whose columns are laid out for a walk at a time
+COLUMNS_AT_ONCE = 64   # questions whose columns are laid out for a walk at a time
+CELLS_AT_ONCE = 1 << 20  # floats of logits at a time: what a cache holds
 
 
 def _columns(table: np.ndarray, start: int) -> np.ndarray:
@@ -99,6 +101,18 @@ class _Sums:
         return WalkResult(np.stack(theta), np.stack(se), self.labels.reshape(self.shape).T, pi)
 
 
+def _together(part: Callable[[slice], WalkResult], models: int, device: str = "cpu") -> WalkResult:
+    """part(slice of the models), the slices side by side: models do not interact."""
+    slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
+    theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
+    return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
+                      None if pi[0] is None else np.concatenate(pi))
+
+
+def _some(array: np.ndarray | None, models: slice) -> np.ndarray | None:
+    return None if array is None else array[models]
+
+
 def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None = None,
          coins: np.ndarray | None = None, record: bool = False) -> WalkResult:
     """Walk the bank with every policy, τ and budget at once.
@@ -106,6 +120,12 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
     or coins (models, walks, N) 0/1 of finished walks, to replay them.
     """
+    return _together(lambda models: _walk(scores[models], history_mean, walks, _some(uniforms, models),
+                                          _some(coins, models), record), len(scores))
+
+
+def _walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None,
+          coins: np.ndarray | None, record: bool) -> WalkResult:
     n_models, n = scores.shape
     shape = (len(walks), n_models)  # inner loops run over the models
     weights = np.stack([WALKING[w.policy](history_mean) for w in walks], axis=1)  # (N, walks)
@@ -140,27 +160,68 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     return sums.result((0.0, history_mean.sum()), None if pis is None else pis.transpose(2, 1, 0))
 
 
+class _WalkBeliefs:
+    """What the rows of factor walks believe, rows being walks × models.
+
+    u (rows, K), sigma (rows, K, K); uncertain (rows,) float64, Σ_j 2 min(p_j, 1−p_j) over the bank. The logits of all
+    questions exist only for rows that have just asked, and only CELLS_AT_ONCE of them at a time.
+    """
+
+    def __init__(self, bank: Bank, prior: Prior, rows: int, passes: Passes):
+        like = {"dtype": bank.V.dtype, "device": bank.V.device}
+        self.V, self.passes = bank.V[: bank.n_questions], passes
+        self.u = torch.as_tensor(prior.mean).to(**like).repeat(rows, 1)
+        self.sigma = torch.as_tensor(prior.covariance).to(**like).repeat(rows, 1, 1)
+        self.room = torch.empty(max(1, CELLS_AT_ONCE // bank.n_questions), bank.n_questions, **like)
+        self.uncertain = self._uncertainty(self.u[:1]).repeat(rows)
+
+    def p(self, question: int) -> torch.Tensor:
+        """(rows,) float64, the prediction for one question."""
+        return torch.sigmoid((self.u @ self.V[question]).to(torch.float64)).clamp(P_FLOOR, 1 - P_FLOOR)
+
+    def update(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> None:
+        """Condition some rows on their answers to one question; rows (R,) distinct indices, answers, p (R,)."""
+        sigma = self.sigma[rows]
+        step, shrink = gain(sigma, self.V[question].expand(len(rows), -1), answers, p)
+        self.sigma[rows] = sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
+        u = self.u[rows] + step
+        self.u[rows], self.uncertain[rows] = u, self._uncertainty(u)
+
+    def _uncertainty(self, u: torch.Tensor) -> torch.Tensor:
+        parts = [self.passes.uncertainty_pass(torch.mm(some, self.V.T, out=self.room[: len(some)]))
+                 for some in u.split(len(self.room))]
+        return torch.cat(parts).to(torch.float64).clamp_min(P_FLOOR)
+
+
 def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
                 uniforms: np.ndarray | None = None, coins: np.ndarray | None = None,
                 record: bool = False, steps: int | None = None) -> WalkResult:
     """Active inference with the factor model: u_t = 2 min(p_t, 1−p_t) from the online beliefs, η_t = n_b / Σ_j u_j
     over all N questions at the current beliefs, f_t = p_t, and an update whenever a question is asked.
 
-    Arguments as for `walk`; rows of the beliefs are models × walks. Costs N steps whatever the budget, but only
-    the rows that asked are updated. `steps` stops the walk early, for timing.
+    Arguments as for `walk`. Costs N steps whatever the budget, but only the rows that asked are updated. `steps`
+    stops the walk early, for timing.
     """
+    device = bank.V.device.type
+    with one_thread_each(device):
+        passes = Passes.for_work(len(scores) * sum(one.budget for one in walks) * bank.n_questions, device)
+    return _together(lambda models: _factor_walk(scores[models], bank, prior, walks, _some(uniforms, models),
+                                                 _some(coins, models), record, steps, passes), len(scores), device)
+
+
+def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk], uniforms: np.ndarray | None,
+                 coins: np.ndarray | None, record: bool, steps: int | None, passes: Passes) -> WalkResult:
     n_models, n = scores.shape
     shape = (len(walks), n_models)
-    beliefs = Beliefs(bank, prior, n_models * len(walks))
+    beliefs = _WalkBeliefs(bank, prior, n_models * len(walks), passes)
     budgets, taus = (np.array([[getattr(w, name)] for w in walks], dtype=float) for name in ("budget", "tau"))
-    uncertain = _uncertainty(beliefs.logits).cpu().numpy()  # (rows,) Σ_j u_j
     answers = torch.as_tensor(scores, device=bank.V.device)
     sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
     pis = np.empty((n, *shape)) if record else None
     for t in range(steps or n):
-        p = torch.sigmoid(beliefs.logits[:, t].to(torch.float64)).clamp(P_FLOOR, 1 - P_FLOOR)
+        p = beliefs.p(t)
         p_t = p.cpu().numpy()
-        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
+        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / beliefs.uncertain.cpu().numpy()).reshape(shape)
         pi = np.clip(np.minimum(wanted, (t + 1) * budgets / n - labels), 0, 1)
         pi = (1 - taus) * pi + taus * budgets / n
         coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
@@ -172,14 +233,8 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
         if len(rows):
             sums.add(t, rows, pi.reshape(-1).take(rows), (p_t[rows],))
             at = torch.as_tensor(rows, device=bank.V.device)
-            z = answers[at % n_models, t].to(bank.V.dtype)
-            uncertain[rows] = _uncertainty(beliefs.update_some(at, t, z, p[at].to(bank.V.dtype))).cpu().numpy()
+            beliefs.update(at, t, answers[at % n_models, t].to(bank.V.dtype), p[at].to(bank.V.dtype))
     return sums.result((predicted,), None if pis is None else pis.transpose(2, 1, 0))
-
-
-def _uncertainty(logits: torch.Tensor) -> torch.Tensor:
-    """Σ_j 2 min(p_j, 1−p_j) = Σ_j 2 σ(−|x_j|), (rows,) float64; the padding's −∞ adds nothing."""
-    return torch.sigmoid(-logits.abs()).sum(1, dtype=torch.float64).mul_(2).clamp_min(P_FLOOR)
 
 
 def simple_random_sampling(scores: np.ndarray, uniforms: np.ndarray, budget: int) -> Estimate:
