@@ -6,8 +6,9 @@
     python data/simulate_leaderboard.py --from-factors mmlu-pro_factors.npz --seed 0
                                                               the twin: 5 seconds, .5 GB of memory
 
-Writes DATA_DIR/<dataset>/M1.csv (history: the older half of the models), M2.csv (new models: the newer half) and
-questions.csv (question,task), and prints the board's summary statistics beside those of two real leaderboards.
+Writes DATA_DIR/<dataset>/M1.csv (history: the older half of the models), M2.csv (new models: the newer half),
+questions.csv (question,task) and truth.npz (the log-odds of the new models' answers, which only an oracle may see),
+and prints the board's summary statistics beside those of two real leaderboards.
 The twin answers with the probabilities sigmoid(U V^T) of fitted factors (an .npz with U, models by date, and V).
 Its dates only keep the order, its tasks and families are unknown, and four fifths of its models are history. It is
 well specified for the factor model, so methods look better on it than on the board that the factors were fitted to.
@@ -20,9 +21,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
+
 from llm_accuracy import cli, simulate
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import refuse_existing, split_by_date, write_dataset
+from llm_accuracy.responses import atomic, refuse_existing, split_by_date, write_dataset
 
 
 def main(argv=None):
@@ -41,8 +44,9 @@ def main(argv=None):
     if args.dry_run:
         n_models, n_questions = size(args)
         millions = n_models * n_questions / 1e6
-        print(f"would write {folder}/M1.csv, M2.csv{'' if args.from_factors else ', questions.csv'}: {n_models} models "
-              f"x {n_questions} questions, {cli.duration(2 + millions)} and {.15 + .012 * millions:.1f} GB of memory")
+        print(f"would write {folder}/M1.csv, M2.csv, truth.npz{'' if args.from_factors else ', questions.csv'}: "
+              f"{n_models} models x {n_questions} questions, {cli.duration(2 + millions)} and "
+              f"{.15 + .012 * millions:.1f} GB of memory")
         return
     try:
         make(folder, args)
@@ -66,6 +70,10 @@ def make(folder: Path, args: argparse.Namespace) -> None:
         print(f"{len(sizes)} families, the largest of {', '.join(map(str, sizes[:8]))} models")
     history, new = split_by_date(responses, share_of_history(args))
     write_dataset(folder, history, new, args.overwrite)
+    row = {name: i for i, name in enumerate(board.models)}
+    logits = board.logits[[row[name] for name in new.models]].astype(np.float32)
+    with atomic(folder / "truth.npz", "wb") as out:
+        np.savez_compressed(out, models=new.models, logits=logits)
     for file, part in (("M1.csv", history), ("M2.csv", new)):
         print(f"wrote {folder / file}: {part.n_models} models, {part.dates[0]} to {part.dates[-1]}, "
               f"mean accuracy {part.accuracy().mean():.3f}")
@@ -94,7 +102,7 @@ def output_folder(args: argparse.Namespace) -> Path:
     if Path(name).name != name:
         raise InputError(f"--dataset {name!r}: a plain name is needed, without folders (those go to --data-dir)")
     folder = args.data_dir / name
-    refuse_existing([folder / file for file in ("M1.csv", "M2.csv", "questions.csv")], args.overwrite)
+    refuse_existing([folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")], args.overwrite)
     return folder
 
 

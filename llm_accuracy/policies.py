@@ -68,6 +68,12 @@ def faq(beliefs) -> torch.Tensor:
 drawing("faq-mix")(faq)  # the same scores of other beliefs: mixture.py's, solved for anew as answers come in
 MIXTURE = ("faq-mix",)
 
+# The same scores of what nobody knows: the probabilities with which a simulated board answers, or the best factors
+# that each new model could be given. Upper bounds for the figures, which say how much there is left to gain.
+drawing("oracle")(faq)
+drawing("oracle-factors")(faq)
+ORACLES = ("oracle", "oracle-factors")
+
 
 @drawing("uniform+factors")
 def uniform(beliefs) -> torch.Tensor:

@@ -27,7 +27,7 @@ from .errors import InputError
 from .factors import Prior
 from .mixture import HistoryMixture, next_solve
 from .parallel import even_slices, one_thread_each, side_by_side
-from .policies import DRAWING, MIXTURE
+from .policies import DRAWING, MIXTURE, ORACLES
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
 
@@ -148,6 +148,21 @@ class Beliefs:
         self.logits.masked_fill_(closed, -torch.inf)
 
 
+class Known(Beliefs):
+    """What an oracle believes: the logits (rows, N) it is given, whatever is answered."""
+
+    def __init__(self, bank: Bank, logits: torch.Tensor, passes: Passes):
+        self.V, self.n_questions, self.passes, self.variance = bank.V, bank.n_questions, passes, None
+        self.logits = torch.full((len(logits), len(bank.V)), -torch.inf, dtype=bank.V.dtype, device=bank.V.device)
+        self.logits[:, : bank.n_questions] = logits.to(self.logits)
+
+    def update(self, *_) -> None:
+        pass
+
+    def refresh(self) -> None:
+        pass
+
+
 # --- scores of the questions, by the block -------------------------------------------------------------
 
 class _Survey:
@@ -215,6 +230,7 @@ class Querier:
     policy       a name in policies.DRAWING
     batch        B: the scores stay as they are for B questions, then all B answers are learned from
     passes       compiled or plain; by default whatever pays for `budget` steps
+    known        (rows, N) logits of an oracle, which learns nothing; None for everyone else
 
     After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
 
@@ -222,7 +238,8 @@ class Querier:
     """
 
     def __init__(self, bank: Bank, prior: Prior, settings: list[Setting], budget: int,
-                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None, batch: int = 1):
+                 sampling: str = "with", policy: str = "faq", passes: Passes | None = None, batch: int = 1,
+                 known: torch.Tensor | None = None):
         if sampling not in SAMPLING:
             raise InputError(f"--sampling {sampling!r}: one of {', '.join(SAMPLING)} is needed")
         if policy not in DRAWING:
@@ -231,12 +248,13 @@ class Querier:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         device = bank.V.device
         self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
-        self.policy, self.batch = DRAWING[policy], batch
+        self.policy, self.batch = DRAWING[policy], batch if known is None else 1
         self.mixture = HistoryMixture(bank.V, prior) if policy in MIXTURE else None
-        self.own_scores = policy not in ("faq", *MIXTURE) or sampling == "naive-without"
+        self.own_scores = policy not in ("faq", *MIXTURE, *ORACLES) or sampling == "naive-without"
         self.exploring_steps = -(-max(setting.rho for setting in settings) * budget // 1)
         passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, device.type)
-        self.beliefs = Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes)
+        self.beliefs = (Known(bank, known, passes) if known is not None else
+                        Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes))
         self.beta0, self.rho, self.gamma, self.tau = (
             torch.tensor([[getattr(setting, name)] for setting in settings], dtype=bank.V.dtype, device=device)
             for name in ("beta0", "rho", "gamma", "tau"))
@@ -252,7 +270,7 @@ class Querier:
         self._solve_at = 1  # answers after which the mixture is solved for again
         self._frozen: _Survey | None = None  # the scores, while nothing is learned
         self._past = None  # questions and answers so far, (rows, T) each, where learning goes back to them
-        if self.mixture is not None or batch > 1:
+        if self.mixture is not None or self.batch > 1:
             self._past = (torch.zeros(self.rows, budget, dtype=torch.int64, device=device),
                           torch.zeros(self.rows, budget, dtype=bank.V.dtype, device=device))
 
@@ -490,18 +508,20 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
              sampling: str = "with", policy: str = "faq", budget: int | None = None,
-             passes: Passes | None = None, batch: int = 1) -> Trace:
+             passes: Passes | None = None, batch: int = 1, known: np.ndarray | None = None) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
     settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
     budget  what the schedules are stretched over, where that is more than the steps taken
     passes  by default whatever pays
+    known   (rows, N) logits of an oracle
     """
     rows, steps = uniforms.shape
     device = bank.V.device.type
 
     def part(chosen: slice) -> Trace:
-        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch)
+        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch,
+                          None if known is None else torch.as_tensor(known[chosen]))
         return run(querier, uniforms[chosen], scores[chosen])
 
     with one_thread_each(device):

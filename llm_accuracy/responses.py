@@ -8,6 +8,7 @@ question; a cell is a score in [0, 1] or blank. A *dataset* is a folder (or a zi
     M1_nfobs=<n|None>_p=<p>.csv history as seen in one scenario of missingness (optional), or
     masks/nfobs=<n>_p=<p>.npz   the same as a packed mask
     questions.csv               question,task[,category] (optional)
+    truth.npz                   log-odds of the new models' answers (simulated boards only)
 
 which is the layout of the archive published with arXiv 2601.20251.
 """
@@ -457,6 +458,27 @@ class Dataset:
             raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
                              f"'{model}'; new models must be complete: data/split_history.py --incomplete")
         return replace(new.take(slice(first)), **self._labels(new.questions))
+
+    def truth(self, new: Responses) -> np.ndarray:
+        """The log-odds with which a simulated board's new models answer, (models, N) float32; `new` says which.
+
+        Raises InputError if the dataset has no truth.npz or it is of other models.
+        """
+        path = self.folder / "truth.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                row = {name: i for i, name in enumerate(stored["models"])}
+                logits = stored["logits"][[row[name] for name in new.models]]
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; true probabilities are known of simulated boards only "
+                             "(data/simulate_leaderboard.py writes them)") from None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not the true log-odds of {new.source} ({error}); make the dataset "
+                             "again") from None
+        if logits.shape[1] != new.n_questions:
+            raise InputError(f"{path}: {logits.shape[1]} questions, {new.source} has {new.n_questions}; make the "
+                             "dataset again")
+        return logits
 
     def has_table(self, scenario: Scenario) -> bool:
         """Whether M1 as seen in `scenario` is there as a CSV of its own."""

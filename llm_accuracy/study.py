@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from . import cli, factors, intervals, ledger
 from .errors import InputError
 from .estimates import VARIANCES, Estimate, estimate
 from .factors import Factors, Prior
+from .mixture import best_factors
 from .policies import MIXTURE
 from .querying import SAMPLING, Bank, Trace, evaluate
 from .randomness import stream, uniforms
@@ -40,12 +42,14 @@ class Task:
 
     new      the models to be evaluated, complete
     factors  the history's factor model
+    dataset  where a simulated board keeps its true probabilities, for the policy "oracle"
     """
 
     cell: Cell
     new: Responses
     factors: Factors
     device: str
+    dataset: Dataset
 
     def __post_init__(self):
         if not np.array_equal(self.new.questions, self.factors.questions):
@@ -68,16 +72,26 @@ class Task:
     def traces(self, jobs: Sequence[Job], budget: int, sampling: str, policy: str,
                batch: int = 1) -> Iterator[tuple[Job, Trace]]:
         """One trajectory of `budget` steps per job and new model, as many side by side as memory allows."""
-        at_once = max(1, ROWS_AT_ONCE // len(self.scores))
+        at_once, known = max(1, ROWS_AT_ONCE // len(self.scores)), self.known(policy)
         for start in range(0, len(jobs), at_once):
             some = jobs[start : start + at_once]
             draws = np.concatenate([self.draws(job.seed, budget) for job in some])
             settings = [job.setting for job in some for _ in self.truth]
             trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(some), 1)), sampling,
-                             policy, batch=batch)
+                             policy, batch=batch, known=None if known is None else np.tile(known, (len(some), 1)))
             for i, job in enumerate(some):
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
+
+    def known(self, policy: str) -> np.ndarray | None:
+        """(models, N) logits that an oracle is given: the true ones, or those of the factors that fit each model's
+        complete answers best. None for the other policies."""
+        if policy == "oracle":
+            return self.dataset.truth(self.new)
+        if policy == "oracle-factors":
+            V = self.bank.V[: self.n_questions]
+            return (best_factors(V, self.prior, torch.as_tensor(self.scores, device=V.device)) @ V.T).cpu().numpy()
+        return None
 
     def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True) -> Judged:
         """Compare an estimate with the truth; labels (models,) unique questions asked."""
@@ -162,8 +176,9 @@ def final_tasks(args: argparse.Namespace) -> Iterator[Task]:
     """The new models of every cell with the factors of all of its history."""
     device = cli.device(args.device)
     for cell in cells(args):
-        new = Dataset(args.data_dir, cell.dataset).new_models(args.models)
-        yield Task(cell, new, Factors.load(factors_path(args, cell, "final"), "factor_models_final.py"), device)
+        dataset = Dataset(args.data_dir, cell.dataset)
+        factors = Factors.load(factors_path(args, cell, "final"), "factor_models_final.py")
+        yield Task(cell, dataset.new_models(args.models), factors, device, dataset)
 
 
 def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
@@ -176,13 +191,15 @@ def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
     """
     device = cli.device(args.device)
     for cell in cells(args):
-        history = Dataset(args.data_dir, cell.dataset).history()
+        dataset = Dataset(args.data_dir, cell.dataset)
+        history = dataset.history()
         held_out = history.take(slice(train_rows(history.n_models), None))
         held_out = held_out.take(held_out.complete).take(slice(args.models))
         if not held_out.n_models:
             raise InputError(f"{history.source}: none of the last fifth of its models is complete, so there is "
                              "nothing to tune on; faq_final.py runs with its default setting")
-        yield Task(cell, held_out, Factors.load(factors_path(args, cell, "val"), "factor_models_val.py"), device)
+        factors = Factors.load(factors_path(args, cell, "val"), "factor_models_val.py")
+        yield Task(cell, held_out, factors, device, dataset)
 
 
 def task_budgets(args: argparse.Namespace, task: Task) -> tuple[int, ...]:
