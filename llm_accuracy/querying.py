@@ -244,6 +244,8 @@ class Querier:
             raise InputError(f"--sampling {sampling!r}: one of {', '.join(SAMPLING)} is needed")
         if policy not in DRAWING:
             raise InputError(f"policy {policy!r} is not registered: one of {', '.join(DRAWING)} is needed")
+        if (known is not None) != (policy in ORACLES):
+            raise InputError(f"policy {policy!r}: {' and '.join(ORACLES)}, and only they, are given what they know")
         if sampling != "with" and budget > bank.n_questions:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         device = bank.V.device

@@ -398,13 +398,13 @@ class Plan:
             if self.method.policy in MIXTURE:  # learns now and then: no step is like the others
                 total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
                 continue
-            scores = self.task.scores[np.arange(rows) % len(self.task.truth)]
+            some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
             settings = [next(iter(jobs)).setting] * rows
             per_step = []
             for _ in range(3):
                 start = time.perf_counter()
-                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), scores,
-                         self.method.sampling, self.method.policy)
+                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), self.task.scores[some],
+                         self.method.sampling, self.method.policy, known=None if known is None else known[some])
                 per_step.append(time.perf_counter() - start)
             total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
         return total

@@ -162,6 +162,8 @@ def test_refuses_what_it_cannot_do():
     with pytest.raises(InputError, match="151 draws without replacement from 150 questions"):
         Querier(Bank.of(V), prior, [Setting()], 151, "without")
     with pytest.raises(InputError, match="not registered"):
+        Querier(Bank.of(V), prior, [Setting()], 10, policy="clairvoyant")
+    with pytest.raises(InputError, match="are given what they know"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="oracle")
     with pytest.raises(InputError, match="one of with, without, naive-without"):
         Querier(Bank.of(V), prior, [Setting()], 10, sampling="sometimes")

@@ -181,6 +181,10 @@ def test_the_script_writes_a_dataset(tmp_path):
     np.testing.assert_array_equal(np.vstack([history.scores, new.scores]), expected.scores)
     assert (history.n_models, new.n_models) == (20, 21)
     assert list(new.families) == list(expected.families[20:]) and list(new.tasks) == list(expected.tasks)
+    board = simulate.simulated_board(41, 60, seed=0)
+    np.testing.assert_allclose(dataset.truth(new.take(slice(2, 5))), board.logits[22:25], rtol=1e-6)
+    with pytest.raises(InputError, match="not the true log-odds"):
+        dataset.truth(history)
     before = contents(tmp_path)
     refused = script("--models", 41, "--questions", 60, "--data-dir", tmp_path, "--seed", 1)
     assert refused.returncode == 2 and "--overwrite" in refused.stderr and contents(tmp_path) == before

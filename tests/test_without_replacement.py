@@ -13,7 +13,7 @@ from llm_accuracy.errors import InputError
 from llm_accuracy.estimates import estimate, fixed_weights, sub_score, without_replacement
 from llm_accuracy.factors import Factors, Prior
 from llm_accuracy.intervals import interval
-from llm_accuracy.mixture import HistoryMixture
+from llm_accuracy.mixture import HistoryMixture, best_factors
 from llm_accuracy.querying import Bank, Querier, evaluate, group_totals, replay
 from llm_accuracy.session import Session
 from llm_accuracy.settings import MIXTURE_SETTING, Setting
@@ -39,6 +39,35 @@ def enumerate_all(V, prior, z, draws, batch=1):
 
 def not_below(covered, n, level=0.94):
     return stats.binomtest(int(covered), int(n), level, "less").pvalue > 1e-4
+
+
+def test_an_oracle_knows_p_from_the_start_and_learns_nothing():
+    V, prior, _ = tiny(2, n=300)
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=(4, 300)).astype(np.float32) * 2
+    p = 1 / (1 + np.exp(-logits.astype(float)))
+    z = (rng.random(p.shape) < p).astype(np.float32)
+    trace = evaluate(Bank.of(V, dtype=torch.float64), prior, [Setting(tau=0.2)] * 4, rng.random((4, 60)), z, "without",
+                     "oracle", known=logits)
+    row = np.arange(4)[:, None]
+    np.testing.assert_allclose(trace.p, p[row, trace.asked], rtol=1e-6)
+    np.testing.assert_allclose(trace.total[:, 0], p.sum(1), rtol=1e-6)
+    root = np.sqrt(p * (1 - p))
+    first = 0.8 * root / root.sum(1, keepdims=True) + 0.2 / 300
+    np.testing.assert_allclose(trace.q[:, 0], first[row[:, 0], trace.asked[:, 0]], rtol=1e-6)
+
+
+def test_best_factors_are_those_of_a_logistic_regression():
+    """Against scikit-learn: with prior N(0, I/λ) the mode is an l2-penalised fit with C = 1/λ."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(8)
+    V, scores = rng.normal(size=(400, 3)) * 3, rng.integers(0, 2, (2, 400))
+    scores[1] = V[:, 0] > 0  # separable: undamped Newton steps overshoot
+    found = best_factors(torch.as_tensor(V), Prior(np.zeros(3), np.eye(3) / 0.5), torch.as_tensor(scores, dtype=float))
+    for row, z in zip(found.numpy(), scores, strict=True):
+        direct = LogisticRegression(C=2, fit_intercept=False, tol=1e-10, max_iter=1000).fit(V, z).coef_[0]
+        np.testing.assert_allclose(row, direct, rtol=1e-3, atol=1e-4)
 
 
 # --- exact ---------------------------------------------------------------------------------------------
