@@ -10,6 +10,12 @@ martingale, and with its estimated variance V_t and r_t = V_t / V_b,
 b the burn-in. ρ makes the boundary tightest where V_t is TIGHTEST times its value at the burn-in. Before the
 burn-in the interval is [0, 1]. It claims its α for accuracies in [.05, .95]: nearer to 0 or 1 no asymptotic argument
 holds at such sample sizes.
+
+`betting` is exact instead, at any sample size and accuracy, and also at all steps at once, for a wider interval. Let
+x_s = φ_s/N and c_s = total_s/N; as q is at least τ over the open questions n_s, |x_s − c_s| ≤ r_s = n_s/(τN). For every
+m the wealths Π (1 + λ_s (x_s − m)) and Π (1 − λ'_s (x_s − m)), with bets fixed before step s and small enough that no
+factor can be negative (λ_s ≤ 1/(1 − c_s + r_s), λ'_s ≤ 1/(c_s + r_s)), are martingales at m = θ, so that either exceeds
+2/α at any step with probability α/2 at most (Ville). The interval holds the m at which neither has (arXiv 2010.09686).
 """
 
 from __future__ import annotations
@@ -19,11 +25,14 @@ import math
 import numpy as np
 
 from .estimates import HALF_A_SURPRISE, contributions
+from .intervals import Interval
 from .querying import Trace
 from .settings import ALPHA
 
 BURN_IN = 100
 TIGHTEST = 4.0
+BOLDEST = 0.9  # of the bet that could lose everything
+HALVINGS = 40  # of [0, 1] in the search for the ends of an interval
 
 
 def watched(trace: Trace, n_questions: int, rank: int = 0, alpha: float = ALPHA,
@@ -44,6 +53,48 @@ def watched(trace: Trace, n_questions: int, rank: int = 0, alpha: float = ALPHA,
     half[:, steps == n_questions] = 0
     low, high = (np.clip(theta + sign * half, 0, 1) for sign in (-1, 1))
     return low, theta, high
+
+
+def betting(trace: Trace, n_questions: int, tau: float, alpha: float = ALPHA,
+            planned: int | None = None) -> Interval:
+    """The exact interval, (rows,) each end, after the last step of evaluations without replacement.
+
+    tau      the uniform share they were drawn with
+    planned  the number of questions for which the bets are sized, fixed beforehand if the interval is watched; by
+             default the trace's length
+    """
+    if trace.q.shape[1] == n_questions:
+        return Interval(trace.answers.mean(1), trace.answers.mean(1))
+    x, bets = _bets(trace, n_questions, tau, alpha, planned or trace.q.shape[1])
+    low, beyond = (_least_fair(*side, math.log(2 / alpha)) for side in ((x, bets[0]), (1 - x, bets[1])))
+    # Ends that cross contradict each other, which happens with probability alpha at most.
+    return Interval(np.minimum(low, 1 - beyond), np.maximum(low, 1 - beyond))
+
+
+def _bets(trace: Trace, n_questions: int, tau: float, alpha: float,
+          planned: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """x (rows, T) and the bets on x being above and below m: √(2 log(2/α) / Σ_r V_r⁻¹) / V_s, with the variance
+    V_s ∝ n_s² estimated from the steps before."""
+    x, centre = contributions(trace) / n_questions, trace.total / n_questions
+    step = np.arange(x.shape[1])
+    shrunk = n_questions / (n_questions - step)
+    before = (0.5 + np.cumsum(x, 1) - x) / (step + 1)
+    deviation = ((x - np.clip(before, 0, 1)) * shrunk) ** 2
+    spread = (0.25 + np.cumsum(deviation, 1) - deviation) / (step + 1)
+    information = ((n_questions / (n_questions - np.arange(min(planned, n_questions)))) ** 2).sum()
+    aim = np.sqrt(2 * math.log(2 / alpha) / (spread * information)) * shrunk**2
+    reach = 1 / (tau * shrunk)
+    return x, (np.minimum(aim, BOLDEST / (1 - centre + reach)), np.minimum(aim, BOLDEST / (centre + reach)))
+
+
+def _least_fair(x: np.ndarray, bets: np.ndarray, limit: float) -> np.ndarray:
+    """(rows,) the least m at which the log wealth of bets on x > m has never reached the limit; it falls with m."""
+    low, high = np.zeros(len(x)), np.ones(len(x))
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        rich = np.log1p(bets * (x - middle[:, None])).cumsum(1).max(1) >= limit
+        low, high = np.where(rich, middle, low), np.where(rich, high, middle)
+    return low
 
 
 def stopping_time(low: np.ndarray, high: np.ndarray, half_width: float) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from .querying import Trace
 
 VARIANCES = {"with": ("unbiased", "published"), "naive-without": ("unbiased", "published"),
-             "without": ("pooled", "empirical")}
+             "without": ("pooled", "empirical", "betting")}
 PSEUDO = 10            # how many expected surprises the model's own variance is worth
 HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing is certain
 
@@ -37,12 +37,13 @@ def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, varianc
              rank: int = 0) -> Estimate:
     """The estimate after the first `budget` steps of a trace.
 
-    sampling, variance  one of the pairs in VARIANCES
+    sampling, variance  one of the pairs in VARIANCES; "betting" is the estimate of "pooled", its interval is exact
+                        (`confidence_sequence.betting`)
     rank                K of the factor model, for the weights of `without_replacement`
     """
     first = Trace(*(column[:, :budget] for column in trace))
     if sampling == "without":
-        return without_replacement(first, n_questions, rank, pooled=variance == "pooled")
+        return without_replacement(first, n_questions, rank, pooled=variance != "empirical")
     return published(first, n_questions) if variance == "published" else with_replacement(first, n_questions)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .confidence_sequence import watched
+from .confidence_sequence import betting, watched
 from .errors import InputError
 from .estimates import Estimate, sub_score, without_replacement
 from .factors import Factors
@@ -126,9 +126,14 @@ class Session:
         return _finding(without_replacement(trace, self.n_questions, self.rank, pooled=True), alpha,
                         trace.asked.shape[1])
 
-    def watch(self, alpha: float = ALPHA) -> Finding:
-        """The same with an interval that may be looked at after every answer, see `confidence_sequence`."""
+    def watch(self, alpha: float = ALPHA, exact: bool = False) -> Finding:
+        """The same with an interval that may be looked at after every answer, see `confidence_sequence`. exact: by
+        betting, which claims its α at any number of answers and any accuracy, and is wider."""
         trace = self.trace
+        if exact:
+            found = without_replacement(trace, self.n_questions, self.rank, pooled=True)
+            band = betting(trace, self.n_questions, MIXTURE_SETTING.tau, alpha, self.n_questions // 10 + 1)
+            return Finding(float(found.theta[0]), float(band.low[0]), float(band.high[0]), trace.asked.shape[1])
         low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
         return Finding(float(theta), float(low), float(high), trace.asked.shape[1])
 

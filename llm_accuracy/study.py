@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from . import cli, factors, intervals, ledger
+from .confidence_sequence import betting
 from .errors import InputError
 from .estimates import VARIANCES, Estimate, estimate
 from .factors import Factors, Prior
@@ -93,9 +94,11 @@ class Task:
             return (best_factors(V, self.prior, torch.as_tensor(self.scores, device=V.device)) @ V.T).cpu().numpy()
         return None
 
-    def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True) -> Judged:
-        """Compare an estimate with the truth; labels (models,) unique questions asked."""
-        band = intervals.interval(found.theta, found.se, ALPHA, found.df, clip)
+    def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True,
+              exact: intervals.Interval | None = None) -> Judged:
+        """Compare an estimate, with its own interval or an exact one, with the truth; labels (models,) unique
+        questions asked."""
+        band = exact or intervals.interval(found.theta, found.se, ALPHA, found.df, clip)
         error = found.theta - self.truth
         covered = band.covers(self.truth)
         ratio = np.divide(error, found.se, out=np.zeros_like(error), where=found.se > 0)
@@ -432,7 +435,10 @@ class Plan:
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
         found = estimate(trace, budget, n, sampling, self.method.variance, self.task.prior.mean.size)
-        return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels), beside
+        exact = None
+        if self.method.variance == "betting":
+            exact = betting(Trace(*(column[:, :budget] for column in trace)), n, job.setting.tau)
+        return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels, exact=exact), beside
 
 
 PUBLISHED_COLUMNS = ("width_published", "coverage_published")
@@ -454,7 +460,8 @@ def add_method_flags(parser: argparse.ArgumentParser) -> None:
                         help="draw with replacement (the paper), without, or naive-without (the published ablation)")
     parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
                         help="ask B questions at a time and learn from all B answers at once (default 1)")
-    parser.add_argument("--variance", help="unbiased or published (with replacement), pooled or empirical (without)")
+    parser.add_argument("--variance", help="unbiased or published (with replacement); pooled, empirical or betting, which "
+                        "is exact (without)")
 
 
 def variance_of(args: argparse.Namespace) -> str:

@@ -14,7 +14,7 @@ from llm_accuracy.estimates import estimate, fixed_weights, sub_score, without_r
 from llm_accuracy.factors import Factors, Prior
 from llm_accuracy.intervals import interval
 from llm_accuracy.mixture import HistoryMixture, best_factors
-from llm_accuracy.querying import Bank, Querier, evaluate, group_totals, replay
+from llm_accuracy.querying import Bank, Querier, Trace, evaluate, group_totals, replay
 from llm_accuracy.session import Session
 from llm_accuracy.settings import MIXTURE_SETTING, Setting
 
@@ -162,6 +162,25 @@ def test_mixture_finds_the_sibling():
     assert np.linalg.norm(U - u[0].numpy(), axis=1).argmin() == 7
 
 
+def test_bets_are_fair_and_the_betting_interval_is_exact():
+    """By enumeration: the wealth at the truth is 1 on average, and no more than α of the sequences miss it."""
+    alpha = 0.4  # such that four questions can decide something
+    for seed in range(4):
+        V, prior, z = tiny(seed)
+        z[0] = 0.5
+        _asked, trace, probability = enumerate_all(V, prior, z, 4)
+        x, bets = confidence_sequence._bets(trace, len(z), 0.2, alpha, 4)
+        for sign, bet in zip((1, -1), bets, strict=True):
+            factors = 1 + sign * bet * (x - z.mean())
+            assert factors.min() > 0 and abs(probability @ factors.prod(1) - 1) < 1e-9
+            for m in (0, 1):
+                assert (1 + sign * bet * (x - m)).min() > 0
+        band = confidence_sequence.betting(trace, len(z), 0.2, alpha)
+        assert probability @ ~band.covers(np.full(len(x), z.mean())) <= alpha
+        everything = confidence_sequence.betting(enumerate_all(V, prior, z, 6)[1], len(z), 0.2, alpha)
+        np.testing.assert_allclose(everything, z.mean(), atol=1e-12)
+
+
 # --- by simulation -------------------------------------------------------------------------------------
 
 def board(rng, n=400, rank=3, history=60):
@@ -195,6 +214,8 @@ def test_covers_whatever_the_model_is_like_and_never_with_width_zero(kind):
         band = interval(found.theta, found.se, ALPHA, found.df)
         assert (band.width > 0).all()
         assert not_below(band.covers(np.full(repeats, z.mean())).sum(), repeats), (kind, draws)
+        exact = confidence_sequence.betting(Trace(*(column[:, :draws] for column in trace)), 400, MIXTURE_SETTING.tau)
+        assert not_below(exact.covers(np.full(repeats, z.mean())).sum(), repeats, 0.95), (kind, draws)
 
 
 def test_empirical_variance_alone_fails_near_one_and_the_default_does_not():
@@ -284,6 +305,8 @@ def test_session_asks_what_the_engine_asks_and_estimates_the_same(tmp_path):
     assert np.mean([part.theta for part in parts.values()]) == pytest.approx(found.theta, abs=1e-6)
     watched = session.watch()
     assert (watched.low, watched.high) == (0, 1)  # before the burn-in
+    exact = session.watch(exact=True)
+    assert exact.low < z.mean() < exact.high and exact.high - exact.low > found.high - found.low
 
 
 def test_session_to_the_end_is_exact_and_refuses_nonsense(tmp_path):
