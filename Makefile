@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study figures twin fresh test lint
+.PHONY: quickstart laptop paper study tables figures twin fresh test lint
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -20,23 +20,27 @@ quickstart: $(VENV)/.installed
 laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop
+	$(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --policies oracle oracle-factors
+	for size in 8 32 128; do \
+	  $(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --budgets 10% --batch $$size || exit; done
+	$(MAKE) tables TIER=laptop
 
 # The same on the two datasets of the paper, which must be in $(DATA); GPU days, so rather see slurm/.
 paper: $(VENV)/.installed
-	$(MAKE) study TIER=paper
+	$(MAKE) study tables TIER=paper
 
 study:
 	$(PY) data/simulate_missingness.py --tier $(TIER) --data-dir $(DATA)
 	$(PY) factor_models_cv.py --tier $(TIER) $(IN)
 	$(PY) factor_models_val.py --tier $(TIER) $(IN)
 	$(PY) factor_models_final.py --tier $(TIER) $(IN)
-	$(PY) faq_val.py --tier $(TIER) $(IN) --sampling with
 	$(PY) faq_val.py --tier $(TIER) $(IN)
-	$(PY) faq_final.py --tier $(TIER) $(IN) --sampling with
-	$(PY) faq_final.py --tier $(TIER) $(IN)
-	$(PY) faq_final.py --tier $(TIER) $(IN) --policies uniform+factors --sampling without
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq --sampling with
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq-mix uniform+factors
 	$(PY) baselines_all.py --tier $(TIER) $(IN)
 	$(PY) ablations_all.py --tier $(TIER) $(IN)
+
+tables:
 	$(PY) faq_coverage.py --tier $(TIER) $(IN)
 	$(PY) summarize_results.py --logs-dir $(LOGS)
 

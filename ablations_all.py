@@ -5,9 +5,9 @@
     python ablations_all.py --tier paper --shard 3/32            one of 32 parts of the full grid
 
 active+factors: the walk of the baselines, with coins and predictions from the factor model as it learns,
-2 min(p, 1−p), mixed with a uniform share τ. replacement: FAQ drawing with replacement (the paper's method) and
+2 min(p, 1−p), mixed with a uniform share τ. replacement: FAQ drawing with replacement (the paper's method),
 naive-without (the paper's ablation: asked questions are not drawn again but the estimator does not know it; it
-covers too rarely at large budgets), both at the setting that faq_val.py chose for drawing with replacement.
+covers too rarely at large budgets) and without, all at the setting that faq_val.py chose for drawing with replacement.
 Appends to LOGS_DIR/ablations_all.csv; trials that stand there or in LOGS_DIR/faq_final.csv are not repeated.
 """
 
@@ -20,7 +20,7 @@ from llm_accuracy.estimates import VARIANCES, Estimate
 from llm_accuracy.walks import Walk, factor_walk
 
 ARMS = ("active+factors", "replacement")
-COMPARED_SAMPLING = ("with", "naive-without")
+COMPARED_SAMPLING = ("with", "naive-without", "without")
 NOT_PUBLISHED = dict.fromkeys(study.PUBLISHED_COLUMNS, "")
 
 

@@ -28,7 +28,7 @@ HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by a
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "logs-dir",
                                  "dry-run")
-    parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq"])
+    parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq-mix"])
     parser.add_argument("--figure", type=Path, metavar="STEM")
     args = parser.parse_args(argv)
     log = ledger.read(args.logs_dir / "faq_final_models.csv", "faq_final.py")

@@ -1,14 +1,15 @@
-"""Step 7: evaluate new models with Factorized Active Querying: width, coverage, error.
+"""Step 7: evaluate new models by choosing the questions: width, coverage, error.
 
     python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
+    python faq_final.py --batch 64                               asked 64 questions at a time
+    python faq_final.py --policies faq --sampling with           the method of arXiv 2601.20251
+    python faq_final.py --policies uniform+factors oracle        any policy registered in llm_accuracy/policies.py
     python faq_final.py --tier paper --device cuda               the full grid
-    python faq_final.py --policies faq-mix --sampling without    the history as the prior, no question asked twice
-    python faq_final.py --policies faq-mix --sampling without --batch 64      asked 64 questions at a time
-    python faq_final.py --policies faq uniform+factors           any policy registered in llm_accuracy/policies.py
 
-Every trial is one seed, budget and setting on all new models (M2) of a dataset. The setting of faq,
-the paper's method and the default, is the one that faq_val.py found best, or --setting; faq-mix needs no tuning.
+Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, faq-mix without
+replacement, takes the history itself as its prior, asks no question twice and needs no tuning
+(docs/without_replacement.md). faq, the paper's method, takes the setting that faq_val.py found best, or --setting.
 Appends to LOGS_DIR/faq_final.csv (one row a trial) and
 LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
 """
@@ -19,7 +20,7 @@ from llm_accuracy import cli, policies, selection, settings, study
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
-    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq"])
+    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq-mix"])
     parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {settings.DEFAULT_SETTING.key}")
     parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")

@@ -1,39 +1,43 @@
-"""Step 6: tune FAQ on held-out history.
+"""Step 6: tune FAQ, the method of arXiv 2601.20251, on held-out history. (The default of faq_final.py needs none.)
 
     python faq_val.py                                            laptop tier, about 5 minutes on two cores
     python faq_val.py --tier paper --shard 0/64                  one of 64 parts of the full grid (GPU)
     python faq_val.py --datasets twin --scenarios nfobs=None_p=1.0 --budgets 5% --seeds 1 --models 100 \\
         --settings beta0=1.0_rho=0.0_gamma=0.0_tau=0.05 beta0=1.0_rho=0.0_gamma=0.0_tau=0.25
+    python faq_val.py --policy faq-mix --sampling without        what tuning could gain the default
 
 The last 20 % of the history's models are evaluated as if they were new, with factors fitted to the first 80 %
 (factor_models_val.py). Logs every (setting, budget, seed) to LOGS_DIR/faq_val.csv and prints, for every budget,
 the setting with the smallest mean variance (faq_final.py --select-by variance, its default).
 """
 
-from llm_accuracy import cli, ledger, selection, settings, study
+from llm_accuracy import cli, ledger, policies, selection, settings, study
 
 
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
+    parser.set_defaults(sampling="with")
+    parser.add_argument("--policy", choices=("faq", *policies.MIXTURE), default="faq")
     parser.add_argument("--settings", nargs="+", metavar="KEY", help=f"e.g. {settings.DEFAULT_SETTING.key}")
     args = parser.parse_args(argv)
     tier = settings.TIERS[args.tier]
     grid = [settings.Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
-    method = study.Method("faq", args.sampling, study.variance_of(args), args.batch)
+    method = study.Method(args.policy, args.sampling, study.variance_of(args), args.batch)
     log = study.TrialLog(args, "faq_val", study.PUBLISHED_COLUMNS)
     plans = []
     for task in study.val_tasks(args):
         mine = study.my_share([(setting, seed) for setting in grid for seed in study.seeds(args, tier.val_seeds)], args)
         budgets = study.task_budgets(args, task)
         plans.append(study.Plan(task, log, method, [(s, b, seed) for s, seed in mine for b in budgets]))
-    study.run_plans(plans, "tune FAQ", args.dry_run)
+    study.run_plans(plans, f"tune {args.policy}", args.dry_run)
     if not args.dry_run:
         print_choice(args, log.rows.path, [plan.task.cell for plan in plans])
 
 
 def print_choice(args, path, cells):
-    chosen = selection.best_settings(ledger.read(path, "faq_val.py"), "variance")
+    log = ledger.read(path, "faq_val.py")
+    chosen = selection.best_settings(log[log["method"] == args.policy], "variance")
     print(f"{'dataset':<16} {'scenario':<18} {'budget':>6}  setting")
     for row in chosen[chosen["sampling"] == args.sampling].itertuples():
         if settings.Cell(row.dataset, row.scenario) in cells:

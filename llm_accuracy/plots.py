@@ -22,11 +22,12 @@ from .coverage import luck, neighbours, smooth
 STYLES = {
     "uniform (SRS)": ("#000000", "o", "-"), "uniform (published)": ("#999999", "s", ":"),
     "best baseline": ("#E69F00", "^", "--"), "uniform + factors": ("#56B4E9", "v", "-."),
-    "active + factors": ("#009E73", "P", "--"), "FAQ": ("#0072B2", "D", "-"),
-    "FAQ (without)": ("#0072B2", "D", "-"), "FAQ (with)": ("#D55E00", "X", "-"),
-    "FAQ (naive without)": ("#CC79A7", "*", ":"),
+    "active + factors": ("#009E73", "P", "--"), "FAQ-mix": ("#0072B2", "D", "-"), "FAQ": ("#D55E00", "X", "-"),
+    "FAQ (with)": ("#D55E00", "X", "-"), "FAQ (naive without)": ("#CC79A7", "*", ":"),
+    "FAQ (without)": ("#56B4E9", "p", "-"), "oracle": ("#000000", "*", "-."),
+    "oracle (factors)": ("#CC79A7", "h", "-."),
 }
-_SPARE = [("#CC79A7", "h", "-."), ("#F0E442", "p", "--"), ("#D55E00", "<", ":"), ("#009E73", ">", "-")]
+_SPARE = [("#F0E442", "p", "--"), ("#D55E00", "<", ":"), ("#009E73", ">", "-"), ("#E69F00", "8", "-.")]
 WIDTH = 6.75  # inches: the text width of the conference's paper
 SHARE = "budget (% of the questions)"
 ESS = "effective sample size,\n{} (× uniform)"
@@ -98,6 +99,26 @@ def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = Fal
     for axis in axes.flat:
         handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=min(4, len(names)))
+    return figure
+
+
+def by_batch(table: pd.DataFrame) -> plt.Figure:
+    """ESS by width and by error, and coverage, of one method at one budget, against how many questions are asked before
+    the answers are learned from; ±1 standard error.
+
+    table  rows of `summaries.compared` with a column batch
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6), layout="constrained")
+    for axis, measure in zip(axes, ("ess_width", "ess_mse", "coverage"), strict=True):
+        label, factor, line = MEASURES[measure]
+        rows = table.sort_values("batch")
+        axis.errorbar(rows["batch"], factor * rows[measure], factor * rows[f"{measure}_se"].fillna(0),
+                      **style("FAQ-mix", []))
+        axis.axhline(line, color="0.7", linewidth=0.8, zorder=0)
+        axis.set(xscale="log", ylabel=label, xlabel="questions asked at a time")
+        axis.set_xticks(rows["batch"], [str(batch) for batch in rows["batch"]])
+        axis.minorticks_off()
+        _limits([axis], 0, measure)
     return figure
 
 

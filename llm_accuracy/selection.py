@@ -27,14 +27,14 @@ def best_settings(log: pd.DataFrame, select_by: str) -> pd.DataFrame:
 
 
 class Tuned:
-    """The chosen settings of one way of sampling; where nothing was tuned, the default setting."""
+    """FAQ's chosen settings for one way of sampling; where nothing was tuned, the default setting."""
 
     def __init__(self, path: Path, select_by: str, sampling: str):
         self.path = path
         self.table = None
         if path.is_file():
             log = ledger.read(path, "faq_val.py")
-            self.table = best_settings(log[log["sampling"] == sampling], select_by)
+            self.table = best_settings(log[(log["method"] == "faq") & (log["sampling"] == sampling)], select_by)
 
     def setting(self, cell: Cell, budget: int, n_questions: int) -> tuple[Setting, str]:
         """(setting, remark): of this budget, else of the nearest tuned share, else the default; the remark says

@@ -31,7 +31,7 @@ RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "uniq
 PER_MODEL = ("models", "covered", "error_over_se")
 LOG_NAMES = ("factor_models_cv", *(f"{name}{kind}" for kind in ("", "_models")
                                    for name in ("faq_val", "faq_final", "baselines_all", "ablations_all")))
-DEFAULT_SAMPLING = "with"
+DEFAULT_SAMPLING = "without"
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
 
@@ -457,11 +457,11 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 
 def add_method_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sampling", choices=SAMPLING, default=DEFAULT_SAMPLING,
-                        help="draw with replacement (the paper), without, or naive-without (the published ablation)")
+                        help="draw without replacement, with (the paper), or naive-without (the published ablation)")
     parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
                         help="ask B questions at a time and learn from all B answers at once (default 1)")
-    parser.add_argument("--variance", help="unbiased or published (with replacement); pooled, empirical or betting, which "
-                        "is exact (without)")
+    parser.add_argument("--variance", help="unbiased or published (with replacement); pooled, empirical, or betting "
+                        "which is exact (without)")
 
 
 def variance_of(args: argparse.Namespace) -> str:

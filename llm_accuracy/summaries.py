@@ -92,7 +92,8 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 # --- what a reader compares ----------------------------------------------------------------------------
 
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
-         "uniform+factors": "uniform + factors", ABLATION: "active + factors", "faq": "FAQ"}
+         "uniform+factors": "uniform + factors", ABLATION: "active + factors", "faq": "FAQ",
+         "faq-mix": "FAQ-mix", "oracle-factors": "oracle (factors)", "oracle": "oracle"}
 _SAMPLING = {"naive-without": "naive without"}
 
 
@@ -127,9 +128,22 @@ def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
     return arms.groupby(others)["variance"].transform("nunique") > 1
 
 
+def label(method: str) -> str:
+    """What a reader sees of a log's method: faq-mix:B64 → FAQ-mix, 64 at a time."""
+    policy, _, batch = method.partition(":B")
+    return NAMES.get(policy, policy) + (f", {batch} at a time" if batch else "")
+
+
+def batches(table: pd.DataFrame, policy: str = "faq-mix") -> pd.DataFrame:
+    """A policy's rows of `compared` at the budgets where it was also asked in batches, with their size as a column."""
+    parts = table["method"].str.partition(":B")
+    mine = table.assign(batch=parts[2].where(parts[2] != "", "1").astype(int))[parts[0] == policy]
+    return mine[mine.groupby(CELL)["batch"].transform("nunique") > 1]
+
+
 def _distinct_names(table: pd.DataFrame) -> pd.Series:
     """The method, and what else it takes to tell two arms of one cell apart: sampling, variance, setting."""
-    names = table["method"].map(lambda method: NAMES.get(method, method))
+    names = table["method"].map(label)
     drawn = ~table["method"].isin(["srs", "unif", "best baseline", ABLATION])
     by = ["dataset", "method"]  # named alike in all of a dataset's cells, so that a line of a figure keeps its name
     for column in ("sampling", "variance", "setting"):

@@ -104,14 +104,14 @@ def test_a_single_experiment_repeats_its_trials_and_only_those(copy, script):
 def test_trials_do_not_depend_on_what_else_runs(pipeline, tmp_path, script):
     """One shard, one budget, the first models: the same rows as in the whole run."""
     arguments = ["--datasets", "board", "--scenarios", SCENARIO, "--data-dir", pipeline / "data", "--factors-dir",
-                 pipeline / "logs" / "factor_models", "--logs-dir", tmp_path, "--setting", SETTINGS[0]]
+                 pipeline / "logs" / "factor_models", "--logs-dir", tmp_path]
     script("faq_final.py", *arguments, "--seeds", 4, "--shard", "1/4", "--budgets", "60", "24")
     part = ledger.read(tmp_path / "faq_final.csv", "")
     assert part["seed"].unique().tolist() == [1]
     whole = trials(pipeline, "faq_final.csv")
-    whole = whole[(whole["scenario"] == SCENARIO) & (whole["seed"] == 1) & (whole["setting"] == SETTINGS[0])]
+    whole = whole[(whole["scenario"] == SCENARIO) & (whole["seed"] == 1)]
     both = part.merge(whole, on=["budget", "seed"], suffixes=("", "_whole"))
-    assert len(both) >= 1 and (both["mean_width"] - both["mean_width_whole"]).abs().max() < 1e-6
+    assert len(both) == 2 and (both["mean_width"] - both["mean_width_whole"]).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("name", ["factor_models_cv.py", "factor_models_val.py", "factor_models_final.py", "faq_val.py",
@@ -127,22 +127,25 @@ def test_help_and_dry_run_change_nothing(copy, script, name):
     assert contents(copy) == before
 
 
+PAPER = ["--policies", "faq", "--sampling", "with"]
+
+
 def test_untuned_cells_use_the_default_and_say_so(copy, script):
     (copy / "logs" / "faq_val.csv").unlink()
     said = script("faq_final.py", "--datasets", "board", "--scenarios", SCENARIO, "--budgets", 13, "--seeds", 1,
-                  *where(copy)).stdout
+                  *PAPER, *where(copy)).stdout
     assert "no validation log" in said and SETTINGS[0] in said
 
 
 def test_untuned_budgets_use_the_nearest_and_say_so(copy, script):
     said = script("faq_final.py", "--datasets", "board", "--scenarios", SCENARIO, "--budgets", 13, "--seeds", 1,
-                  *where(copy)).stdout
+                  *PAPER, *where(copy)).stdout
     assert "budget 13 was not tuned, the setting of 12 (5.0%) is used" in said
 
 
 def test_without_replacement_and_the_whole_bank(copy, script):
     script("faq_final.py", "--datasets", "board", "--scenarios", SCENARIO, "--budgets", "100%", "--seeds", 1,
-           "--sampling", "without", *where(copy))
+           *where(copy))
     row = trials(copy, "faq_final.csv").iloc[-1]
     assert row["mean_width"] == 0 and row["coverage"] == 1 and row["mse"] < 1e-12 and row["unique"] == 240
 

@@ -20,7 +20,7 @@ SCENARIOS = ["nfobs=None_p=1.0", "nfobs=0_p=0.1"]
 GRID = ["--datasets", "board", "--scenarios", *SCENARIOS]
 SETTING = "beta0=1.0_rho=0.0_gamma=0.0_tau=0.25"
 TRIALS = ("faq_final", "baselines_all", "ablations_all")
-EVALUATE = {"faq_final": ["--setting", SETTING, "--sampling", "with"], "baselines_all": [],
+EVALUATE = {"faq_final": ["--policies", "faq", "--setting", SETTING, "--sampling", "with"], "baselines_all": [],
             "ablations_all": ["--setting", SETTING, "--taus", 0.25]}
 
 
@@ -34,8 +34,8 @@ def study(tmp_path_factory):
     run_script("factor_models_final.py", *GRID, *data, *logs, "--rank", 2, "--weight-decay", 4.0)
     for name, more in EVALUATE.items():
         run_script(f"{name}.py", *GRID, *data, *logs, "--seeds", 3, *more)
-    run_script("faq_final.py", *GRID, *data, *logs, "--seeds", 3, "--setting", SETTING, "--sampling", "without")
-    run_script("faq_coverage.py", *GRID, *data, *logs)
+    run_script("faq_final.py", *GRID, *data, *logs, "--seeds", 3, "--policies", "faq-mix", "oracle")
+    run_script("faq_coverage.py", *GRID, *data, *logs, "--policies", "faq", "faq-mix")
     done = run_script("summarize_results.py", *logs)
     (folder / "summary.txt").write_text(done.stdout)
     return folder
@@ -56,8 +56,8 @@ def table(study):
 def test_ablations_have_every_cell_once_and_leave_out_what_faq_final_has(study):
     rows = ledger.read(study / "logs" / "ablations_all.csv", "")
     assert rows.groupby(["method", "sampling"]).size().to_dict() == {
-        ("active+factors", "walk"): 2 * 4 * 3, ("faq", "naive-without"): 2 * 4 * 3}
-    assert rows["width_published"].notna().equals(rows["method"].eq("faq"))
+        ("active+factors", "walk"): 2 * 4 * 3, ("faq", "naive-without"): 2 * 4 * 3, ("faq", "without"): 2 * 4 * 3}
+    assert rows["width_published"].notna().equals(rows["sampling"].eq("naive-without"))
     walk = rows[rows["method"] == "active+factors"]
     asked = walk.groupby("budget")["unique"].mean()
     assert (asked / asked.index).between(0.75, 1.05).all()  # coins are held back where too many have been asked
@@ -77,7 +77,7 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
         for kind in ("", "_models"):
             merged, whole = (sorted((folder / f"{name}{kind}.csv").read_text().splitlines())
                              for folder in (tmp_path / "merged", study / "logs"))
-            without = [line for line in whole if ",faq,without," not in line]
+            without = [line for line in whole if ",faq-mix," not in line and ",oracle," not in line]
             assert merged == without, name
     assert "baselines_all.csv: 0 rows" in run_script(*merge).stdout
 
@@ -148,12 +148,14 @@ def test_tuning_picks_the_smallest_mean_per_dataset_scenario_and_budget():
 def test_every_arm_of_a_cell_has_a_name_of_its_own(table):
     assert not table.duplicated(["dataset", "scenario", "budget", "name"]).any()
     assert set(table["name"]) == {"uniform (SRS)", "uniform (published)", "best baseline", "active + factors",
-                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)"}
+                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle"}
     assert (table[table["name"] == "uniform (SRS)"]["relative_width"] == 1).all()
 
 
 def test_several_settings_of_one_method_get_names_that_differ(study):
     trials = ledger.read(study / "logs" / "faq_final.csv", "")
+    trials = trials[trials["method"] == "faq"]
+    trials = pd.concat([trials, trials.assign(sampling="without")])
     other = trials.assign(setting=SETTING.replace("0.25", "0.5"))
     summary = summaries.summarize(pd.concat([trials, other], ignore_index=True))
     names = summaries.compared(summary)["name"]
@@ -319,7 +321,7 @@ def test_figures_have_no_overlapping_texts(study, table):
 
 
 def test_methods_can_be_told_apart_without_colour():
-    looks = [plots.style(name, list(plots.STYLES)) for name in plots.STYLES if name != "FAQ"]
+    looks = [plots.style(name, list(plots.STYLES)) for name in plots.STYLES if name != "FAQ (with)"]
     assert len({(look["marker"], look["linestyle"]) for look in looks}) == len(looks)
 
 
