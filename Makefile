@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures twin fresh test lint
+.PHONY: quickstart laptop paper study tables figures twin headline fresh test lint
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -55,10 +55,33 @@ twin: $(VENV)/.installed
 	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
 	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
 
+# The default method against its rivals on the twin's 443 new models, into logs/twin (docs/twin.md; hours on two cores):
+#   make headline TWIN=mmlu-pro_factors.npz
+ON_TWIN = --tier paper --datasets twin --scenarios nfobs=None_p=1.0 --data-dir $(DATA) --logs-dir $(LOGS)/twin
+BUDGETS := --budgets 2.5% 5% 10% 25%
+TUNED := $(foreach beta,0.75 1.0,$(foreach rho,0.0 0.25,$(foreach tau,0.05 0.25 0.5,\
+  beta0=$(beta)_rho=$(rho)_gamma=0.0_tau=$(tau))))
+headline: $(VENV)/.installed
+	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
+	$(PY) factor_models_val.py $(ON_TWIN) --rank 64 --weight-decay 0.1
+	$(PY) factor_models_final.py $(ON_TWIN) --rank 64 --weight-decay 0.1
+	$(PY) faq_val.py $(ON_TWIN) --budgets 2.5% 10% 25% --seeds 1 --models 100 --settings $(TUNED)
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies uniform+factors
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 2 --policies oracle oracle-factors
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq --sampling with
+	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5
+	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
+	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
+	$(PY) summarize_results.py --logs-dir $(LOGS)/twin
+
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
+# (the twin's logs, hours of work, stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
+	mkdir $(LOGS)
+	if [ -d $(LOGS).before/twin ]; then cp -r $(LOGS).before/twin $(LOGS)/; fi
 
 test: $(VENV)/.installed $(LM_EVAL)/.installed
 	$(VENV)/bin/ruff check .

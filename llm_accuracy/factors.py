@@ -110,7 +110,7 @@ class Protocol:
 PROTOCOLS = {
     # arXiv 2601.20251: N(0, 1) start, AdamW at 1e-2, 2,000 epochs.
     "adamw": Protocol(start=1.0, rate=1e-2, annealed=False, beta2=0.999, penalised=False, epochs=2000),
-    # Reaches a lower validation loss in a twentieth of the epochs: benchmarks/factor_fits.py.
+    # Reaches a lower validation loss in a twentieth of the epochs: benchmarks/run.py --only factor_fit.
     "map": Protocol(start=0.1, rate=1e-1, annealed=True, beta2=0.9, penalised=True, epochs=100),
 }
 
