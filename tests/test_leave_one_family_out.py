@@ -3,7 +3,9 @@
 import argparse
 import hashlib
 import math
+import multiprocessing
 import statistics
+import time
 
 import numpy as np
 import pandas as pd
@@ -192,7 +194,7 @@ def test_methods_are_selectable_and_other_rows_of_the_table_stay(tmp_path, capsy
 
 # --- resuming ------------------------------------------------------------------------------------------
 
-FLAGS = ["--budgets", 5, 20, "--seeds", 103, "--methods", "faq-mix", "uniform+factors"]
+FLAGS = ["--budgets", 3, 8, "--seeds", 103, "--methods", "faq-mix", "uniform+factors"]
 FILES = ("leave_one_family_out.csv", "leave_one_family_out_parts.csv")
 
 
@@ -212,7 +214,7 @@ def test_a_finished_run_is_not_repeated(finished, capsys):
     assert len(lines) == 1 + 2 * 2 * 2 * 2 and max(map(len, lines)) < 3000
 
 
-@pytest.mark.parametrize("kept", [0.001, 0.3, 0.62, 0.999])
+@pytest.mark.parametrize("kept", [0.001, 0.62, 0.999])
 def test_an_interrupted_run_ends_with_the_same_bytes(finished, tmp_path, capsys, kept):
     """A log cut anywhere is what a kill leaves behind."""
     text = (finished / FILES[1]).read_bytes()
@@ -221,11 +223,17 @@ def test_an_interrupted_run_ends_with_the_same_bytes(finished, tmp_path, capsys,
     assert all((tmp_path / name).read_bytes() == (finished / name).read_bytes() for name in FILES)
 
 
-def test_killed_at_work(finished, tmp_path, script):
-    """kill -9 after two seconds, wherever that is, then the same command again."""
-    command = [SCRIPT, finished / "b.csv", *QUICK, *FLAGS, "--logs-dir", tmp_path]
-    script(*command, code=None, timeout=2)
-    script(*command)
+def test_killed_at_work(finished, tmp_path, capsys):
+    """kill -9 as soon as something is in the log, then the same command again."""
+    command = [finished / "b.csv", *QUICK, *FLAGS, "--logs-dir", tmp_path]
+    child = multiprocessing.get_context("forkserver").Process(target=lofo.main, args=(list(map(str, command)),))
+    child.start()
+    while child.is_alive() and not (tmp_path / FILES[1]).exists():
+        time.sleep(0.005)
+    child.kill()
+    child.join()
+    assert (finished / FILES[1]).read_bytes().startswith((tmp_path / FILES[1]).read_bytes())
+    run(finished / "b.csv", tmp_path, *FLAGS)
     assert all((tmp_path / name).read_bytes() == (finished / name).read_bytes() for name in FILES)
 
 
@@ -263,7 +271,7 @@ def test_help_and_dry_run_write_nothing(finished, tmp_path, script):
     for logs, count in ((tmp_path / "logs", 8), (finished, 0)):
         said = script(SCRIPT, finished / "b.csv", *QUICK, *FLAGS, "--logs-dir", logs, "--dry-run").stdout.splitlines()
         assert said[:2] == ["b: 10 models of 10 families (models in brackets):",
-                            ", ".join(f"f{i} (1)" for i in range(9)) + ","]
+                            ", ".join(f"f{i} (1)" for i in range(10))]
         assert said[-1].startswith(f"{count} parts to run, about ")
     assert not list(tmp_path.iterdir()) and contents(finished) == before
 
