@@ -59,7 +59,7 @@ TABLE = ("dataset", "matrix", "factors", "budget", "method", "share", "families"
          "ess_width_se", "ess_equal_coverage", "ess_mse", "ess_mse_se")
 RATIO_STEP, RATIO_BINS = 0.01, 400
 SEEDS_AT_ONCE = (100, 50, 20, 10, 5, 2, 1)
-CELLS_OF_A_PART = 5e9    # most models × seeds × questions × steps of a part: half a minute
+CELLS_OF_A_PART = 5e9    # most models × seeds × questions × steps of a part: some ten seconds
 CELLS_OF_A_FIT = 1 << 20  # most models × questions × families fitted side by side, and
 FITS_AT_ONCE = 8         # most families
 
