@@ -7,7 +7,7 @@
 Where a board holds few models, and variants of the same ones, splitting it by date wastes half of it and leaves
 siblings on both sides. Here every family (the matrix's column `family`, or the model's name without @host,
 quantisation, date and -sys suffixes) is new in turn, with factors fitted to all the others. Models without all
-scores serve as history only.
+scores serve as history only. By default faq-mix, 200 seeds, budgets 20 5% 10% 25% 50%.
 
 Prints and writes to LOGS_DIR/leave_one_family_out.csv, for every budget and method: coverage with its binomial
 standard error; the worst model's coverage, and the median of what luck alone makes of the worst; the share of
