@@ -1,150 +1,393 @@
 """Small real boards: evaluate every model with its own family left out of the history.
 
-    python leave_one_family_out.py MATRIX.csv.gz                     e.g. 124 models × 450 questions: minutes
-    python leave_one_family_out.py MATRIX.csv.gz --seeds 200 --budgets 20 5% 10% 25% 50% --rank 4
+    python leave_one_family_out.py MATRIX.csv.gz                          124 models × 450 questions: 2 minutes
+    python leave_one_family_out.py MATRIX.csv.gz --dry-run                the families found, and about how long
+    python leave_one_family_out.py MATRIX.csv.gz --seeds 20 --budgets 20 2.5% --methods faq-mix faq uniform+factors
 
 Where a board holds few models, and variants of the same ones, splitting it by date wastes half of it and leaves
-siblings on both sides. Here every family (a column of the matrix, or the model's name without quantisation, date and
--sys suffixes) is new in turn, with factors fitted to all the others. Prints and writes to
-LOGS_DIR/leave_one_family_out.csv, for every budget and method: coverage with its binomial standard error, the worst
-model's coverage and what luck alone would give, effective sample sizes against simple random sampling without
-replacement by width, by width at equal coverage (half-widths scaled until they cover 95 %), and by error.
+siblings on both sides. Here every family (the matrix's column `family`, or the model's name without @host,
+quantisation, date and -sys suffixes) is new in turn, with factors fitted to all the others. Models without all
+scores serve as history only. By default faq-mix, 200 seeds, budgets 20 5% 10% 25% 50%.
+
+Prints and writes to LOGS_DIR/leave_one_family_out.csv, for every budget and method: coverage with its binomial
+standard error; the worst model's coverage, and the median of what luck alone makes of the worst; the share of
+intervals of width zero; effective sample sizes against simple random sampling without replacement by width, by width
+at equal coverage (half-widths scaled until they cover 95 %), and by error. They are computed from
+LOGS_DIR/leave_one_family_out_parts.csv, one row per budget, method, few families and some seeds: finished parts are
+not repeated.
 """
 
+import argparse
+import csv
+import hashlib
+import math
+import textwrap
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 
-from llm_accuracy import cli, factors, intervals
+from llm_accuracy import cli, coverage, factors, intervals, ledger, study
 from llm_accuracy.errors import InputError
 from llm_accuracy.estimates import estimate
 from llm_accuracy.factors import Factors, Fit
+from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.responses import Responses, atomic, family_of, read_matrix
+from llm_accuracy.scoring import Passes
 from llm_accuracy.settings import ALPHA, MIXTURE_SETTING, Setting, parse_budgets
 
-# name: policy, sampling, variance, setting
+# policy: sampling, variance, setting
 METHODS = {
-    "faq-mix": ("faq-mix", "without", "pooled", MIXTURE_SETTING),
-    "FAQ (paper)": ("faq", "with", "published", Setting()),
-    "uniform + factors": ("uniform+factors", "without", "pooled", Setting(tau=1.0)),
+    "faq-mix": ("without", "pooled", MIXTURE_SETTING),
+    "faq": ("with", "published", Setting()),  # the paper's
+    "uniform+factors": ("without", "pooled", Setting(tau=1.0)),
 }
-ROWS_AT_ONCE = 4096
-FITS_AT_ONCE = 8
+KEY = ("dataset", "matrix", "factors", "budget", "method", "sampling", "variance", "setting", "families", "seeds")
+# covered: per model; width, squared_error: per seed, summed over the models; half_width: summed over both;
+# ratios: how many |error| / half-width are 0, up to 1 RATIO_STEP, up to 2, … (the last: beyond)
+RESULTS = ("share", "models", "covered", "zero_width", "half_width", "width", "squared_error", "ratios")
+TABLE = ("dataset", "matrix", "factors", "budget", "method", "share", "families", "models", "seeds", "coverage",
+         "coverage_se", "worst", "worst_model", "worst_by_luck", "zero_width", "mean_width", "ess_width",
+         "ess_width_se", "ess_equal_coverage", "ess_mse", "ess_mse_se")
+RATIO_STEP, RATIO_BINS = 0.01, 400
+SEEDS_AT_ONCE = (100, 50, 20, 10, 5, 2, 1)
+CELLS_OF_A_PART = 5e9    # most models × seeds × questions × steps of a part: some ten seconds
+CELLS_OF_A_FIT = 1 << 20  # most models × questions × families fitted side by side, and
+FITS_AT_ONCE = 8         # most families
 
 
 def main(argv=None):
     parser = cli.parser(__doc__)
-    parser.add_argument("matrix", type=Path)
-    parser.add_argument("--budgets", nargs="+", default=["20", "5%", "10%", "25%", "50%"], metavar="B")
-    parser.add_argument("--seeds", type=cli.at_least(1), default=20)
-    parser.add_argument("--rank", type=cli.at_least(1), default=4)
-    parser.add_argument("--weight-decay", type=float, default=0.1)
-    parser.add_argument("--protocol", choices=sorted(factors.PROTOCOLS), default="adamw")
-    parser.add_argument("--epochs", type=cli.at_least(1), help="default: the protocol's")
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
-    parser.add_argument("--logs-dir", type=Path, default=Path("logs"), metavar="DIR")
+    parser.add_argument("matrix", type=Path, help="wide CSV, plain or gzip: model[,created_date,sha,family], questions")
+    cli.add_study_flags(parser, "budgets", "seeds", "logs-dir", "dry-run")
+    parser.set_defaults(budgets=["20", "5%", "10%", "25%", "50%"], seeds=200)
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=["faq-mix"])
+    parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="(default: 4, or a quarter of the models)")
+    parser.add_argument("--weight-decay", type=weight_decay, default=1.0, metavar="L")
+    parser.add_argument("--protocol", choices=sorted(factors.PROTOCOLS), default="map", help="how to fit")
+    parser.add_argument("--epochs", type=cli.at_least(1), metavar="E", help="(default: the protocol's)")
     args = parser.parse_args(argv)
-    board = read_matrix(args.matrix)
-    name = args.matrix.name.split(".")[0]
-    families = np.array([board.families[i] or family_of(model) for i, model in enumerate(board.models)])
-    known = list(dict.fromkeys(families))
-    if len(known) < 3:
-        raise InputError(f"{args.matrix}: {len(known)} families; at least 3 are needed to leave one out")
-    budgets = parse_budgets(args.budgets, board.n_questions, name)
-    found = {(method, budget): [] for method in args.methods for budget in budgets}
-    truth = []
-    with cli.Progress(len(known), "evaluate", "family") as progress:
-        for start in range(0, len(known), FITS_AT_ONCE):
-            for family, model in fitted(board, families, known[start : start + FITS_AT_ONCE], name, args):
-                new = board.take(families == family)
-                new = new.take(new.complete)
-                if new.n_models:
-                    truth.append(new.scores.mean(1, dtype=float))
-                    for method in args.methods:
-                        every = run(new, model, name, method, budgets, args.seeds)
-                        for budget, one in zip(budgets, every, strict=True):
-                            found[method, budget].append(one)
+    board = Board.read(args.matrix, args)
+    print(*board.describe(), sep="\n")
+    table = Table(args.logs_dir / "leave_one_family_out.csv")
+    log = ledger.Ledger(args.logs_dir / "leave_one_family_out_parts.csv", KEY, RESULTS)
+    missing = [part for part in board.parts() if any(board.key(part, budget) not in log for budget in board.budgets)]
+    if args.dry_run:
+        study.announce(len(missing), "part", board.seconds(missing))
+        return
+    with cli.Progress(len(missing), "evaluate", "part") as progress:
+        for group, model_of in board.fitted(list(dict.fromkeys(part.group for part in missing))):
+            for part in (part for part in missing if part.group == group):
+                log.append(row for row in board.run(part, model_of) if row not in log)
                 progress.advance()
-    complete = [model for family in known for model in board.take(families == family).models[
-        board.take(families == family).complete]]
-    table = pd.DataFrame([judge(name, method, budget, parts, np.concatenate(truth), board.n_questions, complete)
-                          for (method, budget), parts in found.items()])
-    path = args.logs_dir / "leave_one_family_out.csv"
-    keep(path, table)
-    show(table, len(known), args)
-    print(f"wrote {path}")
+    rows = [board.summary(log, method, budget) for method in board.methods for budget in board.budgets]
+    table.replace(rows)
+    show(rows)
+    print(f"wrote {table.path}")
 
 
-def fitted(board: Responses, families: np.ndarray, left_out: list[str], name: str, args):
-    """(family, Factors of all other models), for some families side by side."""
-    fits = [Fit(args.rank, args.weight_decay, stream("leave-out", name, family, args.rank, args.weight_decay),
-                board.observed & (families != family)[:, None]) for family in left_out]
-    made = factors.fit(board.scores, fits, factors.PROTOCOLS[args.protocol], args.epochs)
-    for family, one, (U, V) in zip(left_out, fits, made, strict=True):
-        mean = factors.history_mean(board.scores, one.seen)
-        yield family, Factors(U[families != family], V, board.questions, mean)
+def weight_decay(text: str) -> float:
+    """An argparse type: a finite number, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
+    return value
 
 
-def run(new: Responses, model: Factors, name: str, method: str, budgets: tuple[int, ...], seeds: int) -> list:
-    """Per budget (theta (seeds, models), half-width (seeds, models) unclipped in the t quantile's units, se)."""
-    policy, sampling, variance, setting = METHODS[method]
-    per_seed = max(1, ROWS_AT_ONCE // new.n_models)
-    columns = [[] for _ in budgets]
-    for first in range(0, seeds, per_seed):
-        some = range(first, min(seeds, first + per_seed))
-        draws = np.concatenate([uniforms(name, "leave-one-out", seed, new.models, max(budgets)) for seed in some])
-        scores = np.tile(new.scores.astype(np.float32), (len(some), 1))
-        trace = evaluate(Bank.of(model.V), model.prior, [setting] * len(draws), draws, scores, sampling, policy)
-        for column, budget in zip(columns, budgets, strict=True):
-            one = estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])
-            half = stats.t.ppf(1 - ALPHA / 2, one.df) * one.se
-            column.append([array.reshape(len(some), new.n_models) for array in (one.theta, half)])
-    return [tuple(np.concatenate(parts) for parts in zip(*column, strict=True)) for column in columns]
+# --- the board and its families ------------------------------------------------------------------------
+
+class Group(NamedTuple):
+    """Families start … stop−1, whose factors are fitted side by side."""
+
+    start: int
+    stop: int
 
 
-def judge(name: str, method: str, budget: int, parts: list, truth: np.ndarray, n: int, models: list[str]) -> dict:
-    theta, half = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))  # (seeds, models)
+class Part(NamedTuple):
+    """What is run, logged and lost at once: some families, some seeds, one method, every budget."""
+
+    group: Group
+    method: str
+    seeds: range
+
+
+@dataclass
+class Board:
+    """A matrix, who is a sibling of whom, and what is to be run on it.
+
+    family  (M,) str
+    known   families with a complete model, in the matrix's order
+    """
+
+    name: str
+    responses: Responses
+    family: np.ndarray
+    known: list[str]
+    rank: int
+    weight_decay: float
+    protocol: str
+    epochs: int
+    methods: list[str]
+    budgets: tuple[int, ...]
+    seeds: int
+
+    @staticmethod
+    def read(path: Path, args: argparse.Namespace) -> "Board":
+        """Raises InputError if there are fewer than three families or no complete model."""
+        responses, name = read_matrix(path), path.name.split(".")[0]
+        family = np.array([given or family_of(model) for given, model in
+                           zip(responses.families, responses.models, strict=True)])
+        if (count := len(set(family))) < 3:
+            raise InputError(f"{path}: {count} families ({', '.join(sorted(set(family)))}); at least 3 are needed to "
+                             "leave one out; a column `family` says who belongs together")
+        if not responses.complete.any():
+            raise InputError(f"{path}: no model has all {responses.n_questions} scores, so none can be evaluated")
+        protocol = factors.PROTOCOLS[args.protocol]
+        return Board(name, responses, family, list(dict.fromkeys(family[responses.complete])),
+                     args.rank or min(4, max(1, responses.n_models // 4)), args.weight_decay, args.protocol,
+                     args.epochs or protocol.epochs, list(dict.fromkeys(args.methods)),
+                     parse_budgets(args.budgets, responses.n_questions, name), args.seeds)
+
+    def describe(self) -> Iterator[str]:
+        """The families found, and who is not evaluated."""
+        sizes = Counter(self.family.tolist())
+        yield f"{self.name}: {self.responses.n_models} models of {len(sizes)} families (models in brackets):"
+        yield _filled(", ".join(f"{family}\N{NO-BREAK SPACE}({size})" for family, size in sizes.items()))
+        incomplete = self.responses.models[~self.responses.complete]
+        if len(incomplete):
+            yield _filled(f"{len(incomplete)} models lack scores and are history only: {', '.join(incomplete)}")
+
+    @cached_property
+    def matrix(self) -> str:
+        """Changes whenever names, scores or families do."""
+        parts = "\x1f".join([study.digest(self.responses), *self.family])
+        return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
+
+    def new(self, family: str) -> Responses:
+        """The models of a family that can be evaluated."""
+        return self.responses.take((self.family == family) & self.responses.complete)
+
+    def models(self, group: Group) -> list[Responses]:
+        return [self.new(family) for family in self.known[slice(*group)]]
+
+    # Parts: which there are depends on what is asked for and on nothing that has been done.
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        size = min(FITS_AT_ONCE, max(1, CELLS_OF_A_FIT // self.responses.scores.size))
+        return [Group(start, min(start + size, len(self.known))) for start in range(0, len(self.known), size)]
+
+    def parts(self) -> Iterator[Part]:
+        for group in self.groups:
+            for method in self.methods:
+                yield from (Part(group, method, seeds) for seeds in self.seed_ranges(group))
+
+    def seed_ranges(self, group: Group) -> list[range]:
+        cells = sum(new.n_models for new in self.models(group)) * self.responses.n_questions * max(self.budgets)
+        size = next((size for size in SEEDS_AT_ONCE if size * cells <= CELLS_OF_A_PART), 1)
+        return [range(first, min(first + size, self.seeds)) for first in range(0, self.seeds, size)]
+
+    def key(self, part: Part, budget: int) -> dict:
+        sampling, variance, setting = METHODS[part.method]
+        how = f"{self.protocol}_rank={self.rank}_decay={self.weight_decay}_epochs={self.epochs}"
+        return dict(zip(KEY, (self.name, self.matrix, how, budget, part.method, sampling, variance, setting.key,
+                              f"{part.group.start}-{part.group.stop - 1}", f"{part.seeds[0]}-{part.seeds[-1]}"),
+                        strict=True))
+
+    # --- factors without a family, and evaluations with them
+
+    def fitted(self, groups: list[Group]) -> Iterator[tuple[Group, dict[str, Factors]]]:
+        """Per group, each of its families → the factors of all other models."""
+        scores, observed = self.responses.scores, self.responses.observed
+        for group in groups:
+            families = self.known[slice(*group)]
+            fits = [Fit(self.rank, self.weight_decay,
+                        stream("leave-out", self.name, family, self.rank, self.weight_decay),
+                        observed & (self.family != family)[:, None]) for family in families]
+            made = factors.fit(scores, fits, factors.PROTOCOLS[self.protocol], self.epochs)
+            yield group, {family: Factors(U[self.family != family], V, self.responses.questions,
+                                          factors.history_mean(scores, fit.seen))
+                          for family, fit, (U, V) in zip(families, fits, made, strict=True)}
+
+    @cached_property
+    def passes(self) -> Passes:
+        """Compiled or not: the same for every part, so that a resumed run repeats an uninterrupted one exactly."""
+        with one_thread_each("cpu"):
+            return Passes.for_work(float(self.responses.scores.size) * max(self.budgets) * self.seeds, "cpu")
+
+    def run(self, part: Part, model_of: dict[str, Factors]) -> list[dict]:
+        """One row of the log per budget."""
+        news = self.models(part.group)
+        every = [self.estimates(new, model, part.method, part.seeds)
+                 for new, model in zip(news, model_of.values(), strict=True)]
+        truth = np.concatenate([_moments(new)[0] for new in news])
+        return [self.key(part, budget) | judge(*(np.concatenate(arrays, axis=1) for arrays in zip(*of, strict=True)),
+                                               truth, f"{budget / self.responses.n_questions:.4f}")
+                for budget, of in zip(self.budgets, zip(*every, strict=True), strict=True)]
+
+    def estimates(self, new: Responses, model: Factors, method: str,
+                  seeds: range) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per budget, (θ̂, half-width before clipping) of every evaluation, (seeds, models) each."""
+        sampling, variance, setting = METHODS[method]
+        draws = np.concatenate([uniforms(self.name, "leave-one-out", seed, new.models, max(self.budgets))
+                                for seed in seeds])
+        scores = np.tile(new.scores.astype(np.float32), (len(seeds), 1))
+        trace = evaluate(Bank.of(model.V), model.prior, [setting] * len(draws), draws, scores, sampling, method,
+                         passes=self.passes)
+        found = [estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])
+                 for budget in self.budgets]
+        return [tuple(array.reshape(len(seeds), new.n_models)
+                      for array in (one.theta, stats.t.ppf(1 - ALPHA / 2, one.df) * one.se)) for one in found]
+
+    def seconds(self, parts: list[Part]) -> float:
+        """About how long some parts take here, from a few epochs of a fit and one model's share of a part."""
+        if not parts:
+            return 0.0
+        groups = {part.group for part in parts}
+        fits = sum(group.stop - group.start for group in groups)
+        total = study.fit_seconds(np.where(self.responses.observed, self.responses.scores, 0), [self.rank] * fits,
+                                  self.protocol, self.epochs, "cpu")
+        quick = replace(self, epochs=1)
+        first = self.known[parts[0].group.start]
+        [(_, model_of)] = quick.fitted([Group(parts[0].group.start, parts[0].group.start + 1)])
+        for method in dict.fromkeys(part.method for part in parts):
+            mine = [part for part in parts if part.method == method]
+            for _ in range(1 + self.passes.compiled):  # the first call compiles
+                start = time.perf_counter()
+                self.estimates(self.new(first).take(slice(1)), model_of[first], method, mine[0].seeds)
+            rows = sum(len(part.seeds) * sum(new.n_models for new in self.models(part.group)) for part in mine)
+            total += (time.perf_counter() - start) * rows / len(mine[0].seeds)
+        return total
+
+    # --- from the log to the table
+
+    def summary(self, log: ledger.Ledger, method: str, budget: int) -> dict:
+        """One row of the table, from the parts' rows of the log and the truth."""
+        parts = [[log.get(self.key(Part(group, method, seeds), budget)) for seeds in self.seed_ranges(group)]
+                 for group in self.groups]
+        rows = [row for of_group in parts for row in of_group]
+        new = self.responses.take(np.concatenate([np.flatnonzero((self.family == family) & self.responses.complete)
+                                                  for family in self.known]))
+        truth, mean_square = _moments(new)
+        intervals_made = self.seeds * new.n_models
+        covered = np.concatenate([sum(_numbers(row["covered"]) for row in of_group) for of_group in parts]) / self.seeds
+        width, squared_error = (  # (seeds,) each: means over the models
+            sum(np.concatenate([_numbers(row[name]) for row in of_group]) for of_group in parts) / new.n_models
+            for name in ("width", "squared_error"))
+        half_width, zero_width = (sum(float(row[name]) for row in rows) / intervals_made
+                                  for name in ("half_width", "zero_width"))
+        factor = ratio_quantile(sum(_padded(_numbers(row["ratios"])) for row in rows), 1 - ALPHA)
+        n = new.n_questions
+        srs_width = intervals.srs_width(truth, mean_square, n, budget, ALPHA).mean()
+        equal = 2 * factor * half_width if np.isfinite([factor, half_width]).all() else math.inf
+        ess = dict.fromkeys(("ess_width", "ess_width_se", "ess_equal_coverage", "ess_mse", "ess_mse_se"), math.nan)
+        if budget < n:  # else all is known, and there is nothing to compare
+            srs = np.full(self.seeds, intervals.srs_variance(truth, mean_square, n, budget).mean())
+            ess = dict(zip(ess, (*intervals.mean_and_se((srs_width / width) ** 2), (srs_width / equal) ** 2,
+                                 *intervals.ess_mse(srs, squared_error)), strict=True))
+        mean = covered.mean()
+        return {name: rows[0][name] for name in TABLE[:6]} | {
+            "families": len(self.known), "models": new.n_models, "seeds": self.seeds, "coverage": mean,
+            "coverage_se": intervals.binomial_se(mean, intervals_made), "worst": covered.min(),
+            "worst_model": new.models[covered.argmin()], "worst_by_luck": coverage.luck(new.n_models, self.seeds),
+            "zero_width": zero_width, "mean_width": width.mean()} | ess
+
+
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 80, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _moments(new: Responses) -> tuple[np.ndarray, np.ndarray]:
+    """(accuracy, mean square of the scores), (models,) each."""
+    scores = new.scores.astype(np.float64)
+    return scores.mean(1), (scores**2).mean(1)
+
+
+# --- judging -------------------------------------------------------------------------------------------
+
+def judge(theta: np.ndarray, half: np.ndarray, truth: np.ndarray, share: str) -> dict:
+    """A part's results; theta, half (seeds, models), truth (models,)."""
     band = intervals.Interval(np.clip(theta - half, 0, 1), np.clip(theta + half, 0, 1))
-    covered = band.covers(truth)
-    per_model = covered.mean(0)
-    srs = intervals.srs_variance(truth, truth, n, budget)  # 0/1 scores: the mean square is the mean
-    srs_width = 2 * stats.norm.ppf(1 - ALPHA / 2) * np.sqrt(srs)
-    scale = intervals.half_width_factor(theta - truth, half)
-    seeds = len(theta)
-    luck = stats.binom.ppf(0.5 ** (1 / len(truth)) if len(truth) > 1 else 0.5, seeds, 0.05)
-    errors, error_se = intervals.ess_mse(np.full(seeds, srs.mean()), ((theta - truth) ** 2).mean(1))
-    return {"dataset": name, "budget": budget, "method": method, "models": len(truth), "seeds": seeds,
-            "coverage": covered.mean(), "coverage_se": intervals.binomial_se(covered.mean(), covered.size),
-            "worst": per_model.min(), "worst_model": models[int(per_model.argmin())], "worst_by_luck": 1 - luck / seeds,
-            "zero_width": (band.width == 0).mean(), "mean_width": band.width.mean(),
-            "ess_width": float(intervals.ess_width(srs_width, band.width).mean()),
-            "ess_equal_coverage": float((srs_width.mean() / (2 * half.mean() * scale)) ** 2),
-            "ess_mse": errors, "ess_mse_se": error_se}
+    error = np.abs(theta - truth)
+    ratio = np.divide(error, half, out=np.where(error > 1e-9, np.inf, 0.0), where=half > 0)
+    bins = np.minimum(np.ceil(ratio / RATIO_STEP), RATIO_BINS).astype(int)
+    return {"share": share, "models": len(truth), "covered": _text(band.covers(truth).sum(0)),
+            "zero_width": int((band.width == 0).sum()), "half_width": half.sum(), "width": _text(band.width.sum(1)),
+            "squared_error": _text((error**2).sum(1)), "ratios": _text(np.bincount(bins.ravel()))}
 
 
-def keep(path: Path, table: pd.DataFrame) -> None:
-    """Replace this dataset's rows of the log."""
-    if path.is_file():
-        before = pd.read_csv(path)
-        table = pd.concat([before[~before["dataset"].isin(table["dataset"])], table])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path, "w") as out:
-        table.to_csv(out, index=False, float_format="%.5g", lineterminator="\n")
+def ratio_quantile(counts: np.ndarray, share: float) -> float:
+    """What half-widths must be multiplied with to cover `share` of the time, from the counts of |error| / half-width:
+    within its bin a ratio's place is interpolated. ∞ beyond the last bin."""
+    cumulative = np.cumsum(counts)
+    order = math.ceil(share * cumulative[-1] - 1e-9)
+    bin_ = int(np.searchsorted(cumulative, order))
+    if bin_ in (0, RATIO_BINS):
+        return math.inf if bin_ else 0.0
+    return float(RATIO_STEP * (bin_ - 1 + (order - cumulative[bin_ - 1] - 0.5) / counts[bin_]))
 
 
-def show(table: pd.DataFrame, families: int, args) -> None:
-    first = table.iloc[0]
-    print(f"{first['dataset']}: {first['models']} models in {families} families, {first['seeds']} seeds, "
-          f"rank {args.rank}; median of the worst by luck alone {first['worst_by_luck']:.2f}")
-    print(f"{'method':<18} {'budget':>6} {'coverage':>12} {'worst':>5} {'ESS width':>9} {'equal cov.':>10} "
-          f"{'by error':>11}")
-    for row in table.itertuples():
-        print(f"{row.method:<18} {row.budget:>6} {row.coverage:>6.3f} ±{row.coverage_se:.3f} {row.worst:>5.2f} "
-              f"{row.ess_width:>9.2f} {row.ess_equal_coverage:>10.2f} {row.ess_mse:>5.2f} ±{row.ess_mse_se:.2f}")
+def _text(values: np.ndarray) -> str:
+    """Numbers between spaces, floats with five significant digits."""
+    return " ".join(f"{value:.5g}" if values.dtype.kind == "f" else str(value) for value in values.tolist())
+
+
+def _numbers(text: str) -> np.ndarray:
+    return np.array(text.split(), dtype=float)
+
+
+def _padded(counts: np.ndarray) -> np.ndarray:
+    return np.pad(counts, (0, RATIO_BINS + 1 - len(counts)))
+
+
+# --- the table -----------------------------------------------------------------------------------------
+
+class Table:
+    """The written table; rows of other matrices, factors, budgets and methods stay as they are.
+
+    Raises InputError for a file with other columns.
+    """
+
+    def __init__(self, path: Path):
+        self.path, self.rows = path, {}
+        if path.is_file():
+            with path.open(newline="") as lines:
+                header, *rows = [*csv.reader(lines)] or [()]
+            if tuple(header) != TABLE or any(len(row) != len(TABLE) for row in rows):
+                raise InputError(f"{path}: not a table of this script's columns; move it away or choose another "
+                                 "--logs-dir")
+            self.rows = {tuple(row[:5]): row for row in rows}
+
+    def replace(self, rows: list[dict]) -> None:
+        for row in rows:
+            texts = [f"{row[name]:.5g}" if isinstance(row[name], float) else str(row[name]) for name in TABLE]
+            self.rows[tuple(texts[:5])] = texts
+        ordered = sorted(self.rows.values(), key=lambda row: (*row[:3], row[4], int(row[3])))
+        with atomic(self.path, "w") as out:
+            csv.writer(out, lineterminator="\n").writerows([TABLE, *ordered])
+
+
+def show(rows: list[dict]) -> None:
+    first = rows[0]
+    print(f"\n{first['models']} models of {first['families']} families, {first['seeds']} seeds, {first['factors']};\n"
+          f"the worst of so many models would by luck alone cover {first['worst_by_luck']:.3f} (median)")
+    print(f"{'method':<15} {'budget':>6} {'coverage':>12} {'worst':>5} {'zero':>5} {'ESS width':>9} "
+          f"{'equal cov.':>10} {'by error':>11}")
+    for row in rows:
+        print(f"{row['method']:<15} {row['budget']:>6} {row['coverage']:.3f} ±{row['coverage_se']:.3f} "
+              f"{row['worst']:>5.2f} {row['zero_width']:>5.3f} {row['ess_width']:>9.2f} "
+              f"{row['ess_equal_coverage']:>10.2f} {row['ess_mse']:>5.2f} ±{row['ess_mse_se']:.2f}")
 
 
 if __name__ == "__main__":
