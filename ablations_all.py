@@ -21,6 +21,7 @@ from llm_accuracy.walks import Walk, factor_walk
 
 ARMS = ("active+factors", "replacement")
 COMPARED_SAMPLING = ("with", "naive-without", "without")
+OPERATIONS_AT_ONCE = 4e12  # about half a minute on two cores
 NOT_PUBLISHED = dict.fromkeys(study.PUBLISHED_COLUMNS, "")
 
 
@@ -35,7 +36,8 @@ def main(argv=None):
     for task in study.final_tasks(args):
         seeds = study.my_share(study.seeds(args, settings.TIERS[args.tier].ablation_seeds), args)
         if "active+factors" in args.arms:
-            walks += [(task, seed, keys) for seed in seeds if (keys := wanted_walks(args, task, seed, log))]
+            walks += [(task, seed, keys) for seed in seeds
+                      for keys in by_the_handful(task, wanted_walks(args, task, seed, log))]
         if "replacement" in args.arms:
             plans += replacement_plans(args, task, seeds, log)
     if args.dry_run:
@@ -81,8 +83,21 @@ def wanted_walks(args, task, seed, log):
     return keys
 
 
+def by_the_handful(task, keys):
+    """The walks in groups that are walked together; a kill loses the group in flight."""
+    groups, operations = [], OPERATIONS_AT_ONCE
+    for walk, key in keys.items():
+        own = 2 * task.bank.V.numel() * len(task.truth) * walk.budget  # one product with V per question asked
+        if operations + own > OPERATIONS_AT_ONCE:
+            groups.append({})
+            operations = 0
+        groups[-1][walk] = key
+        operations += own
+    return groups
+
+
 def judge_walks(task, seed, keys):
-    """All budgets and shares τ of one seed in one walk; they share the uniform numbers of its coins."""
+    """Budgets and shares τ of one seed in one walk; all of a seed's share the uniform numbers of its coins."""
     found = factor_walk(task.scores, task.bank, task.prior, list(keys), task.draws(seed, task.n_questions))
     for i, (walk, key) in enumerate(keys.items()):
         estimate = Estimate(found.theta[0, :, i], found.se[0, :, i], np.inf)
