@@ -48,7 +48,7 @@ def choose(args, tuned, task, policy, budget):
         return settings.Setting.parse(args.setting), ""
     if policy == "uniform+factors":
         return settings.Setting(tau=1.0), ""
-    if policy in (*policies.MIXTURE, "oracle-factors"):
+    if policy in (*policies.MIXTURE, *policies.ORACLES):
         return settings.MIXTURE_SETTING, ""
     if policy != "faq":
         return settings.DEFAULT_SETTING, ""

@@ -8,14 +8,16 @@ martingale, and with its estimated variance V_t and r_t = V_t / V_b,
     |S_t| ≤ √V_t · √( 2 (1 + 1/(ρ² r_t)) log( √(1 + ρ² r_t) / α ) )   at all t ≥ b,
 
 b the burn-in. ρ makes the boundary tightest where V_t is TIGHTEST times its value at the burn-in. Before the
-burn-in the interval is [0, 1]. It claims its α for accuracies in [.05, .95]: nearer to 0 or 1 no asymptotic argument
-holds at such sample sizes.
+burn-in the interval is [0, 1]; once fewer questions than BURN_IN are open the weights rest on a few answers, and the
+last interval is held, narrowed only to what is certain. Its α is asymptotic: it needs accuracies not nearer to 0 or 1
+than .05 and a model that the history is not confidently wrong about (docs/without_replacement.md measures both).
 
-`betting` is exact instead, at any sample size and accuracy, and also at all steps at once, for a wider interval. Let
-x_s = φ_s/N and c_s = total_s/N; as q is at least τ over the open questions n_s, |x_s − c_s| ≤ r_s = n_s/(τN). For every
-m the wealths Π (1 + λ_s (x_s − m)) and Π (1 − λ'_s (x_s − m)), with bets fixed before step s and small enough that no
-factor can be negative (λ_s ≤ 1/(1 − c_s + r_s), λ'_s ≤ 1/(c_s + r_s)), are martingales at m = θ, so that either exceeds
-2/α at any step with probability α/2 at most (Ville). The interval holds the m at which neither has (arXiv 2010.09686).
+`betting` is exact instead, at any sample size and accuracy, and with bets sized beforehand (`planned`) also at all
+steps at once, for a wider interval. Let x_s = φ_s/N and c_s = total_s/N; as q is at least τ over the open questions
+n_s, |x_s − c_s| ≤ r_s = n_s/(τN). For every m the wealths Π (1 + λ_s (x_s − m)) and Π (1 − λ'_s (x_s − m)), with bets
+fixed before step s and small enough that no factor can be negative (λ_s ≤ 1/(1 − c_s + r_s), λ'_s ≤ 1/(c_s + r_s)), are
+martingales at m = θ, so that either exceeds 2/α at any step with probability α/2 at most (Ville). The interval holds
+the m at which neither has (arXiv 2010.09686), less those that the answers known already rule out.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from .settings import ALPHA
 BURN_IN = 100
 TIGHTEST = 4.0
 BOLDEST = 0.9  # of the bet that could lose everything
-HALVINGS = 40  # of [0, 1] in the search for the ends of an interval
+HALVINGS = 24  # of [0, 1] in the search for the ends of an interval
 
 
 def watched(trace: Trace, n_questions: int, rank: int = 0, alpha: float = ALPHA,
@@ -50,9 +52,17 @@ def watched(trace: Trace, n_questions: int, rank: int = 0, alpha: float = ALPHA,
     rho2 = (2 * math.log(1 / alpha) + math.log(2 * math.log(1 / alpha)) + 1) / TIGHTEST
     half = np.sqrt(variance * 2 * (1 + 1 / (rho2 * time)) * np.log(np.sqrt(1 + rho2 * time) / alpha))
     half[:, steps < burn_in] = np.inf
-    half[:, steps == n_questions] = 0
-    low, high = (np.clip(theta + sign * half, 0, 1) for sign in (-1, 1))
-    return low, theta, high
+    low, high = theta - half, theta + half
+    last = min(max(n_questions - burn_in - 1, begin), len(steps) - 1)
+    low[:, last + 1 :], high[:, last + 1 :] = low[:, last, None], high[:, last, None]
+    least, most = _certain(trace, n_questions)
+    return np.clip(low, least, most), theta, np.clip(high, least, most)
+
+
+def _certain(trace: Trace, n_questions: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, T) each: the accuracy if every question still open were answered wrongly, or rightly."""
+    known = trace.answers.cumsum(1)
+    return known / n_questions, (known + n_questions - np.arange(1, known.shape[1] + 1)) / n_questions
 
 
 def betting(trace: Trace, n_questions: int, tau: float, alpha: float = ALPHA,
@@ -60,15 +70,15 @@ def betting(trace: Trace, n_questions: int, tau: float, alpha: float = ALPHA,
     """The exact interval, (rows,) each end, after the last step of evaluations without replacement.
 
     tau      the uniform share they were drawn with
-    planned  the number of questions for which the bets are sized, fixed beforehand if the interval is watched; by
-             default the trace's length
+    planned  the number of questions for which the bets are sized; by default the trace's length, which holds at that
+             length alone. To be watched it must be the same number at every look.
     """
-    if trace.q.shape[1] == n_questions:
-        return Interval(trace.answers.mean(1), trace.answers.mean(1))
     x, bets = _bets(trace, n_questions, tau, alpha, planned or trace.q.shape[1])
     low, beyond = (_least_fair(*side, math.log(2 / alpha)) for side in ((x, bets[0]), (1 - x, bets[1])))
+    least, most = (ends[:, -1] for ends in _certain(trace, n_questions))
+    low, high = np.clip(low, least, most), np.clip(1 - beyond, least, most)
     # Ends that cross contradict each other, which happens with probability alpha at most.
-    return Interval(np.minimum(low, 1 - beyond), np.maximum(low, 1 - beyond))
+    return Interval(np.minimum(low, high), np.maximum(low, high))
 
 
 def _bets(trace: Trace, n_questions: int, tau: float, alpha: float,

@@ -25,8 +25,8 @@ HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing 
 
 
 class Estimate(NamedTuple):
-    """theta, se (rows,): the estimate in [0, 1] units and its standard error; df: degrees of freedom of the
-    interval's t quantile (∞ = normal). An infinite SE means that the variance cannot be estimated."""
+    """theta, se (rows,): the estimate, which can fall a little outside [0, 1], and its standard error; df: degrees of
+    freedom of the interval's t quantile (∞ = normal). An infinite SE means that the variance cannot be estimated."""
 
     theta: np.ndarray
     se: np.ndarray
@@ -112,9 +112,10 @@ def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n
     """The estimate of the mean score on a subset G of the bank, from the same draws without replacement.
 
     totals (rows, T) `querying.group_totals` of G; inside (rows, T) bool, whether the question asked is in G; size |G|.
-    φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so θ̂_G = Σ a_s φ_s / |G| is exactly
-    unbiased; where all of G has been asked its mean is known and returned instead. Degrees of freedom: no more than the
-    subset's draws less one; SE is infinite below two draws.
+    φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so Σ a_s φ_s / |G| is exactly unbiased.
+    Where all of G has been asked, its mean is known and returned instead: no error there, but as the draws decide where
+    that is, the two cases together are no longer exactly unbiased. Degrees of freedom: no more than the subset's draws
+    less one; SE is infinite below two draws.
     """
     within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
     draws, count = trace.q.shape[1], inside.sum(1)

@@ -68,8 +68,8 @@ def faq(beliefs) -> torch.Tensor:
 drawing("faq-mix")(faq)  # the same scores of other beliefs: mixture.py's, solved for anew as answers come in
 MIXTURE = ("faq-mix",)
 
-# The same scores of what nobody knows: the probabilities with which a simulated board answers, or the best factors
-# that each new model could be given. Upper bounds for the figures, which say how much there is left to gain.
+# The same scores of what nobody knows: the probabilities with which a simulated board answers, or the factors that fit
+# all answers of each new model best. References for the figures: what is left to gain, and by what.
 drawing("oracle")(faq)
 drawing("oracle-factors")(faq)
 ORACLES = ("oracle", "oracle-factors")

@@ -177,13 +177,17 @@ class _Survey:
         self.stored = stored  # (rows, N) scores, where `inside` reads them instead of the logits
         self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
 
-    def drop(self, asked: torch.Tensor, score: torch.Tensor, p: torch.Tensor) -> None:
-        """Take the asked questions' scores (rows, 1) and p (rows,) out of the sums."""
-        block = (asked // BLOCK).unsqueeze(1)
-        self.sums.scatter_add_(1, block, -score).clamp_min_(0)
+    def drop(self, asked: torch.Tensor, p: torch.Tensor) -> None:
+        """Take the asked questions, which `inside` now scores 0, and their p (rows,) out of the sums.
+
+        A block's scores are summed anew: what rounding leaves of a difference would be drawn from an empty block.
+        """
+        block = asked // BLOCK
         if self.stored is not None:
             self.stored.scatter_(1, asked.unsqueeze(1), 0)
-        self.p_sums.scatter_add_(1, block, -p.unsqueeze(1)).clamp_min_(0)
+        left = self.inside(block).sum(1, keepdim=True, dtype=torch.float64)
+        self.sums.scatter_(1, block.unsqueeze(1), left)
+        self.p_sums.scatter_add_(1, block.unsqueeze(1), -p.unsqueeze(1)).clamp_min_(0)
 
 
 def _blocks(array: torch.Tensor) -> torch.Tensor:
@@ -253,7 +257,8 @@ class Querier:
         self.policy, self.batch = DRAWING[policy], batch if known is None else 1
         self.mixture = HistoryMixture(bank.V, prior) if policy in MIXTURE else None
         self.own_scores = policy not in ("faq", *MIXTURE, *ORACLES) or sampling == "naive-without"
-        self.exploring_steps = -(-max(setting.rho for setting in settings) * budget // 1)
+        # An oracle has nothing to explore.
+        self.exploring_steps = 0 if known is not None else -(-max(setting.rho for setting in settings) * budget // 1)
         passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, device.type)
         self.beliefs = (Known(bank, known, passes) if known is not None else
                         Beliefs(bank, prior, self.rows, self.own_scores or self.exploring_steps > 0, passes))
@@ -402,20 +407,20 @@ class Querier:
         logit = self.beliefs.logits.gather(1, asked.unsqueeze(1)).squeeze(1).to(torch.float64)
         self.asked = asked
         self.p = torch.sigmoid(logit).clamp(P_FLOOR, 1 - P_FLOOR)
-        self.score, self.q = score, (share * score + floor).squeeze(1)
+        self.q = (share * score + floor).squeeze(1)
         self.expected = survey.p_sums.sum(1)  # Σ p of the questions that may still be asked
         self.total = self._answered + self.expected
 
     def _close(self, answers: torch.Tensor) -> None:
         """Bar the questions just asked from being asked again."""
-        if self._frozen is not None:
-            self._frozen.drop(self.asked, self.score, self.p if self._closed is None else torch.zeros_like(self.p))
         self._open.scatter_add_(1, (self.asked // BLOCK).unsqueeze(1), torch.full_like(self.q, -1).unsqueeze(1))
         if self._closed is not None:
             self._closed.scatter_(1, self.asked.unsqueeze(1), True)
-            return
-        self.beliefs.logits.scatter_(1, self.asked.unsqueeze(1), -torch.inf)
-        self._answered += answers.to(torch.float64)
+        else:
+            self.beliefs.logits.scatter_(1, self.asked.unsqueeze(1), -torch.inf)
+            self._answered += answers.to(torch.float64)
+        if self._frozen is not None:
+            self._frozen.drop(self.asked, self.p if self._closed is None else torch.zeros_like(self.p))
 
 
 def _inverse_cdf(q: torch.Tensor, target: torch.Tensor,

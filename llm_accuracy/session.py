@@ -35,7 +35,7 @@ _NEVER = 1 << 62  # a batch that does not end by itself: the session says when t
 
 @dataclass(frozen=True)
 class Finding:
-    """theta in [0, 1], low and high the interval, asked the number of answered questions it rests on."""
+    """theta, clipped to [0, 1], low and high the interval, asked the number of answered questions it rests on."""
 
     theta: float
     low: float
@@ -131,14 +131,17 @@ class Session:
         betting, which claims its α at any number of answers and any accuracy, and is wider."""
         trace = self.trace
         if exact:
-            found = without_replacement(trace, self.n_questions, self.rank, pooled=True)
+            theta = without_replacement(trace, self.n_questions, self.rank, pooled=True).theta[0]
+            # Sized for a tenth of the bank, whatever the number of answers: else every look would be another bet.
             band = betting(trace, self.n_questions, MIXTURE_SETTING.tau, alpha, self.n_questions // 10 + 1)
-            return Finding(float(found.theta[0]), float(band.low[0]), float(band.high[0]), trace.asked.shape[1])
-        low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
-        return Finding(float(theta), float(low), float(high), trace.asked.shape[1])
+            low, high = band.low[0], band.high[0]
+        else:
+            low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
+        return Finding(float(np.clip(theta, 0, 1)), float(low), float(high), trace.asked.shape[1])
 
     def sub_scores(self, alpha: float = ALPHA, simultaneous: bool = False) -> dict[str, Finding]:
-        """Accuracy by task. simultaneous: all intervals, the overall one included, hold together (Bonferroni)."""
+        """Accuracy by task. simultaneous: all intervals and that of `estimate(alpha / (number of tasks + 1))` hold
+        together (Bonferroni)."""
         trace, found = self.trace, {}
         asked = trace.asked[0]
         alpha = alpha / (len(self.tasks) + 1) if simultaneous else alpha
@@ -182,4 +185,4 @@ class Session:
 
 def _finding(found: Estimate, alpha: float, asked: int) -> Finding:
     band = interval(found.theta, found.se, alpha, found.df)
-    return Finding(float(found.theta[0]), float(band.low[0]), float(band.high[0]), asked)
+    return Finding(float(np.clip(found.theta[0], 0, 1)), float(band.low[0]), float(band.high[0]), asked)

@@ -19,7 +19,7 @@ from .errors import InputError
 from .estimates import VARIANCES, Estimate, estimate
 from .factors import Factors, Prior
 from .mixture import best_factors
-from .policies import MIXTURE
+from .policies import MIXTURE, ORACLES
 from .querying import SAMPLING, Bank, Trace, evaluate
 from .randomness import stream, uniforms
 from .responses import Dataset, Responses
@@ -434,7 +434,8 @@ class Plan:
         if sampling != "without":
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
-        found = estimate(trace, budget, n, sampling, self.method.variance, self.task.prior.mean.size)
+        rank = 0 if self.method.policy in ORACLES else self.task.prior.mean.size  # an oracle has no factors to learn
+        found = estimate(trace, budget, n, sampling, self.method.variance, rank)
         exact = None
         if self.method.variance == "betting":
             exact = betting(Trace(*(column[:, :budget] for column in trace)), n, job.setting.tau)
