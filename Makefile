@@ -76,12 +76,13 @@ headline: $(VENV)/.installed
 	$(PY) summarize_results.py --logs-dir $(LOGS)/twin
 
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
-# (the twin's logs, hours of work, stay).
+# (the twin's logs, hours of work, and those of the degradation tests stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
 	mkdir $(LOGS)
-	if [ -d $(LOGS).before/twin ]; then cp -r $(LOGS).before/twin $(LOGS)/; fi
+	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
+	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: $(VENV)/.installed $(LM_EVAL)/.installed
 	$(VENV)/bin/ruff check .
