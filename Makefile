@@ -70,7 +70,7 @@ headline: $(VENV)/.installed
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies uniform+factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 2 --policies oracle oracle-factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq --sampling with
-	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5
+	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5 0.75
 	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
 	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
 	$(PY) summarize_results.py --logs-dir $(LOGS)/twin

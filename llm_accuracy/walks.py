@@ -65,52 +65,48 @@ def _columns(table: np.ndarray, start: int) -> np.ndarray:
 class _Sums:
     """θ̂ and its variance, summed over the questions that were asked: a quarter of them at the most.
 
-    Rows are walks × models, flat.
+    Rows are walks × models, flat. What is asked of COLUMNS_AT_ONCE questions is summed at once.
     """
 
     def __init__(self, scores: np.ndarray, n_walks: int, n_predictions: int):
         n_models, self.n_questions = scores.shape
-        self.scores, self.columns, self.block = scores, np.empty((0, 0)), -1
-        self.model = np.tile(np.arange(n_models), n_walks)
+        self.scores, self.block = scores, 0
         self.shape = (n_walks, n_models)
         self.theta, self.variance = np.zeros((2, n_predictions, n_walks * n_models))
         self.labels = np.zeros(n_walks * n_models)
+        self.asked: list[tuple] = []
 
     def add(self, t: int, rows: np.ndarray, pi: np.ndarray, predictions: tuple) -> None:
         """Question t was asked in `rows` (distinct) with probabilities `pi`; predictions are numbers or arrays
         over `rows`."""
         if t // COLUMNS_AT_ONCE != self.block:
+            self._sum_up()
             self.block = t // COLUMNS_AT_ONCE
-            self.columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE).astype(np.float64)
-        z = self.columns[t % COLUMNS_AT_ONCE].take(self.model.take(rows))
-        spared = 1 - pi
-        for k, f in enumerate(predictions):
+        self.asked.append((t % COLUMNS_AT_ONCE, rows, pi, predictions))
+
+    def _sum_up(self) -> None:
+        if not self.asked:
+            return
+        at, rows, pi, predictions = zip(*self.asked, strict=True)
+        lengths, rows, pi = [len(some) for some in rows], np.concatenate(rows), np.concatenate(pi)
+        columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE)
+        z = columns[np.repeat(at, lengths), rows % self.shape[1]].astype(np.float64)
+        for k, of_step in enumerate(zip(*predictions, strict=True)):
+            f = np.concatenate([np.broadcast_to(one, length) for one, length in zip(of_step, lengths, strict=True)])
             weighted = (z - f) / pi
-            self.theta[k][rows] += weighted
-            weighted *= weighted
-            weighted *= spared
-            self.variance[k][rows] += weighted
-        self.labels[rows] += 1
+            self.theta[k] += np.bincount(rows, weighted, len(self.labels))
+            self.variance[k] += np.bincount(rows, (1 - pi) * weighted**2, len(self.labels))
+        self.labels += np.bincount(rows, minlength=len(self.labels))
+        self.asked = []
 
     def result(self, prediction_sums: Sequence, pi: np.ndarray | None) -> WalkResult:
         """prediction_sums: Σ_t f_t of each prediction, a number or an array over the rows."""
+        self._sum_up()
         n = self.n_questions
         theta = [((sums + one) / n).reshape(self.shape).T
                  for sums, one in zip(prediction_sums, self.theta, strict=True)]
         se = [(np.sqrt(one) / n).reshape(self.shape).T for one in self.variance]
         return WalkResult(np.stack(theta), np.stack(se), self.labels.reshape(self.shape).T, pi)
-
-
-def _together(part: Callable[[slice], WalkResult], models: int, device: str = "cpu") -> WalkResult:
-    """part(slice of the models), the slices side by side: models do not interact."""
-    slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
-    theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
-    return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
-                      None if pi[0] is None else np.concatenate(pi))
-
-
-def _some(array: np.ndarray | None, models: slice) -> np.ndarray | None:
-    return None if array is None else array[models]
 
 
 def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None = None,
@@ -120,12 +116,6 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
     or coins (models, walks, N) 0/1 of finished walks, to replay them.
     """
-    return _together(lambda models: _walk(scores[models], history_mean, walks, _some(uniforms, models),
-                                          _some(coins, models), record), len(scores))
-
-
-def _walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None,
-          coins: np.ndarray | None, record: bool) -> WalkResult:
     n_models, n = scores.shape
     shape = (len(walks), n_models)  # inner loops run over the models
     weights = np.stack([WALKING[w.policy](history_mean) for w in walks], axis=1)  # (N, walks)
@@ -163,8 +153,8 @@ def _walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], u
 class _WalkBeliefs:
     """What the rows of factor walks believe, rows being walks × models.
 
-    u (rows, K), sigma (rows, K, K); uncertain (rows,) float64, Σ_j 2 min(p_j, 1−p_j) over the bank. The logits of all
-    questions exist only for rows that have just asked, and only CELLS_AT_ONCE of them at a time.
+    u (rows, K), sigma (rows, K, K). The logits of all questions exist only for rows whose Σ_j 2 min(p_j, 1−p_j) is
+    needed after an answer, and only CELLS_AT_ONCE of them at a time.
     """
 
     def __init__(self, bank: Bank, prior: Prior, rows: int, passes: Passes):
@@ -173,7 +163,8 @@ class _WalkBeliefs:
         self.u = torch.as_tensor(prior.mean).to(**like).repeat(rows, 1)
         self.sigma = torch.as_tensor(prior.covariance).to(**like).repeat(rows, 1, 1)
         self.room = torch.empty(max(1, CELLS_AT_ONCE // bank.n_questions), bank.n_questions, **like)
-        self.uncertain = self._uncertainty(self.u[:1]).repeat(rows)
+        self._uncertain = self._uncertainty(self.u[:1]).repeat(rows).cpu().numpy()
+        self._stale = np.zeros(rows, bool)
 
     def p(self, question: int) -> torch.Tensor:
         """(rows,) float64, the prediction for one question."""
@@ -184,13 +175,33 @@ class _WalkBeliefs:
         sigma = self.sigma[rows]
         step, shrink = gain(sigma, self.V[question].expand(len(rows), -1), answers, p)
         self.sigma[rows] = sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
-        u = self.u[rows] + step
-        self.u[rows], self.uncertain[rows] = u, self._uncertainty(u)
+        self.u.index_add_(0, rows, step)
+        self._stale[rows.cpu().numpy()] = True
+
+    def uncertain(self, needed: np.ndarray) -> np.ndarray:
+        """(rows,) Σ_j 2 min(p_j, 1−p_j), up to date where needed (rows,) bool."""
+        due = np.flatnonzero(self._stale & needed)
+        if len(due):
+            self._uncertain[due] = self._uncertainty(self.u[torch.as_tensor(due, device=self.u.device)]).cpu().numpy()
+            self._stale[due] = False
+        return self._uncertain
 
     def _uncertainty(self, u: torch.Tensor) -> torch.Tensor:
         parts = [self.passes.uncertainty_pass(torch.mm(some, self.V.T, out=self.room[: len(some)]))
                  for some in u.split(len(self.room))]
         return torch.cat(parts).to(torch.float64).clamp_min(P_FLOOR)
+
+
+def _together(part: Callable[[slice], WalkResult], models: int, device: str) -> WalkResult:
+    """part(slice of the models), the slices side by side: models do not interact."""
+    slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
+    theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
+    return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
+                      None if pi[0] is None else np.concatenate(pi))
+
+
+def _some(array: np.ndarray | None, models: slice) -> np.ndarray | None:
+    return None if array is None else array[models]
 
 
 def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
@@ -221,8 +232,10 @@ def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[W
     for t in range(steps or n):
         p = beliefs.p(t)
         p_t = p.cpu().numpy()
-        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / beliefs.uncertain.cpu().numpy()).reshape(shape)
-        pi = np.clip(np.minimum(wanted, (t + 1) * budgets / n - labels), 0, 1)
+        left = (t + 1) * budgets / n - labels  # where nothing is left to ask, nobody needs to know what is wanted
+        uncertain = beliefs.uncertain(left.reshape(-1) > 0)
+        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
+        pi = np.clip(np.minimum(wanted, left), 0, 1)
         pi = (1 - taus) * pi + taus * budgets / n
         coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
         labels += coin
