@@ -214,16 +214,17 @@ def baseline_walks(board):
 @item
 def factor_walks(board):
     """Active inference with factors, 4 τ × 3 budgets; the yardstick takes a few steps of one setting."""
-    models, few = 100, 12 if board.quick else 40
+    models, few = MODELS, 6 if board.quick else 20
     z, draws = board.scores[:models], board.rng.random((models, QUESTIONS))
     grid = [walks.Walk("factors", QUESTIONS * share // 40, tau) for share in (1, 4, 10)
             for tau in (0.05, 0.25, 0.5, 0.75)]
     bank, V = Bank.of(board.V), torch.as_tensor(board.V)
     scores, uniforms = torch.as_tensor(z), torch.as_tensor(draws)
-    steps = 200 if board.quick else 1_000
-    [ours] = median_of_turns(1, lambda: walks.factor_walk(z, bank, board.prior, grid, draws, steps=steps))
-    [theirs] = median_of_turns(1, lambda: yardsticks.factor_walk_one_setting(
-        scores, V, board.prior, grid[0].budget, grid[0].tau, uniforms, few))
+    steps = 60 if board.quick else 300
+    walks.factor_walk(z, bank, board.prior, grid, draws, steps=2)  # compiles
+    ours, theirs = median_of_turns(
+        3, lambda: walks.factor_walk(z, bank, board.prior, grid, draws, steps=steps),
+        lambda: yardsticks.factor_walk_one_setting(scores, V, board.prior, grid[0].budget, grid[0].tau, uniforms, few))
     return Line("factor walks, 12 settings", ours / steps, theirs / few * len(grid),
                 n=f"{models} models, per question")
 

@@ -54,7 +54,7 @@ class WalkResult:
 
 
 COLUMNS_AT_ONCE = 64   # questions whose columns are laid out for a walk at a time
-CELLS_AT_ONCE = 1 << 20  # floats of logits at a time: what a cache holds
+CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what a cache holds
 
 
 def _columns(table: np.ndarray, start: int) -> np.ndarray:
@@ -90,12 +90,15 @@ class _Sums:
         at, rows, pi, predictions = zip(*self.asked, strict=True)
         lengths, rows, pi = [len(some) for some in rows], np.concatenate(rows), np.concatenate(pi)
         columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE)
+        spared = 1 - pi
         z = columns[np.repeat(at, lengths), rows % self.shape[1]].astype(np.float64)
         for k, of_step in enumerate(zip(*predictions, strict=True)):
-            f = np.concatenate([np.broadcast_to(one, length) for one, length in zip(of_step, lengths, strict=True)])
+            f = np.repeat(of_step, lengths) if np.isscalar(of_step[0]) else np.concatenate(of_step)
             weighted = (z - f) / pi
             self.theta[k] += np.bincount(rows, weighted, len(self.labels))
-            self.variance[k] += np.bincount(rows, (1 - pi) * weighted**2, len(self.labels))
+            weighted *= weighted
+            weighted *= spared
+            self.variance[k] += np.bincount(rows, weighted, len(self.labels))
         self.labels += np.bincount(rows, minlength=len(self.labels))
         self.asked = []
 
