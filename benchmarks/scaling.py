@@ -80,7 +80,7 @@ def seconds_per_step(device, questions, models, rank):
 def draw(results, free, device):
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.6), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.9), layout="constrained", sharey=True)
     for axis, name in zip(axes, SWEEPS, strict=True):
         sizes = np.array([value for sweep, value in results if sweep == name])
         times = 1e3 * np.array([results[name, value] for value in sizes])
@@ -92,10 +92,12 @@ def draw(results, free, device):
                          label=f"memory ends ({free / 2**30:.0f} GiB)")
         fixed = ", ".join(f"{BASE[other]:,} {other}" if other != "rank" else f"K = {BASE['rank']}"
                           for other in BASE if other != name)
-        axis.set(xlabel="rank K" if name == "rank" else f"number of {name}", title=fixed)
+        axis.set(xlabel="rank K" if name == "rank" else f"number of {name}\n({free / 2**30:.0f} GiB of memory end at "
+                 f"{most:,.0f})", title=fixed)
         axis.legend(fontsize=6.5)
     axes[0].set_ylabel("milliseconds per step, all models")
-    figure.suptitle(f"A step's time grows no faster than models × questions × rank ({device}, float32)",
+    figure.suptitle("Once a fixed few milliseconds are paid, a step's time is about proportional to\n"
+                    f"models × questions × rank ({device}, float32)",
                     fontsize=9.5, fontweight="bold")
     return figure
 
