@@ -116,7 +116,7 @@ def by_batch(table: pd.DataFrame) -> plt.Figure:
                       **style("FAQ-mix", []))
         axis.axhline(line, color="0.7", linewidth=0.8, zorder=0)
         axis.set(xscale="log", ylabel=label, xlabel="questions asked at a time")
-        axis.set_xticks(rows["batch"], [str(batch) for batch in rows["batch"]])
+        axis.set_xticks(rows["batch"], [str(batch) for batch in rows["batch"]], fontsize=6)
         axis.minorticks_off()
         _limits([axis], 0, measure)
     return figure
@@ -150,12 +150,16 @@ def scenario_name(scenario: str) -> str:
 
 
 def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
-    """Give a figure its point as the title, wrapped at its width, and its legend in small type what was measured."""
+    """Give a figure its point as the title, wrapped at its width, and in small type, above its legend or at its foot,
+    what was measured."""
     lines = len(textwrap.wrap(point, 80))
     balanced = next(width for width in range(20, 81) if len(textwrap.wrap(point, width)) <= lines)
     figure.suptitle("\n".join(textwrap.wrap(point, balanced)), fontsize=9, fontweight="bold", x=0.01, ha="left")
+    note = "\n".join(textwrap.wrap(note, 120))
     for legend in figure.legends:
         legend.set_title(note, prop={"size": 6.5})
+    if not figure.legends:
+        figure.supxlabel(note, fontsize=6.5)
     return figure
 
 
