@@ -60,9 +60,9 @@ class Factors:
                      about=json.dumps(self.about))
 
     @staticmethod
-    def load(path: Path, made_by: str) -> Factors:
+    def load(path: Path | str, made_by: str = "factor_models_final.py") -> Factors:
         """Raises InputError if the file is absent (naming the script that makes it) or torn."""
-        if not path.is_file():
+        if not Path(path).is_file():
             raise InputError(f"{path}: no such file; python {made_by} makes it")
         try:
             with np.load(path, allow_pickle=False) as stored:
