@@ -412,8 +412,9 @@ class Plan:
             total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
         return total
 
-    def _seconds_of_mixture(self, setting: Setting, steps: int, most: int = 24) -> float:
-        scores = self.task.scores[:most]
+    def _seconds_of_mixture(self, setting: Setting, steps: int) -> float:
+        # Few rows at a time cost more each; on large banks they are too slow for more of them.
+        scores = self.task.scores[: int(np.clip(2e9 / steps / self.task.n_questions, 24, 128))]
         start = time.perf_counter()
         evaluate(self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
                  self.method.sampling, self.method.policy, batch=self.method.batch)
