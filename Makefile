@@ -50,7 +50,7 @@ figures: $(VENV)/.installed
 
 # The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
 #   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>
-TWIN_GRID ?= --models 100 --seeds 3 --ablation-seeds 2 --budgets 2.5% 5% 10% 25% --taus 0.05 0.25 0.5
+TWIN_GRID ?= --models 100 --seeds 3 --ablation-seeds 2 --budgets 2.5% 5% 10% 25% --taus 0.05 0.25 0.5 0.75
 twin: $(VENV)/.installed
 	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
 	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
