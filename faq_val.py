@@ -32,14 +32,14 @@ def main(argv=None):
         plans.append(study.Plan(task, log, method, [(s, b, seed) for s, seed in mine for b in budgets]))
     study.run_plans(plans, f"tune {args.policy}", args.dry_run)
     if not args.dry_run:
-        print_choice(args, log.rows.path, [plan.task.cell for plan in plans])
+        print_choice(method, log.rows.path, [plan.task.cell for plan in plans])
 
 
-def print_choice(args, path, cells):
+def print_choice(method, path, cells):
     log = ledger.read(path, "faq_val.py")
-    chosen = selection.best_settings(log[log["method"] == args.policy], "variance")
+    chosen = selection.best_settings(log[log["method"] == method.name], "variance")
     print(f"{'dataset':<16} {'scenario':<18} {'budget':>6}  setting")
-    for row in chosen[chosen["sampling"] == args.sampling].itertuples():
+    for row in chosen[chosen["sampling"] == method.sampling].itertuples():
         if settings.Cell(row.dataset, row.scenario) in cells:
             print(f"{row.dataset:<16.16} {row.scenario:<18} {row.budget:>6}  {row.setting}")
 

@@ -37,7 +37,6 @@ from llm_accuracy import cli, coverage, factors, intervals, ledger, study
 from llm_accuracy.errors import InputError
 from llm_accuracy.estimates import estimate
 from llm_accuracy.factors import Factors, Fit
-from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.responses import Responses, atomic, family_of, read_matrix
@@ -223,8 +222,7 @@ class Board:
     @cached_property
     def passes(self) -> Passes:
         """Compiled or not: the same for every part, so that a resumed run repeats an uninterrupted one exactly."""
-        with one_thread_each("cpu"):
-            return Passes.for_work(float(self.responses.scores.size) * max(self.budgets) * self.seeds, "cpu")
+        return Passes.side_by_side(float(self.responses.scores.size) * max(self.budgets) * self.seeds, "cpu")
 
     def run(self, part: Part, model_of: dict[str, Factors]) -> list[dict]:
         """One row of the log per budget."""

@@ -30,7 +30,6 @@ import yardsticks
 from llm_accuracy import cli, factors, walks
 from llm_accuracy.errors import InputError
 from llm_accuracy.factors import Fit, Prior
-from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.policies import WALKING
 from llm_accuracy.querying import Bank, Querier, evaluate, run
 from llm_accuracy.randomness import stream
@@ -118,8 +117,7 @@ def faq_step(board, setting, as_published, device="cpu", models=MODELS):
     scores = np.resize(board.scores, (models, board.scores.shape[1]))
     draws = board.rng.random((models, steps))
     bank = Bank.of(board.V, device)
-    with one_thread_each(device):  # as `evaluate` runs them
-        passes = Passes.for_work(1e12, device)
+    passes = Passes.side_by_side(1e12, device)
     budget = 3_008
 
     def ours(n):

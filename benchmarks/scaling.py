@@ -16,7 +16,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli, plots
 from llm_accuracy.factors import Prior
-from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.scoring import Passes
 from llm_accuracy.settings import Setting
@@ -66,8 +65,7 @@ def seconds_per_step(device, questions, models, rank):
     prior = Prior(np.zeros(rank), np.eye(rank) / rank)
     scores = np.zeros((models, questions), np.float32)
     steps = int(np.clip(2e9 / models / questions / rank, 3, 200))
-    with one_thread_each(device):  # as `evaluate` runs them
-        passes = Passes.for_work(1e12, device)
+    passes = Passes.side_by_side(1e12, device)
     times = []
     for length in (2, 2, 2 + steps):
         start = time.perf_counter()

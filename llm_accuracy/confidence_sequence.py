@@ -26,7 +26,7 @@ import math
 
 import numpy as np
 
-from .estimates import HALF_A_SURPRISE, contributions
+from .estimates import HALF_A_SURPRISE, contributions, raw_weights
 from .intervals import Interval
 from .querying import Trace
 from .settings import ALPHA
@@ -117,10 +117,7 @@ def _running(trace: Trace, n_questions: int, rank: int) -> tuple[np.ndarray, np.
     """θ̂ and its variance after every step (rows, T), and Σ_{s≤t} ω_s (T,)."""
     draws = trace.q.shape[1]
     step = np.arange(draws, dtype=float)
-    n_open = n_questions - step
-    omega = n_questions**2 / (n_open * np.maximum(n_open - 1, 0.5))
-    if rank:
-        omega = omega * (step + rank / 4) / (step + rank)
+    omega = n_questions**2 * raw_weights(n_questions, draws, rank)
     total = omega.cumsum()
     phi = contributions(trace) / n_questions
     theta = (phi * omega).cumsum(1) / total

@@ -41,7 +41,7 @@ def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, varianc
                         (`confidence_sequence.betting`)
     rank                K of the factor model, for the weights of `without_replacement`
     """
-    first = Trace(*(column[:, :budget] for column in trace))
+    first = trace.first(budget)
     if sampling == "without":
         return without_replacement(first, n_questions, rank, pooled=variance != "empirical")
     return published(first, n_questions) if variance == "published" else with_replacement(first, n_questions)
@@ -99,11 +99,9 @@ def without_replacement(trace: Trace, n_questions: int, rank: int = 0, pooled: b
     if draws == 1:
         return Estimate(phi[:, 0], np.full(len(phi), np.inf), np.inf)
     a = fixed_weights(n_questions, draws, rank)
-    theta = phi @ a
-    variance = ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+    theta, variance = _weighted(phi, a)
     if pooled:
-        expected, surprises = _expected_variance(trace, a, n_questions)
-        variance = variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
+        variance = _lifted(variance, *_expected_variance(trace, a, n_questions))
     return Estimate(theta, np.sqrt(variance), 1 / (a**2).sum() - 1)
 
 
@@ -120,16 +118,24 @@ def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n
     within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
     draws, count = trace.q.shape[1], inside.sum(1)
     a = fixed_weights(n_questions, draws, rank) if draws < n_questions else np.full(draws, 1 / draws)
-    phi = contributions(within) / size
-    theta = phi @ a
-    variance = ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
-    expected, surprises = _expected_variance(trace, a, size, inside)
-    variance = variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
+    theta, variance = _weighted(contributions(within) / size, a)
+    variance = _lifted(variance, *_expected_variance(trace, a, size, inside))
     exact = count == size
     theta = np.where(exact, np.where(inside, trace.answers, 0).sum(1) / size, theta)
     se = np.where(exact, 0.0, np.where(count < 2, np.inf, np.sqrt(variance)))
     df = np.where(exact, np.inf, np.clip(np.minimum(count, 1 / (a**2).sum()) - 1, 1, None))
     return Estimate(theta, se, df)
+
+
+def _weighted(phi: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """θ̂ = Σ a_s φ_s and its empirical variance, (rows,) each."""
+    theta = phi @ a
+    return theta, ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+
+
+def _lifted(variance: np.ndarray, expected: np.ndarray, surprises: np.ndarray) -> np.ndarray:
+    """The empirical variance, raised towards what the model expects the more, the fewer surprises it expects."""
+    return variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
 
 
 def _expected_variance(trace: Trace, a: np.ndarray, n_questions: int,
@@ -149,9 +155,15 @@ def fixed_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:
     The first factor makes uniform q and constant p the sample mean with its finite-population correction; the
     second gives less weight to the first answers, predicted before the model's K factors are known.
     """
+    weights = raw_weights(n_questions, draws, rank)
+    return weights / weights.sum()
+
+
+def raw_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:
+    """ω_s of `fixed_weights`, (T,); the last of T = N, where nothing is left to weigh, is finite."""
     step = np.arange(draws, dtype=float)
     n_open = n_questions - step
-    weights = 1 / (n_open * (n_open - 1))
+    weights = 1 / (n_open * np.maximum(n_open - 1, 0.5))
     if rank:
         weights *= (step + rank / 4) / (step + rank)
-    return weights / weights.sum()
+    return weights

@@ -26,7 +26,7 @@ import torch
 from .errors import InputError
 from .factors import Prior
 from .mixture import HistoryMixture, next_solve
-from .parallel import even_slices, one_thread_each, side_by_side
+from .parallel import even_slices, side_by_side
 from .policies import DRAWING, MIXTURE, ORACLES
 from .scoring import BLOCK, P_FLOOR, Passes, mixed_scores, oracle_scores, root_variance
 from .settings import Setting
@@ -49,6 +49,10 @@ class Trace(NamedTuple):
     q: np.ndarray
     p: np.ndarray
     total: np.ndarray
+
+    def first(self, steps: int) -> Trace:
+        """The evaluation that stopped after so many steps."""
+        return Trace(*(column[:, :steps] for column in self))
 
 
 @dataclass
@@ -531,8 +535,7 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
                           None if known is None else torch.as_tensor(known[chosen]))
         return run(querier, uniforms[chosen], scores[chosen])
 
-    with one_thread_each(device):
-        chosen_passes = passes or Passes.for_work(rows * bank.V.shape[0] * steps, device)
+    chosen_passes = passes or Passes.side_by_side(rows * bank.V.shape[0] * steps, device)
     parts = _parts(rows, bank.V.shape[0], torch.get_num_threads(), device, chosen_passes.compiled)
     traces = list(side_by_side(part, parts, device))
     return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))

@@ -15,6 +15,8 @@ from functools import cache
 
 import torch
 
+from .parallel import one_thread_each
+
 BLOCK = 128  # questions per block
 P_FLOOR = 1e-12
 LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
@@ -137,3 +139,9 @@ class Passes:
     def for_work(cells: float, device: str) -> Passes:
         """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
         return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
+
+    @staticmethod
+    def side_by_side(cells: float, device: str) -> Passes:
+        """The same for jobs that run one per core (`parallel.side_by_side`): compiled for the one thread they have."""
+        with one_thread_each(device):
+            return Passes.for_work(cells, device)

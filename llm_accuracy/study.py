@@ -439,7 +439,7 @@ class Plan:
         found = estimate(trace, budget, n, sampling, self.method.variance, rank)
         exact = None
         if self.method.variance == "betting":
-            exact = betting(Trace(*(column[:, :budget] for column in trace)), n, job.setting.tau)
+            exact = betting(trace.first(budget), n, job.setting.tau)
         return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels, exact=exact), beside
 
 

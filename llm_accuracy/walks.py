@@ -22,7 +22,7 @@ import torch
 
 from .estimates import Estimate
 from .factors import Prior
-from .parallel import even_slices, one_thread_each, side_by_side
+from .parallel import even_slices, side_by_side
 from .policies import WALKING
 from .querying import Bank, gain
 from .scoring import P_FLOOR, Passes
@@ -217,8 +217,7 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     stops the walk early, for timing.
     """
     device = bank.V.device.type
-    with one_thread_each(device):
-        passes = Passes.for_work(len(scores) * sum(one.budget for one in walks) * bank.n_questions, device)
+    passes = Passes.side_by_side(len(scores) * sum(one.budget for one in walks) * bank.n_questions, device)
     return _together(lambda models: _factor_walk(scores[models], bank, prior, walks, _some(uniforms, models),
                                                  _some(coins, models), record, steps, passes), len(scores), device)
 

@@ -217,7 +217,7 @@ def test_covers_ordinary_and_extreme_models_and_never_with_width_zero(kind):
         band = interval(found.theta, found.se, ALPHA, found.df)
         assert (band.width > 0).all()
         assert not_below(band.covers(np.full(repeats, z.mean())).sum(), repeats), (kind, draws)
-        exact = confidence_sequence.betting(Trace(*(column[:, :draws] for column in trace)), 400, MIXTURE_SETTING.tau)
+        exact = confidence_sequence.betting(trace.first(draws), 400, MIXTURE_SETTING.tau)
         assert not_below(exact.covers(np.full(repeats, z.mean())).sum(), repeats, 0.95), (kind, draws)
 
 
@@ -305,7 +305,7 @@ def test_betting_may_be_watched_with_bets_sized_beforehand_only():
     for planned in (None, 100):
         ever = np.zeros(repeats, bool)
         for look in range(5, steps + 1, 5):
-            part = Trace(*(column[:, :look] for column in trace))
+            part = trace.first(look)
             ever |= ~confidence_sequence.betting(part, n, 1.0, alpha, planned).covers(np.full(repeats, 0.5))
         missed[planned] = int(ever.sum())
     assert stats.binomtest(missed[100], repeats, alpha, "greater").pvalue > 1e-4
