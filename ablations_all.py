@@ -16,7 +16,8 @@ import time
 import numpy as np
 
 from llm_accuracy import cli, selection, settings, study
-from llm_accuracy.estimates import VARIANCES, Estimate
+from llm_accuracy.estimates import Estimate
+from llm_accuracy.estimators import variances
 from llm_accuracy.walks import Walk, factor_walk
 
 ARMS = ("active+factors", "replacement")
@@ -63,7 +64,7 @@ def replacement_plans(args, task, seeds, log):
     chosen = {budget: settings.Setting.parse(args.setting) if args.setting
               else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in study.task_budgets(args, task)}
     for sampling in COMPARED_SAMPLING:
-        method = study.Method("faq", sampling, VARIANCES[sampling][0])
+        method = study.Method("faq", sampling, variances(sampling)[0])
         wanted = [(setting, budget, seed) for budget, setting in chosen.items() for seed in seeds
                   if final.lacks(study.trial_key(task.cell, budget, method.policy, sampling, method.variance,
                                                  setting.key, seed), len(task.truth))]

@@ -35,7 +35,7 @@ from scipy import stats
 
 from llm_accuracy import cli, coverage, factors, intervals, ledger, study
 from llm_accuracy.errors import InputError
-from llm_accuracy.estimates import estimate
+from llm_accuracy.estimators import estimate
 from llm_accuracy.factors import Factors, Fit
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.randomness import stream, uniforms

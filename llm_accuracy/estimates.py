@@ -18,8 +18,6 @@ import numpy as np
 
 from .querying import Trace
 
-VARIANCES = {"with": ("unbiased", "published"), "naive-without": ("unbiased", "published"),
-             "without": ("pooled", "empirical", "betting")}
 PSEUDO = 10            # how many expected surprises the model's own variance is worth
 HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing is certain
 
@@ -31,20 +29,6 @@ class Estimate(NamedTuple):
     theta: np.ndarray
     se: np.ndarray
     df: np.ndarray | float
-
-
-def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str,
-             rank: int = 0) -> Estimate:
-    """The estimate after the first `budget` steps of a trace.
-
-    sampling, variance  one of the pairs in VARIANCES; "betting" is the estimate of "pooled", its interval is exact
-                        (`confidence_sequence.betting`)
-    rank                K of the factor model, for the weights of `without_replacement`
-    """
-    first = trace.first(budget)
-    if sampling == "without":
-        return without_replacement(first, n_questions, rank, pooled=variance != "empirical")
-    return published(first, n_questions) if variance == "published" else with_replacement(first, n_questions)
 
 
 def contributions(trace: Trace) -> np.ndarray:

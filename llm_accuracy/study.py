@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from . import cli, factors, intervals, ledger
-from .confidence_sequence import betting
 from .errors import InputError
-from .estimates import VARIANCES, Estimate, estimate
+from .estimates import Estimate
+from .estimators import estimate, estimator, variances
 from .factors import Factors, Prior
 from .mixture import best_factors
 from .policies import MIXTURE, ORACLES
@@ -95,10 +95,10 @@ class Task:
         return None
 
     def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True,
-              exact: intervals.Interval | None = None) -> Judged:
-        """Compare an estimate, with its own interval or an exact one, with the truth; labels (models,) unique
+              band: intervals.Interval | None = None) -> Judged:
+        """Compare an estimate and its interval (by default θ̂ ± t·SE) with the truth; labels (models,) unique
         questions asked."""
-        band = exact or intervals.interval(found.theta, found.se, ALPHA, found.df, clip)
+        band = band or intervals.interval(found.theta, found.se, ALPHA, found.df, clip)
         error = found.theta - self.truth
         covered = band.covers(self.truth)
         ratio = np.divide(error, found.se, out=np.zeros_like(error), where=found.se > 0)
@@ -436,11 +436,10 @@ class Plan:
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
         rank = 0 if self.method.policy in ORACLES else self.task.prior.mean.size  # an oracle has no factors to learn
-        found = estimate(trace, budget, n, sampling, self.method.variance, rank)
-        exact = None
-        if self.method.variance == "betting":
-            exact = betting(trace.first(budget), n, job.setting.tau)
-        return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels, exact=exact), beside
+        first, one = trace.first(budget), estimator(sampling, self.method.variance)
+        found = one.estimate(first, n, rank)
+        band = one.interval(first, n, job.setting.tau, found)
+        return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels, band=band), beside
 
 
 PUBLISHED_COLUMNS = ("width_published", "coverage_published")
@@ -467,10 +466,9 @@ def add_method_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def variance_of(args: argparse.Namespace) -> str:
-    """The variance asked for, or the default of the way of sampling."""
-    known = VARIANCES[args.sampling]
-    if args.variance is None:
-        return known[0]
-    if args.variance not in known:
-        raise InputError(f"--variance {args.variance}: --sampling {args.sampling} goes with {' or '.join(known)}")
-    return args.variance
+    """The variance asked for, or the default of the way of sampling.
+
+    Raises InputError for one that does not go with it.
+    """
+    estimator(args.sampling, args.variance)
+    return args.variance or variances(args.sampling)[0]

@@ -9,7 +9,9 @@ import torch
 from scipy import stats
 
 from llm_accuracy import walks
-from llm_accuracy.estimates import estimate, fixed_weights, published, with_replacement, without_replacement
+from llm_accuracy.errors import InputError
+from llm_accuracy.estimates import fixed_weights, published, with_replacement, without_replacement
+from llm_accuracy.estimators import ESTIMATORS, Estimator, estimate, estimator, register, variances
 from llm_accuracy.factors import Prior
 from llm_accuracy.intervals import interval
 from llm_accuracy.querying import Bank, Querier, Trace, evaluate, replay
@@ -78,7 +80,7 @@ def test_whole_bank_gives_the_exact_accuracy():
 def test_one_draw_says_nothing(sampling):
     V, prior, z = tiny(2, n=30)
     trace = evaluate(Bank.of(V), prior, [Setting()], np.array([[0.3]]), z[None], sampling)
-    band = interval(*estimate(trace, 1, 30, sampling, "unbiased")[:2], ALPHA)
+    band = interval(*estimate(trace, 1, 30, sampling)[:2], ALPHA)
     assert (band.low[0], band.high[0]) == (0.0, 1.0)
 
 
@@ -119,7 +121,7 @@ def test_faq_is_unbiased_and_covers(setting, sampling):
     V, prior, z, rng = bank_for_simulation()
     trace = evaluate(Bank.of(V), prior, [setting] * REPEATS, rng.random((REPEATS, 80)), np.tile(z, (REPEATS, 1)),
                      sampling)
-    judge(*estimate(trace, 80, 240, sampling, "unbiased"), z.mean())
+    judge(*estimate(trace, 80, 240, sampling), z.mean())
 
 
 @pytest.mark.parametrize("policy", ["unif", "sqrt", "2min"])
@@ -145,6 +147,36 @@ def test_the_published_variance_covers_less_than_the_default():
         (e.theta, e.se, ALPHA, e.df) for e in (published(trace, 240), with_replacement(trace, 240))))
     assert stats.binomtest(as_published, REPEATS, 0.95, "less").pvalue < 1e-4
     assert as_published < default
+
+
+@pytest.mark.parametrize("sampling, variance, words", [
+    ("without", "typo", "variance 'typo': sampling 'without' goes with pooled or empirical or betting"),
+    ("without", "unbiased", "goes with pooled or empirical or betting"),
+    ("with", "pooled", "goes with unbiased or published"),
+    ("witout", None, "sampling 'witout': there are with, naive-without, without")])
+def test_an_unknown_pair_of_sampling_and_variance_is_refused(sampling, variance, words):
+    V, prior, z = tiny(1)
+    trace = evaluate(Bank.of(V), prior, [Setting()], np.array([[0.3, 0.6]]), z[None], "without")
+    with pytest.raises(InputError, match=words):
+        estimate(trace, 2, len(z), sampling, variance)
+
+
+def test_the_default_is_the_first_variance_of_a_way_of_sampling():
+    V, prior, z = tiny(3, n=30)
+    trace = evaluate(Bank.of(V), prior, [Setting()], np.random.default_rng(0).random((1, 12)), z[None], "without")
+    trace = trace._replace(answers=trace.p)  # no surprise: the empirical variance is small, the pooled one is not
+    default, pooled = estimate(trace, 12, 30, "without"), without_replacement(trace, 30, pooled=True)
+    assert default == pooled and default.se > without_replacement(trace, 30).se
+    assert [variances(sampling)[0] for sampling in ("with", "naive-without", "without")] == [
+        "unbiased", "unbiased", "pooled"]
+
+
+def test_a_variance_is_one_record(monkeypatch):
+    monkeypatch.setattr("llm_accuracy.estimators.ESTIMATORS", dict(ESTIMATORS))
+    register("without", "half", Estimator(lambda trace, n, rank: without_replacement(trace, n, rank)))
+    assert variances("without")[-1] == "half" and estimator("without", "half").exact is None
+    with pytest.raises(InputError, match="registered already"):
+        register("without", "half", estimator("without"))
 
 
 def test_trace_columns_are_what_the_estimates_need():

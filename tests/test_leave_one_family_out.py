@@ -14,7 +14,7 @@ from scipy import stats
 
 import leave_one_family_out as lofo
 from llm_accuracy import factors
-from llm_accuracy.estimates import estimate
+from llm_accuracy.estimators import estimate
 from llm_accuracy.factors import Factors, Fit
 from llm_accuracy.querying import Bank, evaluate
 from llm_accuracy.randomness import stream, uniforms

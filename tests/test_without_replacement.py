@@ -10,7 +10,8 @@ from scipy import stats
 
 from llm_accuracy import confidence_sequence
 from llm_accuracy.errors import InputError
-from llm_accuracy.estimates import estimate, fixed_weights, sub_score, without_replacement
+from llm_accuracy.estimates import fixed_weights, sub_score, without_replacement
+from llm_accuracy.estimators import estimate
 from llm_accuracy.factors import Factors, Prior
 from llm_accuracy.intervals import interval
 from llm_accuracy.mixture import HistoryMixture, best_factors
