@@ -55,6 +55,20 @@ class Trace(NamedTuple):
         return Trace(*(column[:, :steps] for column in self))
 
 
+class Step(NamedTuple):
+    """One question asked of every row; arrays (rows,), float64 unless said.
+
+    asked     int64, the question
+    q, p      its drawing probability and its predicted score
+    expected  Σ_j p_j over the questions that might have been asked, this one included
+    """
+
+    asked: torch.Tensor
+    q: torch.Tensor
+    p: torch.Tensor
+    expected: torch.Tensor
+
+
 @dataclass
 class Bank:
     """The questions' factors, padded with zeros to whole blocks and put on a device.
@@ -242,6 +256,9 @@ class Querier:
 
     After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
 
+    Where answers take their time there is `ask_batch` instead: its steps have numbers, `step` says what was asked at
+    each, and `answer` takes the answers of a step, in any order; when none is outstanding, the querier learns.
+
     Raises InputError for an unknown policy or way of sampling.
     """
 
@@ -281,9 +298,66 @@ class Querier:
         self._solve_at = 1  # answers after which the mixture is solved for again
         self._frozen: _Survey | None = None  # the scores, while nothing is learned
         self._past = None  # questions and answers so far, (rows, T) each, where learning goes back to them
+        self._steps: dict[int, Step] = {}  # what `ask_batch` asked
+        self._outstanding: set[int] = set()
         if self.mixture is not None or self.batch > 1:
-            self._past = (torch.zeros(self.rows, budget, dtype=torch.int64, device=device),
-                          torch.zeros(self.rows, budget, dtype=bank.V.dtype, device=device))
+            self._keep_past()
+
+    def _keep_past(self) -> None:
+        like = {"device": self.bank.V.device}
+        self._learned = self.steps_taken  # answers that the beliefs rest on already
+        self._past = (torch.zeros(self.rows, self.budget, dtype=torch.int64, **like),
+                      torch.zeros(self.rows, self.budget, dtype=self.bank.V.dtype, **like))
+
+    # Whole rounds: ask_batch, then an answer for each of its steps.
+
+    def ask_batch(self, uniforms: torch.Tensor) -> range:
+        """Draw a round of questions from the scores of now, one uniform number each, (rows, n); returns the numbers of
+        their steps.
+
+        Raises InputError while answers are outstanding, or for more questions than the budget.
+        """
+        if self._outstanding:
+            raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
+        if self.steps_taken + uniforms.shape[1] > self.budget:
+            raise InputError(f"{self.steps_taken + uniforms.shape[1]} questions; the budget is {self.budget}")
+        if self._past is None:
+            self._keep_past()
+        first = self.steps_taken
+        for uniform in uniforms.T:
+            self.ask(uniform)
+            number = self._put_aside()
+            self._steps[number] = Step(self.asked, self.q, self.p, self.expected)
+            self._outstanding.add(number)
+        return range(first, self.steps_taken)
+
+    def step(self, number: int) -> Step:
+        """What `ask_batch` asked at a step."""
+        return self._steps[number]
+
+    def answer(self, step: int, answers: torch.Tensor) -> None:
+        """Take the answers (rows,) to the questions of a step, in any order; the last of a round lets it learn.
+
+        Raises InputError for a step whose answers are not outstanding.
+        """
+        if step not in self._outstanding:
+            raise InputError(f"step {step}: no question of it is waiting for an answer")
+        self._hear(step, answers)
+        self._outstanding.discard(step)
+        if not self._outstanding and self.ripe:
+            self.learn()
+
+    def _put_aside(self) -> int:
+        """Close the questions just asked, whose answers are to come; returns the number of the step."""
+        if self.sampling != "with":
+            self._close()
+        self._past[0][:, self.steps_taken] = self.asked
+        self.steps_taken += 1
+        return self.steps_taken - 1
+
+    def _hear(self, step: int, answers: torch.Tensor) -> None:
+        self._past[1][:, step] = answers
+        self._count(answers)
 
     # One step is ask (or look, when the questions are given) and then tell.
 
@@ -307,33 +381,24 @@ class Querier:
 
     def tell(self, answers: torch.Tensor) -> None:
         """Take the answers (rows,) to the questions of the last `ask` or `look`."""
-        like = self.bank.V.dtype
-        if self.sampling != "with":
-            self._close(answers)
-        self.steps_taken += 1
-        if self._past is None:
-            self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
-            if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
-                self.beliefs.refresh()
+        if self._past is not None:
+            self._hear(self._put_aside(), answers)
+            if self.steps_taken % self.batch == 0 and self.ripe:
+                self.learn()
             return
-        self._past[0][:, self.steps_taken - 1] = self.asked
-        self._past[1][:, self.steps_taken - 1] = answers
-        if self._time_to_learn():
-            self.learn()
-
-    def _time_to_learn(self) -> bool:
-        """At the end of a batch; with a mixture only when enough has come together."""
-        return self.steps_taken % self.batch == 0 and self.ripe
+        if self.sampling != "with":
+            self._close()
+            self._count(answers)
+        self.steps_taken += 1
+        like = self.bank.V.dtype
+        self.beliefs.update(self.asked, answers.to(like), self.p.to(like))
+        if self.steps_taken % REFRESH_EVERY == 0 and not self._capturing():
+            self.beliefs.refresh()
 
     @property
     def ripe(self) -> bool:
         """Whether solving for the posterior again is worth its cost."""
         return self.mixture is None or self.steps_taken >= self._solve_at
-
-    def amend(self, step: int, answer: float) -> None:
-        """Give the answer to the question of an earlier step (from 0), told as a placeholder and not learned from."""
-        self._answered += answer - self._past[1][:, step]
-        self._past[1][:, step] = answer
 
     def learn(self) -> None:
         """Learn from all answers at once (mixture), or from those of the last batch one after the other."""
@@ -342,10 +407,11 @@ class Querier:
             self.beliefs.set(*self.mixture.solve(self.beliefs.u, *(column[:, :t] for column in self._past)))
             self._solve_at = next_solve(t)
             return
-        for questions, answers in zip(*(column[:, t - self.batch : t].T for column in self._past), strict=True):
+        for questions, answers in zip(*(column[:, self._learned : t].T for column in self._past), strict=True):
             p = torch.sigmoid((self.beliefs.u * self.bank.V[questions]).sum(1))
             self.beliefs.update(questions, answers, p.clamp(P_FLOOR, 1 - P_FLOOR))
         self.beliefs.refresh()
+        self._learned = t
 
     @property
     def every_step_alike(self) -> bool:
@@ -415,16 +481,20 @@ class Querier:
         self.expected = survey.p_sums.sum(1)  # Σ p of the questions that may still be asked
         self.total = self._answered + self.expected
 
-    def _close(self, answers: torch.Tensor) -> None:
+    def _close(self) -> None:
         """Bar the questions just asked from being asked again."""
         self._open.scatter_add_(1, (self.asked // BLOCK).unsqueeze(1), torch.full_like(self.q, -1).unsqueeze(1))
         if self._closed is not None:
             self._closed.scatter_(1, self.asked.unsqueeze(1), True)
         else:
             self.beliefs.logits.scatter_(1, self.asked.unsqueeze(1), -torch.inf)
-            self._answered += answers.to(torch.float64)
         if self._frozen is not None:
             self._frozen.drop(self.asked, self.p if self._closed is None else torch.zeros_like(self.p))
+
+    def _count(self, answers: torch.Tensor) -> None:
+        """Answers enter the total, but where their predictions stay in it."""
+        if self.sampling == "without":
+            self._answered += answers.to(torch.float64)
 
 
 def _inverse_cdf(q: torch.Tensor, target: torch.Tensor,

@@ -13,9 +13,11 @@ one of `estimate` covers at a number of questions chosen beforehand.
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +32,16 @@ from .randomness import stream
 from .responses import atomic
 from .settings import ALPHA, MIXTURE_SETTING
 
-_NEVER = 1 << 62  # a batch that does not end by itself: the session says when to learn
+
+class _Asked(NamedTuple):
+    """One question: its number, drawing probability and predicted score, and Σ p of the questions that might have been
+    asked, over the bank and by task (tasks,)."""
+
+    question: int
+    q: float
+    p: float
+    expected: float
+    by_task: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,12 +69,17 @@ class Session:
         names, of = ([], np.zeros(self.n_questions, int)) if tasks is None else np.unique(tasks, return_inverse=True)
         self.tasks, self._task_of = [str(name) for name in names], of
         self._querier = Querier(Bank.of(factors.V), factors.prior, [MIXTURE_SETTING], self.n_questions, "without",
-                                "faq-mix", batch=_NEVER)
+                                "faq-mix")
         self._stream = stream("session", model, seed)
         self.rounds: list[int] = []
-        self.asked: list[int] = []
-        self._columns: list[tuple] = []  # q, p, Σ p of the open questions, the same by task
+        self._steps: list[_Asked] = []
+        self._step_of: dict[int, int] = {}  # of a question asked, the step
         self._answers: dict[int, float] = {}
+
+    @property
+    def asked(self) -> list[int]:
+        """Numbers of the questions asked so far."""
+        return [step.question for step in self._steps]
 
     @property
     def outstanding(self) -> list[str]:
@@ -77,20 +93,20 @@ class Session:
         """
         if self.outstanding:
             raise InputError(f"{len(self.outstanding)} questions are not answered yet, {self.outstanding[0]} first")
-        batch = min(batch, self.n_questions - len(self.asked))
-        for uniform in self._stream.random(batch):
-            self._step(uniform)
+        batch = min(batch, self.n_questions - len(self._steps))
+        by_task = self._expected_by_task()
+        for number in self._querier.ask_batch(torch.as_tensor(self._stream.random(batch)[None])):
+            step = self._querier.step(number)
+            question, p = int(step.asked[0]), float(step.p[0])
+            self._steps.append(_Asked(question, float(step.q[0]), p, float(step.expected[0]), by_task.copy()))
+            self._step_of[question] = number
+            by_task[self._task_of[question]] -= p
         self.rounds.append(batch)
-        return [str(self.factors.questions[j]) for j in self.asked[len(self.asked) - batch :]]
+        return [str(self.factors.questions[step.question]) for step in self._steps[len(self._steps) - batch :]]
 
-    def _step(self, uniform: float) -> None:
-        querier = self._querier
-        open_p = querier.beliefs.p[0, : self.n_questions].to(torch.float64).cpu().numpy()
-        question = int(querier.ask(torch.tensor([uniform], dtype=torch.float64))[0])
-        by_task = np.bincount(self._task_of, open_p, max(1, len(self.tasks)))
-        self._columns.append((float(querier.q[0]), float(querier.p[0]), float(querier.expected[0]), by_task))
-        self.asked.append(question)
-        querier.tell(torch.zeros(1))  # a placeholder: `tell` amends it
+    def _expected_by_task(self) -> np.ndarray:
+        open_p = self._querier.beliefs.p[0, : self.n_questions].to(torch.float64).cpu().numpy()
+        return np.bincount(self._task_of, open_p, max(1, len(self.tasks)))
 
     def tell(self, question: str, score: float) -> None:
         """Take the score in [0, 1] of a question asked; the last answer of a round is when the session learns.
@@ -98,27 +114,25 @@ class Session:
         Raises InputError for a question that is not outstanding or a score outside [0, 1].
         """
         j = self._number.get(question)
-        if j is None or j not in self.asked or j in self._answers:
+        if j not in self._step_of or j in self._answers:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
         if not 0 <= score <= 1:
             raise InputError(f"question {question!r}: score {score}; scores lie in [0, 1]")
         self._answers[j] = float(score)
-        self._querier.amend(self.asked.index(j), float(score))
-        if len(self._answers) == len(self.asked) and self._querier.ripe:
-            self._querier.learn()
+        self._querier.answer(self._step_of[j], torch.tensor([float(score)]))
 
     # --- what is known -----------------------------------------------------------------------------
 
     @property
     def trace(self) -> Trace:
         """Of one row and as many steps as are answered without a gap."""
-        steps = next((s for s, j in enumerate(self.asked) if j not in self._answers), len(self.asked))
+        steps = list(itertools.takewhile(lambda step: step.question in self._answers, self._steps))
         if not steps:
             raise InputError("nothing has been answered yet, so there is nothing to estimate")
-        answers = np.array([self._answers[j] for j in self.asked[:steps]])
-        q, p, expected = (np.array([column[i] for column in self._columns[:steps]]) for i in range(3))
+        asked, q, p, expected, _ = (np.array(column) for column in zip(*steps, strict=True))
+        answers = np.array([self._answers[j] for j in asked])
         total = np.cumsum(answers) - answers + expected
-        return Trace(np.array([self.asked[:steps]]), answers[None], q[None], p[None], total[None])
+        return Trace(asked[None], answers[None], q[None], p[None], total[None])
 
     def estimate(self, alpha: float = ALPHA) -> Finding:
         """Accuracy on the whole bank, from the questions answered so far."""
@@ -148,7 +162,7 @@ class Session:
         for g, task in enumerate(self.tasks):
             inside = self._task_of[asked] == g
             right = np.where(inside, trace.answers[0], 0)
-            totals = np.cumsum(right) - right + [column[3][g] for column in self._columns[: len(asked)]]
+            totals = np.cumsum(right) - right + [step.by_task[g] for step in self._steps[: len(asked)]]
             size = int((self._task_of == g).sum())
             found[task] = _finding(sub_score(trace, totals[None], inside[None], size, self.n_questions, self.rank),
                                    alpha, int(inside.sum()))

@@ -335,6 +335,33 @@ def session_board():
     return Factors(U.astype(np.float32), V.astype(np.float32), names, np.zeros(200)), dict(zip(names, z, strict=True))
 
 
+@pytest.mark.parametrize("policy", ["faq-mix", "faq", "uniform+factors"])
+@pytest.mark.parametrize("sampling", ["without", "naive-without"])
+def test_rounds_whose_answers_come_in_any_order(policy, sampling):
+    """The engine asked live, in rounds, against the simulation in batches of the same size."""
+    V, prior, z = tiny(3, n=300)
+    rng = np.random.default_rng(4)
+    bank, setting, draws = Bank.of(V, dtype=torch.float64), Setting(tau=0.25), rng.random((2, 48))
+    whole = evaluate(bank, prior, [setting] * 2, draws, np.tile(z, (2, 1)), sampling, policy, batch=16)
+    querier = Querier(bank, prior, [setting] * 2, 48, sampling, policy)
+    for start in range(0, 48, 16):
+        steps = querier.ask_batch(torch.as_tensor(draws[:, start : start + 16]))
+        assert steps == range(start, start + 16)
+        with pytest.raises(InputError, match="16 questions asked are not answered yet"):
+            querier.ask_batch(torch.zeros(2, 1))
+        for number in rng.permutation(steps).tolist():
+            querier.answer(number, torch.as_tensor(z[querier.step(number).asked]))
+    asked, q, p = (np.stack([getattr(querier.step(s), name).numpy() for s in range(48)], 1)
+                   for name in ("asked", "q", "p"))
+    np.testing.assert_array_equal(asked, whole.asked)
+    np.testing.assert_allclose(q, whole.q, rtol=1e-9)
+    np.testing.assert_allclose(p, whole.p, rtol=1e-9)
+    with pytest.raises(InputError, match="step 3: no question of it is waiting"):
+        querier.answer(3, torch.zeros(2))
+    with pytest.raises(InputError, match="49 questions; the budget is 48"):
+        querier.ask_batch(torch.zeros(2, 1))
+
+
 def test_session_asks_what_the_engine_asks_and_estimates_the_same(tmp_path):
     factors, truth = session_board()
     tasks = np.array(["even", "odd"] * 100)
