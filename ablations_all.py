@@ -15,10 +15,13 @@ import time
 
 import numpy as np
 
-from llm_accuracy import cli, selection, settings, study
-from llm_accuracy.estimates import Estimate
-from llm_accuracy.estimators import variances
-from llm_accuracy.walks import Walk, factor_walk
+from llm_accuracy import cli
+from llm_accuracy.querying.estimates import Estimate
+from llm_accuracy.querying.estimators import variances
+from llm_accuracy.querying.setting import Setting
+from llm_accuracy.querying.walks import Walk, factor_walk
+from llm_accuracy.study import grids, tuning
+from llm_accuracy.study import trials as study
 
 ARMS = ("active+factors", "replacement")
 COMPARED_SAMPLING = ("with", "naive-without", "without")
@@ -35,7 +38,7 @@ def main(argv=None):
     log = study.TrialLog(args, "ablations_all", study.PUBLISHED_COLUMNS)
     walks, plans = [], []
     for task in study.final_tasks(args):
-        seeds = study.my_share(study.seeds(args, settings.TIERS[args.tier].ablation_seeds), args)
+        seeds = study.my_share(study.seeds(args, grids.TIERS[args.tier].ablation_seeds), args)
         if "active+factors" in args.arms:
             walks += [(task, seed, keys) for seed in seeds
                       for keys in by_the_handful(task, wanted_walks(args, task, seed, log))]
@@ -60,8 +63,8 @@ def main(argv=None):
 def replacement_plans(args, task, seeds, log):
     """One plan per way of sampling, without the trials that faq_final.py has run already."""
     final = study.TrialLog(args, "faq_final", study.PUBLISHED_COLUMNS)
-    tuned = selection.Tuned(args.logs_dir / "faq_val.csv", "variance", "with")
-    chosen = {budget: settings.Setting.parse(args.setting) if args.setting
+    tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", "variance", "with")
+    chosen = {budget: Setting.parse(args.setting) if args.setting
               else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in study.task_budgets(args, task)}
     for sampling in COMPARED_SAMPLING:
         method = study.Method("faq", sampling, variances(sampling)[0])
@@ -77,7 +80,7 @@ def wanted_walks(args, task, seed, log):
     """{walk: key} of the trials that the log lacks."""
     keys = {}
     for budget in study.task_budgets(args, task):
-        for tau in args.taus or settings.TIERS[args.tier].taus:
+        for tau in args.taus or grids.TIERS[args.tier].taus:
             key = study.trial_key(task.cell, budget, "active+factors", "walk", "horvitz-thompson", f"tau={tau}", seed)
             if log.lacks(key, len(task.truth)):
                 keys[Walk("active+factors", budget, tau)] = key

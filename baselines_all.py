@@ -14,9 +14,12 @@ import time
 
 import numpy as np
 
-from llm_accuracy import cli, policies, settings, study
-from llm_accuracy.estimates import Estimate
-from llm_accuracy.walks import Walk, simple_random_sampling, walk
+from llm_accuracy import cli
+from llm_accuracy.querying import policies
+from llm_accuracy.querying.estimates import Estimate
+from llm_accuracy.querying.walks import Walk, simple_random_sampling, walk
+from llm_accuracy.study import grids
+from llm_accuracy.study import trials as study
 
 PREDICTIONS = ("f=zero", "f=mean")
 
@@ -26,7 +29,7 @@ def main(argv=None):
     parser.add_argument("--policies", nargs="+", choices=["srs", *policies.WALKING], metavar="NAME",
                         default=["srs", *policies.WALKING])
     args = parser.parse_args(argv)
-    tier = settings.TIERS[args.tier]
+    tier = grids.TIERS[args.tier]
     log = study.TrialLog(args, "baselines_all")
     units = [(task, seed, wanted(args, tier, task, seed, log)) for task in study.final_tasks(args)
              for seed in study.my_share(study.seeds(args, tier.seeds), args)]

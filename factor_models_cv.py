@@ -13,9 +13,12 @@ tier's, chosen by loss); their λ are not on one scale.
 
 import itertools
 
-from llm_accuracy import cli, factors, ledger, parallel, settings, study
+from llm_accuracy import cli, parallel
+from llm_accuracy.querying import factors
 from llm_accuracy.randomness import stream
-from llm_accuracy.responses import Dataset
+from llm_accuracy.scores.dataset import Dataset
+from llm_accuracy.study import grids, ledger
+from llm_accuracy.study import trials as study
 
 KEY = ("dataset", "scenario", "protocol", "rank", "weight_decay", "fold")
 CELLS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 30}  # models × questions × fits side by side
@@ -35,9 +38,9 @@ def main(argv=None):
     log = ledger.Ledger(args.logs_dir / "factor_models_cv.csv", KEY, RESULTS)
 
     todo = []  # (cell, history, rank, [(weight decay, fold)]): fits that go side by side
-    for cell in settings.cells(args):
+    for cell in grids.cells(args):
         history = Dataset(args.data_dir, cell.dataset).history(cell.scenario)
-        history = history.take(slice(settings.train_rows(history.n_models)))
+        history = history.take(slice(grids.train_rows(history.n_models)))
         todo += [(cell, history, *batch) for batch in batches(args, cell, history.scores.shape, device, log)]
     todo = study.my_share(todo, args)
     epochs = args.epochs or factors.PROTOCOLS[protocol].epochs
@@ -47,7 +50,7 @@ def main(argv=None):
         study.announce(sum(len(fits) for *_, fits in todo), "fit", seconds)
         return
 
-    n_folds = args.folds or settings.TIERS[args.tier].folds
+    n_folds = args.folds or grids.TIERS[args.tier].folds
     with cli.Progress(sum(len(fits) for *_, fits in todo), "cross-validation", "fit") as progress:
         def job(work):
             cell, history, rank, fits = work
@@ -61,7 +64,7 @@ def main(argv=None):
 
 def batches(args, cell, shape, device, log):
     """(rank, [(weight decay, fold)]) that are not in the log yet, as many side by side as memory allows."""
-    tier, protocol = settings.TIERS[args.tier], study.protocol_of(args)
+    tier, protocol = grids.TIERS[args.tier], study.protocol_of(args)
     at_once = max(1, CELLS_AT_ONCE[device] // (shape[0] * shape[1]))
     for rank in args.ranks or tier.rank_grid(shape[0]):
         wanted = [(decay, fold) for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
@@ -93,9 +96,9 @@ def cross_validate(cell, history, protocol, rank, wanted, n_folds, epochs, devic
 
 def print_choice(args, log):
     table = ledger.read(log.path, "factor_models_cv.py")
-    wanted = {(cell.dataset, cell.scenario) for cell in settings.cells(args)}
+    wanted = {(cell.dataset, cell.scenario) for cell in grids.cells(args)}
     chosen = factors.one_standard_error(table[table["protocol"] == study.protocol_of(args)],
-                                        settings.TIERS[args.tier].select_factors_by)
+                                        grids.TIERS[args.tier].select_factors_by)
     print(f"{'dataset':<16} {'scenario':<18} {'K':>3} {'decay':>7} {'val loss':>9} {'val acc':>8}")
     for row in chosen.itertuples():
         if (row.dataset, row.scenario) in wanted:

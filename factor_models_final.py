@@ -8,7 +8,8 @@ FACTORS_DIR/<dataset>/<scenario>_final.npz; a model that is there with the same 
 kept. faq_final.py and the ablations evaluate new models with it.
 """
 
-from llm_accuracy import cli, study
+from llm_accuracy import cli
+from llm_accuracy.study import trials as study
 
 
 def main(argv=None):

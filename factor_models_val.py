@@ -8,7 +8,8 @@ FACTORS_DIR/<dataset>/<scenario>_val.npz; a model that is there with the same se
 kept. The last 20 % then play the new models in faq_val.py.
 """
 
-from llm_accuracy import cli, study
+from llm_accuracy import cli
+from llm_accuracy.study import trials as study
 
 
 def main(argv=None):

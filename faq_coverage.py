@@ -16,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from llm_accuracy import cli, coverage, ledger, settings
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import Dataset, atomic
-from llm_accuracy.summaries import plus_minus
+from llm_accuracy.files import atomic
+from llm_accuracy.scores.dataset import Dataset
+from llm_accuracy.study import coverage, ledger
+from llm_accuracy.study import grids as settings
+from llm_accuracy.study.summaries import plus_minus
 
 HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
           f"{'worst':>5} {'luck':>5} {'1 %':>4}")
@@ -81,7 +84,7 @@ def drift(value, se):
 
 
 def draw(table, stem):
-    from llm_accuracy import plots
+    from llm_accuracy.study import figures as plots
 
     paths = []
     for (dataset, scenario, method, sampling), arm in table.groupby(["dataset", "scenario", "method", "sampling"]):

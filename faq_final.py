@@ -4,7 +4,7 @@
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
     python faq_final.py --batch 64                               asked 64 questions at a time
     python faq_final.py --policies faq --sampling with           the method of arXiv 2601.20251
-    python faq_final.py --policies uniform+factors oracle        any policy registered in llm_accuracy/policies.py
+    python faq_final.py --policies uniform+factors oracle        any policy registered in querying/policies.py
     python faq_final.py --tier paper --device cuda               the full grid
 
 Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, faq-mix without
@@ -14,7 +14,12 @@ Appends to LOGS_DIR/faq_final.csv (one row a trial) and
 LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
 """
 
-from llm_accuracy import cli, policies, selection, settings, study
+from llm_accuracy import cli
+from llm_accuracy.querying import policies
+from llm_accuracy.querying import setting as settings
+from llm_accuracy.study import grids
+from llm_accuracy.study import trials as study
+from llm_accuracy.study import tuning as selection
 
 
 def main(argv=None):
@@ -25,7 +30,7 @@ def main(argv=None):
     parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")
     args = parser.parse_args(argv)
-    tier = settings.TIERS[args.tier]
+    tier = grids.TIERS[args.tier]
     tuned = selection.Tuned(args.logs_dir / "faq_val.csv", args.select_by, args.sampling)
     log = study.TrialLog(args, "faq_final", study.PUBLISHED_COLUMNS)
     plans, remarks = [], []

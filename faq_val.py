@@ -11,7 +11,12 @@ The last 20 % of the history's models are evaluated as if they were new, with fa
 the setting with the smallest mean variance (faq_final.py --select-by variance, its default).
 """
 
-from llm_accuracy import cli, ledger, policies, selection, settings, study
+from llm_accuracy import cli
+from llm_accuracy.querying import policies
+from llm_accuracy.querying import setting as settings
+from llm_accuracy.study import grids, ledger
+from llm_accuracy.study import trials as study
+from llm_accuracy.study import tuning as selection
 
 
 def main(argv=None):
@@ -21,7 +26,7 @@ def main(argv=None):
     parser.add_argument("--policy", choices=("faq", *policies.MIXTURE), default="faq")
     parser.add_argument("--settings", nargs="+", metavar="KEY", help=f"e.g. {settings.DEFAULT_SETTING.key}")
     args = parser.parse_args(argv)
-    tier = settings.TIERS[args.tier]
+    tier = grids.TIERS[args.tier]
     grid = [settings.Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
     method = study.Method(args.policy, args.sampling, study.variance_of(args), args.batch)
     log = study.TrialLog(args, "faq_val", study.PUBLISHED_COLUMNS)
@@ -40,7 +45,7 @@ def print_choice(method, path, cells):
     chosen = selection.best_settings(log[log["method"] == method.name], "variance")
     print(f"{'dataset':<16} {'scenario':<18} {'budget':>6}  setting")
     for row in chosen[chosen["sampling"] == method.sampling].itertuples():
-        if settings.Cell(row.dataset, row.scenario) in cells:
+        if grids.Cell(row.dataset, row.scenario) in cells:
             print(f"{row.dataset:<16.16} {row.scenario:<18} {row.budget:>6}  {row.setting}")
 
 

@@ -33,15 +33,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from llm_accuracy import cli, coverage, factors, intervals, ledger, study
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.estimators import estimate
-from llm_accuracy.factors import Factors, Fit
-from llm_accuracy.querying import Bank, evaluate
+from llm_accuracy.files import atomic
+from llm_accuracy.querying import factors, intervals
+from llm_accuracy.querying.estimators import estimate
+from llm_accuracy.querying.factors import Factors, Fit
+from llm_accuracy.querying.passes import Passes
+from llm_accuracy.querying.querier import Bank, evaluate
+from llm_accuracy.querying.setting import ALPHA, MIXTURE_SETTING, Setting
 from llm_accuracy.randomness import stream, uniforms
-from llm_accuracy.responses import Responses, atomic, family_of, read_matrix
-from llm_accuracy.scoring import Passes
-from llm_accuracy.settings import ALPHA, MIXTURE_SETTING, Setting, parse_budgets
+from llm_accuracy.scores.matrix import Responses, family_of, read_matrix
+from llm_accuracy.study import coverage, ledger
+from llm_accuracy.study import trials as study
+from llm_accuracy.study.grids import parse_budgets
 
 # policy: sampling, variance, setting
 METHODS = {

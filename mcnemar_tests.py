@@ -28,11 +28,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llm_accuracy import cli, workflow
-from llm_accuracy import degradation_report as report
-from llm_accuracy.degradation_options import (
+from llm_accuracy import cli
+from llm_accuracy.degradation import report
+from llm_accuracy.degradation.commands import workflow
+from llm_accuracy.degradation.commands.flags import (
     add_test_flags,
-    check_new,
     check_targets,
     command_line,
     fails,
@@ -42,12 +42,14 @@ from llm_accuracy.degradation_options import (
     read_pair,
     read_rows,
     write_json,
-    write_whole,
 )
+from llm_accuracy.degradation.paired import DRAWS, judge_counts, judge_pair
+from llm_accuracy.degradation.pairing import Pairs, pair_up
+from llm_accuracy.degradation.suite import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
 from llm_accuracy.errors import InputError
-from llm_accuracy.eval_logs import Pairs, TaskScores, pair_up, read_model, read_model_list
-from llm_accuracy.multitask import SUITE_DRAWS, SuiteResult, adjust_candidates, judge_suite
-from llm_accuracy.paired import DRAWS, judge_counts, judge_pair
+from llm_accuracy.files import check_new, write_whole
+from llm_accuracy.scores.readers import read_model, read_model_list
+from llm_accuracy.scores.task_scores import TaskScores
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -98,7 +100,7 @@ def run_pair(options: argparse.Namespace) -> int:
     for note in report.remarks(result, tuple(notes)):
         print(report.note_text(note), file=prose(options))
     if options.report:
-        from llm_accuracy.report_page import pair_page
+        from llm_accuracy.degradation.page import pair_page
 
         write_whole(options.report, pair_page(result, pairs, excluded, notes, command_line(), **names))
     write_json(report.pair_json(result, **names, task=task, excluded=excluded, notes=notes), options)
@@ -189,7 +191,7 @@ def write_suite(
     texts = [frame.to_csv(index=False) for frame in frames]
     texts.append(report.suite_markdown(results, baseline, notes, command_line()))
     if options.report:
-        from llm_accuracy.report_page import suite_page
+        from llm_accuracy.degradation.page import suite_page
 
         page = suite_page(results, pairs, baseline, notes, command_line())
     content = report.suite_json(results, pairs, baseline=baseline, notes=notes)

@@ -11,9 +11,10 @@ takes tens of minutes on two cores; the fit of the factor model is kept.
 
 from pathlib import Path
 
-from llm_accuracy import cli, published, settings
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import Dataset
+from llm_accuracy.scores.dataset import Dataset
+from llm_accuracy.study import grids, published
 
 
 def main(argv=None):
@@ -28,14 +29,14 @@ def main(argv=None):
     args.tier = "paper"
     if not args.datasets or len(args.datasets) > 1:
         raise InputError("--datasets: name one dataset")
-    [dataset], scenarios = args.datasets, args.scenarios or [settings.DEFAULT_SCENARIO]
+    [dataset], scenarios = args.datasets, args.scenarios or [grids.DEFAULT_SCENARIO]
     stands_for = args.stands_for or dataset
     n_questions = Dataset(args.data_dir, dataset).new_models(1).n_questions
-    budgets = settings.budgets(args, n_questions, dataset)
-    seeds = args.seeds or settings.TIERS["paper"].seeds
+    budgets = grids.budgets(args, n_questions, dataset)
+    seeds = args.seeds or grids.TIERS["paper"].seeds
     ablation_seeds = args.ablation_seeds or seeds
     for scenario in scenarios:
-        cell = settings.Cell(stands_for, scenario)
+        cell = grids.Cell(stands_for, scenario)
         rank, decay = published.factor_setting(args.paper, cell)
         chosen = {budget: published.best_settings(args.paper, cell).get(fortieths(budget, n_questions))
                   for budget in budgets}
@@ -58,8 +59,8 @@ def main(argv=None):
 
 def fortieths(budget, n_questions):
     """k such that the budget is ⌊N k/40⌋, or None."""
-    k = -(-budget * settings.SHARE_DENOMINATOR // n_questions)
-    return k if n_questions * k // settings.SHARE_DENOMINATOR == budget else None
+    k = -(-budget * grids.SHARE_DENOMINATOR // n_questions)
+    return k if n_questions * k // grids.SHARE_DENOMINATOR == budget else None
 
 
 def given(args):

@@ -19,9 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from llm_accuracy import cli, ledger, published, study, summaries
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import atomic
+from llm_accuracy.files import atomic
+from llm_accuracy.study import ledger, published, summaries
+from llm_accuracy.study import trials as study
 
 LOGS = {"faq_final.csv": "faq_final.py", "baselines_all.csv": "baselines_all.py",
         "ablations_all.csv": "ablations_all.py"}
@@ -110,13 +112,13 @@ def compare(summary: pd.DataFrame, args) -> None:
 
 
 def draw(table: pd.DataFrame, stem: Path) -> list[Path]:
-    from llm_accuracy import plots
+    from llm_accuracy.study import figures
 
     groups = list(table.groupby(["dataset", "scenario"], sort=False))
     paths = []
     for (dataset, scenario), cell in groups:
         where = stem if len(groups) == 1 else stem.with_name(f"{stem.name}_{dataset}_{scenario}")
-        paths += plots.save(plots.ess_and_coverage(cell), where)
+        paths += figures.save(figures.ess_and_coverage(cell), where)
     return paths
 
 

@@ -23,8 +23,12 @@ import numpy as np
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from llm_accuracy import cli, multitask, paired
-from llm_accuracy.eval_logs import Choices, Pairs, pair_up, read_harness
+from llm_accuracy import cli
+from llm_accuracy.degradation import paired
+from llm_accuracy.degradation.pairing import Pairs, pair_up
+from llm_accuracy.degradation.suite import adjust_candidates, judge_suite
+from llm_accuracy.scores.lm_eval import read_harness
+from llm_accuracy.scores.task_scores import Choices
 
 
 def measure(call, repeats: int = 3) -> tuple[float, object]:
@@ -127,8 +131,8 @@ def suite(table: Table, tasks: int, models: int, kind: str) -> None:
         return pairs
 
     inputs = {f"model{m}": one(m) for m in range(models)}
-    ours, _ = measure(lambda: multitask.adjust_candidates(
-        {name: multitask.judge_suite(pairs) for name, pairs in inputs.items()}), 1)
+    ours, _ = measure(lambda: adjust_candidates(
+        {name: judge_suite(pairs) for name, pairs in inputs.items()}), 1)
     table.add(f"suite_{kind}", f"suite, {tasks} tasks × {models} models, {kind}", ours, None,
               f"{sum(p.items.size for p in inputs['model0']):,} items a model")
 

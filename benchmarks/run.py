@@ -27,15 +27,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import yardsticks
 
-from llm_accuracy import cli, factors, walks
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.factors import Fit, Prior
-from llm_accuracy.policies import WALKING
-from llm_accuracy.querying import Bank, Querier, evaluate, run
+from llm_accuracy.querying import factors, walks
+from llm_accuracy.querying.factors import Fit, Prior
+from llm_accuracy.querying.passes import Passes
+from llm_accuracy.querying.policies import WALKING
+from llm_accuracy.querying.querier import Bank, Querier, evaluate, run
+from llm_accuracy.querying.setting import Setting
 from llm_accuracy.randomness import stream
-from llm_accuracy.responses import Responses, read_matrix, write_matrix
-from llm_accuracy.scoring import Passes
-from llm_accuracy.settings import Setting
+from llm_accuracy.scores.matrix import Responses, read_matrix, write_matrix
 
 MODELS, QUESTIONS, RANK, HISTORY = 443, 12_032, 64, 1_769
 EXPLORING = Setting(1.0, 0.5, 0.25, 0.05)
@@ -291,8 +292,8 @@ def read_matrix_first_and_cached(board):
 @item
 def float32_drift(board):
     """Largest deviations of float32 from float64 on the same questions, over a 25 % budget."""
-    from llm_accuracy.estimates import with_replacement
-    from llm_accuracy.querying import replay
+    from llm_accuracy.querying.estimates import with_replacement
+    from llm_accuracy.querying.querier import replay
 
     models, steps = (4, 301) if board.quick else (8, 3_008)
     draws = board.rng.random((models, steps))

@@ -14,11 +14,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli, plots
-from llm_accuracy.factors import Prior
-from llm_accuracy.querying import Bank, evaluate
-from llm_accuracy.scoring import Passes
-from llm_accuracy.settings import Setting
+from llm_accuracy import cli
+from llm_accuracy.querying.factors import Prior
+from llm_accuracy.querying.passes import Passes
+from llm_accuracy.querying.querier import Bank, evaluate
+from llm_accuracy.querying.setting import Setting
+from llm_accuracy.study import figures
 
 BASE = {"questions": 12_032, "models": 100, "rank": 64}
 SWEEPS = {"questions": (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
@@ -45,7 +46,7 @@ def main(argv=None):
             results[name, value] = spent
             print(f"{value:>10} {spent * 1e3:>12.3f} {spent * 1e9 / size['models'] / size['questions']:>26.3f}",
                   flush=True)
-    for path in plots.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
+    for path in figures.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
         print(f"wrote {path}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from llm_accuracy.factors import Prior
+from llm_accuracy.querying.factors import Prior
 
 
 class DirectFAQ:

@@ -31,12 +31,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli, leaderboard
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.hub import Hub, Unavailable
-from llm_accuracy.leaderboard import Task
-from llm_accuracy.responses import Dataset, Responses, atomic, split_by_date, write_dataset
-from llm_accuracy.scraping import Contents, Model, Scrape, choose, read_record, write_rows
+from llm_accuracy.files import atomic
+from llm_accuracy.leaderboard import suites
+from llm_accuracy.leaderboard.hub import Hub, Unavailable
+from llm_accuracy.leaderboard.scraping import Contents, Model, Scrape, choose, read_record, write_rows
+from llm_accuracy.leaderboard.suites import Task
+from llm_accuracy.scores.dataset import Dataset, write_dataset
+from llm_accuracy.scores.matrix import Responses, split_by_date
 
 MADE_BY = "data/scrape_leaderboard.py"
 SPEED_SAMPLE = 4 << 20  # bytes
@@ -45,8 +48,8 @@ SPEED_SAMPLE = 4 << 20  # bytes
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__), "data-dir")
     parser.add_argument("--raw-dir", type=Path, default=Path("data/raw"), metavar="DIR")
-    parser.add_argument("--datasets", nargs="+", default=list(leaderboard.SUITES), metavar="SUITE",
-                        help=f"{' and '.join(leaderboard.SUITES)} (default: both)")
+    parser.add_argument("--datasets", nargs="+", default=list(suites.SUITES), metavar="SUITE",
+                        help=f"{' and '.join(suites.SUITES)} (default: both)")
     parser.add_argument("--dry-run", action="store_true", help="print the bytes and hours it would take; write nothing")
     parser.add_argument("--models", nargs="+", metavar="ORG/NAME", help="these models only")
     parser.add_argument("--limit", type=cli.at_least(1), metavar="N", help="N models, spread evenly over score")
@@ -65,8 +68,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.since and not re.fullmatch(r"\d{4}-\d\d-\d\d", args.since):
         raise InputError(f"--since {args.since}: write the day as 2024-06-01")
-    if unknown := sorted(set(args.datasets) - set(leaderboard.SUITES)):
-        raise InputError(f"--datasets {unknown[0]}: the suites are {' and '.join(leaderboard.SUITES)}")
+    if unknown := sorted(set(args.datasets) - set(suites.SUITES)):
+        raise InputError(f"--datasets {unknown[0]}: the suites are {' and '.join(suites.SUITES)}")
     try:
         for suite in args.datasets:
             refuse_foreign(args.data_dir / suite, args.overwrite)
@@ -81,7 +84,7 @@ def work(args) -> None:
     hub = Hub(retries=args.retries, first_wait=args.wait)
     contents = Contents.load(hub, args.raw_dir, args.refresh, keep=not args.dry_run)
     flags = (args.models, args.since, args.one_per_base_model, args.limit)
-    chosen = {suite: choose(contents.models, leaderboard.SUITES[suite], *flags) for suite in args.datasets}
+    chosen = {suite: choose(contents.models, suites.SUITES[suite], *flags) for suite in args.datasets}
     if args.dry_run:
         for suite, models in chosen.items():
             price(hub, suite, models, args)
@@ -89,7 +92,7 @@ def work(args) -> None:
     for suite, models in chosen.items():
         refuse_fewer(args.data_dir / suite, models, args.overwrite)
     for suite, models in chosen.items():
-        raw, tasks = args.raw_dir / suite, leaderboard.SUITES[suite]
+        raw, tasks = args.raw_dir / suite, suites.SUITES[suite]
         scrape = Scrape(hub, tasks, raw, not args.no_parquet, args.checkpoint, args.refresh)
         failures = scrape.run(models, args.jobs, suite)
         assemble(suite, tasks, models, failures, contents.revision, raw, args.data_dir)
@@ -99,7 +102,7 @@ def work(args) -> None:
 
 def price(hub: Hub, suite: str, models: list[Model], args) -> None:
     """Print the bytes and hours that `models` would cost, from a look at no more than five of them."""
-    tasks = leaderboard.SUITES[suite]
+    tasks = suites.SUITES[suite]
     sample = [models[i] for i in sorted({int(i) for i in np.linspace(0, len(models) - 1, 5)})]
     streamed, fetched, speeds = [], [], []
     for model in sample:
@@ -123,16 +126,16 @@ def price(hub: Hub, suite: str, models: list[Model], args) -> None:
 
 def price_model(hub: Hub, model: Model, tasks: tuple[Task, ...], parquet: bool) -> tuple[int, int, float]:
     """(bytes of the sample files, bytes that would be transferred, bytes per second of a short read)."""
-    repo = leaderboard.dataset_of(model.name)
+    repo = suites.dataset_of(model.name)
     listed = {file.path: file for file in hub.files(repo, hub.revision(repo))}
     converted = hub.converted(repo) if parquet else []
     whole = needed = 0
     for task in tasks:
-        path = leaderboard.newest_file(task, listed)
+        path = suites.newest_file(task, listed)
         if path is None:
             raise Unavailable(f"no samples file of {task.name}")
         whole += listed[path].size
-        parts = next((parts for folder in leaderboard.parquet_folders(model.name, task, path)
+        parts = next((parts for folder in suites.parquet_folders(model.name, task, path)
                       if (parts := [f for f in converted if f.path.startswith(folder)])), None)
         needed += sum(hub.column_bytes(f, task.columns) for f in parts) if parts else listed[path].size
     start, read = time.monotonic(), 0
@@ -169,7 +172,7 @@ def assemble(suite: str, tasks: tuple[Task, ...], models: list[Model], failures:
         np.array([model.sha for model in kept]), np.array([model.root for model in kept]), labels, categories,
         source=suite)
     write(suite, responses, data_dir, dict(
-        contents={"dataset": leaderboard.CONTENTS, "revision": contents},
+        contents={"dataset": suites.CONTENTS, "revision": contents},
         models={"chosen": len(models), "complete": len(kept), "dropped": dropped},
         doc_hashes=hashes, published=dict(Counter(f"{row[1]}: {'agrees' if row[4] else 'differs'}" for row in rows)),
         revisions={model.name: records[model.name]["revision"] for model in kept}))
@@ -185,15 +188,15 @@ def gather(raw: Path, tasks: tuple[Task, ...], models: list[Model]):
     scores = np.empty((len(models), sum(task.size for task in tasks)), np.int8)
     records = {}
     for i, model in enumerate(models):
-        record = read_record(raw / "models" / f"{leaderboard.folder_of(model.name)}.json")
-        scores[i] = leaderboard.scores_of(record, tasks)
+        record = read_record(raw / "models" / f"{suites.folder_of(model.name)}.json")
+        scores[i] = suites.scores_of(record, tasks)
         for kept in record["tasks"].values():
             del kept["scores"]
         records[model.name] = record
     dropped, hashes = {}, {}
     for task in tasks:
         kept = {name: record["tasks"][task.name] for name, record in records.items()}
-        docs = leaderboard.usual(r["docs"] for r in kept.values())
+        docs = suites.usual(r["docs"] for r in kept.values())
         doc_set = next(r["doc_set"] for r in kept.values() if r["docs"] == docs)
         permuted = [n for n, r in kept.items() if r["docs"] != docs and r["doc_set"] == doc_set]
         dropped |= {name: f"{task.name}: the usual questions in another order" for name in permuted}
@@ -223,7 +226,7 @@ def check_published(tasks: tuple[Task, ...], models: list[Model], records: dict)
         asked[task.published] += task.size
     rows = []
     for model in models:
-        for column, scraped in leaderboard.raw_scores(records[model.name], tasks).items():
+        for column, scraped in suites.raw_scores(records[model.name], tasks).items():
             published = [p[column] for p in model.published if column in p]
             nearest = min(published, key=lambda value: abs(value - scraped), default=float("nan"))
             rows.append((model.name, column, scraped, nearest, int(abs(nearest - scraped) < 0.5 / asked[column])))

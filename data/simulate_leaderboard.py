@@ -23,9 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from llm_accuracy import cli, simulate
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import atomic, refuse_existing, split_by_date, write_dataset
+from llm_accuracy.files import atomic, refuse_existing
+from llm_accuracy.leaderboard import simulate
+from llm_accuracy.scores.dataset import write_dataset
+from llm_accuracy.scores.matrix import split_by_date
 
 
 def main(argv=None):

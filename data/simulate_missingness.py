@@ -18,16 +18,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli, responses, settings
+from llm_accuracy import cli
 from llm_accuracy.randomness import stream
-from llm_accuracy.responses import ALL_OBSERVED, Dataset, Responses, Scenario
+from llm_accuracy.scores.dataset import Dataset
+from llm_accuracy.scores.matrix import Responses, write_matrix
+from llm_accuracy.scores.scenario import ALL_OBSERVED, Scenario, mask, write_mask
+from llm_accuracy.study import grids
 
 
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "dry-run")
     parser.add_argument("--csv", action="store_true", help="write M1_<scenario>.csv as well")
     args = parser.parse_args(argv)
-    todo = [(cell, Scenario.parse(cell.scenario)) for cell in settings.cells(args)]
+    todo = [(cell, Scenario.parse(cell.scenario)) for cell in grids.cells(args)]
     if args.dry_run:
         print(f"{len(todo)} masks, seconds each")
         return
@@ -52,7 +55,7 @@ def make(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
         return f"M1_{scenario.key}.csv"
     if not path.is_file():
         rng = stream("missingness", dataset.name, scenario.key)
-        responses.write_mask(path, responses.mask(full.scores.shape, scenario, rng))
+        write_mask(path, mask(full.scores.shape, scenario, rng))
     return "mask"
 
 
@@ -60,7 +63,7 @@ def write_table(dataset: Dataset, scenario: Scenario, seen: Responses) -> None:
     path = dataset.folder / f"M1_{scenario.key}.csv"
     if not path.is_file():
         path.parent.mkdir(exist_ok=True)
-        responses.write_matrix(path, seen)
+        write_matrix(path, seen)
 
 
 def shares(full: Responses, seen: Responses, scenario: Scenario) -> tuple[float, float, float]:

@@ -33,9 +33,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli, readers
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import MISSING, Responses, family_of, split_by_date, write_dataset
+from llm_accuracy.scores import readers
+from llm_accuracy.scores.dataset import write_dataset
+from llm_accuracy.scores.matrix import MISSING, Responses, family_of, split_by_date
+from llm_accuracy.scores.tables import with_info
 
 
 def main(argv=None):
@@ -64,7 +67,7 @@ def main(argv=None):
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
                                        args.unknown)
     if args.model_info:
-        responses = readers.with_info(responses, args.model_info)
+        responses = with_info(responses, args.model_info)
     responses = with_families(responses)
     source = responses.source
     if responses.n_models < 4:

@@ -21,18 +21,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli, leaderboard
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.responses import (
-    ALL_OBSERVED,
-    Dataset,
-    Responses,
-    Scenario,
-    atomic,
-    datasets_in,
-    read_mask,
-    refuse_existing,
-)
+from llm_accuracy.files import atomic, refuse_existing
+from llm_accuracy.leaderboard import suites
+from llm_accuracy.scores.dataset import Dataset, datasets_in
+from llm_accuracy.scores.matrix import Responses
+from llm_accuracy.scores.scenario import ALL_OBSERVED, Scenario, read_mask
 
 WANTED = re.compile(r"M1\.csv|M2\.csv|M1_nfobs=(None|\d+)_p=[0-9.e+-]+\.csv|questions\.csv|manifest\.json")
 LARGE_Z = 4.5  # by luck alone: 7 in a million
@@ -115,7 +110,7 @@ def span(part: Responses) -> str:
 
 def expected_size(name: str, history: Responses) -> list[str]:
     """The two suites of the leaderboard have a known number of questions."""
-    known = {suite: sum(task.size for task in tasks) for suite, tasks in leaderboard.SUITES.items()}
+    known = {suite: sum(task.size for task in tasks) for suite, tasks in suites.SUITES.items()}
     if known.get(name, history.n_questions) == history.n_questions:
         return []
     return [f"{history.n_questions} questions, {known[name]} are expected of a dataset of this name"]

@@ -16,6 +16,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+HARNESS = ROOT / ".venv-lm-eval"  # lm-evaluation-harness, where `make test` could install it
 
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 

@@ -1,0 +1,1 @@
+"""The subcommands of mcnemar_tests.py."""

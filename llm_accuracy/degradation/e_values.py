@@ -1,0 +1,91 @@
+"""Watch a comparison while it runs: e-values that may be looked at after every item (arXiv 2602.10144).
+
+Peeking at a p-value and stopping when it is small rejects far too often. An e-value may be peeked at: under
+its null it reaches 1/α at any time with probability at most α (Ville). Two are kept, on 0/1 scores, b items
+lost and c gained by the candidate, m = b + c:
+
+    worse   H0: P(baseline right | they differ) ≤ ½.  E = 2^(m+1)·Beta(b+1, c+1)·P[Be(b+1, c+1) > ½], the
+            likelihood ratio against q = ½, averaged over q uniform on (½, 1).
+    safe    H0: drop ≥ margin.  The capital Π_i (1 + λ(margin − d_i)), d_i = baseline − candidate, of one who
+            bets that the drop is smaller; averaged over λ in (0, 1/(1 − margin)).
+
+The question answered is about the population that the items come from, in an order that is random or was
+fixed before. For one finite bank the E are not exactly e-values (for a bank {lost, gained} in random order,
+stopping at the first loss gives a mean of 1.083): run to its end and test with `pair` for an answer about
+that bank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.special import betaln, logsumexp
+
+from ..errors import InputError
+from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED
+
+BETS = 0.5 ** np.arange(1, 11)  # λ as shares of the largest one that cannot lose everything
+
+
+def log_e_worse(b, c):
+    """ln E of H0 q ≤ ½ against the uniform mixture over q > ½; b and c elementwise."""
+    b, c = np.asarray(b, float), np.asarray(c, float)
+    m = b + c
+    with np.errstate(divide="ignore"):  # an e-value too small for a float is 0
+        # P[Be(b + 1, c + 1) > ½] = P[Bin(m + 1, ½) ≤ b]
+        return (m + 1) * np.log(2) + betaln(b + 1, c + 1) + stats.binom.logcdf(b, m + 1, 0.5)
+
+
+def log_capital(n, b, c, margin: float, bet: float):
+    """ln Π(1 + λ(margin − d_i)) of one bet λ over n items of which b are lost and c gained."""
+    same = np.subtract(n, np.add(b, c))
+    return (np.multiply(b, np.log1p(bet * (margin - 1))) + np.multiply(c, np.log1p(bet * (margin + 1)))
+            + np.multiply(same, np.log1p(bet * margin)))
+
+
+def log_e_safe(n, b, c, margin: float):
+    """ln E of H0 drop ≥ margin: the capital averaged over `BETS`; n, b and c elementwise, 0 < margin < 1."""
+    bets = BETS / (1 - margin)
+    return logsumexp([log_capital(n, b, c, margin, bet) for bet in bets], axis=0) - np.log(bets.size)
+
+
+@dataclass
+class Watch:
+    """Counts and e-values so far. `verdict` is the first that was shown, and stays: both errors at most alpha
+    however often one looks; p-values valid at any time are 1/(the largest e-value so far)."""
+
+    margin: float = 0.01
+    alpha: float = 0.05
+    n: int = 0
+    b: int = 0
+    c: int = 0
+    e_worse: float = 1.0
+    e_safe: float = 1.0
+    largest_worse: float = 1.0
+    largest_safe: float = 1.0
+    verdict: str = UNDECIDED
+    decided_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 0.5:
+            raise InputError(f"alpha = {self.alpha} must lie between 0 and .5")
+        if not 0 < self.margin < 1:
+            raise InputError(f"margin = {self.margin} must lie between 0 and 1")
+
+    def add(self, baseline: float, candidate: float) -> None:
+        """One more item, scores 0 or 1, higher is better."""
+        self.n += 1
+        self.b += int(baseline > candidate)
+        self.c += int(candidate > baseline)
+        # Above e^600 the number would overflow, and nothing is left to decide.
+        self.e_worse = float(np.exp(min(log_e_worse(self.b, self.c), 600)))
+        self.e_safe = float(np.exp(min(log_e_safe(self.n, self.b, self.c, self.margin), 600)))
+        self.largest_worse = max(self.largest_worse, self.e_worse)
+        self.largest_safe = max(self.largest_safe, self.e_safe)
+        if self.verdict == UNDECIDED:
+            if self.e_worse >= 1 / self.alpha:
+                self.verdict, self.decided_at = DEGRADED, self.n
+            elif self.e_safe >= 1 / self.alpha:
+                self.verdict, self.decided_at = NOT_DEGRADED, self.n

@@ -1,0 +1,146 @@
+"""Items of two models as they arrive: a stream of JSON lines, or two score files that are still being written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..scores.lm_eval import read_sample, sample_direction
+from ..scores.score_values import score_number
+from ..scores.task_scores import Choices
+
+Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score
+
+
+def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
+    """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; None for one without a score.
+
+    Raises InputError, with the line, for anything else and for a prompt_id given twice.
+    """
+    seen: set[str] = set()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{name}: line {number}"
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{where}: not JSON ({error})") from None
+        if not isinstance(record, dict) or not {"prompt_id", "baseline", "candidate"} <= record.keys():
+            raise InputError(f'{where}: expected {{"prompt_id": …, "baseline": 0, "candidate": 1}}')
+        item = str(record["prompt_id"])
+        if item in seen:
+            raise InputError(f"{where}: prompt_id {item} came before; every item counts once")
+        seen.add(item)
+        scores = [_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate")]
+        yield None if None in scores else (item, *scores)
+
+
+def _zero_one(value, where: str) -> float | None:
+    number = score_number(value, where)
+    if np.isnan(number):
+        return None
+    if number not in (0.0, 1.0):
+        raise InputError(f"{where} = {value!r}: watch takes scores of 0 or 1; use pair for others")
+    return number
+
+
+class Growing:
+    """A score file that another process may still be writing: CSV, or samples of lm-evaluation-harness."""
+
+    def __init__(self, path: Path | str, choices: Choices | None = None, task: str | None = None):
+        self.path, self.choices, self.task = Path(path), choices or Choices(), task
+        self.place, self.lines, self.header = 0, 0, None
+        self.metric: tuple[str, str] | None = None
+        self.scores: dict[str, float | None] = {}
+        self.hashes: dict[str, dict] = {}
+        if not self.path.is_file():
+            raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
+
+    def higher_is_better(self) -> bool | None:
+        """By the results file beside finished samples; None where nothing says so."""
+        return sample_direction(self.path, self.metric[0]) if self.metric else None
+
+    def read_new(self) -> list[str]:
+        """The items of the whole lines that were added since the last call."""
+        with self.path.open("rb") as file:
+            file.seek(0, io.SEEK_END)
+            if file.tell() < self.place:
+                raise InputError(f"{self.path}: it became shorter while it was watched; start again")
+            file.seek(self.place)
+            text = file.read()
+        text = text[: text.rfind(b"\n") + 1]  # a line without its end is still being written
+        self.place += len(text)
+        new = []
+        for line in text.decode("utf-8", errors="replace").splitlines():
+            self.lines += 1
+            if line.strip():
+                item = self._read_csv(line) if self.path.name.endswith(".csv") else self._read_sample(line)
+                if item is not None:
+                    new.append(item)
+        return new
+
+    def _read_csv(self, line: str) -> str | None:
+        cells = [cell.strip() for cell in next(csv.reader([line]))]
+        if self.header is None:
+            self.header = [cell.lstrip("\ufeff").lower() for cell in cells]
+            if not {"prompt_id", "score"} <= set(self.header) or {"run", "cluster"} & set(self.header):
+                raise InputError(f"{self.path}: row 1: watch needs the columns prompt_id,score[,task] and takes no "
+                                 f"runs or clusters; it has {','.join(self.header)}")
+            return None
+        if len(cells) != len(self.header):
+            raise InputError(f"{self.path}: row {self.lines}: {len(cells)} cells under {len(self.header)} columns")
+        row = dict(zip(self.header, cells, strict=True))
+        if self.task and row.get("task", self.task) != self.task:
+            return None
+        item = row["prompt_id"] if self.task or "task" not in row else f"{row['task']}/{row['prompt_id']}"
+        return self._keep(item, row["score"], {})
+
+    def _read_sample(self, line: str) -> str | None:
+        record, self.metric = read_sample(line, self.path, self.lines, self.choices, self.metric)
+        if record is None:
+            return None
+        return self._keep(str(record["doc_id"]), record["score"], record)
+
+    def _keep(self, item: str, value, hashes: dict) -> str:
+        if item in self.scores:
+            raise InputError(f"{self.path}: row {self.lines}: item {item} stands twice")
+        self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score")
+        self.hashes[item] = hashes
+        return item
+
+
+def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[
+        Item | None]:
+    """Items of two growing files, as soon as both have them; None for one without a score.
+
+    patience  seconds without news after which the files are taken to be complete; None: read once
+    """
+    last = time.monotonic()
+    while True:
+        before = set(baseline.scores)
+        fresh = baseline.read_new()
+        # In the order of the file that completes the pair.
+        late = candidate.read_new()
+        ready = [item for item in late if item in before] + [
+            item for item in fresh if item in candidate.scores]
+        for item in ready:
+            for name in ("doc_hash", "target_hash"):
+                hashes = [run.hashes[item].get(name) for run in (baseline, candidate)]
+                if None not in hashes and hashes[0] != hashes[1]:
+                    raise InputError(f"{baseline.path} and {candidate.path}: item {item}: another {name[:-5]}: not "
+                                     "the same questions, so the runs cannot be paired")
+            scores = baseline.scores[item], candidate.scores[item]
+            yield None if None in scores else (item, *scores)
+        if fresh or late:
+            last = time.monotonic()
+        if patience is None or time.monotonic() - last >= patience:
+            return
+        time.sleep(interval)

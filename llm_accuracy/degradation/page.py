@@ -1,0 +1,105 @@
+"""report.html: one page that says what was decided and why, with nothing to load from anywhere."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from .. import __version__
+from . import figures, report
+from .paired import DEGRADED, NOT_DEGRADED, PairedResult
+from .pairing import Pairs
+from .suite import SuiteResult
+
+SHOWN_ITEMS = 50  # of those left out for one reason
+# No script, no request: the browser is told so, whatever a file name or a note contains.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+COLOURS = {DEGRADED: figures.COLOURS["orange"], NOT_DEGRADED: figures.COLOURS["green"]}
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
+.verdict { border-left: 6px solid; padding: .5rem 1rem; margin: .8rem 0; background: #f6f6f6; font-weight: 600 }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
+th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere }
+table.facts td { text-align: left } .wide { overflow-x: auto }
+svg { max-width: 100%; height: auto } code { background: #f0f0f0; padding: .1rem .3rem; overflow-wrap: anywhere }
+"""
+
+
+def pair_page(result: PairedResult, pairs: Pairs | None, excluded: dict[str, int], notes: list[str], command: str,
+              **names: str | None) -> str:
+    """The page of one pair; `names` are baseline and candidate, None where only counts were given."""
+    facts = report.pair_rows(result, excluded, names.get("baseline"), names.get("candidate"))
+    body = [_verdict(result.verdict, report.headline(result)), _facts(facts), "<h2>The drop</h2>",
+            _forest([("this pair", result, result.verdict)])]
+    return _page("Degradation test", body, {None: pairs}, report.remarks(result, tuple(notes)), command)
+
+
+def suite_page(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str, notes: list[str],
+               command: str) -> str:
+    """The page of a suite: all candidates, then the tasks of each."""
+    body = [_verdict(result.verdict, report.suite_headline(name, result)) for name, result in results.items()]
+    body += ["<h2>Candidates</h2>", _forest([(name, r.pooled, r.verdict) for name, r in results.items()]),
+             _table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
+                     "verdict"),
+                    [(name, f"{r.pooled.n:,}", *report.drop_cells(r.pooled),
+                      report.p_text(r.p_pooled, r.pooled.log10_p), report.p_text(r.p_max_drop),
+                      report.p_text(r.p_fisher), report.p_text(r.p_adjusted), r.verdict)
+                     for name, r in results.items()])]
+    left_out = {}
+    for name, result in results.items():
+        rows = [(task, row, DEGRADED if result.p_step_down[task] <= row.alpha else "") for task, row in
+                result.tasks.items()]
+        body += [f"<h2>{escape(name)}: tasks</h2>", _forest(rows),
+                 _table(("task", "n", "lost", "gained", "drop", "95% interval", "p", "p, all tasks"),
+                        [(task, f"{row.n:,}", f"{row.b:,}", f"{row.c:,}", *report.drop_cells(row),
+                          report.p_text(row.p, row.log10_p), report.p_text(result.p_step_down[task]))
+                         for task, row, _ in rows]),
+                 "<p>Orange: worse after adjusting for all tasks (step-down max-z, the last column).</p>"]
+        left_out |= {f"{name}, {one.task}": one for one in pairs[name]}
+    return _page(f"Degradation tests against {baseline}", body, left_out, notes, command)
+
+
+def _page(title: str, body: list[str], pairs: dict, notes: list[str], command: str) -> str:
+    parts = [f"<h1>{escape(title)}</h1>", *body, "<h2>Items left out</h2>", _left_out(pairs)]
+    if notes:
+        parts += ["<h2>Notes</h2><ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"]
+    parts += ["<h2>Command</h2>", f"<p><code id='command'>{escape(command)}</code></p>",
+              f"<p>llm-accuracy {escape(__version__)}</p>"]
+    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+            f"<title>{escape(title)}</title><style>{STYLE}</style>")
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
+
+
+def _verdict(verdict: str, text: str) -> str:
+    colour = COLOURS.get(verdict, figures.COLOURS["grey"])
+    return f'<p class="verdict" style="border-color: {colour}">{escape(text)}</p>'
+
+
+def _facts(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
+    return f'<table class="facts">{cells}</table>'
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _forest(rows: list[tuple[str, PairedResult, str]]) -> str:
+    svg = figures.as_bytes(figures.forest(rows), "svg").decode()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
+    return f'<div class="wide">{svg}</div>'
+
+
+def _left_out(pairs: dict[str | None, Pairs | None]) -> str:
+    lines = []
+    for name, one in pairs.items():
+        for reason, items in (one.left_out if one else {}).items():
+            listed = ", ".join(items[:SHOWN_ITEMS])
+            more = f", and {len(items) - SHOWN_ITEMS:,} more" if len(items) > SHOWN_ITEMS else ""
+            lines.append(f"<li>{escape(f'{name}: ' if name else '')}{len(items):,} {escape(reason)}: "
+                         f"{escape(listed + more)}</li>")
+    return f"<ul>{''.join(lines)}</ul>" if lines else "<p>None.</p>"

@@ -1,0 +1,104 @@
+"""Two models on one task, matched item by item.
+
+`pair_up` refuses what cannot be compared. Nothing is dropped silently: every excluded item is counted under its
+reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
+
+MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
+
+    `units` (n,) says which items stand or fall together (one label, one unit), across tasks too; None where
+    nothing is known that would tie items together. `left_out` lists the items left out, by reason.
+    """
+
+    task: str
+    items: np.ndarray
+    baseline: np.ndarray
+    candidate: np.ndarray
+    units: np.ndarray | None = None
+    higher_is_better: bool = True
+    category: str | None = None
+    left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        """How many items were left out, by reason."""
+        return {reason: len(items) for reason, items in self.left_out.items()}
+
+    @property
+    def clusters(self) -> np.ndarray | None:
+        """Codes 0 … G−1 of the units, or None where every item is its own."""
+        if self.units is None:
+            return None
+        codes, labels = pd.factorize(self.units)
+        return None if len(labels) == len(codes) else codes
+
+    @property
+    def differences(self) -> np.ndarray:
+        """Positive where the candidate is worse."""
+        sign = 1.0 if self.higher_is_better else -1.0
+        return sign * (self.baseline - self.candidate)
+
+
+def pair_up(
+    baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, max_excluded: float = MAX_EXCLUDED
+) -> Pairs:
+    """Match two models on one task, item by item.
+
+    Items that only one model has, or that lack a score in either, are left out and counted. Raises InputError
+    where they are more than `max_excluded` of all items, where the documents or targets of the two differ,
+    where clusters differ, and where the models disagree on which direction is better.
+    """
+    names = (baseline.source, candidate.source)
+    if baseline.higher_is_better != candidate.higher_is_better:
+        raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
+    notes = [*baseline.notes, *candidate.notes]
+    notes += check_same_questions(baseline.frame, candidate.frame, *names)
+    both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
+    scored = both["score"].notna() & both["score_candidate"].notna()
+    reasons = {
+        "only in the baseline": baseline.frame.index.difference(both.index, sort=False),
+        "only in the candidate": candidate.frame.index.difference(both.index, sort=False),
+        "no score in the baseline": both.index[both["score"].isna()],
+        "no score in the candidate": both.index[both["score"].notna() & both["score_candidate"].isna()],
+    }
+    left_out = {reason: tuple(map(str, items)) for reason, items in reasons.items() if len(items)}
+    excluded = {reason: len(items) for reason, items in left_out.items()}
+    union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
+    kept = both[scored]
+    if sum(excluded.values()) > max_excluded * union or kept.empty:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
+        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({reasons}) in "
+                         f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
+                         f"(now {max_excluded:g})")
+    runs = kept["runs"], kept["runs_candidate"]
+    if any(r.min() != r.max() for r in runs) or runs[0].max() != runs[1].max():
+        spans = [f"{r.min()}" if r.min() == r.max() else f"{r.min()} to {r.max()}" for r in runs]
+        notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in "
+                     "the candidate; each item is averaged over the runs it has")
+    ties = next((c for c in ("cluster", "cluster_candidate", "content") if c in kept), None)
+    repeated = int(kept["content"].duplicated().sum()) if ties == "content" else 0
+    if repeated:
+        notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
+    return Pairs(
+        task=task, items=kept.index.to_numpy(), baseline=kept["score"].to_numpy(float),
+        candidate=kept["score_candidate"].to_numpy(float),
+        units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
+        category=baseline.category or candidate.category,
+        left_out=left_out, notes=tuple(dict.fromkeys(notes)),
+    )

@@ -1,0 +1,297 @@
+"""How many questions does a degradation test need? Power of the exact one-sided test (arXiv 2602.10144).
+
+On n items a share `flip` differs between the models, and the accuracy falls by `drop` ≤ flip, so that of the
+m ~ Bin(n, flip) flips a share q = (1 + drop/flip)/2 are losses. The test rejects from k_m losses on, the
+least k with P[Bin(m, ½) ≥ k] ≤ α, and
+
+    power = Σ_m Bin(n, flip)(m) · P[Bin(m, q) ≥ k_m].
+
+Any one of n, flip, drop and power follows from the other three. The normal approximation is given beside the
+exact answer; its n falls short. Power is roughly a function of √(n/flip)·drop alone.
+
+A suite is judged by min(1, 3·min p) of the pooled, max-drop and Fisher tests; its power is simulated with the
+tests themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+
+from ..errors import InputError
+from .paired import p_exact
+
+LARGEST_N = 10**8
+SUITES, SUITE_DRAWS = 1_000, 999  # simulated suites, and draws of Fisher's null in each of them
+TESTS = ("pooled", "max-drop", "Fisher", "combined")
+
+
+# ---- one task ----------------------------------------------------------------------------------------------
+
+
+def critical_losses(m, alpha: float):
+    """k_m = least k with P[Bin(m, ½) ≥ k] ≤ alpha, elementwise; m + 1 where no outcome rejects."""
+    m = np.asarray(m)
+    # Rounding may put the quantile one off: it is settled by the p-values that the test itself uses.
+    k = stats.binom.isf(alpha, m, 0.5).astype(np.int64) + 1
+    k = np.where((k > 0) & (p_exact(k - 1, m - k + 1) <= alpha), k - 1, k)
+    return np.where(p_exact(k, m - k) > alpha, k + 1, k)
+
+
+def power(n: int, flip: float, drop: float, alpha: float = 0.05) -> float:
+    """Exact power of the one-sided exact test: the sum in the module's docstring, to about 1e-15.
+
+    Raises InputError unless n ≥ 0, 0 ≤ drop ≤ flip ≤ 1 and 0 < alpha < ½.
+    """
+    check(n=n, flip=flip, drop=drop, alpha=alpha)
+    if flip == 0:
+        return 0.0
+    half_window = 9 * (n * flip * (1 - flip)) ** 0.5 + 40
+    m = np.arange(max(0, int(n * flip - half_window)), min(n, int(n * flip + half_window) + 1) + 1)
+    reached = stats.binom.sf(critical_losses(m, alpha) - 1, m, (1 + drop / flip) / 2)
+    return float(min(1.0, stats.binom.pmf(m, n, flip) @ reached))
+
+
+def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = 0.05) -> int:
+    """The least n from which on the exact power is at least `target`.
+
+    Power is not quite monotone in n where almost every item flips: n is such that no larger one falls short.
+    Raises InputError where that takes more than 10^8 items, or drop is 0.
+    """
+    check(flip=flip, drop=drop, target=target, alpha=alpha)
+    if drop == 0:
+        raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")
+
+    def enough(n: int) -> bool:
+        # m is smeared over several values unless few items do not flip: only there n + 1 can be worse than n.
+        jagged = n * flip * (1 - flip) < 9
+        ahead = range(n, n + 1 + (ceil(6 / flip) if jagged else 0))
+        return all(power(k, flip, drop, alpha) >= target for k in ahead)
+
+    low, high = 0, max(8, sample_size_normal(flip, drop, target, alpha))
+    while high > LARGEST_N or not enough(high):
+        low, high = high, high + high // 4 + 1
+        if high > LARGEST_N:
+            raise InputError(f"a drop of {drop:g} at a flip rate of {flip:g} takes more than {LARGEST_N:,} items")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest drop found with probability `target`; NaN where even drop = flip is found less often."""
+    check(n=n, flip=flip, target=target, alpha=alpha)
+    if power(n, flip, flip, alpha) < target:
+        return float("nan")
+    if power(n, flip, 0.0, alpha) >= target:
+        return 0.0
+    return float(brentq(lambda drop: power(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
+
+
+def highest_flip_rate(n: int, drop: float, target: float = 0.8, alpha: float = 0.05) -> float:
+    """The largest flip rate at which the drop is found with probability `target`; NaN where there is none.
+
+    With more flips the same drop drowns. At flip = drop, no item got better, power need not be the highest:
+    few flips cannot reject.
+    """
+    check(n=n, drop=drop, target=target, alpha=alpha)
+    return _largest(lambda flip: power(n, flip, drop, alpha), drop, target)
+
+
+def _largest(power_of: Callable[[float], float], least: float, target: float) -> float:
+    """The largest x in [least, 1] with power_of(x) ≥ target: bracketed on a grid from above, then bisected."""
+    above = 1.0
+    for x in np.r_[np.geomspace(1, max(least, 1e-9), 200)[:-1], max(least, 1e-9)]:
+        if power_of(float(x)) >= target:
+            return 1.0 if x == 1 else float(brentq(lambda f: power_of(f) - target, float(x), above, xtol=1e-12))
+        above = float(x)
+    return float("nan")
+
+
+# ---- the normal approximation ------------------------------------------------------------------------------
+
+
+def power_normal(n: int, flip: float, drop: float, alpha: float = 0.05) -> float:
+    """Φ((√n·drop − z_α√flip)/√(flip − drop²)) (Connor 1987)."""
+    check(n=n, flip=flip, drop=drop, alpha=alpha)
+    spread = (flip - drop**2) ** 0.5
+    return float(stats.norm.cdf((n**0.5 * drop - stats.norm.isf(alpha) * flip**0.5) / max(spread, 1e-300)))
+
+
+def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: float = 0.05) -> int:
+    """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point, it falls short of the exact answer."""
+    z_alpha, z_beta = stats.norm.isf(alpha), stats.norm.ppf(target)
+    return ceil(max(0.0, (z_alpha * flip**0.5 + z_beta * (flip - drop**2) ** 0.5) / drop) ** 2)
+
+
+def detectable_drop_normal(n: int, flip: float, target: float = 0.8, alpha: float = 0.05) -> float:
+    """The drop at which `power_normal` is `target`; about (z_α + z_β)√(flip/n). NaN where flip is too small."""
+    if power_normal(n, flip, flip, alpha) < target:
+        return float("nan")
+    return float(brentq(lambda drop: power_normal(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
+
+
+def highest_flip_rate_normal(n: int, drop: float, target: float = 0.8, alpha: float = 0.05) -> float:
+    return _largest(lambda flip: power_normal(n, flip, drop, alpha), drop, target)
+
+
+# ---- the flip rate from a pilot ----------------------------------------------------------------------------
+
+
+def flip_rate_interval(flips: int, n: int, level: float = 0.05) -> tuple[float, float]:
+    """Two-sided exact (Clopper–Pearson) 1 − level interval of a flip rate seen as `flips` of n items."""
+    interval = stats.binomtest(flips, n).proportion_ci(1 - level, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+# ---- a suite -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SuitePower:
+    """Simulated power of each test of a suite at level alpha, and its standard error."""
+
+    power: dict[str, float]
+    suites: int
+
+    def error(self, test: str) -> float:
+        share = self.power[test]
+        return (share * (1 - share) / self.suites) ** 0.5
+
+
+def suite_power(
+    n: np.ndarray, flip: np.ndarray, drop: np.ndarray, alpha: float = 0.05, *, suites: int = SUITES,
+    draws: int = SUITE_DRAWS, seed: int = 0,
+) -> SuitePower:
+    """Power of the pooled, max-drop and Fisher tests, each at alpha, and of min(1, 3·min p), by simulation.
+
+    n, flip and drop of shape (tasks,); negative drops are improvements. Independent 0/1 items. The p-values
+    are those of `suite`, for all simulated suites at once, Fisher's null from `draws` draws each.
+    """
+    n, flip, drop = (np.asarray(a) for a in np.broadcast_arrays(n, flip, drop))
+    if (np.abs(drop) > flip).any():
+        raise InputError("a drop larger than the flip rate is impossible")
+    rng = np.random.default_rng([seed, n.size])
+    m = rng.binomial(n, flip, size=(suites, n.size))
+    q = (1 + np.divide(drop, flip, out=np.zeros(n.size), where=flip > 0)) / 2
+    b = rng.binomial(m, q)
+    p = {
+        "pooled": p_exact(b.sum(1), (m - b).sum(1)),
+        "max-drop": _p_max_drop(b, m),
+        "Fisher": _p_fisher(b, m, draws, rng),
+    }
+    p["combined"] = p["pooled"] if n.size == 1 else np.minimum(1, 3 * np.min(list(p.values()), axis=0))
+    return SuitePower({test: float(np.mean(p[test] <= alpha)) for test in TESTS}, suites)
+
+
+def _p_max_drop(b: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """`suite.p_max_drop` of every row of b, m (suites, tasks)."""
+    x = 2 * b - m
+    z = np.where(m > 0, x / np.sqrt(np.maximum(m, 1)), -np.inf).max(axis=1, keepdims=True)
+    there = np.isfinite(z[:, 0])
+    z = np.where(there[:, None], z, 0.0)
+    # Exact ties come out unequal in floats: a difference below the last bits is a tie.
+    least = np.ceil((z * np.sqrt(m) + m) / 2 - 1e-9)
+    tails = np.where(m > 0, stats.binom.sf(least - 1, m, 0.5), 0.0)
+    with np.errstate(divide="ignore"):  # a tail of 1 makes the product 0
+        return np.where(there, -np.expm1(np.log1p(-tails).sum(axis=1)), 1.0)
+
+
+def _p_fisher(b: np.ndarray, m: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """`suite.p_fisher` of every row: (1 + #{drawn ≥ observed})/(draws + 1), given the row's m."""
+    # ln p of every count that Bin(m, ½) can draw, once for each m: a table from `first` to 4.5 √m beyond m/2.
+    values, at = np.unique(m, return_inverse=True)
+    at = at.reshape(m.shape)
+    first = np.maximum(0, (values - 9 * np.sqrt(values)) // 2).astype(np.int64)
+    width = int((values - 2 * first).max()) + 1
+    losses = np.minimum(first[:, None] + np.arange(width), values[:, None])
+    table = np.where(values[:, None] > 0, np.log(p_exact(losses, values[:, None] - losses)), 0.0)
+    observed = np.where(m > 0, np.log(np.maximum(p_exact(b, m - b), 1e-300)), 0.0).sum(axis=1)
+    reached = np.zeros(len(m))
+    batch = max(1, 4_000_000 // max(1, m.size))
+    for start in range(0, draws, batch):
+        shape = (min(batch, draws - start), *m.shape)
+        drawn = np.clip(rng.binomial(m, 0.5, size=shape) - first[at], 0, width - 1)
+        reached += (table[at, drawn].sum(axis=2) <= observed * (1 - 1e-9)).sum(axis=0)
+    return (1 + reached) / (draws + 1)
+
+
+def suite_answer(
+    unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None, flip: float | None = None,
+    drop: float | None = None, target: float | None = None, seed: int = 0,
+) -> float:
+    """What one task's functions above answer, for the combined test on a suite of equal tasks.
+
+    n items a task; the drop falls on every task, or on `one` of them. Found by bisection on simulated power
+    with common random numbers; NaN where no value in range suffices.
+    """
+    def found(n: int, flip: float, drop: float) -> float:
+        drops = np.r_[drop, np.zeros(tasks - 1)] if one else np.full(tasks, drop)
+        return suite_power(np.full(tasks, n), np.full(tasks, flip), drops, alpha, seed=seed).power["combined"]
+
+    if unknown == "power":
+        return found(n, flip, drop)
+    if unknown == "n":
+        low, high = 0, max(8, suite_normal("n", tasks=tasks, one=one, alpha=alpha, flip=flip, drop=drop,
+                                           target=target))
+        while high > LARGEST_N or found(high, flip, drop) < target:
+            low, high = high, 2 * high
+            if high > LARGEST_N:
+                raise InputError(f"a drop of {drop:g} at a flip rate of {flip:g} takes more than {LARGEST_N:,} "
+                                 "items a task")
+        while high - low > max(1, high // 200):
+            middle = (low + high) // 2
+            low, high = (low, middle) if found(middle, flip, drop) >= target else (middle, high)
+        return high
+    if unknown == "drop":
+        if found(n, flip, flip) < target:
+            return float("nan")
+        return _bisect(lambda x: found(n, flip, x) >= target, 0.0, flip)
+    if found(n, drop, drop) < target:
+        return float("nan")
+    if found(n, 1.0, drop) >= target:
+        return 1.0
+    return _bisect(lambda x: found(n, x, drop) < target, drop, 1.0)
+
+
+def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
+    """The point, to half a per cent, from which on `holds` is true."""
+    while high - low > 0.005 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def suite_normal(unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None,
+                 flip: float | None = None, drop: float | None = None, target: float | None = None) -> float:
+    """The normal answer: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
+    one. The combined test does a little better than either part of it."""
+    alpha = alpha if tasks == 1 else alpha / (3 * tasks) if one else alpha / 3
+    times = 1 if one else tasks
+    if unknown == "power":
+        return power_normal(n * times, flip, drop, alpha)
+    if unknown == "n":
+        return ceil(sample_size_normal(flip, drop, target, alpha) / times)
+    if unknown == "drop":
+        return detectable_drop_normal(n * times, flip, target, alpha)
+    return highest_flip_rate_normal(n * times, drop, target, alpha)
+
+
+def check(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5, alpha: float = 0.05) -> None:
+    if not 0 <= n <= LARGEST_N:
+        raise InputError(f"n = {n} items: give 0 to {LARGEST_N:,}")
+    if not 0 <= flip <= 1:
+        raise InputError(f"flip rate = {flip:g} must lie between 0 and 1")
+    if not 0 <= drop <= flip:
+        raise InputError(f"drop = {drop:g} must lie between 0 and the flip rate, {flip:g}: every item that gets "
+                         "worse has flipped")
+    if not 0 < target < 1:
+        raise InputError(f"power = {target:g} must lie between 0 and 1")
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha = {alpha:g} must lie between 0 and .5")

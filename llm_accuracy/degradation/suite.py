@@ -1,0 +1,306 @@
+"""Many tasks, one decision: did the candidate get worse anywhere? (arXiv 2602.10144, section 4.)
+
+Three tests see different damage. Pooled: one exact test on all flips together, best for a drop spread over
+all tasks. Max-drop: the largest standardised drop z_t = (b_t − c_t)/√m_t, best for one damaged task. Fisher:
+the sum of −2 ln p_t, best for a few. The combined p = min(1, 3·min of the three) controls the error of
+looking at all.
+
+Null distributions are those of independent sign flips: with independent 0/1 items B_t ~ Bin(m_t, ½), and the
+first two tests are exact. Items that several tasks share, clusters, reruns and continuous scores keep their
+ties: each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over the units' sums).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..errors import InputError
+from .paired import PairedResult, in_unit_range, judge_pair, log10_p_exact, p_exact, random_sign_sums, verdict
+
+if TYPE_CHECKING:
+    from .pairing import Pairs
+
+
+SUITE_DRAWS = 19_999  # of Fisher's null, and of the sign draws of a suite
+
+
+# ---- independent 0/1 items: counts are enough
+# -----------------------------------------------------------------
+
+
+def p_max_drop(b: np.ndarray, c: np.ndarray) -> float:
+    """1 − Π_t P[Z_t < z_max], Z_t = (2B_t − m_t)/√m_t, B_t ~ Bin(m_t, ½): exact, ties counted against.
+
+    `b`, `c` of shape (tasks,). Tasks without flips say nothing; 1 where no task has any.
+    """
+    flips = _flips(b, c)
+    return _p_any_reaches(max(flips, key=_Z), [m for _, m in flips]) if flips else 1.0
+
+
+def p_step_down(b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """Which task: step-down max-z p-values (tasks,), adjusted for all tasks (Westfall & Young), exact.
+
+    The j-th largest z is compared with the largest of the tasks not yet passed; never below an earlier one.
+    """
+    b, c = np.asarray(b), np.asarray(c)
+    adjusted = np.ones(b.size)
+    there = [int(t) for t in np.flatnonzero(b + c)]
+    ordered = sorted(there, key=lambda t: _Z((int(b[t] - c[t]), int(b[t] + c[t]))), reverse=True)
+    highest = 0.0
+    for rank, task in enumerate(ordered):
+        z = (int(b[task] - c[task]), int(b[task] + c[task]))
+        highest = max(highest, _p_any_reaches(z, [int(b[t] + c[t]) for t in ordered[rank:]]))
+        adjusted[task] = highest
+    return adjusted
+
+
+def fisher_statistic(b: np.ndarray, c: np.ndarray) -> float:
+    """−2 Σ ln p_t over the tasks that have flips."""
+    return -2 * np.log(10) * sum(log10_p_exact(int(x), int(y)) for x, y in zip(b, c, strict=True) if x + y)
+
+
+def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = SUITE_DRAWS, seed: int = 0) -> float:
+    """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws +
+    1).
+
+    The χ² null would be badly conservative, as p-values of counts are discrete.
+    """
+    totals = np.asarray(b) + np.asarray(c)
+    rng = np.random.default_rng([seed, *totals.tolist()])
+    statistics = np.zeros(draws)
+    for m in totals[totals > 0].tolist():
+        drawn = rng.binomial(m, 0.5, size=draws)
+        low, high = drawn.min(), drawn.max()
+        losses = np.arange(low, high + 1)
+        statistics += (-2 * np.log(p_exact(losses, m - losses)))[drawn - low]
+    observed = fisher_statistic(b, c)
+    return float((1 + np.count_nonzero(statistics >= observed - 1e-9 * max(1.0, observed))) / (draws + 1))
+
+
+class _Z:
+    """Orders tasks (x, m) by x/√m without rounding: the sign of x and then x²/m, compared as integers."""
+
+    def __init__(self, task: tuple[int, int]):
+        self.x, self.m = task
+
+    def __lt__(self, other: _Z) -> bool:
+        return self.x * abs(self.x) * other.m < other.x * abs(other.x) * self.m
+
+
+def _flips(b: np.ndarray, c: np.ndarray) -> list[tuple[int, int]]:
+    """(b_t − c_t, m_t) of the tasks that have flips, as Python integers, which do not overflow."""
+    return [(int(x) - int(y), int(x) + int(y)) for x, y in zip(b, c, strict=True) if x + y]
+
+
+def _p_any_reaches(z: tuple[int, int], totals: list[int]) -> float:
+    """P[max_t Z_t ≥ x/√m] over independent tasks with these numbers of flips, z = (x, m)."""
+    m = np.array(totals)
+    least = np.array([_least_difference(total, *z) for total in totals])
+    tails = stats.binom.sf((least + m) // 2 - 1, m, 0.5)
+    if (tails >= 1).any():
+        return 1.0
+    return float(-np.expm1(np.log1p(-tails).sum()))
+
+
+def _least_difference(total: int, x: int, m: int) -> int:
+    """The smallest difference y that `total` flips can show with y/√total ≥ x/√m, in exact integers."""
+    square = x * x * total
+    if x > 0:
+        y = isqrt(-(-square // m) - 1) + 1  # y² ≥ square/m
+    else:
+        y = -isqrt(square // m)  # y² ≤ square/m
+    return y + (y - total) % 2
+
+
+def p_combined(*p_values: float) -> float:
+    """min(1, k·min p) over k tests: Bonferroni, valid however they depend on each other."""
+    return min(1.0, len(p_values) * min(p_values))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Holm's adjusted p-values, same shape (k,)."""
+    p_values = np.asarray(p_values, dtype=float)
+    order = np.argsort(p_values, kind="stable")
+    steps = np.minimum(1.0, p_values[order] * np.arange(p_values.size, 0, -1))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.maximum.accumulate(steps)
+    return adjusted
+
+
+# ---- anything else: one sign per unit, the same draws for every test
+# ------------------------------------------
+
+
+@dataclass(frozen=True)
+class SignDraws:
+    """p-values that come from the same random sign flips."""
+
+    p_max_drop: float
+    p_fisher: float
+    p_step_down: np.ndarray  # (tasks,)
+
+
+def sign_draw_tests(
+    differences: np.ndarray, units: np.ndarray, tasks: np.ndarray, draws: int, seed: int
+) -> SignDraws:
+    """Max-drop, Fisher and step-down max-z where a unit's items keep one sign across all tasks.
+
+    differences, units (codes 0 … U−1) and tasks (codes 0 … T−1) are parallel, shape (n,). Per-task p-values
+    inside Fisher's statistic are ranks among the draws, of the observed row as of every drawn one.
+    """
+    sums, square_roots = _draw_sums(differences, units, tasks, draws, seed)
+    there = np.flatnonzero(square_roots > 0)
+    step_down = np.ones(square_roots.size)
+    if there.size == 0:
+        return SignDraws(1.0, 1.0, step_down)
+    z = sums[:, there] / square_roots[there]  # (draws + 1, tasks); the observed row is the first
+    z = z.round(9)  # sums equal in exact arithmetic are ties
+    rows = len(z)
+    highest = 0.0
+    order = np.argsort(-z[0], kind="stable")
+    for rank, task in enumerate(order):
+        reached = np.count_nonzero(z[:, order[rank:]].max(axis=1) >= z[0, task])
+        highest = max(highest, reached / rows)
+        step_down[there[task]] = highest
+    log_p = np.zeros(rows)
+    for column in z.T:
+        log_p += np.log((rows - np.searchsorted(np.sort(column), column, side="left")) / rows)
+    fisher = np.count_nonzero(log_p <= log_p[0] + 1e-9) / rows
+    return SignDraws(float(step_down[there[order[0]]]), float(fisher), step_down)
+
+
+def _draw_sums(
+    differences: np.ndarray, units: np.ndarray, tasks: np.ndarray, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Σd per task, (draws + 1, T), observed in the first row, under random signs below; and √Σd², (T,)."""
+    count = int(tasks.max()) + 1
+    cells, at = np.unique(units.astype(np.int64) * count + tasks, return_inverse=True)
+    values = np.bincount(at, weights=differences)
+    unit, task = np.divmod(cells, count)
+    square_roots = np.sqrt(np.bincount(task, weights=values**2, minlength=count))
+    observed = np.bincount(task, weights=values, minlength=count)
+    rng = np.random.default_rng([seed, values.size, count])
+    drawn = np.zeros((draws, count))
+    shared = (np.bincount(unit, minlength=units.max() + 1) > 1)[unit]
+    for t in range(count):
+        own = values[(task == t) & ~shared]
+        drawn[:, t] = random_sign_sums(own[:, None], draws, rng)[:, 0]
+    if shared.any():
+        _, row = np.unique(unit[shared], return_inverse=True)
+        table = np.zeros((row.max() + 1, count))
+        table[row, task[shared]] = values[shared]
+        drawn += random_sign_sums(table, draws, rng)
+    return np.vstack([observed, drawn]), square_roots
+
+
+# ---- one candidate, one suite
+# ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
+
+    `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded"; whether a
+    drop of the margin is excluded is judged on the pooled drop, for each candidate by itself. `shared` counts
+    the items that occur in more than one task.
+    """
+
+    tasks: dict[str, PairedResult]
+    pooled: PairedResult
+    p_max_drop: float
+    p_fisher: float
+    p_combined: float
+    p_adjusted: float
+    p_holm: dict[str, float]
+    p_step_down: dict[str, float]
+    shared: int
+    null: str  # how the null distributions were had
+    verdict: str
+    within_margin: bool
+
+    @property
+    def p_pooled(self) -> float:
+        return self.pooled.p
+
+    @property
+    def decisive(self) -> str:
+        """The test with the smallest p, and the task where that is the max-drop test."""
+        worst = min(self.p_step_down, key=self.p_step_down.get)
+        tests = {"pooled": self.p_pooled, f"max-drop: {worst}": self.p_max_drop, "Fisher": self.p_fisher}
+        return min(tests, key=tests.get)
+
+
+def judge_suite(
+    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango",
+    draws: int = SUITE_DRAWS, seed: int = 0,
+) -> SuiteResult:
+    """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
+
+    Raises InputError where scores of a multi-task suite leave [0, 1]: such drops cannot be added up.
+    """
+    if not suite:
+        raise InputError("no tasks to test")
+    if len(suite) > 1:
+        for pairs in suite:
+            if not in_unit_range(pairs.baseline, pairs.candidate):
+                raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
+                                 "choose another metric, or test this task by itself with pair")
+    names = [pairs.task for pairs in suite]
+    settings = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
+    results = {pairs.task: judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
+                                      higher_is_better=pairs.higher_is_better, **settings) for pairs in suite}
+    differences = np.concatenate([pairs.differences for pairs in suite])
+    tasks = np.repeat(np.arange(len(suite)), [pairs.baseline.size for pairs in suite])
+    units, alone = _units(suite)
+    # Pooling needs one direction: a lower-is-better score s in [0, 1] counts as 1 − s.
+    baseline, candidate = (np.concatenate([s if p.higher_is_better or len(suite) == 1 else 1 - s
+                                           for p, s in zip(suite, scores, strict=True)])
+                           for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
+    pooled = judge_pair(baseline, candidate, clusters=None if alone else units,
+                        higher_is_better=len(suite) > 1 or suite[0].higher_is_better, **settings)
+    shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
+    if alone and all(result.p_exact is not None for result in results.values()):
+        b, c = np.array([[r.b, r.c] for r in results.values()]).T
+        max_drop, fisher, step_down = p_max_drop(b, c), p_fisher(b, c, draws, seed), p_step_down(b, c)
+        null = f"exact; Fisher {draws:,} draws"
+    else:
+        drawn = sign_draw_tests(differences, units, tasks, draws, seed)
+        max_drop, fisher, step_down = drawn.p_max_drop, drawn.p_fisher, drawn.p_step_down
+        null = f"{draws:,} sign draws, pooled {pooled.permutation_method}"
+    # With one task the three are the same test.
+    combined = p_combined(pooled.p, max_drop, fisher) if len(suite) > 1 else pooled.p
+    decided, within = verdict(combined, pooled.p_noninferiority, alpha)
+    return SuiteResult(
+        tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,
+        p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]), strict=True)),
+        p_step_down=dict(zip(names, step_down, strict=True)), shared=shared, null=null,
+        verdict=decided, within_margin=within,
+    )
+
+
+def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
+    """(codes 0 … U−1 of the units over all items, is every item its own unit)."""
+    if all(pairs.units is None for pairs in suite):
+        return np.arange(sum(pairs.items.size for pairs in suite)), True
+    # An item of which nothing is known is a unit of its own: a label that no other has.
+    labels = [pairs.units if pairs.units is not None else [(t, i) for i in range(pairs.items.size)]
+              for t, pairs in enumerate(suite)]
+    codes, found = pd.factorize(pd.Series([label for part in labels for label in part], dtype=object))
+    return codes, len(found) == len(codes)
+
+
+def adjust_candidates(results: dict[str, SuiteResult]) -> dict[str, SuiteResult]:
+    """Holm over the candidates on the combined p, and the verdicts that follow."""
+    adjusted = holm([result.p_combined for result in results.values()])
+    judged = {}
+    for (name, result), p in zip(results.items(), adjusted, strict=True):
+        decided, within = verdict(p, result.pooled.p_noninferiority, result.pooled.alpha)
+        judged[name] = replace(result, p_adjusted=float(p), verdict=decided, within_margin=within)
+    return judged

@@ -1,0 +1,234 @@
+"""The logistic factor model P(z_ij = 1) = σ(u_iᵀ v_j): fit to the history, judge, save, turn into a prior."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..errors import InputError
+from ..files import atomic
+from ..parallel import one_thread_each
+
+
+class Prior(NamedTuple):
+    """What is believed of a new model before it answers: u ~ N(mean (K,), covariance (K, K)), float64, or the
+    mixture around the history's rows (M, K) that mixture.py makes of them."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    rows: np.ndarray | None = None
+
+
+@dataclass
+class Factors:
+    """U (M, K) of the history's models, V (N, K) of the questions, float32.
+
+    questions     (N,) names, in the order of V
+    history_mean  (N,) mean observed score of each question; where nothing was observed, the mean of the
+                  other questions' means
+    about         how it was fitted (rank, weight decay, epochs, rows, losses)
+    """
+
+    U: np.ndarray
+    V: np.ndarray
+    questions: np.ndarray
+    history_mean: np.ndarray
+    about: dict = field(default_factory=dict)
+
+    @property
+    def prior(self) -> Prior:
+        """Mean and sample covariance of the fitted rows u_i."""
+        U = self.U.astype(np.float64)
+        covariance = np.cov(U, rowvar=False).reshape(U.shape[1], U.shape[1]) if len(U) > 1 else np.zeros(
+            (U.shape[1],) * 2)
+        return Prior(U.mean(0), covariance, U)
+
+    def save(self, path: Path) -> None:
+        """Write an .npz, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as stream:
+            np.savez(stream, U=self.U, V=self.V, questions=self.questions, history_mean=self.history_mean,
+                     about=json.dumps(self.about))
+
+    @staticmethod
+    def load(path: Path | str, made_by: str = "factor_models_final.py") -> Factors:
+        """Raises InputError if the file is absent (naming the script that makes it) or torn."""
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file; python {made_by} makes it")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return Factors(stored["U"], stored["V"], stored["questions"], stored["history_mean"],
+                               json.loads(str(stored["about"])))
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not a complete factor model ({error}); delete it and run "
+                             f"python {made_by} again") from None
+
+
+def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """(N,) mean observed score of each question, imputed as in `Factors`; ½ where nothing at all is known."""
+    counts = observed.sum(0)
+    totals = np.where(observed, scores, 0).sum(0, dtype=np.float64)
+    means = np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    overall = np.nanmean(means) if (counts > 0).any() else 0.5
+    return np.where(counts > 0, means, overall)
+
+
+# --- fitting -------------------------------------------------------------------------------------------
+
+THREADS_PAY_FROM = 1 << 22  # models × questions × fits; below, cores wait for one another longer than they work
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a factor model is fitted, full batch, with Adam's steps.
+
+    start      standard deviation of the normal start
+    rate       learning rate; `annealed` lets it fall to 0 along a cosine
+    beta2      memory of Adam's second moment
+    penalised  what weight decay λ means: False, AdamW's decoupled decay by the factor 1 − rate·λ; True, the
+               maximum of the posterior with u_i, v_j ~ N(0, I/λ), i.e. λ/2 (‖U‖² + ‖V‖²) added to the summed loss
+    epochs     by default
+    """
+
+    start: float
+    rate: float
+    annealed: bool
+    beta2: float
+    penalised: bool
+    epochs: int
+
+
+PROTOCOLS = {
+    # arXiv 2601.20251: N(0, 1) start, AdamW at 1e-2, 2,000 epochs.
+    "adamw": Protocol(start=1.0, rate=1e-2, annealed=False, beta2=0.999, penalised=False, epochs=2000),
+    # Reaches a lower validation loss in a twentieth of the epochs: benchmarks/run.py --only factor_fit.
+    "map": Protocol(start=0.1, rate=1e-1, annealed=True, beta2=0.9, penalised=True, epochs=100),
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit of a batch: rank K, weight decay λ, the random stream of its start, and the entries it sees,
+    `seen` (M, N) bool."""
+
+    rank: int
+    weight_decay: float
+    rng: np.random.Generator
+    seen: np.ndarray
+
+
+def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | None = None, device: str = "cpu",
+        tick: Callable[[], None] | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Fit models of one rank side by side to the binary cross-entropy over the entries each sees.
+
+    scores  (M, N) in [0, 1], anything where not seen
+    epochs  instead of the protocol's
+    Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
+    """
+    small = len(fits) * scores.size < THREADS_PAY_FROM
+    with one_thread_each("cpu") if small else nullcontext():
+        return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+
+
+def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, device: str,
+         tick: Callable[[], None] | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    n_models, n_questions = scores.shape
+    start = [tuple(protocol.start * one.rng.standard_normal((size, one.rank), dtype=np.float32)
+                   for size in (n_models, n_questions)) for one in fits]
+    seen = np.stack([one.seen for one in fits])  # (fits, M, N)
+    target = torch.as_tensor(np.where(seen.any(0), scores, 0), dtype=torch.float32, device=device)
+    weight = None if seen.all() else torch.as_tensor(seen, dtype=torch.float32, device=device)
+    count = torch.as_tensor(seen.sum((1, 2)), dtype=torch.float32, device=device).clamp_min(1)[:, None, None]
+    decay = torch.tensor([one.weight_decay for one in fits], device=device)[:, None, None]
+    U, V = (torch.as_tensor(np.stack(parts), device=device) for parts in zip(*start, strict=True))
+    # One parameter group per fit: Adam's arithmetic is per entry, so only λ tells the fits apart.
+    groups = [{"params": [U[i], V[i]], "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
+              for i, one in enumerate(fits)]
+    optimizer = torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
+    residual = torch.empty(len(fits), n_models, n_questions, device=device)
+    for epoch in range(epochs):
+        # ∂/∂logit of the summed loss: σ(u v) − z on the seen entries. No gather by mask.
+        torch.bmm(U, V.transpose(1, 2), out=residual)
+        residual.sigmoid_().sub_(target)
+        if weight is not None:
+            residual.mul_(weight)
+        gradients = [residual.bmm(V), residual.transpose(1, 2).bmm(U)]
+        for gradient, parameters in zip(gradients, (U, V), strict=True):
+            if protocol.penalised:
+                gradient.addcmul_(decay, parameters)
+            gradient.div_(count)
+        for i, group in enumerate(groups):
+            group["params"][0].grad, group["params"][1].grad = (gradient[i] for gradient in gradients)
+            if protocol.annealed:
+                optimizer.param_groups[i]["lr"] = protocol.rate * (1 + np.cos(np.pi * epoch / epochs)) / 2
+        optimizer.step()
+        if tick is not None:
+            tick()
+    return [(U[i].cpu().numpy(), V[i].cpu().numpy()) for i in range(len(fits))]
+
+
+def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray) -> tuple[float, float]:
+    """(mean binary cross-entropy, share predicted right at p ≥ ½) over the entries seen; NaN if there are none."""
+    if not seen.any():
+        return float("nan"), float("nan")
+    loss = right = 0.0
+    for start in range(0, len(U), 256):  # a block of models at a time: the logits need not all be held
+        rows = slice(start, start + 256)
+        logits = torch.as_tensor(U[rows]) @ torch.as_tensor(V).T
+        z = torch.as_tensor(np.where(seen[rows], scores[rows], 0), dtype=torch.float32)
+        here = torch.as_tensor(seen[rows])
+        bce = torch.nn.functional.softplus(logits) - z * logits
+        loss += float((bce * here).sum(dtype=torch.float64))
+        right += float((((logits >= 0) == (z >= 0.5)) & here).sum())
+    return loss / int(seen.sum()), right / int(seen.sum())
+
+
+# --- choosing rank and weight decay --------------------------------------------------------------------
+
+def entry_folds(observed: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """(M, N) int8: the observed entries dealt at random into equal folds 0 … folds−1, −1 where missing."""
+    fold = np.full(observed.shape, -1, np.int8)
+    count = int(observed.sum())
+    fold[observed] = rng.permutation(np.arange(count) % folds)
+    return fold
+
+
+CRITERIA = {"accuracy": ("val_acc", 1.0), "loss": ("val_loss", -1.0)}
+
+
+def one_standard_error(cv: pd.DataFrame, criterion: str = "accuracy") -> pd.DataFrame:
+    """Choose (rank, weight_decay) per (dataset, scenario) by the one-standard-error rule of arXiv 2601.20251:
+    among the settings whose mean validation accuracy exceeds the best setting's mean − std/√folds (population
+    std over its folds), the smallest rank, then the largest weight decay.
+
+    cv         one row per (dataset, scenario, rank, weight_decay, fold) with val_acc and val_loss
+    criterion  "accuracy" (the paper) or "loss": accuracy does not see whether p is calibrated, and on small
+               histories prefers factors shrunk to nothing
+    Where no fold had an entry to judge by, every setting qualifies. Returns the chosen rows' means, one per
+    (dataset, scenario).
+    """
+    column, sign = CRITERIA[criterion]
+    numbers = cv.assign(decay=cv["weight_decay"].astype(float), merit=sign * cv[column])
+    chosen = []
+    for _, cell in numbers.groupby(["dataset", "scenario"], sort=False):
+        by_setting = cell.groupby(["rank", "weight_decay", "decay"], as_index=False)["merit"].agg(
+            mean="mean", std=lambda x: x.std(ddof=0), folds="count")
+        if by_setting["mean"].notna().any():
+            best = by_setting.loc[by_setting["mean"].idxmax()]
+            cutoff = best["mean"] - best["std"] / np.sqrt(best["folds"])
+            by_setting = by_setting[by_setting["mean"] >= cutoff]
+        pick = by_setting.sort_values(["rank", "decay"], ascending=[True, False]).iloc[0]
+        of_pick = cell[(cell["rank"] == pick["rank"]) & (cell["decay"] == pick["decay"])]
+        keys = ["dataset", "scenario", "rank", "weight_decay"]
+        losses = ["train_loss", "val_loss", "train_acc", "val_acc"]
+        chosen.append({**of_pick.iloc[0][keys].to_dict(), **of_pick[losses].mean().to_dict()})
+    return pd.DataFrame(chosen)

@@ -1,0 +1,147 @@
+"""The passes over rows × questions: what a step must know of every question, summed block by block.
+
+To draw a question by inverse CDF from one uniform number, only the scores' sums over blocks of questions are
+needed, and then the scores inside the one block in which the draw falls. Where the policy allows, the scores
+are therefore never stored: each pass below reads the logits once and writes sums. The functions are plain
+PyTorch; `fused` compiles them into one loop each where that pays, and their results agree to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from functools import cache
+
+import torch
+
+from ..parallel import one_thread_each
+
+BLOCK = 128  # questions per block
+P_FLOOR = 1e-12
+LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
+
+
+def _root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """√(p(1−p)) and p from one exponential, both 0 where the logit is −∞.
+
+    With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
+    """
+    half = torch.exp(logits.abs().clamp_max(LOGIT_CAP) * -0.5)
+    square = half * half
+    larger = 1 / (1 + square)
+    is_open = logits > -torch.inf
+    return (torch.where(is_open, half * larger, 0.0),
+            torch.where(logits >= 0, larger, torch.where(is_open, square * larger, 0.0)))
+
+
+def root_variance(logits: torch.Tensor) -> torch.Tensor:
+    """√w = √(p(1−p)), the shape of the logits."""
+    return _root_w_and_p(logits)[0]
+
+
+def _power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+    """scores^β, 0 where the score is 0; β None is 1."""
+    if beta is None:
+        return scores
+    positive = torch.exp(beta * torch.log(scores.clamp_min(torch.finfo(scores.dtype).tiny)))
+    return torch.where(scores > 0, positive, 0.0)
+
+
+def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+    """h_o^β up to a factor: √w^β."""
+    return _power(root_variance(logits), beta)
+
+
+def oracle_pass(logits: torch.Tensor, beta: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """logits (rows, blocks, BLOCK), β (rows, 1, 1) or None → sums of √w^β and of p, (rows, blocks) each."""
+    root_w, p = _root_w_and_p(logits)
+    return _power(root_w, beta).sum(2), p.sum(2)
+
+
+def weights(logits: torch.Tensor) -> torch.Tensor:
+    """w = p (1−p), the shape of the logits."""
+    return root_variance(logits).square()
+
+
+def learning_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    """h_a = w (vᵀΣg)² / (1 + w vᵀΣv), with toward = vᵀΣg and variance = vᵀΣv."""
+    w = weights(logits)
+    return w * toward * toward / (1 + w * variance)
+
+
+def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
+                  variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(rows, blocks, BLOCK) each → sums of √w, of h_a and of p, (rows, blocks) each."""
+    root_w, p = _root_w_and_p(logits)
+    w = root_w * root_w
+    return root_w.sum(2), (w * toward * toward / (1 + w * variance)).sum(2), p.sum(2)
+
+
+def mixed_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor, oracle: torch.Tensor,
+                 learning: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+    """(oracle·√w + learning·h_a)^β, the factors being (1−α)/Σh_o and α/Σh_a, (rows, 1, 1)."""
+    return _power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
+
+
+def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
+    """Block sums of `mixed_scores`, (rows, blocks)."""
+    return mixed_scores(*arguments).sum(2)
+
+
+def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
+    """diag(VΣVᵀ) after Σ ← Σ − y yᵀ, change = V y; in place, never below 0."""
+    return variance.copy_((variance - change * change).clamp_min(0))
+
+
+def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
+    """Σ_j 2 min(p_j, 1−p_j) = Σ_j 2 σ(−|x_j|); logits (rows, N) → (rows,)."""
+    return 2 * torch.sigmoid(-logits.abs()).sum(1)
+
+
+PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass, uncertainty_pass)
+
+
+# --- compiled or not -----------------------------------------------------------------------------------
+
+COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes longer than it saves
+
+
+def can_compile(device: str) -> bool:
+    """Whether torch.compile has what it needs: Triton on CUDA, a C++ compiler elsewhere."""
+    if device.startswith("cuda"):
+        from torch.utils._triton import has_triton
+
+        return has_triton()
+    return any(map(shutil.which, ("c++", "g++", "clang++")))
+
+
+@cache
+def fused(pass_: Callable, threads: int, device: str = "cpu") -> Callable:
+    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key.
+
+    On the CPU it is called from C++, because only that call lets go of Python's lock: the passes of evaluations
+    side by side would otherwise run one after the other.
+    """
+    return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
+
+
+class Passes:
+    """The passes, all compiled or none; attributes carry the names of the functions above."""
+
+    def __init__(self, compiled: bool, device: str = "cpu"):
+        self.compiled = compiled
+        for pass_ in PASSES:
+            one = fused(pass_, torch.get_num_threads(), device) if compiled else pass_
+            setattr(self, pass_.__name__, one)
+
+    @staticmethod
+    def for_work(cells: float, device: str) -> Passes:
+        """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
+        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
+
+    @staticmethod
+    def side_by_side(cells: float, device: str) -> Passes:
+        """The same for jobs that run one per core (`parallel.side_by_side`): compiled for the one thread they have."""
+        with one_thread_each(device):
+            return Passes.for_work(cells, device)

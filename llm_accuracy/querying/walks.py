@@ -1,0 +1,266 @@
+"""The baselines: walk the bank once and toss a coin for every question (active inference, Zrnic & Candès).
+
+At question t = 1 … N a walk with weight u_t and budget n_b asks with probability
+
+    π_t = clip(min(η u_t, t n_b/N − asked before t), 0, 1),  η = n_b / Σ u,   π_t^τ = (1−τ) π_t + τ n_b/N
+
+(the uniform policy asks with n_b/N, come what may) and estimates, with a prediction f_t,
+
+    θ̂ = (1/N) Σ [f_t + ξ_t (z_t − f_t)/π_t^τ],   SE² = (1/N²) Σ ξ_t (1 − π_t^τ)/(π_t^τ)² (z_t − f_t)².
+
+The coins do not depend on f, so each walk yields both f = 0 (Horvitz–Thompson) and f = p̂ (the history's mean).
+The number of questions asked is random; mixed walks can exceed the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..parallel import even_slices, side_by_side
+from .estimates import Estimate
+from .factors import Prior
+from .passes import P_FLOOR, Passes
+from .policies import WALKING
+from .querier import Bank, gain
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One policy at one budget; tau is the uniform share of every coin (no meaning for "unif")."""
+
+    policy: str
+    budget: int
+    tau: float = 0.0
+
+    @property
+    def exempt(self) -> bool:
+        """Whether the coins ignore how many questions have been asked so far."""
+        return self.policy == "unif"
+
+
+@dataclass
+class WalkResult:
+    """theta, se (predictions, models, walks) for f = 0, then f = p̂ (or the one prediction of a factor walk);
+    labels (models, walks) questions asked; pi (models, walks, N) only if recorded."""
+
+    theta: np.ndarray
+    se: np.ndarray
+    labels: np.ndarray
+    pi: np.ndarray | None = None
+
+
+COLUMNS_AT_ONCE = 64   # questions whose columns are laid out for a walk at a time
+CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what a cache holds
+
+
+def _columns(table: np.ndarray, start: int) -> np.ndarray:
+    """(models, N) → the next questions' columns, (COLUMNS_AT_ONCE or fewer, models)."""
+    return np.ascontiguousarray(table[:, start : start + COLUMNS_AT_ONCE].T)
+
+
+class _Sums:
+    """θ̂ and its variance, summed over the questions that were asked: a quarter of them at the most.
+
+    Rows are walks × models, flat. What is asked of COLUMNS_AT_ONCE questions is summed at once.
+    """
+
+    def __init__(self, scores: np.ndarray, n_walks: int, n_predictions: int):
+        n_models, self.n_questions = scores.shape
+        self.scores, self.block = scores, 0
+        self.shape = (n_walks, n_models)
+        self.theta, self.variance = np.zeros((2, n_predictions, n_walks * n_models))
+        self.labels = np.zeros(n_walks * n_models)
+        self.asked: list[tuple] = []
+
+    def add(self, t: int, rows: np.ndarray, pi: np.ndarray, predictions: tuple) -> None:
+        """Question t was asked in `rows` (distinct) with probabilities `pi`; predictions are numbers or arrays
+        over `rows`."""
+        if t // COLUMNS_AT_ONCE != self.block:
+            self._sum_up()
+            self.block = t // COLUMNS_AT_ONCE
+        self.asked.append((t % COLUMNS_AT_ONCE, rows, pi, predictions))
+
+    def _sum_up(self) -> None:
+        if not self.asked:
+            return
+        at, rows, pi, predictions = zip(*self.asked, strict=True)
+        lengths, rows, pi = [len(some) for some in rows], np.concatenate(rows), np.concatenate(pi)
+        columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE)
+        spared = 1 - pi
+        z = columns[np.repeat(at, lengths), rows % self.shape[1]].astype(np.float64)
+        for k, of_step in enumerate(zip(*predictions, strict=True)):
+            f = np.repeat(of_step, lengths) if np.isscalar(of_step[0]) else np.concatenate(of_step)
+            weighted = (z - f) / pi
+            self.theta[k] += np.bincount(rows, weighted, len(self.labels))
+            weighted *= weighted
+            weighted *= spared
+            self.variance[k] += np.bincount(rows, weighted, len(self.labels))
+        self.labels += np.bincount(rows, minlength=len(self.labels))
+        self.asked = []
+
+    def result(self, prediction_sums: Sequence, pi: np.ndarray | None) -> WalkResult:
+        """prediction_sums: Σ_t f_t of each prediction, a number or an array over the rows."""
+        self._sum_up()
+        n = self.n_questions
+        theta = [((sums + one) / n).reshape(self.shape).T
+                 for sums, one in zip(prediction_sums, self.theta, strict=True)]
+        se = [(np.sqrt(one) / n).reshape(self.shape).T for one in self.variance]
+        return WalkResult(np.stack(theta), np.stack(se), self.labels.reshape(self.shape).T, pi)
+
+
+def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None = None,
+         coins: np.ndarray | None = None, record: bool = False) -> WalkResult:
+    """Walk the bank with every policy, τ and budget at once.
+
+    scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
+    or coins (models, walks, N) 0/1 of finished walks, to replay them.
+    """
+    n_models, n = scores.shape
+    shape = (len(walks), n_models)  # inner loops run over the models
+    weights = np.stack([WALKING[w.policy](history_mean) for w in walks], axis=1)  # (N, walks)
+    budgets = np.array([w.budget for w in walks], dtype=float)
+    exempt = np.array([w.exempt for w in walks])
+    # An exempt walk asks with n_b/N, which is η u_t for u = 1: no count holds it back, no share is mixed in.
+    taus = np.where(exempt, 0.0, [w.tau for w in walks])
+    kept, floor = 1 - taus, taus * budgets / n
+    # Everything is kept as π^τ = (1−τ) π + τ n_b/N, so that a step need not mix: η u_t, and what the count leaves.
+    wanted = floor + kept * np.minimum(budgets * weights / np.maximum(weights.sum(0), np.finfo(float).tiny), 1)
+    allowance = kept * np.where(exempt, np.inf, budgets / n)
+    wanted, floor, allowance = wanted[..., None], floor[:, None], allowance[:, None]
+    left, pi, coin = np.broadcast_to(floor, shape).copy(), np.empty(shape), np.empty(shape, bool)
+    cost = np.repeat(kept, n_models)
+    sums = _Sums(scores, len(walks), 2)
+    pis = np.empty((n, *shape)) if record else None
+    for t in range(n):
+        left += allowance
+        np.minimum(left, wanted[t], out=pi)
+        np.maximum(pi, floor, out=pi)
+        if coins is None:
+            if t % COLUMNS_AT_ONCE == 0:
+                columns = _columns(uniforms, t)
+            np.less(columns[t % COLUMNS_AT_ONCE], pi, out=coin)
+        else:
+            coin[...] = coins[:, :, t].T
+        rows = np.flatnonzero(coin)
+        left.reshape(-1)[rows] -= cost.take(rows)
+        sums.add(t, rows, pi.reshape(-1).take(rows), (0.0, history_mean[t]))
+        if record:
+            pis[t] = pi
+    return sums.result((0.0, history_mean.sum()), None if pis is None else pis.transpose(2, 1, 0))
+
+
+class _WalkBeliefs:
+    """What the rows of factor walks believe, rows being walks × models.
+
+    u (rows, K), sigma (rows, K, K). The logits of all questions exist only for rows whose Σ_j 2 min(p_j, 1−p_j) is
+    needed after an answer, and only CELLS_AT_ONCE of them at a time.
+    """
+
+    def __init__(self, bank: Bank, prior: Prior, rows: int, passes: Passes):
+        like = {"dtype": bank.V.dtype, "device": bank.V.device}
+        self.V, self.passes = bank.V[: bank.n_questions], passes
+        self.u = torch.as_tensor(prior.mean).to(**like).repeat(rows, 1)
+        self.sigma = torch.as_tensor(prior.covariance).to(**like).repeat(rows, 1, 1)
+        self.room = torch.empty(max(1, CELLS_AT_ONCE // bank.n_questions), bank.n_questions, **like)
+        self._uncertain = self._uncertainty(self.u[:1]).repeat(rows).cpu().numpy()
+        self._stale = np.zeros(rows, bool)
+
+    def p(self, question: int) -> torch.Tensor:
+        """(rows,) float64, the prediction for one question."""
+        return torch.sigmoid((self.u @ self.V[question]).to(torch.float64)).clamp(P_FLOOR, 1 - P_FLOOR)
+
+    def update(self, rows: torch.Tensor, question: int, answers: torch.Tensor, p: torch.Tensor) -> None:
+        """Condition some rows on their answers to one question; rows (R,) distinct indices, answers, p (R,)."""
+        sigma = self.sigma[rows]
+        step, shrink = gain(sigma, self.V[question].expand(len(rows), -1), answers, p)
+        self.sigma[rows] = sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
+        self.u.index_add_(0, rows, step)
+        self._stale[rows.cpu().numpy()] = True
+
+    def uncertain(self, needed: np.ndarray) -> np.ndarray:
+        """(rows,) Σ_j 2 min(p_j, 1−p_j), up to date where needed (rows,) bool."""
+        due = np.flatnonzero(self._stale & needed)
+        if len(due):
+            self._uncertain[due] = self._uncertainty(self.u[torch.as_tensor(due, device=self.u.device)]).cpu().numpy()
+            self._stale[due] = False
+        return self._uncertain
+
+    def _uncertainty(self, u: torch.Tensor) -> torch.Tensor:
+        parts = [self.passes.uncertainty_pass(torch.mm(some, self.V.T, out=self.room[: len(some)]))
+                 for some in u.split(len(self.room))]
+        return torch.cat(parts).to(torch.float64).clamp_min(P_FLOOR)
+
+
+def _together(part: Callable[[slice], WalkResult], models: int, device: str) -> WalkResult:
+    """part(slice of the models), the slices side by side: models do not interact."""
+    slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
+    theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
+    return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
+                      None if pi[0] is None else np.concatenate(pi))
+
+
+def _some(array: np.ndarray | None, models: slice) -> np.ndarray | None:
+    return None if array is None else array[models]
+
+
+def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
+                uniforms: np.ndarray | None = None, coins: np.ndarray | None = None,
+                record: bool = False, steps: int | None = None) -> WalkResult:
+    """Active inference with the factor model: u_t = 2 min(p_t, 1−p_t) from the online beliefs, η_t = n_b / Σ_j u_j
+    over all N questions at the current beliefs, f_t = p_t, and an update whenever a question is asked.
+
+    Arguments as for `walk`. Costs N steps whatever the budget, but only the rows that asked are updated. `steps`
+    stops the walk early, for timing.
+    """
+    device = bank.V.device.type
+    passes = Passes.side_by_side(len(scores) * sum(one.budget for one in walks) * bank.n_questions, device)
+    return _together(lambda models: _factor_walk(scores[models], bank, prior, walks, _some(uniforms, models),
+                                                 _some(coins, models), record, steps, passes), len(scores), device)
+
+
+def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk], uniforms: np.ndarray | None,
+                 coins: np.ndarray | None, record: bool, steps: int | None, passes: Passes) -> WalkResult:
+    n_models, n = scores.shape
+    shape = (len(walks), n_models)
+    beliefs = _WalkBeliefs(bank, prior, n_models * len(walks), passes)
+    budgets, taus = (np.array([[getattr(w, name)] for w in walks], dtype=float) for name in ("budget", "tau"))
+    answers = torch.as_tensor(scores, device=bank.V.device)
+    sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
+    pis = np.empty((n, *shape)) if record else None
+    for t in range(steps or n):
+        p = beliefs.p(t)
+        p_t = p.cpu().numpy()
+        left = (t + 1) * budgets / n - labels  # where nothing is left to ask, nobody needs to know what is wanted
+        uncertain = beliefs.uncertain(left.reshape(-1) > 0)
+        wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
+        pi = np.clip(np.minimum(wanted, left), 0, 1)
+        pi = (1 - taus) * pi + taus * budgets / n
+        coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
+        labels += coin
+        predicted += p_t
+        if record:
+            pis[t] = pi
+        rows = np.flatnonzero(coin)
+        if len(rows):
+            sums.add(t, rows, pi.reshape(-1).take(rows), (p_t[rows],))
+            at = torch.as_tensor(rows, device=bank.V.device)
+            beliefs.update(at, t, answers[at % n_models, t].to(bank.V.dtype), p[at].to(bank.V.dtype))
+    return sums.result((predicted,), None if pis is None else pis.transpose(2, 1, 0))
+
+
+def simple_random_sampling(scores: np.ndarray, uniforms: np.ndarray, budget: int) -> Estimate:
+    """T questions without replacement and the mean of their answers: SE² = (1 − T/N) s²/T, t quantile.
+
+    scores, uniforms (models, N): a model's questions are those with its T smallest numbers.
+    """
+    n = scores.shape[1]
+    chosen = np.argpartition(uniforms, budget - 1, axis=1)[:, :budget]
+    answers = np.take_along_axis(scores, chosen, 1).astype(np.float64)
+    if budget == 1:
+        return Estimate(answers[:, 0], np.full(len(answers), 0.0 if n == 1 else np.inf), np.inf)
+    se = answers.std(1, ddof=1) * np.sqrt((1 - budget / n) / budget)
+    return Estimate(answers.mean(1), se, budget - 1)

@@ -1,0 +1,202 @@
+"""A *dataset*: a history, new models, and the history as seen in scenarios of missingness. It is a folder (or a zip
+of one) with
+
+    M1.csv                      history: the older models
+    M2.csv                      new models, complete
+    M1_nfobs=<n|None>_p=<p>.csv history as seen in one scenario of missingness (optional), or
+    masks/nfobs=<n>_p=<p>.npz   the same as a packed mask
+    questions.csv               question,task[,category] (optional)
+    truth.npz                   log-odds of the new models' answers (simulated boards only)
+
+which is the layout of the archive published with arXiv 2601.20251.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import atomic, refuse_existing
+from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_matrix
+from .scenario import ALL_OBSERVED, Scenario, read_mask
+
+
+class Dataset:
+    """One dataset under a data folder, as a folder or a zip.
+
+    Raises InputError if it is not there, saying which step makes it.
+    """
+
+    def __init__(self, data_dir: Path | str, name: str):
+        self.name, self.folder = name, Path(data_dir) / name
+        archive = Path(data_dir) / f"{name}.zip"
+        self.archive = archive if archive.is_file() else None
+        if not self.folder.is_dir() and self.archive is None:
+            known = ", ".join(datasets_in(data_dir)) or "none"
+            raise InputError(
+                f"{self.folder}: no such dataset (there: {known}); python data/simulate_leaderboard.py makes "
+                f"'simulated', python data/split_history.py MATRIX.csv --dataset {name} imports your own")
+
+    def history(self, scenario: str = ALL_OBSERVED.key) -> Responses:
+        """M1 as it is seen in `scenario`.
+
+        Raises InputError if the scenario has neither its own CSV nor a mask.
+        """
+        wanted = Scenario.parse(scenario)
+        if (own := self._read(f"M1_{wanted.key}.csv")) is not None:
+            return own
+        full = self._read_needed("M1.csv")
+        if wanted == ALL_OBSERVED:
+            return full
+        path = self.mask_path(wanted)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; python data/simulate_missingness.py --datasets "
+                             f"{self.name} --scenarios {wanted.key} makes it")
+        seen = read_mask(path)
+        if seen.shape != full.scores.shape:
+            raise InputError(f"{path}: a mask of {seen.shape} for a history of {full.scores.shape}; delete "
+                             "it and run python data/simulate_missingness.py again")
+        return full.masked(seen)
+
+    def new_models(self, first: int | None = None) -> Responses:
+        """M2 (its first `first` models), with the tasks of questions.csv.
+
+        Raises InputError if a score is missing or the questions are not those of M1.
+        """
+        new = self._read_needed("M2.csv")
+        _same_questions(self._read_needed("M1.csv"), new)
+        if not new.complete.all():
+            model = new.models[np.flatnonzero(~new.complete)[0]]
+            raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
+                             f"'{model}'; new models must be complete: data/split_history.py --incomplete")
+        return replace(new.take(slice(first)), **self._labels(new.questions))
+
+    def truth(self, new: Responses) -> np.ndarray:
+        """The log-odds with which a simulated board's new models answer, (models, N) float32; `new` says which.
+
+        Raises InputError if the dataset has no truth.npz or it is of other models.
+        """
+        path = self.folder / "truth.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                row = {name: i for i, name in enumerate(stored["models"])}
+                logits = stored["logits"][[row[name] for name in new.models]]
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file; true probabilities are known of simulated boards only "
+                             "(data/simulate_leaderboard.py writes them)") from None
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path}: not the true log-odds of {new.source} ({error}); make the dataset "
+                             "again") from None
+        if logits.shape[1] != new.n_questions:
+            raise InputError(f"{path}: {logits.shape[1]} questions, {new.source} has {new.n_questions}; make the "
+                             "dataset again")
+        return logits
+
+    def has_table(self, scenario: Scenario) -> bool:
+        """Whether M1 as seen in `scenario` is there as a CSV of its own."""
+        file = f"M1_{scenario.key}.csv"
+        if (self.folder / file).is_file() or self.archive is None:
+            return (self.folder / file).is_file()
+        with zipfile.ZipFile(self.archive) as archive:
+            return _member(archive, file) is not None
+
+    def mask_path(self, scenario: Scenario) -> Path:
+        return self.folder / "masks" / f"{scenario.key}.npz"
+
+    def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:
+        """`tasks` and, where questions.csv has them, `categories`."""
+        path = self.folder / "questions.csv"
+        text = path.read_text() if path.is_file() else self._member_text("questions.csv")
+        if text is None:
+            return {}
+        row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
+        lacking = [q for q in questions if q not in row_of]
+        if lacking:
+            raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
+        labels = {"tasks": "task", "categories": "category"}
+        return {name: np.array([row_of[q][column] for q in questions]) for name, column in labels.items()
+                if column in row_of[questions[0]]}
+
+    def _read_needed(self, file: str) -> Responses:
+        found = self._read(file)
+        if found is None:
+            raise InputError(f"{self.folder / file}: no such file; a dataset needs M1.csv and M2.csv "
+                             "(data/split_history.py or data/simulate_leaderboard.py makes both)")
+        return found
+
+    def _read(self, file: str) -> Responses | None:
+        if (self.folder / file).is_file():
+            return read_matrix(self.folder / file)
+        return self._read_member(file) if self.archive else None
+
+    def _member_text(self, file: str) -> str | None:
+        if self.archive is None:
+            return None
+        with zipfile.ZipFile(self.archive) as archive:
+            member = _member(archive, file)
+            return None if member is None else archive.read(member).decode()
+
+    def _read_member(self, file: str) -> Responses | None:
+        """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
+        try:
+            with zipfile.ZipFile(self.archive) as archive:
+                member = _member(archive, file)
+                if member is None:
+                    return None
+                source = f"{self.archive}:{member.filename}"
+                compact = self.archive.parent / ".cache" / (
+                    f"{self.name}.{file}.{member.CRC:08x}{member.file_size:x}.npz")
+                if (known := _read_compact(compact, source)) is not None:
+                    return known
+                with archive.open(member) as stream:
+                    responses = _parse(stream, source)
+        except zipfile.BadZipFile as error:
+            raise InputError(f"{self.archive}: not a complete zip ({error}); fetch it again") from None
+        _write_compact(compact, responses)
+        return responses
+
+
+def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo | None:
+    return next((info for info in archive.infolist() if Path(info.filename).name == file), None)
+
+
+def datasets_in(data_dir: Path | str) -> list[str]:
+    """Names of the datasets (folders with an M1.csv, zips) in a data folder."""
+    root = Path(data_dir)
+    folders = {path.parent.name for path in root.glob("*/M1*.csv")}
+    return sorted(folders | {path.stem for path in root.glob("*.zip")})
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: bool = False) -> None:
+    """Write M1.csv, M2.csv and, where tasks are known, questions.csv into `folder`.
+
+    Raises InputError if one of them is there and `overwrite` is not set, or if the questions differ.
+    """
+    _same_questions(history, new)
+    targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (new.tasks is not None)
+    refuse_existing(targets, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_matrix(folder / "M1.csv", history)
+    write_matrix(folder / "M2.csv", new)
+    if new.tasks is not None:
+        with atomic(folder / "questions.csv", "w") as stream:
+            columns = {"question": new.questions, "task": new.tasks} | (
+                {} if new.categories is None else {"category": new.categories})
+            csv.writer(stream, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
+
+
+def _same_questions(history: Responses, new: Responses) -> None:
+    if np.array_equal(history.questions, new.questions):
+        return
+    only_one = sorted(set(history.questions) ^ set(new.questions))
+    what = (f"{len(only_one)} questions stand in one of them only, first '{only_one[0]}'" if only_one
+            else "the same questions stand in another order")
+    raise InputError(f"{history.source} and {new.source}: {what}; both must list the same questions")

@@ -1,0 +1,70 @@
+"""Scenarios of missingness: how much of a history is seen, and the masks that hide the rest."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..files import atomic
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How much of the history is seen: `n_full` rows fully, every other entry with probability `p`."""
+
+    n_full: int | None
+    p: float
+
+    @property
+    def key(self) -> str:
+        return f"nfobs={self.n_full}_p={self.p}"
+
+    @staticmethod
+    def parse(key: str) -> Scenario:
+        """Raises InputError unless `key` reads like nfobs=50_p=0.1 or nfobs=None_p=1.0, spelt canonically."""
+        match = re.fullmatch(r"nfobs=(None|\d+)_p=([0-9.e+-]+)", key)
+        try:
+            scenario = Scenario(None if match[1] == "None" else int(match[1]), float(match[2]))
+        except (TypeError, ValueError):
+            raise InputError(f"scenario {key!r}: write it as nfobs=50_p=0.1 or nfobs=None_p=1.0") from None
+        if not 0 < scenario.p <= 1:
+            raise InputError(f"scenario {key!r}: p must lie in (0, 1]")
+        if (scenario.n_full is None) != (scenario.p == 1):
+            raise InputError(f"scenario {key!r}: nfobs=None goes with p=1.0 (all observed), and only with it")
+        if scenario.key != key:
+            raise InputError(f"scenario {key!r}: write it as {scenario.key}")
+        return scenario
+
+
+ALL_OBSERVED = Scenario(None, 1.0)
+
+
+def mask(shape: tuple[int, int], scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
+    """(M, N) bool, True = seen: `n_full` rows at random wholly, the other entries independently with p."""
+    if scenario == ALL_OBSERVED:
+        return np.ones(shape, bool)
+    seen = rng.random(shape, dtype=np.float32) < scenario.p
+    seen[rng.permutation(shape[0])[: scenario.n_full]] = True
+    return seen
+
+
+def write_mask(path: Path, seen: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path) as stream:
+        np.savez_compressed(stream, shape=seen.shape, bits=np.packbits(seen))
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(M, N) bool. Raises InputError if the file is torn."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            shape = tuple(stored["shape"])
+            return np.unpackbits(stored["bits"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a complete mask ({error}); delete it and run "
+                         "python data/simulate_missingness.py again") from None

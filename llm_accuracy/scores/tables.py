@@ -1,0 +1,160 @@
+"""CSV files: one model's scores, item by item (`prompt_id,score`); many models' answers, one a line
+(`model,question,score`); and the lists that go with them, of questions and of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from .answers import AnswerTable
+from .matrix import Responses
+from .score_values import _WORDS, MISSING
+from .task_scores import ONLY_TASK, TaskScores
+
+# ---- one model, one score an item --------------------------------------------------------------------------
+
+def read_csv(path: Path | str) -> dict[str, TaskScores]:
+    """A score file `prompt_id,score[,run][,cluster][,task]`, plain or gzipped; other columns are ignored.
+
+    Scores are numbers or true/false; an empty score is a missing one. Raises InputError, with the row as a
+    text editor counts lines, for anything else and for an item given twice.
+    """
+    path = Path(path)
+    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
+            for task, rows in _csv_table(path).groupby("task", sort=False)}
+
+
+def _csv_runs(path: Path) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}} of one score file."""
+    table = _csv_table(path)
+    if "run" not in table:
+        return {str(path): read_csv(path)}
+    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path))
+                                   for task, rows in one.groupby("task", sort=False)}
+            for run, one in table.groupby("run", sort=False)}
+
+
+def _csv_table(path: Path) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
+        raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    for needed in ("prompt_id", "score"):
+        if list(table.columns).count(needed) != 1:
+            raise InputError(f"{path}: row 1: needs one column {needed}, has {','.join(table.columns)}")
+    if table.empty:
+        raise InputError(f"{path}: no rows below the header")
+    blank = table["prompt_id"].str.strip() == ""
+    if blank.any():
+        raise InputError(f"{path}: row {_row(blank)}: prompt_id is empty; every score needs its item")
+    table["score"] = _numbers(table["score"], path)
+    if "task" not in table:
+        table["task"] = ONLY_TASK
+    key = ["task", "prompt_id"] + (["run"] if "run" in table else [])
+    twice = table.duplicated(key)
+    if twice.any():
+        at = table[twice].iloc[0]
+        run = f" of run {at['run']}" if "run" in table else ""
+        hint = "" if "run" in table else "; if it is a second run, add a column run"
+        raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} stands twice{hint}")
+    return table
+
+
+def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    grouped = rows.groupby("prompt_id", sort=False)
+    if "run" not in rows:
+        frame = rows.set_index("prompt_id")[["score"]].assign(runs=1)
+    else:
+        frame = grouped["score"].agg(score="mean", runs="count")
+    if "cluster" in rows:
+        blank = rows["cluster"].str.strip() == ""
+        if blank.any():
+            raise InputError(f"{path}: row {_row(blank)}: cluster is empty; name one, or drop the column")
+        several = grouped["cluster"].transform("nunique") > 1
+        if several.any():
+            item = rows["prompt_id"][several].iloc[0]
+            raise InputError(f"{path}: row {_row(several)}: prompt_id {item} has more than one cluster")
+        frame["cluster"] = grouped["cluster"].first()
+    return frame
+
+
+def _numbers(text: pd.Series, path: Path) -> pd.Series:
+    stripped = text.str.strip()
+    meaning = {"true": 1.0, "false": 0.0, **dict.fromkeys(MISSING, np.nan)}
+    words = stripped.str.lower().map(meaning)
+    known = stripped.str.lower().isin(meaning)
+    values = pd.to_numeric(stripped.where(~known), errors="coerce")
+    bad = ~known & ~np.isfinite(values)
+    if bad.any():
+        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, false")
+    return values.where(~known, words).astype(float)
+
+
+def _row(where: pd.Series) -> int:
+    """The line of the first marked row; the header is line 1."""
+    return int(where[where].index[0]) + 2
+
+
+# ---- many models, one answer a line ------------------------------------------------------------------------
+
+def read_long(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
+    """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line."""
+    rows = _read_table(path, ("model", "question", "score"))
+    for name in ("model", "question"):
+        if (blank := rows[name].str.strip() == "").any():
+            raise InputError(f"{path}: line {int(blank.idxmax()) + 2}: {name} is blank; every answer needs one")
+    text = rows["score"].str.strip().str.lower()
+    numbers = pd.to_numeric(text, errors="coerce")
+    words = text.isin(list(_WORDS))
+    if (bad := ~words & numbers.isna()).any():
+        raise InputError(f"{path}: line {int(bad.idxmax()) + 2}: {rows['score'][bad].iloc[0]!r} is not a score: a "
+                         "number in [0, 1], true, false or a blank is needed")
+    rows["score"] = numbers.where(~words, text.map(_WORDS))
+    yield AnswerTable.of(rows.assign(line=np.arange(2, len(rows) + 2)), path)
+
+
+# ---- of questions and models -------------------------------------------------------------------------------
+
+def _read_bank(path: Path | None) -> pd.DataFrame | None:
+    if path is None:
+        return None
+    bank = _read_table(path, ("question",))
+    if (twice := bank["question"].duplicated()).any():
+        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: question {bank['question'][twice].iloc[0]!r} "
+                         "stands twice")
+    return bank[[name for name in ("question", "task", "category") if name in bank]]
+
+
+def with_info(responses: Responses, path: Path) -> Responses:
+    """Dates, revisions and families from a CSV model[,created_date][,sha][,family]; others keep what they have.
+
+    Raises InputError where a model stands twice, or where no model of the matrix is listed.
+    """
+    info = _read_table(path, ("model",))
+    if (twice := info["model"].duplicated()).any():
+        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: model {info['model'][twice].iloc[0]!r} stands twice")
+    info = info.set_index("model").reindex(responses.models)
+    if info.isna().all(axis=None):
+        raise InputError(f"{path}: lists none of the models, such as {responses.models[0]!r}")
+    fields = {"created_date": "dates", "sha": "shas", "family": "families"}
+    return replace(responses, **{
+        field: np.where(info[name].notna(), info[name].fillna(""), getattr(responses, field)).astype(str)
+        for name, field in fields.items() if name in info})
+
+
+def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+    """A CSV as text, blanks as ""."""
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    for name in needed:
+        if name not in rows:
+            raise InputError(f"{path}: the header must name {', '.join(needed)}, not {','.join(map(str, rows))!r:.80}")
+    return rows

@@ -1,0 +1,106 @@
+"""Who is covered: every model's share of covering intervals, smoothed over its neighbours, and what luck does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..errors import InputError
+from ..querying.intervals import binomial_se
+from ..querying.setting import ALPHA
+from ..scores.matrix import Responses
+
+ARM = ["dataset", "scenario", "budget", "method", "sampling", "variance"]
+PUBLISHED_NEIGHBOURS, PUBLISHED_MODELS = 501, 2213  # the window of arXiv 2601.20251 and its new models
+
+
+def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
+    """One row per arm and new model: its coverage over the seeds, release date and accuracy.
+
+    log  rows of a per-model log, all of one dataset; several settings of one arm are told apart by `setting`
+    Raises InputError if the log was made with other models than `new`.
+    """
+    accuracy = new.accuracy()
+    tables = []
+    for key, rows in log.groupby([*ARM, "setting"], sort=False):
+        covered = np.array([[character == "1" for character in bits] for bits in rows["covered"]])  # (seeds, models)
+        if covered.shape[1] > new.n_models:
+            raise InputError(f"the log knows {covered.shape[1]} new models of {key[0]}, {new.source} has "
+                             f"{new.n_models}: they are not the same models")
+        models = slice(covered.shape[1])
+        tables.append(pd.DataFrame({
+            **dict(zip([*ARM, "setting"], key, strict=True)), "model": new.models[models],
+            "created_date": new.dates[models], "accuracy": accuracy[models], "seeds": len(covered),
+            "coverage": covered.mean(0)}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def neighbours(models: int) -> int:
+    """The published window holds 501 of 2,213 models; of fewer models the same share, an odd number, at least 5."""
+    scaled = round(PUBLISHED_NEIGHBOURS * min(1.0, models / PUBLISHED_MODELS))
+    return max(5, scaled + 1 - scaled % 2)
+
+
+def smooth(values: np.ndarray, window: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, standard deviation) of every value's neighbours in the given order, Gaussian weights of their rank
+    distance with standard deviation window/6, window values wide and cut off at the ends.
+
+    values (M,) → (M,), (M,); window defaults to `neighbours(M)`.
+    """
+    window = window or neighbours(len(values))
+    distance = np.subtract.outer(np.arange(len(values)), np.arange(len(values)))
+    weight = np.where(abs(distance) <= window // 2, np.exp(-0.5 * (distance / (window / 6)) ** 2), 0.0)
+    weight /= weight.sum(1, keepdims=True)
+    mean = weight @ values
+    return mean, np.sqrt(np.maximum(weight @ values**2 - mean**2, 0))
+
+
+def luck(models: int, seeds: int, share: float = 0.5, alpha: float = ALPHA) -> float:
+    """The coverage that the worst of `models` models has over `seeds` intervals if every interval covers with
+    probability 1−α: its quantile `share` (½: the median).
+
+    The worst of M independent binomial counts is at most k with probability 1 − (1 − F(k))^M.
+    """
+    counts = np.arange(seeds + 1)
+    at_most = -np.expm1(models * np.log1p(-np.minimum(stats.binom.cdf(counts, seeds, 1 - alpha), 1 - 1e-16)))
+    return float(counts[np.searchsorted(at_most, share)]) / seeds
+
+
+def audit(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm and setting of `per_model`: mean coverage ± its binomial SE; by_date and by_accuracy, the mean
+    coverage of the last fifth of the models minus that of the first ± SE (NaN without dates, or below 10 models);
+    the worst model, and what luck makes of the worst: its median, and its 1 % quantile."""
+    rows = []
+    for key, arm in table.groupby([*ARM, "setting"], sort=False):
+        models, seeds, mean = len(arm), int(arm["seeds"].iloc[0]), arm["coverage"].mean()
+        by_date, by_date_se = _drift(arm[arm["created_date"].fillna("") != ""], "created_date")
+        by_accuracy, by_accuracy_se = _drift(arm, "accuracy")
+        rows.append(dict(zip([*ARM, "setting"], key, strict=True)) | {
+            "share": arm["share"].iloc[0], "models": models, "seeds": seeds, "coverage": mean,
+            "coverage_se": binomial_se(mean, models * seeds), "by_date": by_date, "by_date_se": by_date_se,
+            "by_accuracy": by_accuracy, "by_accuracy_se": by_accuracy_se, "worst": arm["coverage"].min(),
+            "luck": luck(models, seeds), "luck_1pct": luck(models, seeds, 0.01)})
+    return pd.DataFrame(rows)
+
+
+def _drift(arm: pd.DataFrame, by: str) -> tuple[float, float]:
+    coverage = arm.sort_values(by, kind="stable")["coverage"].to_numpy()
+    fifth = len(coverage) // 5
+    if fifth < 2:
+        return float("nan"), float("nan")
+    first, last = coverage[:fifth], coverage[-fifth:]
+    return float(last.mean() - first.mean()), float(np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / fifth))
+
+
+def markdown_rows(table: pd.DataFrame) -> list[list[str]]:
+    """The audit as header and rows of text."""
+    found = audit(table)
+    lines = [["dataset", "scenario", "budget", "coverage", "last minus first fifth by date", "by accuracy",
+              "worst model", "luck's worst (median)", "luck's worst (1 %)"]]
+    for row in found.itertuples():
+        lines.append([row.dataset, row.scenario, f"{row.budget} ({float(row.share):.1%})",
+                      f"{row.coverage:.3f} ± {row.coverage_se:.3f}", f"{row.by_date:+.3f} ± {row.by_date_se:.3f}",
+                      f"{row.by_accuracy:+.3f} ± {row.by_accuracy_se:.3f}", f"{row.worst:.2f}", f"{row.luck:.2f}",
+                      f"{row.luck_1pct:.2f}"])
+    return lines

@@ -1,0 +1,357 @@
+"""The whole study on a small board: ablations, shards, coverage audit, published tables, figures, notebooks."""
+
+import itertools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, run_script
+
+from llm_accuracy.errors import InputError
+from llm_accuracy.scores.dataset import Dataset
+from llm_accuracy.study import coverage, figures, ledger, published, summaries, tuning
+from llm_accuracy.study.grids import Cell
+
+SCENARIOS = ["nfobs=None_p=1.0", "nfobs=0_p=0.1"]
+GRID = ["--datasets", "board", "--scenarios", *SCENARIOS]
+SETTING = "beta0=1.0_rho=0.0_gamma=0.0_tau=0.25"
+TRIALS = ("faq_final", "baselines_all", "ablations_all")
+EVALUATE = {"faq_final": ["--policies", "faq", "--setting", SETTING, "--sampling", "with"], "baselines_all": [],
+            "ablations_all": ["--setting", SETTING, "--taus", 0.25]}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder in which every experiment has run on 80 models × 800 questions (40 new models, 3 seeds)."""
+    folder = tmp_path_factory.mktemp("study")
+    data, logs = ["--data-dir", folder / "data"], ["--logs-dir", folder / "logs"]
+    run_script("data/simulate_leaderboard.py", *data, "--models", 80, "--questions", 800, "--dataset", "board")
+    run_script("data/simulate_missingness.py", *GRID, *data)
+    run_script("factor_models_final.py", *GRID, *data, *logs, "--rank", 2, "--weight-decay", 4.0)
+    for name, more in EVALUATE.items():
+        run_script(f"{name}.py", *GRID, *data, *logs, "--seeds", 3, *more)
+    run_script("faq_final.py", *GRID, *data, *logs, "--seeds", 3, "--policies", "faq-mix", "oracle")
+    run_script("faq_coverage.py", *GRID, *data, *logs, "--policies", "faq", "faq-mix")
+    done = run_script("summarize_results.py", *logs)
+    (folder / "summary.txt").write_text(done.stdout)
+    return folder
+
+
+@pytest.fixture
+def copy(study, tmp_path):
+    return shutil.copytree(study, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def table(study):
+    return summaries.compared(summaries.read(study / "logs" / "summary.csv"))
+
+
+# --- trials, shards ------------------------------------------------------------------------------------
+
+def test_ablations_have_every_cell_once_and_leave_out_what_faq_final_has(study):
+    rows = ledger.read(study / "logs" / "ablations_all.csv", "")
+    assert rows.groupby(["method", "sampling"]).size().to_dict() == {
+        ("active+factors", "walk"): 2 * 4 * 3, ("faq", "naive-without"): 2 * 4 * 3, ("faq", "without"): 2 * 4 * 3}
+    assert rows["width_published"].notna().equals(rows["sampling"].eq("naive-without"))
+    walk = rows[rows["method"] == "active+factors"]
+    asked = walk.groupby("budget")["unique"].mean()
+    assert (asked / asked.index).between(0.75, 1.05).all()  # coins are held back where too many have been asked
+    # Asymptotic intervals: what holds is that they do not cover far too rarely (binomial, 4 standard errors).
+    assert walk["coverage"].mean() > 0.93 - 4 * np.sqrt(0.93 * 0.07 / (40 * len(walk)))
+
+
+def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
+    data = ["--data-dir", study / "data", "--factors-dir", study / "logs" / "factor_models"]
+    for shard, (name, more) in itertools.product(range(3), EVALUATE.items()):
+        run_script(f"{name}.py", *GRID, *data, "--logs-dir", tmp_path / f"shard{shard}", "--seeds", 3, "--shard",
+                   f"{shard}/3", *more)
+    merge = ["summarize_results.py", "--logs-dir", tmp_path / "merged", "--merge", *tmp_path.glob("shard*")]
+    said = run_script(*merge).stdout
+    assert "baselines_all.csv: 264 rows from 3 folders" in said
+    for name in TRIALS:
+        for kind in ("", "_models"):
+            merged, whole = (sorted((folder / f"{name}{kind}.csv").read_text().splitlines())
+                             for folder in (tmp_path / "merged", study / "logs"))
+            without = [line for line in whole if ",faq-mix," not in line and ",oracle," not in line]
+            assert merged == without, name
+    assert "baselines_all.csv: 0 rows" in run_script(*merge).stdout
+
+
+def test_slurm_tasks_are_shards(study, tmp_path):
+    """The job array's script, run as two of its tasks on one machine."""
+    for name in ("baselines_all.py", "llm_accuracy"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{os.sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    shutil.copytree(study / "logs" / "factor_models", tmp_path / "logs" / "factor_models")
+    for task in range(2):
+        subprocess.run(["bash", ROOT / "slurm" / "study.sbatch", "baselines_all.py", "--tier", "laptop", *GRID[:2],
+                        "--scenarios", SCENARIOS[0], "--data-dir", study / "data", "--seeds", "2", "--policies", "srs"],
+                       cwd=tmp_path, check=True, env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task),
+                                                      "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "1"})
+        rows = ledger.read(tmp_path / "logs" / "shards" / f"baselines_all-{task}" / "baselines_all.csv", "")
+        assert rows["seed"].unique().tolist() == [task] and len(rows) == 4
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--merge", "nowhere"], "no such folder"),
+    (["--compare", "nowhere"], "the folder of published tables must hold it")])
+def test_bad_input_of_the_summary(copy, script, arguments, message):
+    before = sorted(path.read_bytes() for path in (copy / "logs").glob("*.csv"))
+    done = script("summarize_results.py", "--logs-dir", copy / "logs", *arguments, code=2)
+    assert done.stderr.count("\n") == 1 and message in done.stderr
+    assert sorted(path.read_bytes() for path in (copy / "logs").glob("*.csv")) == before
+
+
+@pytest.mark.parametrize("name", ["ablations_all.py", "faq_coverage.py"])
+def test_help_and_dry_run_change_nothing(copy, script, name):
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    assert script(name, "--help").stdout.startswith("usage:")
+    said = script(name, *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", "--dry-run").stdout
+    assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
+
+
+def test_ablations_without_factors_say_who_makes_them(copy, script):
+    shutil.rmtree(copy / "logs" / "factor_models")
+    done = script("ablations_all.py", *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", code=2)
+    assert "python factor_models_final.py makes it" in done.stderr and done.stderr.count("\n") == 1
+
+
+# --- tuning --------------------------------------------------------------------------------------------
+
+def test_tuning_picks_the_smallest_mean_per_dataset_scenario_and_budget():
+    """Means over seeds, not single seeds; by variance or by the published width, which may disagree."""
+    rows = [{"dataset": "d", "scenario": "s", "sampling": "with", "budget": budget, "share": "0.1", "setting": setting,
+             "seed": seed, "mean_se2": se2, "width_published": width}
+            for budget, setting, values in ((10, "a", ((1.0, 3.0), (5.0, 3.0))), (10, "b", ((2.0, 2.0), (2.0, 2.0))),
+                                            (20, "a", ((1.0, 1.0), (1.0, 1.0))), (20, "b", ((0.5, 9.0), (1.6, 9.0))))
+            for seed, (se2, width) in enumerate(values)]
+    log = pd.DataFrame(rows)
+    for select_by, expected in (("variance", {10: "b", 20: "a"}), ("published-width", {10: "b", 20: "a"})):
+        chosen = tuning.best_settings(log, select_by).set_index("budget")["setting"]
+        assert chosen.to_dict() == expected
+    swapped = log.assign(width_published=-log["width_published"])
+    assert tuning.best_settings(swapped, "published-width").set_index("budget")["setting"].to_dict() == {
+        10: "a", 20: "b"}
+
+
+# --- what a reader compares ----------------------------------------------------------------------------
+
+def test_every_arm_of_a_cell_has_a_name_of_its_own(table):
+    assert not table.duplicated(["dataset", "scenario", "budget", "name"]).any()
+    assert set(table["name"]) == {"uniform (SRS)", "uniform (published)", "best baseline", "active + factors",
+                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle"}
+    assert (table[table["name"] == "uniform (SRS)"]["relative_width"] == 1).all()
+
+
+def test_several_settings_of_one_method_get_names_that_differ(study):
+    trials = ledger.read(study / "logs" / "faq_final.csv", "")
+    trials = trials[trials["method"] == "faq"]
+    trials = pd.concat([trials, trials.assign(sampling="without")])
+    other = trials.assign(setting=SETTING.replace("0.25", "0.5"))
+    summary = summaries.summarize(pd.concat([trials, other], ignore_index=True))
+    names = summaries.compared(summary)["name"]
+    assert set(names) == {f"FAQ ({sampling}) ({setting})" for sampling in ("with", "without")
+                          for setting in (SETTING, SETTING.replace("0.25", "0.5"))}
+
+
+def test_text_table_fits_80_columns(study):
+    assert max(map(len, (study / "summary.txt").read_text().splitlines())) <= 80
+
+
+def test_published_variance_stands_beside(study):
+    summary = summaries.read(study / "logs" / "summary.csv")
+    trials = ledger.read(study / "logs" / "faq_final.csv", "")
+    drawn = trials[(trials["sampling"] == "with") & (trials["scenario"] == SCENARIOS[0]) & (trials["budget"] == 20)]
+    row = summary[(summary["variance"] == "published") & (summary["sampling"] == "with")
+                  & (summary["scenario"] == SCENARIOS[0]) & (summary["budget"] == 20)]
+    assert row["mean_width"].item() == pytest.approx(drawn["width_published"].mean(), rel=1e-6)
+    assert row["mean_width"].item() < drawn["mean_width"].mean()
+
+
+def test_best_baseline_is_the_narrowest_walk_but_the_published_uniform(study, table):
+    summary = summaries.read(study / "logs" / "summary.csv")
+    walks = summary[(summary["sampling"] == "walk") & (summary["method"] != "active+factors")
+                    & ~((summary["method"] == "unif") & (summary["setting"] == "f=zero"))]
+    best = table[table["name"] == "best baseline"].set_index(["scenario", "budget"])["mean_width"]
+    assert best.to_dict() == walks.groupby(["scenario", "budget"])["mean_width"].min().to_dict()
+
+
+# --- the published tables ------------------------------------------------------------------------------
+
+def test_published_tables_beside_themselves_do_not_differ(shared):
+    tables = published.read(shared / "paper")
+    beside = published.compare(tables, tables)
+    # 2 datasets × 8 scenarios × 10 budgets: uniform, best baseline, FAQ × 3 measures; ablation in 10 of the 16;
+    # replacement ablation at 10 budgets, twice, without ESS.
+    assert len(beside) == 160 * 9 + 100 * 3 + 10 * 2 * 2
+    assert (beside["difference"] == 0).all() and (beside["difference_in_se"] == 0).all()
+    headline = tables[(tables["name"] == "FAQ") & (tables["dataset"] == "mmlu-pro")
+                      & (tables["scenario"] == SCENARIOS[0])].set_index("fortieths")["ess_vs_published_uniform"]
+    assert headline[[1, 4, 10]].round(2).tolist() == [3.57, 4.89, 4.91]
+
+
+def test_ours_beside_the_published(copy, shared, script):
+    said = script("summarize_results.py", "--logs-dir", copy / "logs", "--scenarios", SCENARIOS[0], "--compare",
+                  shared / "paper", "--as", "mmlu-pro").stdout
+    beside = pd.read_csv(copy / "logs" / "beside_published.csv")
+    assert set(beside["name"]) == {"uniform (published)", "best baseline", "active + factors", "FAQ", "FAQ, ablation",
+                                   "FAQ, naive without"}
+    assert set(beside["fortieths"]) == {1, 2, 4, 10} and max(map(len, said.splitlines())) <= 80
+    one = beside[(beside["name"] == "FAQ") & (beside["measure"] == "width") & (beside["fortieths"] == 4)].iloc[0]
+    expected = (one["ours"] - one["published"]) / np.hypot(one["ours_se"], one["published_se"])
+    assert one["difference_in_se"] == pytest.approx(expected, rel=1e-4)
+    done = script("summarize_results.py", "--logs-dir", copy / "logs", "--compare", shared / "paper", code=2)
+    assert "--as NAME" in done.stderr
+
+
+def test_published_tables_can_be_printed(shared, script):
+    said = script("summarize_results.py", "--logs-dir", shared / "paper", "--datasets", "mmlu-pro").stdout
+    assert "mmlu-pro, nfobs=None_p=1.0, as published" in said and "bbh" not in said
+
+
+def test_published_settings(shared):
+    chosen = published.best_settings(shared / "paper", Cell("mmlu-pro", SCENARIOS[0]))
+    assert sorted(chosen) == list(range(1, 11)) and chosen[1].key == "beta0=1.0_rho=0.05_gamma=0.0_tau=0.25"
+    assert published.factor_setting(shared / "paper", Cell("mmlu-pro", SCENARIOS[0])) == (64, 0.1)
+    with pytest.raises(InputError, match="no published settings for board"):
+        published.best_settings(shared / "paper", Cell("board", SCENARIOS[0]))
+
+
+def test_reproduction_at_the_published_settings(study, tmp_path, shared, script):
+    """The driver on the small board, standing for MMLU-Pro with a fit of another rank in place of the slow one."""
+    from llm_accuracy.querying.factors import Factors
+
+    factors = Factors.load(study / "logs/factor_models/board/nfobs=None_p=1.0_final.npz", "")
+    factors.about |= {"protocol": "adamw", "rank": 64, "weight_decay": "0.1", "epochs": 2000}
+    factors.save(tmp_path / "factors/board/nfobs=None_p=1.0_final.npz")
+    said = script("reproduce_paper.py", "--paper", shared / "paper", "--datasets", "board", "--as", "mmlu-pro",
+                  "--models", 10, "--seeds", 2, "--budgets", "2.5%", "10%", "--data-dir", study / "data", "--logs-dir",
+                  tmp_path / "logs", "--factors-dir", tmp_path / "factors").stdout
+    trials = ledger.read(tmp_path / "logs" / "faq_final.csv", "")
+    assert dict(zip(trials["budget"], trials["setting"], strict=True)) == {
+        20: "beta0=1.0_rho=0.05_gamma=0.0_tau=0.25", 80: "beta0=1.0_rho=0.0_gamma=0.0_tau=0.05"}
+    assert "diff/SE" in said
+    done = script("reproduce_paper.py", "--paper", shared / "paper", "--datasets", "board", "--as", "mmlu-pro",
+                  "--budgets", "33", "--data-dir", study / "data", "--logs-dir", tmp_path / "logs", code=2)
+    assert "k/40" in done.stderr
+
+
+# --- coverage of every model ---------------------------------------------------------------------------
+
+def test_per_model_coverage_is_the_share_of_its_seeds(study):
+    table = ledger.read(study / "logs" / "faq_coverage.csv", "")
+    log = ledger.read(study / "logs" / "faq_final_models.csv", "")
+    new = Dataset(study / "data", "board").new_models()
+    arm = {"scenario": SCENARIOS[1], "budget": 80, "sampling": "with"}
+    mine = table[(table[list(arm)] == pd.Series(arm)).all(axis=1)]
+    bits = log[(log[list(arm)] == pd.Series(arm)).all(axis=1)]["covered"]
+    assert mine["model"].tolist() == new.models.tolist()
+    for i in range(new.n_models):
+        assert mine["coverage"].iloc[i] == pytest.approx(sum(line[i] == "1" for line in bits) / 3, abs=1e-4)
+    np.testing.assert_allclose(mine["accuracy"], new.accuracy(), atol=1e-4)
+    final = ledger.read(study / "logs" / "faq_final.csv", "")
+    expected = final[(final[list(arm)] == pd.Series(arm)).all(axis=1)]["coverage"].mean()
+    assert coverage.audit(mine)["coverage"].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_smoothing_against_the_plain_loop():
+    values = np.random.default_rng(0).random(60)
+    mean, spread = coverage.smooth(values, window=21)
+    for i in range(60):
+        near = [(j, np.exp(-((i - j) ** 2) / (2 * 3.5**2))) for j in range(60) if abs(i - j) <= 10]
+        total = sum(w for _, w in near)
+        m = sum(w * values[j] for j, w in near) / total
+        assert mean[i] == pytest.approx(m)
+        assert spread[i] == pytest.approx(np.sqrt(sum(w * (values[j] - m) ** 2 for j, w in near) / total))
+
+
+def test_window_has_the_published_share_of_the_models():
+    assert [coverage.neighbours(models) for models in (2213, 5000, 150, 13)] == [501, 501, 35, 5]
+
+
+@pytest.mark.parametrize("models, seeds", [(150, 20), (40, 100)])
+def test_luck_of_the_worst_model(models, seeds):
+    """The quantiles bracket what 4,000 simulated boards give; each check is off with probability below 1e-6."""
+    worst = np.random.default_rng(1).binomial(seeds, 0.95, (4000, models)).min(1) / seeds
+    for share in (0.5, 0.01):
+        at = coverage.luck(models, seeds, share)
+        error = 5 * np.sqrt(share * (1 - share) / 4000)
+        assert (worst <= at).mean() >= share - error and (worst < at).mean() <= share + error
+
+
+# --- figures -------------------------------------------------------------------------------------------
+
+def overlaps(figure):
+    """Texts that stick out of the canvas, and pairs of axis labels, titles and legends that overlap."""
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()
+    parts = [figure._suptitle, *figure.legends]
+    for axis in figure.axes:
+        parts += [axis.title, axis.xaxis.label, axis.yaxis.label]
+    boxes = [(str(part), part.get_window_extent(renderer)) for part in parts
+             if not hasattr(part, "get_text") or part.get_text()]
+    canvas = figure.bbox.padded(1)
+    outside = [name for name, box in boxes if not (canvas.contains(box.x0, box.y0) and canvas.contains(box.x1, box.y1))]
+    return outside + [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2)
+                      if one.padded(-1).overlaps(two.padded(-1))]
+
+
+LONG = "A point so long that it takes a second line and would run over the edge of the canvas if it were not wrapped"
+
+
+def test_figures_have_no_overlapping_texts(study, table):
+    audits = ledger.read(study / "logs" / "faq_coverage.csv", "")
+    arm = audits[(audits["sampling"] == "with") & (audits["scenario"] == SCENARIOS[0])]
+    four = pd.concat([table.assign(scenario=scenario) for scenario in
+                      ("nfobs=None_p=1.0", "nfobs=800_p=0.1", "nfobs=0_p=0.0001", "nfobs=0_p=1e-05")])
+    drawn = [figures.ess_and_coverage(table[table["scenario"] == SCENARIOS[0]]),
+             figures.titled(figures.by_scenario(four, ("ess_width", "coverage", "mean_width")), LONG,
+                            figures.counts(four)),
+             figures.titled(figures.by_scenario(table, ("mean_width", "relative_width")), LONG, figures.counts(table)),
+             figures.titled(figures.with_legend(figures.coverage_audit(arm)), LONG, figures.audit_counts(arm))]
+    assert [overlaps(figure) for figure in drawn] == [[]] * len(drawn)
+
+
+def test_methods_can_be_told_apart_without_colour():
+    looks = [figures.style(name, list(figures.STYLES)) for name in figures.STYLES if name != "FAQ (with)"]
+    assert len({(look["marker"], look["linestyle"]) for look in looks}) == len(looks)
+
+
+def test_a_figure_comes_with_its_numbers(study, table, tmp_path):
+    cell = table[table["scenario"] == SCENARIOS[0]]
+    paths = figures.save(figures.ess_and_coverage(cell), tmp_path / "figure",
+                       summaries.markdown_table(cell, ("ess_width", "coverage")))
+    assert [path.suffix for path in paths] == [".png", ".pdf", ".md"]
+    lines = paths[2].read_text().splitlines()
+    assert len(lines) == 2 + len(cell) and all(line.count("|") == 8 for line in lines)
+
+
+@pytest.mark.parametrize("name", ["main_text", "appendix"])
+def test_notebooks_run_on_the_committed_logs(name, tmp_path, monkeypatch):
+    """From top to bottom in a copy of figures/, and every figure appears as PNG, PDF and table."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    monkeypatch.setenv("LOGS", str(ROOT / "logs"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(ROOT / "figures" / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    assert not [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+                if output.output_type == "stream" and output.name == "stderr"]
+    drawn = {path.stem for path in folder.glob("*.png")}
+    assert len(drawn) >= 4 and all(stem.startswith(name) for stem in drawn)
+    assert {path.name for path in folder.iterdir()} == {f"{stem}.{kind}" for stem in drawn for kind in
+                                                        ("png", "pdf", "md")}
+    committed = {path.name for path in Path(ROOT / "figures").glob(f"{name}_*")}
+    assert committed == {path.name for path in folder.iterdir()}, "make figures has not been run on these logs"
