@@ -35,7 +35,7 @@ study:
 	$(PY) factor_models_val.py --tier $(TIER) $(IN)
 	$(PY) factor_models_final.py --tier $(TIER) $(IN)
 	$(PY) faq_val.py --tier $(TIER) $(IN)
-	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq --sampling with
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq
 	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq-mix uniform+factors
 	$(PY) baselines_all.py --tier $(TIER) $(IN)
 	$(PY) ablations_all.py --tier $(TIER) $(IN)
@@ -69,7 +69,7 @@ headline: $(VENV)/.installed
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies uniform+factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 2 --policies oracle oracle-factors
-	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq --sampling with
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq
 	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5 0.75
 	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
 	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done

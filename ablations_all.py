@@ -18,6 +18,7 @@ import numpy as np
 from llm_accuracy import cli
 from llm_accuracy.querying.estimates import Estimate
 from llm_accuracy.querying.estimators import variances
+from llm_accuracy.querying.policies import named
 from llm_accuracy.querying.setting import Setting
 from llm_accuracy.querying.walks import Walk, factor_walk
 from llm_accuracy.study import grids, tuning
@@ -67,9 +68,9 @@ def replacement_plans(args, task, seeds, log):
     chosen = {budget: Setting.parse(args.setting) if args.setting
               else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in study.task_budgets(args, task)}
     for sampling in COMPARED_SAMPLING:
-        method = study.Method("faq", sampling, variances(sampling)[0])
+        method = study.Method(named("faq"), sampling, variances(sampling)[0])
         wanted = [(setting, budget, seed) for budget, setting in chosen.items() for seed in seeds
-                  if final.lacks(study.trial_key(task.cell, budget, method.policy, sampling, method.variance,
+                  if final.lacks(study.trial_key(task.cell, budget, method.name, sampling, method.variance,
                                                  setting.key, seed), len(task.truth))]
         yield study.Plan(task, log, method, wanted)
 

@@ -3,7 +3,7 @@
     python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
     python faq_final.py --batch 64                               asked 64 questions at a time
-    python faq_final.py --policies faq --sampling with           the method of arXiv 2601.20251
+    python faq_final.py --policies faq                           the method of arXiv 2601.20251
     python faq_final.py --policies uniform+factors oracle        any policy registered in querying/policies.py
     python faq_final.py --tier paper --device cuda               the full grid
 
@@ -15,8 +15,8 @@ LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeate
 """
 
 from llm_accuracy import cli
-from llm_accuracy.querying import policies
-from llm_accuracy.querying import setting as settings
+from llm_accuracy.querying.policies import DEFAULT_POLICY, POLICIES
+from llm_accuracy.querying.setting import DEFAULT_SETTING, Setting
 from llm_accuracy.study import grids
 from llm_accuracy.study import trials as study
 from llm_accuracy.study import tuning as selection
@@ -25,38 +25,34 @@ from llm_accuracy.study import tuning as selection
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
-    parser.add_argument("--policies", nargs="+", choices=sorted(policies.DRAWING), default=["faq-mix"])
-    parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {settings.DEFAULT_SETTING.key}")
+    parser.add_argument("--policies", nargs="+", choices=sorted(POLICIES), default=[DEFAULT_POLICY])
+    parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {DEFAULT_SETTING.key}")
     parser.add_argument("--select-by", choices=sorted(selection.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")
     args = parser.parse_args(argv)
     tier = grids.TIERS[args.tier]
-    tuned = selection.Tuned(args.logs_dir / "faq_val.csv", args.select_by, args.sampling)
+    methods = [study.Method.chosen(args, name) for name in dict.fromkeys(args.policies)]
     log = study.TrialLog(args, "faq_final", study.PUBLISHED_COLUMNS)
     plans, remarks = [], []
     for task in study.final_tasks(args):
-        for policy in args.policies:
+        for method in methods:
             wanted = []
             for budget in study.task_budgets(args, task):
-                setting, remark = choose(args, tuned, task, policy, budget)
+                setting, remark = choose(args, task, method, budget)
                 remarks += [remark] if remark and remark not in remarks else []
                 wanted += [(setting, budget, seed) for seed in study.my_share(study.seeds(args, tier.seeds), args)]
-            plans.append(study.Plan(task, log, study.Method(policy, args.sampling, study.variance_of(args), args.batch),
-                                    wanted))
+            plans.append(study.Plan(task, log, method, wanted))
     print(*remarks, sep="\n" if remarks else "", end="\n" if remarks else "")
     study.run_plans(plans, "evaluate", args.dry_run)
 
 
-def choose(args, tuned, task, policy, budget):
-    """(setting, remark) of one trial; tuning is FAQ's, other policies take the default unless one is given."""
+def choose(args, task, method, budget):
+    """(setting, remark) of one trial: the one given, else the policy's own, else the one that faq_val.py found best."""
     if args.setting:
-        return settings.Setting.parse(args.setting), ""
-    if policy == "uniform+factors":
-        return settings.Setting(tau=1.0), ""
-    if policy in (*policies.MIXTURE, *policies.ORACLES):
-        return settings.MIXTURE_SETTING, ""
-    if policy != "faq":
-        return settings.DEFAULT_SETTING, ""
+        return Setting.parse(args.setting), ""
+    if method.policy.setting is not None:
+        return method.policy.setting, ""
+    tuned = selection.Tuned(args.logs_dir / "faq_val.csv", args.select_by, method.sampling)
     return tuned.setting(task.cell, budget, task.n_questions)
 
 

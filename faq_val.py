@@ -4,7 +4,7 @@
     python faq_val.py --tier paper --shard 0/64                  one of 64 parts of the full grid (GPU)
     python faq_val.py --datasets twin --scenarios nfobs=None_p=1.0 --budgets 5% --seeds 1 --models 100 \\
         --settings beta0=1.0_rho=0.0_gamma=0.0_tau=0.05 beta0=1.0_rho=0.0_gamma=0.0_tau=0.25
-    python faq_val.py --policy faq-mix --sampling without        what tuning could gain the default
+    python faq_val.py --policy faq-mix                           what tuning could gain the default
 
 The last 20 % of the history's models are evaluated as if they were new, with factors fitted to the first 80 %
 (factor_models_val.py). Logs every (setting, budget, seed) to LOGS_DIR/faq_val.csv and prints, for every budget,
@@ -12,8 +12,8 @@ the setting with the smallest mean variance (faq_final.py --select-by variance, 
 """
 
 from llm_accuracy import cli
-from llm_accuracy.querying import policies
-from llm_accuracy.querying import setting as settings
+from llm_accuracy.querying.policies import POLICIES
+from llm_accuracy.querying.setting import DEFAULT_SETTING, Setting
 from llm_accuracy.study import grids, ledger
 from llm_accuracy.study import trials as study
 from llm_accuracy.study import tuning as selection
@@ -22,13 +22,13 @@ from llm_accuracy.study import tuning as selection
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__))
     study.add_method_flags(parser)
-    parser.set_defaults(sampling="with")
-    parser.add_argument("--policy", choices=("faq", *policies.MIXTURE), default="faq")
-    parser.add_argument("--settings", nargs="+", metavar="KEY", help=f"e.g. {settings.DEFAULT_SETTING.key}")
+    parser.add_argument("--policy", default="faq",
+                        choices=sorted(name for name, policy in POLICIES.items() if not policy.knows))
+    parser.add_argument("--settings", nargs="+", metavar="KEY", help=f"e.g. {DEFAULT_SETTING.key}")
     args = parser.parse_args(argv)
     tier = grids.TIERS[args.tier]
-    grid = [settings.Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
-    method = study.Method(args.policy, args.sampling, study.variance_of(args), args.batch)
+    grid = [Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
+    method = study.Method.chosen(args, args.policy)
     log = study.TrialLog(args, "faq_val", study.PUBLISHED_COLUMNS)
     plans = []
     for task in study.val_tasks(args):

@@ -37,11 +37,13 @@ from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.files import atomic
 from llm_accuracy.querying import factors, intervals
-from llm_accuracy.querying.estimators import estimate
+from llm_accuracy.querying.beliefs import Bank
+from llm_accuracy.querying.estimators import estimate, variances
+from llm_accuracy.querying.evaluation import evaluate
 from llm_accuracy.querying.factors import Factors, Fit
 from llm_accuracy.querying.passes import Passes
-from llm_accuracy.querying.querier import Bank, evaluate
-from llm_accuracy.querying.setting import ALPHA, MIXTURE_SETTING, Setting
+from llm_accuracy.querying.policies import DEFAULT_POLICY, POLICIES
+from llm_accuracy.querying.setting import ALPHA, DEFAULT_SETTING
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.scores.matrix import Responses, family_of, read_matrix
 from llm_accuracy.study import coverage, ledger
@@ -49,11 +51,8 @@ from llm_accuracy.study import trials as study
 from llm_accuracy.study.grids import parse_budgets
 
 # policy: sampling, variance, setting
-METHODS = {
-    "faq-mix": ("without", "pooled", MIXTURE_SETTING),
-    "faq": ("with", "published", Setting()),  # the paper's
-    "uniform+factors": ("without", "pooled", Setting(tau=1.0)),
-}
+METHODS = {policy.name: (policy.sampling, policy.variance_as_published or variances(policy.sampling)[0],
+                         policy.setting or DEFAULT_SETTING) for policy in POLICIES.values() if not policy.knows}
 KEY = ("dataset", "matrix", "factors", "budget", "method", "sampling", "variance", "setting", "families", "seeds")
 # covered: per model; width, squared_error: per seed, summed over the models; half_width: summed over both;
 # ratios: how many |error| / half-width are 0, up to 1 RATIO_STEP, up to 2, … (the last: beyond)
@@ -73,7 +72,7 @@ def main(argv=None):
     parser.add_argument("matrix", type=Path, help="wide CSV, plain or gzip: model[,created_date,sha,family], questions")
     cli.add_study_flags(parser, "budgets", "seeds", "logs-dir", "dry-run")
     parser.set_defaults(budgets=["20", "5%", "10%", "25%", "50%"], seeds=200)
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=["faq-mix"])
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=[DEFAULT_POLICY])
     parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="(default: 4, or a quarter of the models)")
     parser.add_argument("--weight-decay", type=weight_decay, default=1.0, metavar="L")
     parser.add_argument("--protocol", choices=sorted(factors.PROTOCOLS), default="map", help="how to fit")

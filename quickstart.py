@@ -31,7 +31,7 @@ def main(argv=None):
     cli.step("factor_models_val.py", *to_logs)
     cli.step("factor_models_final.py", *to_logs)
     cli.step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)
-    cli.step("faq_final.py", *to_logs, "--seeds", 5, "--policies", "faq", "--sampling", "with")
+    cli.step("faq_final.py", *to_logs, "--seeds", 5, "--policies", "faq")
     cli.step("faq_final.py", *to_logs, "--seeds", 5)
     cli.step("baselines_all.py", *to_logs, "--seeds", 5)
     cli.step("summarize_results.py", "--logs-dir", logs, "--figure", folder / "ess_and_coverage")

@@ -49,7 +49,7 @@ def main(argv=None):
         cli.step("baselines_all.py", *where, *models, "--seeds", seeds, "--budgets", *budgets)
         for budget, setting in chosen.items():
             trials = [*where, *models, "--budgets", budget, "--setting", setting.key]
-            cli.step("faq_final.py", *trials, "--seeds", seeds, "--policies", "faq", "--sampling", "with")
+            cli.step("faq_final.py", *trials, "--seeds", seeds, "--policies", "faq")
             cli.step("ablations_all.py", *trials, "--seeds", ablation_seeds, "--arms", "replacement")
         cli.step("ablations_all.py", *where, *models, "--seeds", ablation_seeds, "--budgets", *budgets,
              "--arms", "active+factors", "--taus", *args.taus)

@@ -30,10 +30,12 @@ import yardsticks
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import factors, walks
+from llm_accuracy.querying.beliefs import Bank
+from llm_accuracy.querying.evaluation import evaluate, run
 from llm_accuracy.querying.factors import Fit, Prior
 from llm_accuracy.querying.passes import Passes
 from llm_accuracy.querying.policies import WALKING
-from llm_accuracy.querying.querier import Bank, Querier, evaluate, run
+from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.matrix import Responses, read_matrix, write_matrix
@@ -293,7 +295,7 @@ def read_matrix_first_and_cached(board):
 def float32_drift(board):
     """Largest deviations of float32 from float64 on the same questions, over a 25 % budget."""
     from llm_accuracy.querying.estimates import with_replacement
-    from llm_accuracy.querying.querier import replay
+    from llm_accuracy.querying.evaluation import replay
 
     models, steps = (4, 301) if board.quick else (8, 3_008)
     draws = board.rng.random((models, steps))

@@ -15,9 +15,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
+from llm_accuracy.querying.beliefs import Bank
+from llm_accuracy.querying.evaluation import evaluate
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.passes import Passes
-from llm_accuracy.querying.querier import Bank, evaluate
 from llm_accuracy.querying.setting import Setting
 from llm_accuracy.study import figures
 

@@ -28,8 +28,8 @@ import numpy as np
 
 from .estimates import HALF_A_SURPRISE, contributions, raw_weights
 from .intervals import Interval
-from .querier import Trace
 from .setting import ALPHA
+from .trace import Trace
 
 BURN_IN = 100
 TIGHTEST = 4.0

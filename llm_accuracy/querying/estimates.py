@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .querier import Trace
+from .trace import Trace
 
 PSEUDO = 10            # how many expected surprises the model's own variance is worth
 HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing is certain

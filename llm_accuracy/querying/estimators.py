@@ -15,8 +15,8 @@ from ..errors import InputError
 from .confidence_sequence import betting
 from .estimates import Estimate, published, with_replacement, without_replacement
 from .intervals import Interval, interval
-from .querier import Trace
 from .setting import ALPHA
+from .trace import Trace
 
 # (trace, number of questions N, rank K of the factor model) → Estimate
 Estimating = Callable[[Trace, int, int], Estimate]

@@ -25,12 +25,14 @@ import torch
 from ..errors import InputError
 from ..files import atomic
 from ..randomness import stream
+from .beliefs import Bank
 from .confidence_sequence import betting, watched
 from .estimates import Estimate, sub_score, without_replacement
 from .factors import Factors
 from .intervals import interval
-from .querier import Bank, Querier, Trace
+from .querier import Querier
 from .setting import ALPHA, MIXTURE_SETTING
+from .trace import Trace
 
 
 class _Asked(NamedTuple):

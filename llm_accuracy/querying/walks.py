@@ -21,11 +21,11 @@ import numpy as np
 import torch
 
 from ..parallel import even_slices, side_by_side
+from .beliefs import Bank, gain
 from .estimates import Estimate
 from .factors import Prior
 from .passes import P_FLOOR, Passes
 from .policies import WALKING
-from .querier import Bank, gain
 
 
 @dataclass(frozen=True)

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from .. import cli
 from ..errors import InputError
 from ..querying import factors, intervals
+from ..querying.beliefs import Bank
 from ..querying.estimates import Estimate
 from ..querying.estimators import estimate, estimator, variances
+from ..querying.evaluation import evaluate
 from ..querying.factors import Factors, Prior
-from ..querying.mixture import best_factors
-from ..querying.policies import MIXTURE, ORACLES
-from ..querying.querier import SAMPLING, Bank, Trace, evaluate
+from ..querying.policies import POLICIES, SAMPLING, Policy
 from ..querying.setting import ALPHA, Setting
+from ..querying.trace import Trace
 from ..randomness import stream, uniforms
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
@@ -35,7 +35,6 @@ RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "uniq
 PER_MODEL = ("models", "covered", "error_over_se")
 LOG_NAMES = ("factor_models_cv", *(f"{name}{kind}" for kind in ("", "_models")
                                    for name in ("faq_val", "faq_final", "baselines_all", "ablations_all")))
-DEFAULT_SAMPLING = "without"
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
 
@@ -74,7 +73,7 @@ class Task:
         """(models, steps): the uniform numbers of a seed."""
         return uniforms(self.cell.dataset, self.cell.scenario, seed, self.new.models, steps)
 
-    def traces(self, jobs: Sequence[Job], budget: int, sampling: str, policy: str,
+    def traces(self, jobs: Sequence[Job], budget: int, sampling: str, policy: Policy,
                batch: int = 1) -> Iterator[tuple[Job, Trace]]:
         """One trajectory of `budget` steps per job and new model, as many side by side as memory allows."""
         at_once, known = max(1, ROWS_AT_ONCE // len(self.scores)), self.known(policy)
@@ -88,15 +87,9 @@ class Task:
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
 
-    def known(self, policy: str) -> np.ndarray | None:
-        """(models, N) logits that an oracle is given: the true ones, or those of the factors that fit each model's
-        complete answers best. None for the other policies."""
-        if policy == "oracle":
-            return self.dataset.truth(self.new)
-        if policy == "oracle-factors":
-            V = self.bank.V[: self.n_questions]
-            return (best_factors(V, self.prior, torch.as_tensor(self.scores, device=V.device)) @ V.T).cpu().numpy()
-        return None
+    def known(self, policy: Policy) -> np.ndarray | None:
+        """(models, N) logits that an oracle is given, None for the other policies."""
+        return policy.knows(self) if policy.knows else None
 
     def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True,
               band: intervals.Interval | None = None) -> Judged:
@@ -358,7 +351,7 @@ def fit_seconds(scores: np.ndarray, ranks: Sequence[int], protocol: str, epochs:
 class Method:
     """A drawing policy with its way of sampling and of estimating the variance, asked in batches of `batch`."""
 
-    policy: str
+    policy: Policy
     sampling: str
     variance: str
     batch: int = 1
@@ -366,7 +359,18 @@ class Method:
     @property
     def name(self) -> str:
         """As in the logs: faq-mix, or faq-mix:B64 in batches of 64."""
-        return self.policy if self.batch == 1 else f"{self.policy}:B{self.batch}"
+        return self.policy.name if self.batch == 1 else f"{self.policy.name}:B{self.batch}"
+
+    @staticmethod
+    def chosen(args: argparse.Namespace, name: str) -> Method:
+        """What the command line asks for, the policy's own way of sampling where it does not say.
+
+        Raises InputError for a variance that does not go with it.
+        """
+        policy = POLICIES[name]
+        sampling = args.sampling or policy.sampling
+        estimator(sampling, args.variance)
+        return Method(policy, sampling, args.variance or variances(sampling)[0], args.batch)
 
 
 class Plan:
@@ -402,7 +406,7 @@ class Plan:
         total = 0.0
         for (_, steps), jobs in self.groups.items():
             rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
-            if self.method.policy in MIXTURE:  # learns now and then: no step is like the others
+            if not self.method.policy.believe.stepwise:  # learns now and then: no step is like the others
                 total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
                 continue
             some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
@@ -439,7 +443,7 @@ class Plan:
         if sampling != "without":
             published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
             beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
-        rank = 0 if self.method.policy in ORACLES else self.task.prior.mean.size  # an oracle has no factors to learn
+        rank = 0 if self.method.policy.knows else self.task.prior.mean.size  # an oracle has no factors to learn
         first, one = trace.first(budget), estimator(sampling, self.method.variance)
         found = one.estimate(first, n, rank)
         band = one.interval(first, n, job.setting.tau, found)
@@ -461,18 +465,10 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 
 
 def add_method_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sampling", choices=SAMPLING, default=DEFAULT_SAMPLING,
-                        help="draw without replacement, with (the paper), or naive-without (the published ablation)")
+    parser.add_argument("--sampling", choices=SAMPLING,
+                        help="draw without replacement, with (the paper), or naive-without (the published ablation); "
+                        "default: the policy's own")
     parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
                         help="ask B questions at a time and learn from all B answers at once (default 1)")
     parser.add_argument("--variance", help="unbiased or published (with replacement); pooled, empirical, or betting "
                         "which is exact (without)")
-
-
-def variance_of(args: argparse.Namespace) -> str:
-    """The variance asked for, or the default of the way of sampling.
-
-    Raises InputError for one that does not go with it.
-    """
-    estimator(args.sampling, args.variance)
-    return args.variance or variances(args.sampling)[0]

@@ -10,12 +10,15 @@ from scipy import stats
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import walks
+from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.estimates import fixed_weights, published, with_replacement, without_replacement
 from llm_accuracy.querying.estimators import ESTIMATORS, Estimator, estimate, estimator, register, variances
+from llm_accuracy.querying.evaluation import evaluate, replay
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.intervals import interval
-from llm_accuracy.querying.querier import Bank, Querier, Trace, evaluate, replay
+from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
+from llm_accuracy.querying.trace import Trace
 
 ALPHA = 0.05
 

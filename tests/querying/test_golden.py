@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from llm_accuracy.querying import walks
+from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.estimates import published
+from llm_accuracy.querying.evaluation import replay
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.intervals import interval
-from llm_accuracy.querying.querier import Bank, Querier, replay
+from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 
 

@@ -8,8 +8,11 @@ from reference import walk as reference_walk
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import passes, policies, walks
+from llm_accuracy.querying.beliefs import Bank
+from llm_accuracy.querying.evaluation import evaluate, replay, run
 from llm_accuracy.querying.factors import Prior
-from llm_accuracy.querying.querier import SAMPLING, Bank, Querier, evaluate, replay, run
+from llm_accuracy.querying.policies import SAMPLING
+from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 
 SETTINGS = [Setting(), Setting(0.5, 0.0, 0.0, 0.25), Setting(1.0, 0.5, 0.0, 0.05), Setting(0.75, 0.3, 0.6, 0.5),
@@ -133,7 +136,7 @@ def test_stored_faq_scores_are_those_the_engine_sums():
     for setting in SETTINGS:
         uniforms = rng.random((4, 50))
         streamed, stored = (Querier(Bank.of(V, dtype=torch.float64), prior, [setting] * 4, 50) for _ in range(2))
-        stored.own_scores = True
+        stored._stores_scores = True
         if streamed.beliefs.variance is not None:
             stored.beliefs.variance = streamed.beliefs.variance.clone()
         a, b = run(streamed, uniforms, scores), run(stored, uniforms, scores)
@@ -141,31 +144,28 @@ def test_stored_faq_scores_are_those_the_engine_sums():
         np.testing.assert_allclose(a.q, b.q, rtol=1e-8)
 
 
-def test_a_policy_is_one_registered_function():
-    """The 20 lines it takes to try an idea: register a function, name it."""
+def test_a_policy_is_one_record():
+    """The lines it takes to try an idea: register a record, name it."""
 
-    @policies.drawing("hardest")
-    def hardest(beliefs):
-        return 1 - beliefs.p
-
+    policies.register(policies.Policy("hardest", "hardest", lambda beliefs, moment: 1 - beliefs.p))
     try:
         V, prior, scores, rng = problem(seed=10)
         trace = evaluate(Bank.of(V), prior, [Setting(tau=0.1)] * 4, rng.random((4, 100)), scores, "without", "hardest")
         assert (np.diff(np.sort(trace.asked, 1), axis=1) > 0).all()
         assert trace.p[:, :20].mean() < trace.p[:, -20:].mean()
     finally:
-        del policies.DRAWING["hardest"]
+        del policies.POLICIES["hardest"]
 
 
 def test_refuses_what_it_cannot_do():
     V, prior, _, _ = problem(seed=11)
     with pytest.raises(InputError, match="151 draws without replacement from 150 questions"):
         Querier(Bank.of(V), prior, [Setting()], 151, "without")
-    with pytest.raises(InputError, match="not registered"):
+    with pytest.raises(InputError, match="policy 'clairvoyant': there are faq-mix, faq, uniform"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="clairvoyant")
-    with pytest.raises(InputError, match="are given what they know"):
+    with pytest.raises(InputError, match="an oracle, and only an oracle, is given what it knows"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="oracle")
-    with pytest.raises(InputError, match="one of with, without, naive-without"):
+    with pytest.raises(InputError, match="sampling 'sometimes': there are with, without, naive-without"):
         Querier(Bank.of(V), prior, [Setting()], 10, sampling="sometimes")
 
 

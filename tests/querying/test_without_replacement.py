@@ -10,14 +10,17 @@ from scipy import stats
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import confidence_sequence
+from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.estimates import fixed_weights, sub_score, without_replacement
 from llm_accuracy.querying.estimators import estimate
+from llm_accuracy.querying.evaluation import evaluate, group_totals, replay
 from llm_accuracy.querying.factors import Factors, Prior
 from llm_accuracy.querying.intervals import interval
 from llm_accuracy.querying.mixture import HistoryMixture, best_factors
-from llm_accuracy.querying.querier import Bank, Querier, Trace, evaluate, group_totals, replay
+from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.session import Session
 from llm_accuracy.querying.setting import MIXTURE_SETTING, Setting
+from llm_accuracy.querying.trace import Trace
 
 ALPHA = 0.05
 

@@ -14,9 +14,10 @@ from scipy import stats
 
 import leave_one_family_out as lofo
 from llm_accuracy.querying import factors
+from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.estimators import estimate
+from llm_accuracy.querying.evaluation import evaluate
 from llm_accuracy.querying.factors import Factors, Fit
-from llm_accuracy.querying.querier import Bank, evaluate
 from llm_accuracy.querying.setting import MIXTURE_SETTING
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.scores.matrix import Responses, read_matrix, write_matrix

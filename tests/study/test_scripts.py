@@ -216,7 +216,7 @@ BAD = {
     "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "is there with 30 models"),
     "unknown setting": (break_nothing, "faq_final.py", [*ONE, "--setting", "tau=2"], "write it as"),
     "variance that does not go with the sampling": (break_nothing, "faq_final.py", [
-        *ONE, "--sampling", "without", "--variance", "published"], "--variance published"),
+        *ONE, "--sampling", "without", "--variance", "published"], "variance 'published': sampling 'without'"),
     "rank without weight decay": (break_nothing, "factor_models_val.py", [*ONE, "--rank", 2], "give both or neither"),
     "not an archive": (lambda folder: (shutil.rmtree(folder / "data/board"),
                                        (folder / "data/board.zip").write_bytes(b"PK torn")), "faq_final.py", ONE,

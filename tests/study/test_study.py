@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, run_script
 
+from llm_accuracy import palette
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores.dataset import Dataset
 from llm_accuracy.study import coverage, figures, ledger, published, summaries, tuning
@@ -322,7 +323,7 @@ def test_figures_have_no_overlapping_texts(study, table):
 
 
 def test_methods_can_be_told_apart_without_colour():
-    looks = [figures.style(name, list(figures.STYLES)) for name in figures.STYLES if name != "FAQ (with)"]
+    looks = [palette.style(name, list(palette.STYLES)) for name in palette.STYLES if name != "FAQ (with)"]
     assert len({(look["marker"], look["linestyle"]) for look in looks}) == len(looks)
 
 

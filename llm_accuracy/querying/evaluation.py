@@ -1,0 +1,166 @@
+"""Whole evaluations: many models whose answers are known, drawn and judged; finished ones, recomputed.
+
+`evaluate` is the simulation, `replay` the audit of a finished evaluation, `group_totals` what sub-scores need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from ..parallel import even_slices, side_by_side
+from .beliefs import Bank
+from .factors import Prior
+from .passes import Passes
+from .policies import Policy
+from .querier import REFRESH_EVERY, Querier
+from .setting import Setting
+from .trace import Trace
+
+
+class _Recorder:
+    """A querier with everything its steps read and write laid out on its device beforehand, so that a step needs
+    nothing from the host: on CUDA it is recorded once as a graph and replayed."""
+
+    def __init__(self, querier: Querier, steps: int):
+        self.querier, self.device = querier, querier.bank.V.device
+        self.record = torch.empty(len(Trace._fields), steps, querier.rows, dtype=torch.float64, device=self.device)
+        self.steps, self.at = steps, torch.zeros(1, dtype=torch.int64, device=self.device)
+
+    def move(self, array: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """(rows, steps) → (steps, rows) on the device."""
+        return torch.as_tensor(np.ascontiguousarray(array.T), dtype=dtype, device=self.device)
+
+    def now(self, table: torch.Tensor) -> torch.Tensor:
+        """The row (rows,) of a (steps, rows) table that belongs to this step."""
+        return table.index_select(0, self.at).squeeze(0)
+
+    def note(self, answers: torch.Tensor) -> None:
+        """Write the step down and learn from it."""
+        q = self.querier
+        step = torch.stack([q.asked.to(torch.float64), answers.to(torch.float64), q.q, q.p, q.total])
+        self.record.index_copy_(1, self.at, step.unsqueeze(1))
+        q.tell(answers)
+        self.at += 1
+
+    def repeat(self, step: Callable[[], None]) -> Trace:
+        if self.device.type == "cuda" and self.querier.every_step_alike:
+            self._replay_graphs(step)
+        else:
+            for _ in range(self.steps):
+                step()
+        asked, *others = self.record.transpose(1, 2).cpu().numpy()
+        return Trace(asked.astype(np.int64), *others)
+
+    def _replay_graphs(self, step: Callable[[], None]) -> None:
+        """One CUDA graph per phase (exploring, then not): no launch overhead, no synchronisation."""
+        querier, graph, phase = self.querier, None, None
+        for _ in range(self.steps):
+            if querier.exploring != phase:
+                # The first step of a phase runs eagerly: it warms the kernels up, on the capture's own stream.
+                graph, phase = None, querier.exploring
+                stream = torch.cuda.Stream()
+                stream.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(stream):
+                    step()
+                torch.cuda.current_stream().wait_stream(stream)
+                continue
+            if graph is None:
+                graph, taken = torch.cuda.CUDAGraph(), querier.steps_taken
+                with torch.cuda.graph(graph):
+                    step()
+                querier.steps_taken = taken  # capturing executes nothing
+            graph.replay()
+            querier.steps_taken += 1
+            if querier.steps_taken % REFRESH_EVERY == 0:
+                querier.beliefs.refresh()
+
+
+def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
+    """Evaluate rows whose answers are all known: draw, look the answer up, learn, T times.
+
+    uniforms  (rows, T) in [0, 1), one number a draw
+    scores    (rows, N) each row's complete scores
+    """
+    recorder = _Recorder(querier, uniforms.shape[1])
+    draws = recorder.move(uniforms, torch.float64)
+    known = torch.as_tensor(scores, device=recorder.device)
+
+    def step() -> None:
+        asked = querier.ask(recorder.now(draws))
+        recorder.note(known.gather(1, asked.unsqueeze(1)).squeeze(1))
+
+    return recorder.repeat(step)
+
+
+def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
+             sampling: str = "with", policy: str | Policy = "faq", budget: int | None = None,
+             passes: Passes | None = None, batch: int = 1, known: np.ndarray | None = None) -> Trace:
+    """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
+
+    settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
+    budget  what the schedules are stretched over, where that is more than the steps taken
+    passes  by default whatever pays
+    known   (rows, N) logits of an oracle
+    """
+    rows, steps = uniforms.shape
+    device = bank.V.device.type
+
+    def part(chosen: slice) -> Trace:
+        querier = Querier(bank, prior, list(settings[chosen]), budget or steps, sampling, policy, chosen_passes, batch,
+                          None if known is None else torch.as_tensor(known[chosen]))
+        return run(querier, uniforms[chosen], scores[chosen])
+
+    chosen_passes = passes or Passes.side_by_side(rows * bank.V.shape[0] * steps, device)
+    parts = _parts(rows, bank.V.shape[0], torch.get_num_threads(), device, chosen_passes.compiled)
+    traces = list(side_by_side(part, parts, device))
+    return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))
+
+
+# Floats of logits per part: plain passes want their temporaries in the cache, compiled ones have none; on CUDA
+# a part must only leave room for a handful of such arrays.
+_CELLS_AT_ONCE = {("cpu", False): 1 << 20, ("cpu", True): 1 << 22, ("cuda", False): 1 << 28, ("cuda", True): 1 << 29}
+
+
+def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool) -> list[slice]:
+    """Slices of nearly equal length, on the CPU as many as a multiple of the threads where that is possible."""
+    most = max(1, _CELLS_AT_ONCE[device, compiled] // questions)
+    count = -(-rows // most)
+    if device == "cpu":
+        count = -(-count // threads) * threads
+    return even_slices(rows, count)
+
+
+def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """What `Trace.total` is within subsets of the bank, for finished evaluations without replacement.
+
+    groups (N, G) bool; arguments as for `replay`. Returns (rows, T, G): Σ_{j∈G} of the answers known before each
+    step and of the predictions of the others.
+    """
+    member = torch.zeros(querier.bank.V.shape[0], groups.shape[1], dtype=torch.float64, device=querier.bank.V.device)
+    member[: len(groups)] = torch.as_tensor(groups.astype(np.float64))
+    known = np.cumsum(answers[:, :, None] * groups[asked], 1) - answers[:, :, None] * groups[asked]
+    expected = np.empty_like(known)
+    for step in range(asked.shape[1]):
+        expected[:, step] = (querier.beliefs.p.to(torch.float64) @ member).cpu().numpy()
+        querier.look(torch.as_tensor(asked[:, step], device=member.device))
+        querier.tell(torch.as_tensor(answers[:, step], device=member.device))
+    return known + expected
+
+
+def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
+    """Recompute q, p and the totals of finished evaluations from the questions asked and their answers.
+
+    asked (rows, T) int, answers (rows, T) in [0, 1]. The querier must be a fresh one with the evaluation's
+    own bank, prior and settings; its `beliefs` are afterwards the posterior.
+    """
+    recorder = _Recorder(querier, asked.shape[1])
+    questions, given = recorder.move(asked, torch.int64), recorder.move(answers, torch.float64)
+
+    def step() -> None:
+        querier.look(recorder.now(questions))
+        recorder.note(recorder.now(given))
+
+    return recorder.repeat(step)
