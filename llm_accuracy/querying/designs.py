@@ -1,0 +1,82 @@
+"""Drawing a whole round of questions at once: fixed size, unequal probabilities, no question twice.
+
+All functions work on rows side by side: q, π (rows, N) float64, `size` the same number of questions in every row.
+"""
+
+from __future__ import annotations
+
+import torch
+
+TINY = torch.finfo(torch.float64).tiny
+
+
+def schedule(budget: int, n_questions: int, first: int = 8, growth: float = 1.5) -> list[int]:
+    """Sizes of the rounds that make up a budget: 8, 12, 18, 27, …, each `growth` times the one before, rounded down.
+
+    What is left at the end is a round of its own, or joins the one before if it is less than half a round. So the
+    schedules of two budgets differ in their last rounds only.
+    """
+    left, size, sizes = min(budget, n_questions), first, []
+    while left:
+        take = min(left, size)
+        if sizes and take < size / 2:
+            sizes[-1] += take
+        else:
+            sizes.append(take)
+        left -= take
+        size = max(size + 1, int(size * growth)) if growth > 1 else size
+    return sizes
+
+
+def choosing(spread: torch.Tensor, is_open: torch.Tensor, tau: float,
+             costs: torch.Tensor | None = None) -> torch.Tensor:
+    """q (rows, N), 0 where a question is not open: (1 − τ) h/Σh + τ e/Σe with h = σ/√cost and e = 1/√cost.
+
+    spread  (rows, N) σ, the standard deviation expected of each outcome. The choice that makes the variance smallest at
+            a given cost is π ∝ σ/√cost (Neyman); the share τ bounds 1/π. Where nothing is expected to vary, q is even.
+    costs   (N,) > 0, by default all alike
+    """
+    even = is_open.to(torch.float64)
+    if costs is not None:
+        even = even / costs.sqrt()
+    h = spread.to(torch.float64) * even
+    even = even / even.sum(1, keepdim=True)
+    total = h.sum(1, keepdim=True)
+    chosen = torch.where(total > 0, h / total.clamp_min(TINY), even)
+    return (1 - tau) * chosen + tau * even
+
+
+def inclusion(q: torch.Tensor, size: int) -> torch.Tensor:
+    """π with Σπ = size: min(1, size·q), the excess of those at 1 shared out among the others in proportion to q.
+
+    At least `size` entries of each row must be positive.
+    """
+    certain = torch.zeros_like(q, dtype=torch.bool)
+    while True:
+        rest = torch.where(certain, 0.0, q)
+        left = size - certain.sum(1, keepdim=True)
+        pi = rest * (left / rest.sum(1, keepdim=True).clamp_min(TINY))
+        new = (pi >= 1 - 1e-12) & ~certain
+        if not new.any():
+            return torch.where(certain, 1.0, pi)
+        certain |= new
+
+
+def systematic(pi: torch.Tensor, order: torch.Tensor, uniform: torch.Tensor, size: int) -> torch.Tensor:
+    """Draw exactly `size` questions a row, each with its probability π; (rows, size) questions, in the given order.
+
+    order    (rows, N) permutations of the questions
+    uniform  (rows,) in [0, 1)
+    With C the cumulated π in that order, a question is asked when an integer lies in (C_before − U, C − U]. Questions
+    with π = 1 are asked without being counted, which changes no probability and spares them the rounding.
+    """
+    ordered = pi.gather(1, order)
+    certain = ordered >= 1
+    left = size - certain.sum(1, keepdim=True)
+    cumulated = torch.where(certain, 0.0, ordered).cumsum(1)
+    # The last ones are made exact, whatever rounding has done.
+    cumulated = torch.where(cumulated >= cumulated[:, -1:] * (1 - 1e-12), left.to(pi.dtype),
+                            cumulated * (left / cumulated[:, -1:].clamp_min(TINY)))
+    ticks = torch.floor(cumulated - uniform.unsqueeze(1))
+    before = torch.cat([torch.floor(-uniform).unsqueeze(1), ticks[:, :-1]], 1)
+    return order[certain | (ticks > before)].view(len(pi), size)

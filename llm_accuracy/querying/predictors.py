@@ -1,0 +1,76 @@
+"""What is expected of every question's outcome before it is known: the seam between models of a model and designs.
+
+A design (`rounds`) needs of a question only the mean, the variance and the third central moment of its outcome. An
+outcome is a score in [0, 1], or any bounded number: the difference of two models' scores lies in [−1, 1].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+
+from .beliefs import Bank
+from .factors import Prior
+from .mixture import HistoryMixture
+
+
+class Outcomes(NamedTuple):
+    """The range in which outcomes lie."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+
+SCORES = Outcomes()
+
+
+class Prediction(NamedTuple):
+    """Of every question's outcome, (rows, N): its mean, E(z − mean)² and E(z − mean)³."""
+
+    mean: torch.Tensor
+    variance: torch.Tensor
+    third: torch.Tensor
+
+
+class Predictor(Protocol):
+    """Predicts the outcomes of `rows` evaluations, and learns from all that each has answered.
+
+    outcomes  the range of what it predicts
+    """
+
+    outcomes: Outcomes
+
+    def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
+        """Take all questions asked so far and their outcomes, (rows, t) each."""
+
+    def predict(self) -> Prediction:
+        """Of all N questions; those already asked may hold anything finite."""
+
+
+def of_scores(p: torch.Tensor) -> Prediction:
+    """What p says of 0/1 scores."""
+    variance = p * (1 - p)
+    return Prediction(p, variance, variance * (1 - 2 * p))
+
+
+class FactorPredictor:
+    """The history's factor model: one Gaussian about a new model's factors, or a mixture around the history's models
+    (`mixture`), solved for from all answers each time.
+
+    bank, prior  of the history's factors (`Factors`); a prior without rows is a single Gaussian
+    """
+
+    outcomes = SCORES
+
+    def __init__(self, bank: Bank, prior: Prior, rows: int):
+        self.V = bank.V[: bank.n_questions]
+        self._posterior = HistoryMixture(bank.V, prior)
+        self._u = torch.as_tensor(prior.mean).to(bank.V).repeat(rows, 1)
+
+    def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
+        if asked.shape[1]:
+            self._u, _ = self._posterior.solve(self._u, asked, answers.to(self._u.dtype))
+
+    def predict(self) -> Prediction:
+        return of_scores(torch.sigmoid(self._u @ self.V.T))

@@ -1,0 +1,204 @@
+"""Growing rounds: fixed-size systematic samples whose probabilities learn from every answer so far.
+
+A *row* is one evaluation: one new model under one stream of uniform numbers. Round r has n open questions and asks B of
+them. With what the predictor expects of every question (mean p, variance w),
+
+    q ∝ √w, mixed with a uniform share τ            π: Σπ = B, no π above 1                     (`designs`)
+    the open questions are put in an order and a systematic sample of them is drawn: B questions, j with probability π_j
+
+    φ_r = Σ_{answered before} z + Σ_{open} p + Σ_{asked now} (z − p)/π,       E[φ_r | all before] = N θ exactly
+
+and θ̂ = Σ a_r φ_r / N with weights a_r that are fixed in advance (`round_estimates`), so that E θ̂ = θ whatever p, q and
+the order are. docs/rounds.md derives it and says why it beats one question at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from .designs import choosing, inclusion, schedule, systematic
+from .predictors import Predictor
+
+TAU = 0.1
+
+
+class Round(NamedTuple):
+    """One round of every row, as estimates need it; arrays (rows, B) in the order of the draw, float64 unless said.
+
+    asked     int64, the questions
+    answers   their outcomes
+    p, pi     the outcome predicted beforehand, and the probability of being asked
+    variance  the variance expected of it
+    known     (rows, G) Σ z over the answered and Σ p over the open, before the round; over each column of `groups`
+    spread    (rows, G) the variance expected of the round's sum, Σ_open w (1 − π)/π
+    third     (rows, G) its third central moment
+    n_open    questions open before the round
+    """
+
+    asked: np.ndarray
+    answers: np.ndarray
+    p: np.ndarray
+    pi: np.ndarray
+    variance: np.ndarray
+    known: np.ndarray
+    spread: np.ndarray
+    third: np.ndarray
+    n_open: int
+
+
+class Rounds:
+    """Evaluations side by side, asked in rounds: `ask_batch` draws a round for every row, `answer` takes the outcomes.
+
+    predictor  what is expected of every question (`predictors.Predictor`), of as many rows
+    rows       evaluations
+    n_questions  N
+    tau        uniform share of every q
+    costs      (N,) > 0 of asking each question, by default all alike
+    strata     (N,) int, questions that are alike: the order goes through them one after the other
+    groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
+    draw       (π, order, uniform, size) → questions; `designs.systematic`
+
+    The steps of a round are named by numbers, as many as it has questions; their answers may come in any order, and the
+    predictor learns when the last one is there.
+    """
+
+    def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
+                 costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
+                 draw=systematic):
+        self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
+        self.costs = None if costs is None else torch.as_tensor(costs, dtype=torch.float64)
+        self.strata = None if strata is None else torch.as_tensor(strata)
+        self.groups = torch.ones(n_questions, 1, dtype=torch.float64) if groups is None else torch.as_tensor(
+            groups, dtype=torch.float64)
+        self.rounds: list[Round] = []
+        self._open = torch.ones(rows, n_questions, dtype=torch.bool)
+        self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
+        self._asked = torch.zeros(rows, 0, dtype=torch.int64)
+        self._outstanding: set[int] = set()
+
+    @property
+    def steps_taken(self) -> int:
+        """Questions asked of every row."""
+        return self._asked.shape[1]
+
+    def ask_batch(self, uniform: torch.Tensor, size: int) -> range:
+        """Draw a round of `size` questions for every row from one uniform number each (rows,); returns its steps.
+
+        Raises InputError while answers are outstanding, or where fewer than `size` questions are open.
+        """
+        if self._outstanding:
+            raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
+        drawn = self.drawn(uniform, size)
+        self.rounds.append(drawn)
+        first, asked = self.steps_taken, torch.as_tensor(drawn.asked)
+        self._asked = torch.cat([self._asked, asked], 1)
+        self._open.scatter_(1, asked, False)
+        self._outstanding = set(range(first, first + size))
+        return range(first, first + size)
+
+    def drawn(self, uniform: torch.Tensor, size: int) -> Round:
+        """The round that `ask_batch` would ask now, its answers NaN; nothing is asked by looking at it.
+
+        Raises InputError where fewer than `size` questions are open.
+        """
+        n_open = self.n_questions - self.steps_taken
+        if not 1 <= size <= n_open:
+            raise InputError(f"a round of {size} questions: {n_open} are open")
+        expected = self.predictor.predict()
+        q = choosing(expected.variance.sqrt(), self._open, self.tau, self.costs)
+        pi = inclusion(q, size)
+        asked = self.draw(pi, self._order(expected.mean), uniform, size)
+        odds = torch.where(pi > 0, (1 - pi) / pi.clamp_min(torch.finfo(pi.dtype).tiny), 0.0)  # E (I/π − 1)²
+        known = torch.where(self._open, expected.mean.to(torch.float64), self._values)
+        # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
+        sums = [(array @ self.groups).numpy() for array in (
+            known, expected.variance * odds, expected.third * odds * (odds - 1))]
+        chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
+        return Round(asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open)
+
+    def _order(self, mean: torch.Tensor) -> torch.Tensor:
+        """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
+        neighbours are alike across strata as well; the others last."""
+        key = mean.to(torch.float64)
+        if self.strata is not None:
+            key = 2 * self.strata + torch.where(self.strata % 2 == 0, key, -key)
+        return torch.where(self._open, key, torch.inf).argsort(1)
+
+    def question(self, step: int) -> torch.Tensor:
+        """(rows,) the questions asked at a step."""
+        return self._asked[:, step]
+
+    def answer(self, step: int, outcomes: torch.Tensor) -> None:
+        """Take the outcomes (rows,) of a step, in any order; after the last of a round the predictor learns.
+
+        Raises InputError for a step that is not outstanding, or outcomes outside the predictor's range.
+        """
+        if step not in self._outstanding:
+            raise InputError(f"step {step}: no question of it is waiting for an answer")
+        low, high = self.predictor.outcomes
+        if not ((outcomes >= low) & (outcomes <= high)).all():
+            raise InputError(f"step {step}: an outcome outside [{low:g}, {high:g}]")
+        self._hear(slice(step, step + 1), outcomes.unsqueeze(1))
+
+    def answer_batch(self, outcomes: torch.Tensor) -> None:
+        """Take all outcomes of the round in flight at once, (rows, B)."""
+        self._hear(slice(self.steps_taken - outcomes.shape[1], self.steps_taken), outcomes)
+
+    def _hear(self, steps: slice, outcomes: torch.Tensor) -> None:
+        asked, last = self._asked[:, steps], self.rounds[-1]
+        self._values.scatter_(1, asked, outcomes.to(torch.float64))
+        begin = self.steps_taken - last.asked.shape[1]
+        last.answers[:, steps.start - begin : steps.stop - begin] = outcomes.numpy()
+        self._outstanding -= set(range(steps.start, steps.stop))
+        if not self._outstanding:
+            self.predictor.learn(self._asked, self._values.gather(1, self._asked))
+
+
+class RoundTrace:
+    """Evaluations at one or several budgets: their rounds, budget by budget.
+
+    The schedules of two budgets differ in their last rounds only (`designs.schedule`), so the others are shared.
+    """
+
+    def __init__(self, by_budget: dict[int, list[Round]]):
+        self.by_budget = by_budget
+
+    def first(self, budget: int) -> RoundTrace:
+        """The evaluation with this budget, which must be one of those asked for."""
+        return RoundTrace({budget: self.by_budget[budget]})
+
+    @property
+    def rounds(self) -> list[Round]:
+        """Of the largest budget."""
+        return self.by_budget[max(self.by_budget)]
+
+    @property
+    def asked(self) -> np.ndarray:
+        """(rows, T) questions, in the order in which they were asked."""
+        return np.concatenate([one.asked for one in self.rounds], 1)
+
+
+def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: float, uniforms: np.ndarray,
+                    scores: np.ndarray) -> RoundTrace:
+    """Ask rows whose answers are all known at several budgets.
+
+    first, growth  of `designs.schedule`
+    uniforms       (rows, ≥ rounds) in [0, 1), one number a round, whatever the budget
+    scores         (rows, N)
+    """
+    known, draws, by_budget = torch.as_tensor(scores), torch.as_tensor(uniforms), {}
+    longest = schedule(engine.n_questions, engine.n_questions, first, growth)
+    for budget in sorted(set(budgets)):
+        *before, last = schedule(budget, engine.n_questions, first, growth)
+        for size in longest[len(engine.rounds) : len(before)]:
+            engine.ask_batch(draws[:, len(engine.rounds)], size)
+            engine.answer_batch(known.gather(1, torch.as_tensor(engine.rounds[-1].asked)))
+        final = engine.drawn(draws[:, len(before)], last)
+        answers = known.gather(1, torch.as_tensor(final.asked)).to(torch.float64).numpy()
+        by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
+    return RoundTrace(by_budget)
