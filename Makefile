@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures twin headline fresh test lint
+.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline fresh test lint
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -44,9 +44,13 @@ tables:
 	$(PY) faq_coverage.py --tier $(TIER) $(IN)
 	$(PY) summarize_results.py --logs-dir $(LOGS)
 
-# All notebooks, on what is in $(LOGS); the figures are exported beside them.
+# All notebooks, on what is in $(LOGS); the figures are exported beside them. Where a log is missing, a line says what makes it.
 figures: $(VENV)/.installed
-	LOGS=$(abspath $(LOGS)) $(VENV)/bin/jupyter nbconvert --to notebook --execute --inplace --log-level=ERROR figures/*.ipynb
+	$(PY) figures/draw.py --logs-dir $(LOGS)
+
+# What figures/degradation.ipynb draws: simulated power (20 s) and, where PAIRS is their folder, the real pairs.
+degradation-logs: $(VENV)/.installed
+	$(PY) figures/degradation_logs.py --logs-dir $(LOGS) $(if $(PAIRS),--pairs $(PAIRS))
 
 # The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
 #   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>

@@ -84,13 +84,14 @@ def drift(value, se):
 
 
 def draw(table, stem):
+    from llm_accuracy import palette
     from llm_accuracy.study import figures as plots
 
     paths = []
     for (dataset, scenario, method, sampling), arm in table.groupby(["dataset", "scenario", "method", "sampling"]):
-        figure = plots.titled(plots.with_legend(plots.coverage_audit(arm)), f"{dataset}, {scenario}, {method}, "
-                              f"sampling {sampling}: coverage of every model", plots.audit_counts(arm))
-        paths += plots.save(figure, stem.with_name(f"{stem.name}_{dataset}_{scenario}_{method}_{sampling}"))
+        figure = palette.titled(plots.with_legend(plots.coverage_audit(arm)), f"{dataset}, {scenario}, {method}, "
+                                f"sampling {sampling}: coverage of every model", plots.audit_counts(arm))
+        paths += palette.save(figure, stem.with_name(f"{stem.name}_{dataset}_{scenario}_{method}_{sampling}"))
     return paths
 
 

@@ -112,13 +112,14 @@ def compare(summary: pd.DataFrame, args) -> None:
 
 
 def draw(table: pd.DataFrame, stem: Path) -> list[Path]:
+    from llm_accuracy import palette
     from llm_accuracy.study import figures
 
     groups = list(table.groupby(["dataset", "scenario"], sort=False))
     paths = []
     for (dataset, scenario), cell in groups:
         where = stem if len(groups) == 1 else stem.with_name(f"{stem.name}_{dataset}_{scenario}")
-        paths += figures.save(figures.ess_and_coverage(cell), where)
+        paths += palette.save(figures.ess_and_coverage(cell), where)
     return paths
 
 

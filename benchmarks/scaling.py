@@ -14,13 +14,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from llm_accuracy import cli
+from llm_accuracy import cli, palette
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.evaluation import evaluate
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.passes import Passes
 from llm_accuracy.querying.setting import Setting
-from llm_accuracy.study import figures
 
 BASE = {"questions": 12_032, "models": 100, "rank": 64}
 SWEEPS = {"questions": (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
@@ -47,7 +46,7 @@ def main(argv=None):
             results[name, value] = spent
             print(f"{value:>10} {spent * 1e3:>12.3f} {spent * 1e9 / size['models'] / size['questions']:>26.3f}",
                   flush=True)
-    for path in figures.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
+    for path in palette.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
         print(f"wrote {path}")
 
 
@@ -80,15 +79,16 @@ def seconds_per_step(device, questions, models, rank):
 def draw(results, free, device):
     import matplotlib.pyplot as plt
 
+    palette.use_look()
     figure, axes = plt.subplots(1, 3, figsize=(7.5, 2.9), layout="constrained", sharey=True)
     for axis, name in zip(axes, SWEEPS, strict=True):
         sizes = np.array([value for sweep, value in results if sweep == name])
         times = 1e3 * np.array([results[name, value] for value in sizes])
-        axis.loglog(sizes, times, "o-", color="#0072B2", markersize=4, linewidth=1.2, label="measured")
+        axis.loglog(sizes, times, "o-", color=palette.PALETTE["blue"], markersize=4, linewidth=1.2, label="measured")
         axis.loglog(sizes, times[-1] * sizes / sizes[-1], "--", color="0.5", linewidth=1, label="proportional")
         most = free / 4 / ARRAYS / np.prod([BASE[other] for other in ("questions", "models") if other != name])
         if name != "rank" and most < SWEEPS[name][-1]:
-            axis.axvline(most, color="#D55E00", linewidth=1, linestyle=":",
+            axis.axvline(most, color=palette.PALETTE["vermillion"], linewidth=1, linestyle=":",
                          label=f"memory ends ({free / 2**30:.0f} GiB)")
         fixed = ", ".join(f"{BASE[other]:,} {other}" if other != "rank" else f"K = {BASE['rank']}"
                           for other in BASE if other != name)

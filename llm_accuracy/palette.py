@@ -1,19 +1,31 @@
-"""Figures: one palette and one look."""
+"""Figures: one palette, one look, and one place where a figure becomes a file."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Okabe & Ito's palette, told apart by colour-blind readers; markers and dashes do it in greyscale.
-STYLES = {
-    "uniform (SRS)": ("#000000", "o", "-"), "uniform (published)": ("#999999", "s", ":"),
-    "best baseline": ("#E69F00", "^", "--"), "uniform + factors": ("#56B4E9", "v", "-."),
-    "active + factors": ("#009E73", "P", "--"), "FAQ-mix": ("#0072B2", "D", "-"), "FAQ": ("#D55E00", "X", "-"),
-    "FAQ (with)": ("#D55E00", "X", "-"), "FAQ (naive without)": ("#CC79A7", "*", ":"),
-    "FAQ (without)": ("#56B4E9", "p", "-"), "oracle": ("#000000", "*", "-."),
-    "oracle (factors)": ("#CC79A7", "h", "-."),
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's palette by their names, told apart by colour-blind readers; markers and dashes do it in greyscale.
+PALETTE = {"black": "#000000", "grey": "#999999", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
+           "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7"}
+STYLES = {  # method: (colour, marker, dashes)
+    name: (PALETTE[colour], marker, dashes) for name, (colour, marker, dashes) in {
+        "uniform (SRS)": ("black", "o", "-"), "uniform (published)": ("grey", "s", ":"),
+        "best baseline": ("orange", "^", "--"), "uniform + factors": ("sky", "v", "-."),
+        "active + factors": ("green", "P", "--"), "FAQ-mix": ("blue", "D", "-"), "FAQ": ("vermillion", "X", "-"),
+        "FAQ (with)": ("vermillion", "X", "-"), "FAQ (naive without)": ("purple", "*", ":"),
+        "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."), "oracle (factors)": ("purple", "h", "-."),
+    }.items()
 }
-_SPARE = [("#F0E442", "p", "--"), ("#D55E00", "<", ":"), ("#009E73", ">", "-"), ("#E69F00", "8", "-.")]
+# Of any other method: markers that none of those above has; 4, 5 and 3 have no common divisor, so 60 methods differ.
+_SPARE = [(PALETTE[colour], marker, dashes) for colour, marker, dashes in
+          zip(["vermillion", "green", "orange", "purple"] * 15, ["<", ">", "8", "d", "H"] * 12, [":", "-", "--"] * 20,
+              strict=True)]
 WIDTH = 6.75  # inches: the text width of the conference's paper
 
 
@@ -32,3 +44,48 @@ def use_look() -> None:
     matplotlib.rcParams.update({"font.size": 8, "axes.titlesize": 8, "axes.spines.top": False,
                                 "axes.spines.right": False, "legend.frameon": False, "figure.dpi": 150,
                                 "pdf.fonttype": 42})
+
+
+def titled(figure: Figure, point: str, note: str = "") -> Figure:
+    """Give a figure its point as the title, wrapped at its width, and in small type, above its legend or at its foot,
+    what was measured."""
+    most = int(80 * figure.get_figwidth() / WIDTH)  # characters in a line of the title; half as many again of the note
+    figure.suptitle(_wrapped(point, most), fontsize=9, fontweight="bold", x=0.01, ha="left")
+    note = _wrapped(note, most * 3 // 2)
+    for legend in figure.legends:
+        legend.set_title(note, prop={"size": 6.5})
+    if note and not figure.legends:
+        figure.supxlabel(note, fontsize=6.5)
+    return figure
+
+
+def _wrapped(text: str, most: int) -> str:
+    """In lines about equally long, as few as `most` characters a line allow."""
+    lines = len(textwrap.wrap(text, most))
+    return "\n".join(textwrap.wrap(text, next(width for width in range(min(20, most), most + 1)
+                                              if len(textwrap.wrap(text, width)) <= lines)))
+
+
+def show(figure: Figure, stem: str, numbers: str | None = None) -> None:
+    """Export a figure beside the notebook that calls this, as PNG, PDF and, if given, its numbers in Markdown; show
+    what was exported."""
+    from IPython.display import Image, display
+
+    png, *_ = save(figure, Path(stem), numbers)
+    display(Image(filename=str(png)))
+
+
+def save(figure: Figure, stem: Path, table: str | None = None) -> list[Path]:
+    """Write `stem`.png and `stem`.pdf, and `stem`.md with the figure's numbers if given; returns the paths."""
+    from matplotlib import pyplot
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
+    for path in paths:
+        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
+        figure.savefig(path, metadata=metadata)
+    pyplot.close(figure)
+    if table is not None:
+        paths.append(stem.with_name(stem.name + ".md"))
+        paths[-1].write_text(table)
+    return paths

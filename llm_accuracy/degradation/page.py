@@ -7,14 +7,13 @@ from html import escape
 
 from .. import __version__
 from . import figures, report
-from .paired import DEGRADED, NOT_DEGRADED, PairedResult
+from .paired import DEGRADED, PairedResult
 from .pairing import Pairs
 from .suite import SuiteResult
 
 SHOWN_ITEMS = 50  # of those left out for one reason
 # No script, no request: the browser is told so, whatever a file name or a note contains.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-COLOURS = {DEGRADED: figures.COLOURS["orange"], NOT_DEGRADED: figures.COLOURS["green"]}
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
@@ -73,7 +72,7 @@ def _page(title: str, body: list[str], pairs: dict, notes: list[str], command: s
 
 
 def _verdict(verdict: str, text: str) -> str:
-    colour = COLOURS.get(verdict, figures.COLOURS["grey"])
+    colour = figures.COLOURS[verdict]
     return f'<p class="verdict" style="border-color: {colour}">{escape(text)}</p>'
 
 

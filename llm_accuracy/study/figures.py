@@ -1,20 +1,22 @@
-"""Figures of the study: one place where a figure becomes a file.
+"""Figures of the study.
 
-Every function takes tidy tables (`summaries.compared`, `coverage.per_model`) and returns a figure; `save` writes it.
+Every function takes tidy tables (`summaries.compared`, `coverage.per_model`) and returns a figure; `palette.save`
+writes it.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from ..palette import WIDTH, style, use_look
+from ..palette import PALETTE, WIDTH, style, titled, use_look
+from . import ledger, summaries
 from .coverage import luck, neighbours, smooth
 
 SHARE = "budget (% of the questions)"
@@ -35,11 +37,48 @@ def part_name(part: pd.DataFrame, table: pd.DataFrame) -> str:
     return "" if len(part) == len(table) else f"_{part['scenario'].iloc[0]}"
 
 
+# --- what the notebooks draw ---------------------------------------------------------------------------
+
+EVERYTHING = "nfobs=None_p=1.0"  # the scenario in which all of the history is seen
+OURS, PAPER = "FAQ-mix", ["FAQ", "FAQ (with)"]  # the latter's name depends on what else is in the logs
+RIVALS = ["uniform (SRS)", "best baseline", "active + factors"]
+
+
+class StudyLogs(NamedTuple):
+    """What the notebooks of the study draw: `summaries.compared` of every summary.csv in a folder and in those inside
+    it, such as logs/twin, and the default method's rows of its faq_coverage.csv."""
+
+    table: pd.DataFrame
+    audits: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path | str) -> StudyLogs:
+        """Raises InputError if a log is not there, naming the command that makes it."""
+        folder = Path(folder)
+        found = sorted(folder.glob("**/summary.csv"), key=lambda path: len(path.parts)) or [folder / "summary.csv"]
+        audits = ledger.read(folder / "faq_coverage.csv", "faq_coverage.py")
+        return cls(pd.concat([summaries.compared(summaries.read(path)) for path in found], ignore_index=True),
+                   audits[audits["method"] == "faq-mix"])
+
+    @property
+    def datasets(self) -> list[str]:
+        """Those on which the default method was run."""
+        return list(dict.fromkeys(self.table.loc[self.table["name"] == OURS, "dataset"]))
+
+    def of(self, dataset: str, *names: str, scenario: str | None = None) -> pd.DataFrame:
+        """The rows of some methods; of one scenario, or of all. None where the default method was not run there."""
+        chosen = self.table[(self.table["dataset"] == dataset) & self.table["name"].isin(names)]
+        chosen = chosen if scenario is None else chosen[chosen["scenario"] == scenario]
+        return chosen if (chosen["name"] == OURS).any() else chosen[:0]
+
+
 # --- figures -------------------------------------------------------------------------------------------
 
 def ess_and_coverage(table: pd.DataFrame) -> plt.Figure:
     """ESS by width, ESS by error and coverage against budget, one line a method, for one dataset and scenario."""
-    best = table.loc[table["ess_width"].idxmax()]
+    rivals = table[~table["name"].map(_is_oracle)]
+    best = (table if rivals.empty else rivals).reset_index(drop=True)
+    best = best.loc[best["ess_width"].idxmax()]
     figure = by_scenario(table, ("ess_width", "ess_mse", "coverage"), across=True)
     return titled(figure, f"{table['dataset'].iloc[0]}: a question asked by {best['name']} is worth up to "
                   f"{best['ess_width']:.1f} random ones", counts(table))
@@ -53,33 +92,53 @@ MEASURES = {  # column: (axis label, factor, line at)
 
 
 def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = False) -> plt.Figure:
-    """One row of panels a measure, one column a scenario (or, `across`, the measures of one scenario in one row);
-    one line a method, ±1 standard error."""
+    """One row of panels a measure, one column a scenario (or, `across`, the measures of one scenario side by side,
+    its coverage below them); one line a method, ±1 standard error.
+
+    What an oracle reaches does not set the scale of a panel: one that would lie above stands at the edge, with its
+    range.
+    """
     scenarios = list(dict.fromkeys(table["scenario"]))
     names = list(dict.fromkeys(table["name"]))
-    shape = (1, len(measures)) if across else (len(measures), len(scenarios))
-    height = 1.1 + (2.0 if shape[0] == 1 else 1.65) * shape[0]
-    figure, axes = plt.subplots(*shape, figsize=(WIDTH, height), layout="constrained", squeeze=False, sharex=True,
-                                sharey=False if across else "row")
-    for i, measure in enumerate(measures):
-        for j, scenario in enumerate(scenarios):
-            axis = axes[0, i] if across else axes[i, j]
-            _lines(axis, table[table["scenario"] == scenario], measure, names)
-            label, _, line = MEASURES[measure]
-            if across or j == 0:
-                axis.set_ylabel(label)
+    figure, panels = _across(measures) if across else _grid(measures, len(scenarios))
+    for measure, row in panels.items():
+        label, _, line = MEASURES[measure]
+        limits = _limits(table, measure)
+        row[0].set_ylabel(label)
+        for axis, scenario in zip(row, scenarios, strict=True):
+            cell = table[table["scenario"] == scenario]
+            if across and measure == "coverage":
+                _side_by_side(axis, cell, measure, names)
+            else:
+                _lines(axis, cell, measure, names, limits[1])
+                _budget_axis(axis, cell["share"])
             if line is not None:
                 axis.axhline(line, color="0.7", linewidth=0.8, zorder=0)
-            if across or i == len(measures) - 1:
-                axis.set_xlabel(SHARE if across or len(scenarios) < 3 else "budget (%)")
-            if not across and i == 0:
+            if across or measure == measures[-1]:
+                axis.set_xlabel(SHARE if len(scenarios) < 3 else "budget (%)")
+            if not across and measure == measures[0]:
                 axis.set_title(scenario_name(scenario))
-        _limits(axes[0] if across else axes[i], i if across else None, measure)
+            axis.set_ylim(limits)
     handles = {}
-    for axis in axes.flat:
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=min(4, len(names)))
+    for axis in figure.axes:
+        handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | handles
+    figure.legend([handles[name] for name in names], names, loc="outside lower center",
+                  ncols=3 if len(names) in (5, 6) else min(4, len(names)))  # no row of one
     return figure
+
+
+def _grid(measures: Sequence[str], scenarios: int) -> tuple[plt.Figure, dict[str, Sequence[plt.Axes]]]:
+    height = 3.1 if len(measures) == 1 else 1.1 + 1.65 * len(measures)
+    figure, axes = plt.subplots(len(measures), scenarios, figsize=(WIDTH, height), layout="constrained", squeeze=False,
+                                sharex=True, sharey="row")
+    return figure, dict(zip(measures, axes, strict=True))
+
+
+def _across(measures: Sequence[str]) -> tuple[plt.Figure, dict[str, Sequence[plt.Axes]]]:
+    above = [measure for measure in measures if measure != "coverage"]
+    rows = [above] if len(above) == len(measures) else [above, ["coverage"] * len(above)] if above else [measures]
+    figure, axes = plt.subplot_mosaic(rows, figsize=(WIDTH, 1.2 + 1.9 * len(rows)), layout="constrained")
+    return figure, {measure: [axes[measure]] for measure in measures}
 
 
 def by_batch(table: pd.DataFrame) -> plt.Figure:
@@ -98,26 +157,111 @@ def by_batch(table: pd.DataFrame) -> plt.Figure:
         axis.set(xscale="log", ylabel=label, xlabel="questions asked at a time")
         axis.set_xticks(rows["batch"], [str(batch) for batch in rows["batch"]], fontsize=6)
         axis.minorticks_off()
-        _limits([axis], 0, measure)
+        axis.set_ylim(_limits(table, measure))
     return figure
 
 
-def _lines(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Sequence[str]) -> None:
-    se = {"mean_width": "width_se"}.get(measure, f"{measure}_se")
-    factor = MEASURES[measure][1]
+def batches_point(table: pd.DataFrame, name: str, kept: float = 0.9) -> str:
+    """What `by_batch` shows, in a sentence: up to which batch at least `kept` of the effective sample size by width
+    is left, and how much in the larger ones in which it is less."""
+    ess = table.set_index("batch")["ess_width"].sort_index()
+    left = ess / ess.iloc[0]
+    enough = left[(left >= kept).cummin()]
+    point = (f"Of {int(table['budget'].iloc[0]):,} questions asked up to {enough.index[-1]} at a time, {name} keeps "
+             f"{100 * enough.min():.0f} % of its effective sample size")
+    falls = [f"at {batch} only {100 * share:.0f} %" for batch, share in left[left < kept].items()]
+    return "; ".join([point, ", ".join(falls)]) if falls else point
+
+
+def batches_note(table: pd.DataFrame) -> str:
+    """What stands behind `by_batch`: dataset, scenario, models, seeds."""
+    seeds = {count: ", ".join(map(str, rows["batch"].sort_values())) for count, rows in table.groupby("seeds")}
+    told = [f"{count} seeds" + (f" of {seeds[count]} at a time" if len(seeds) > 1 else "")
+            for count in sorted(seeds, reverse=True)]
+    first = table.iloc[0]
+    return (f"{first['dataset']}, {scenario_name(first['scenario'])}: {table['models'].max()} new models; "
+            f"{'; '.join(told)}; bars ±1 SE")
+
+
+def _lines(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Sequence[str], top: float) -> None:
+    gone = 0
     for name in names:
-        rows = cell[cell["name"] == name].sort_values("budget")
-        axis.errorbar(100 * rows["share"].astype(float), factor * rows[measure], factor * rows[se].fillna(0),
-                      label=name, **style(name, names))
+        share, value, error = _points(cell, measure, name)
+        if _is_oracle(name) and value.size and value.max() > top:
+            axis.text(0.02, 0.99 - 0.08 * gone, f"↑ {name}: {value.min():.1f} to {value.max():.1f}", fontsize=6.5,
+                      color=style(name, names)["color"], va="top", transform=axis.transAxes)
+            value, gone = np.full_like(value, np.nan), gone + 1
+        axis.errorbar(share, value, error, label=name, **style(name, names))
 
 
-def _limits(axes: Sequence[plt.Axes], only: int | None, measure: str) -> None:
-    for axis in axes if only is None else [axes[only]]:
-        if measure == "coverage":
-            low, high = axis.get_ylim()
-            axis.set_ylim(min(np.floor(low), 90), min(max(high, 97.5), 100))
-        else:
-            axis.set_ylim(bottom=0)
+def scenarios_point(table: pd.DataFrame, name: str) -> str:
+    """What the widths and coverages of a method are in the first and in the last scenario of a table, in a sentence."""
+    mine = table[table["name"] == name]
+    width = mine.groupby("scenario", sort=False)["relative_width"].mean()
+    most, least = ("no narrower" if share >= 0.995 else f"{100 * (1 - share):.0f} % narrower"
+                   for share in (width.iloc[0], width.iloc[-1]))
+    first, last = scenario_name(width.index[0]), scenario_name(width.index[-1])
+    covered = 100 * mine["coverage"]
+    return (f"At equal coverage {name}'s intervals are {most} than uniform's with {first}, {least} with {last}; as "
+            f"they come they cover {covered.min():.1f} to {covered.max():.1f} %")
+
+
+def _is_oracle(name: str) -> bool:
+    """Told what nobody knows: a bound, no rival."""
+    return name.startswith("oracle")
+
+
+def _side_by_side(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Sequence[str]) -> None:
+    """The methods of a budget beside one another, without lines, so that no error bar hides another."""
+    shares = sorted(100 * cell["share"].astype(float).unique())
+    for i, name in enumerate(names):
+        share, value, error = _points(cell, measure, name)
+        at = np.searchsorted(shares, share) + 0.8 * ((i + 0.5) / len(names) - 0.5)
+        axis.errorbar(at, value, error, label=name, **style(name, names) | {"linestyle": "none"})
+    axis.set_xticks(range(len(shares)), [_short(share) for share in shares])
+    for i in range(1, len(shares)):
+        axis.axvline(i - 0.5, color="0.9", linewidth=0.8, zorder=0)
+    axis.set_xlim(-0.5, len(shares) - 0.5)
+
+
+def _points(cell: pd.DataFrame, measure: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(budget in per cent, value, standard error) of a method."""
+    rows = cell[cell["name"] == name].sort_values("budget")
+    error, factor = rows[_SE.get(measure, f"{measure}_se")].fillna(0), MEASURES[measure][1]
+    return tuple(np.asarray(column, float) for column in (100 * rows["share"].astype(float), factor * rows[measure],
+                                                          factor * error))
+
+
+_SE = {"mean_width": "width_se"}
+
+
+def _budget_axis(axis: plt.Axes, shares: pd.Series) -> None:
+    """Logarithmic, with the budgets themselves as ticks, as many as have room."""
+    ticks = []
+    for share in sorted(100 * shares.astype(float).unique()):
+        if not ticks or share >= 1.45 * ticks[-1]:
+            ticks.append(share)
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [_short(tick) for tick in ticks])
+    axis.minorticks_off()
+
+
+def _short(share: float) -> str:
+    return f"{round(share, 1):g}" if share >= 1 else f"{share:.2g}"
+
+
+def _limits(table: pd.DataFrame, measure: str) -> tuple[float, float]:
+    """The scale of a measure's panels: where the methods are that somebody could run. Coverages reach at least
+    two points to both sides of the aim; anything else starts at 0."""
+    _, factor, line = MEASURES[measure]
+    error = table[_SE.get(measure, f"{measure}_se")].fillna(0)
+    low, high = factor * (table[measure] - error), factor * (table[measure] + error)
+    if measure == "coverage":
+        bottom, top = np.floor(min(low.min(), line - 2)), np.ceil(max(high.max(), line + 2))
+        room = 0.03 * (top - bottom)  # for the markers
+        return max(bottom, 0) - room, min(top, 100) + room
+    oracle = table["name"].map(_is_oracle)
+    return 0, 1.3 * high[~oracle].max() if oracle.any() and not oracle.all() else 1.08 * high.max()
 
 
 def scenario_name(scenario: str) -> str:
@@ -129,26 +273,12 @@ def scenario_name(scenario: str) -> str:
     return f"{share} of the history" if full == "0" else f"{full} models + {share}"
 
 
-def titled(figure: plt.Figure, point: str, note: str) -> plt.Figure:
-    """Give a figure its point as the title, wrapped at its width, and in small type, above its legend or at its foot,
-    what was measured."""
-    lines = len(textwrap.wrap(point, 80))
-    balanced = next(width for width in range(20, 81) if len(textwrap.wrap(point, width)) <= lines)
-    figure.suptitle("\n".join(textwrap.wrap(point, balanced)), fontsize=9, fontweight="bold", x=0.01, ha="left")
-    note = "\n".join(textwrap.wrap(note, 120))
-    for legend in figure.legends:
-        legend.set_title(note, prop={"size": 6.5})
-    if not figure.legends:
-        figure.supxlabel(note, fontsize=6.5)
-    return figure
-
-
 def counts(table: pd.DataFrame) -> str:
     """What stands behind a table of `summaries.compared`: models, seeds, error bars."""
     by_seeds = table.groupby("seeds")["name"].unique().sort_index(ascending=False)
     seeds = f"{by_seeds.index[0]} seeds"
     if len(by_seeds) > 1:
-        fewer = [f"{', '.join(names)}: {count}" for count, names in by_seeds.iloc[1:].items()]
+        fewer = [f"{', '.join(names)}:\N{NO-BREAK SPACE}{count}" for count, names in by_seeds.iloc[1:].items()]
         seeds += f" ({'; '.join(fewer)})"
     return f"{', '.join(dict.fromkeys(table['dataset']))}: {table['models'].max()} new models, {seeds}; bars ±1 SE"
 
@@ -190,9 +320,9 @@ def _smoothed(axis: plt.Axes, x: pd.Series, coverage: pd.Series) -> None:
     axis.plot(x, y, ".", color="0.3", alpha=0.35, markersize=5, markeredgewidth=0, label="one model")
     if len(y) > 1:
         mean, spread = smooth(y)
-        axis.fill_between(x, mean - spread, mean + spread, color="#56B4E9", alpha=0.35, linewidth=0,
-                          label="±1 standard deviation of the neighbours")
-        axis.plot(x, mean, color="#0072B2", linewidth=1.4, label="smoothed mean")
+        axis.fill_between(x, np.maximum(mean - spread, 0), np.minimum(mean + spread, 100), color=PALETTE["sky"],
+                          alpha=0.35, linewidth=0, label="±1 standard deviation of the neighbours")
+        axis.plot(x, mean, color=PALETTE["blue"], linewidth=1.4, label="smoothed mean")
     axis.axhline(95, color="black", linewidth=0.8, linestyle="--", label="aim")
 
 
@@ -201,17 +331,3 @@ def with_legend(figure: plt.Figure) -> plt.Figure:
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
-
-
-def save(figure: plt.Figure, stem: Path, table: str | None = None) -> list[Path]:
-    """Write `stem`.png and `stem`.pdf, and `stem`.md with the figure's numbers if given; returns the paths."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
-    for path in paths:
-        metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
-        figure.savefig(path, metadata=metadata)
-    plt.close(figure)
-    if table is not None:
-        paths.append(stem.with_name(stem.name + ".md"))
-        paths[-1].write_text(table)
-    return paths

@@ -329,8 +329,8 @@ def test_methods_can_be_told_apart_without_colour():
 
 def test_a_figure_comes_with_its_numbers(study, table, tmp_path):
     cell = table[table["scenario"] == SCENARIOS[0]]
-    paths = figures.save(figures.ess_and_coverage(cell), tmp_path / "figure",
-                       summaries.markdown_table(cell, ("ess_width", "coverage")))
+    paths = palette.save(figures.ess_and_coverage(cell), tmp_path / "figure",
+                         summaries.markdown_table(cell, ("ess_width", "coverage")))
     assert [path.suffix for path in paths] == [".png", ".pdf", ".md"]
     lines = paths[2].read_text().splitlines()
     assert len(lines) == 2 + len(cell) and all(line.count("|") == 8 for line in lines)
