@@ -25,7 +25,7 @@ import numpy as np
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic, refuse_existing
+from llm_accuracy.files import atomic, check_new
 from llm_accuracy.leaderboard import simulate
 from llm_accuracy.scores.dataset import write_dataset
 from llm_accuracy.scores.matrix import split_by_date
@@ -51,10 +51,7 @@ def main(argv=None):
               f"{n_models} models x {n_questions} questions, {cli.duration(2 + millions)} and "
               f"{.15 + .012 * millions:.1f} GB of memory")
         return
-    try:
-        make(folder, args)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --data-dir") from None
+    make(folder, args)
 
 
 def make(folder: Path, args: argparse.Namespace) -> None:
@@ -105,7 +102,8 @@ def output_folder(args: argparse.Namespace) -> Path:
     if Path(name).name != name:
         raise InputError(f"--dataset {name!r}: a plain name is needed, without folders (those go to --data-dir)")
     folder = args.data_dir / name
-    refuse_existing([folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")], args.overwrite)
+    files = [folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")]
+    check_new(files, args.overwrite, make_parent=True)
     return folder
 
 

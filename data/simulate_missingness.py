@@ -62,7 +62,6 @@ def make(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
 def write_table(dataset: Dataset, scenario: Scenario, seen: Responses) -> None:
     path = dataset.folder / f"M1_{scenario.key}.csv"
     if not path.is_file():
-        path.parent.mkdir(exist_ok=True)
         write_matrix(path, seen)
 
 

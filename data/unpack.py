@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic, refuse_existing
+from llm_accuracy.files import atomic, check_new
 from llm_accuracy.leaderboard import suites
 from llm_accuracy.scores.dataset import Dataset, datasets_in
 from llm_accuracy.scores.matrix import Responses
@@ -63,8 +63,7 @@ def unzip(data_dir: Path, name: str, overwrite: bool) -> None:
         with zipfile.ZipFile(archive) as stream:
             members = {Path(info.filename).name: info for info in stream.infolist()
                        if WANTED.fullmatch(Path(info.filename).name)}
-            refuse_existing([folder / file for file in members], overwrite)
-            folder.mkdir(exist_ok=True)
+            check_new([folder / file for file in members], overwrite, make_parent=True)
             for file, info in members.items():
                 with stream.open(info) as source, atomic(folder / file) as target:
                     while block := source.read(1 << 20):

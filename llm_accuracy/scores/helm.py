@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import _load_json
+from ..files import read_json
 from .answers import AnswerTable, _mean, _table
 
 
@@ -17,11 +17,11 @@ def read_helm(path: Path, metric: str | None, filter_: str | None, notes: list[s
     wanted = metric or "exact_match"
     files = sorted(path.rglob("per_instance_stats.json")) if path.is_dir() else [path]
     for file in files:
-        run = _load_json(file.with_name("run_spec.json"))
+        run = read_json(file.with_name("run_spec.json"))
         try:
             model = run["adapter_spec"]["model"]
             task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", run["name"])
-            scores, names, perturbed = _helm_scores(_load_json(file), wanted)
+            scores, names, perturbed = _helm_scores(read_json(file), wanted)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{file}: not the layout of HELM (missing {error})") from None
         if perturbed:

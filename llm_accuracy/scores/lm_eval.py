@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import _load_json, read_json
+from ..files import read_json
 from .answers import AnswerTable, _table
 from .score_values import PERPLEXITIES, _value
 from .task_scores import Choices, TaskScores, _sha256
@@ -297,4 +297,4 @@ def read_lm_eval(folder: Path, metric: str | None, filter_: str | None, notes: l
 def _model_name(samples: Path) -> str | None:
     """The model's name in the results file that belongs to a samples file."""
     results = samples.with_name(f"results_{samples.stem.rsplit('_', 1)[1]}.json")
-    return _load_json(results).get("model_name") if results.is_file() else None
+    return read_json(results).get("model_name") if results.is_file() else None

@@ -262,11 +262,10 @@ def _read_compact(path: Path, source: str) -> Responses | None:
 
 def _write_compact(path: Path, responses: Responses) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
         with atomic(path) as part:
             np.savez_compressed(part, **{name: getattr(responses, name) for name in
                                          ("models", "questions", "scores", "dates", "shas", "families")})
-    except OSError:
+    except InputError:
         pass  # a read-only folder: only speed is lost
 
 
