@@ -21,14 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.files import atomic, check_new
-from llm_accuracy.leaderboard import simulate
-from llm_accuracy.scores.dataset import write_dataset
-from llm_accuracy.scores.matrix import split_by_date
 
 
 def main(argv=None):
@@ -55,6 +50,12 @@ def main(argv=None):
 
 
 def make(folder: Path, args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from llm_accuracy.leaderboard import simulate
+    from llm_accuracy.scores.dataset import write_dataset
+    from llm_accuracy.scores.matrix import split_by_date
+
     start = time.monotonic()
     if args.from_factors:
         board = simulate.twin_board(args.from_factors)
@@ -81,6 +82,8 @@ def make(folder: Path, args: argparse.Namespace) -> None:
 
 def size(args: argparse.Namespace) -> tuple[int, int]:
     """(models, questions). Raises InputError if they are out of bounds or the factors cannot be read."""
+    from llm_accuracy.leaderboard import simulate
+
     if args.from_factors:
         return simulate.twin_board(args.from_factors).logits.shape
     sizes = 300 if args.models is None else args.models, 2000 if args.questions is None else args.questions
