@@ -21,14 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic, refuse_existing
-from llm_accuracy.leaderboard import simulate
-from llm_accuracy.scores.dataset import write_dataset
-from llm_accuracy.scores.matrix import split_by_date
+from llm_accuracy.files import atomic, check_new
 
 
 def main(argv=None):
@@ -51,13 +46,16 @@ def main(argv=None):
               f"{n_models} models x {n_questions} questions, {cli.duration(2 + millions)} and "
               f"{.15 + .012 * millions:.1f} GB of memory")
         return
-    try:
-        make(folder, args)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror}); choose another --data-dir") from None
+    make(folder, args)
 
 
 def make(folder: Path, args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from llm_accuracy.leaderboard import simulate
+    from llm_accuracy.scores.dataset import write_dataset
+    from llm_accuracy.scores.matrix import split_by_date
+
     start = time.monotonic()
     if args.from_factors:
         board = simulate.twin_board(args.from_factors)
@@ -84,6 +82,8 @@ def make(folder: Path, args: argparse.Namespace) -> None:
 
 def size(args: argparse.Namespace) -> tuple[int, int]:
     """(models, questions). Raises InputError if they are out of bounds or the factors cannot be read."""
+    from llm_accuracy.leaderboard import simulate
+
     if args.from_factors:
         return simulate.twin_board(args.from_factors).logits.shape
     sizes = 300 if args.models is None else args.models, 2000 if args.questions is None else args.questions
@@ -105,7 +105,8 @@ def output_folder(args: argparse.Namespace) -> Path:
     if Path(name).name != name:
         raise InputError(f"--dataset {name!r}: a plain name is needed, without folders (those go to --data-dir)")
     folder = args.data_dir / name
-    refuse_existing([folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")], args.overwrite)
+    files = [folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")]
+    check_new(files, args.overwrite, make_parent=True)
     return folder
 
 

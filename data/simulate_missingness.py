@@ -14,66 +14,35 @@ that is seen beside the expected one, and their distance in standard errors of a
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
-from llm_accuracy.randomness import stream
-from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.scores.matrix import Responses, write_matrix
-from llm_accuracy.scores.scenario import ALL_OBSERVED, Scenario, mask, write_mask
-from llm_accuracy.study import grids
 
 
 def main(argv=None):
     parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "dry-run")
     parser.add_argument("--csv", action="store_true", help="write M1_<scenario>.csv as well")
     args = parser.parse_args(argv)
+    from llm_accuracy.scores.scenario import Scenario
+    from llm_accuracy.study import grids
+
     todo = [(cell, Scenario.parse(cell.scenario)) for cell in grids.cells(args)]
     if args.dry_run:
         print(f"{len(todo)} masks, seconds each")
         return
+    from llm_accuracy.scores.dataset import Dataset
+    from llm_accuracy.scores.missingness import hide, shares, write_table
+
     print(f"{'dataset':<26} {'scenario':<18} {'observed':>9} {'expected':>9} {'z':>5}  from")
     for cell, scenario in todo:
         dataset = Dataset(args.data_dir, cell.dataset)
         full = dataset.history()
-        origin = make(dataset, scenario, full)
+        origin = hide(dataset, scenario, full)
         seen = dataset.history(cell.scenario)
         if args.csv:
             write_table(dataset, scenario, seen)
         observed, expected, z = shares(full, seen, scenario)
         print(f"{cell.dataset:<26.26} {cell.scenario:<18} {observed:>9.6f} {expected:>9.6f} {z:>+5.1f}  {origin}")
-
-
-def make(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
-    """Write the mask if the scenario has neither a mask nor a CSV of its own; where it comes from."""
-    path = dataset.mask_path(scenario)
-    if scenario == ALL_OBSERVED:
-        return "M1.csv"
-    if dataset.has_table(scenario):
-        return f"M1_{scenario.key}.csv"
-    if not path.is_file():
-        rng = stream("missingness", dataset.name, scenario.key)
-        write_mask(path, mask(full.scores.shape, scenario, rng))
-    return "mask"
-
-
-def write_table(dataset: Dataset, scenario: Scenario, seen: Responses) -> None:
-    path = dataset.folder / f"M1_{scenario.key}.csv"
-    if not path.is_file():
-        path.parent.mkdir(exist_ok=True)
-        write_matrix(path, seen)
-
-
-def shares(full: Responses, seen: Responses, scenario: Scenario) -> tuple[float, float, float]:
-    """(observed, expected, z): which share of M1's entries is seen; full rows are no chance, the others are."""
-    known = full.observed
-    n_full = full.n_models if scenario == ALL_OBSERVED else min(scenario.n_full or 0, full.n_models)
-    expected = (n_full + (full.n_models - n_full) * scenario.p) / full.n_models
-    observed = seen.observed[known].mean()
-    error = np.sqrt((1 - n_full / full.n_models) * scenario.p * (1 - scenario.p) / known.sum())
-    return float(observed), expected, float((observed - expected) / error) if error > 0 else 0.0
 
 
 if __name__ == "__main__":

@@ -23,28 +23,56 @@ holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where
 Seconds; answers from long files and logs take about 300 bytes of memory each.
 """
 
+import argparse
 import sys
-import textwrap
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
-from llm_accuracy.scores.dataset import write_dataset
-from llm_accuracy.scores.matrix import MISSING, Responses, family_of, split_by_date
-from llm_accuracy.scores.tables import with_info
 
 
 def main(argv=None):
+    args = flags().parse_args(argv)
+    if not 0 < args.share < 1:
+        raise InputError(f"--share {args.share}: must lie between 0 and 1")
+    responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
+                                       args.unknown)
+    from llm_accuracy.scores.dataset import write_dataset
+    from llm_accuracy.scores.splitting import complete, families_line, span, split, with_families
+    from llm_accuracy.scores.tables import with_info
+
+    if args.model_info:
+        responses = with_info(responses, args.model_info)
+    responses = with_families(responses)
+    source = responses.source
+    if responses.n_models < 4:
+        raise InputError(f"{source}: {responses.n_models} models; at least 4 are needed")
+    history, new = split(responses, args.share, args.leave_out)
+    new, said = complete(new, args.incomplete)
+    print(*resolved, sep="\n", end="\n" * bool(resolved))
+    print(f"{source}: {responses.n_models} models x {responses.n_questions} questions, "
+          f"{1 - responses.observed.mean():.2%} blank")
+    print(families_line(responses))
+    print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
+    if said:
+        print(said)
+    if not new.n_models:
+        raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
+    folder = args.data_dir / args.dataset
+    if not args.dry_run:
+        write_dataset(folder, history, new, args.overwrite)
+        print(f"wrote {folder}/M1.csv, M2.csv" + (" and questions.csv" if new.tasks is not None else ""))
+
+
+def flags() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
-    parser.add_argument("--from", dest="kind", choices=readers.FORMATS, default="wide", help="what SOURCE is")
+    parser.add_argument("--from", dest="kind", choices=readers.formats(), default="wide",
+                        help="what SOURCE is: " + "; ".join(f"{name}: {readers.READERS[name].what}".replace("%", "%%")
+                                                            for name in readers.formats()))
     parser.add_argument("--metric", help="the score to take where a log has several (inspect: the scorer)")
     parser.add_argument("--filter", help="lm-eval: the filter to take where a task has several")
     parser.add_argument("--conflicts", choices=readers.CONFLICTS, default="refuse",
@@ -61,73 +89,7 @@ def main(argv=None):
                         help="new models that lack scores: drop them (default) or count blanks as wrong")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, write nothing")
-    args = parser.parse_args(argv)
-    if not 0 < args.share < 1:
-        raise InputError(f"--share {args.share}: must lie between 0 and 1")
-    responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
-                                       args.unknown)
-    if args.model_info:
-        responses = with_info(responses, args.model_info)
-    responses = with_families(responses)
-    source = responses.source
-    if responses.n_models < 4:
-        raise InputError(f"{source}: {responses.n_models} models; at least 4 are needed")
-    history, new = split(responses, args)
-    new, said = complete(new, args.incomplete)
-    print(*resolved, sep="\n", end="\n" * bool(resolved))
-    print(f"{source}: {responses.n_models} models x {responses.n_questions} questions, "
-          f"{1 - responses.observed.mean():.2%} blank")
-    print_families(responses)
-    print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
-    if said:
-        print(said)
-    if not new.n_models:
-        raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
-    folder = args.data_dir / args.dataset
-    if not args.dry_run:
-        write_dataset(folder, history, new, args.overwrite)
-        print(f"wrote {folder}/M1.csv, M2.csv" + (" and questions.csv" if new.tasks is not None else ""))
-
-
-def with_families(responses: Responses) -> Responses:
-    """Families as the matrix names them; where it does not, by the default rule."""
-    named = [family or family_of(model) for family, model in zip(responses.families, responses.models, strict=True)]
-    return replace(responses, families=np.array(named))
-
-
-def split(responses: Responses, args) -> tuple[Responses, Responses]:
-    if args.leave_out is None:
-        return split_by_date(responses, args.share)
-    new = responses.families == args.leave_out
-    if not new.any() or new.all():
-        raise InputError(f"{responses.source}: --leave-out {args.leave_out}: {int(new.sum())} of {len(new)} models are "
-                         "of this family; run with --dry-run to see the families")
-    return responses.take(~new), responses.take(new)
-
-
-def complete(new: Responses, how: str) -> tuple[Responses, str]:
-    lacking = ~new.complete
-    if not lacking.any():
-        return new, ""
-    names = ", ".join(new.models[lacking])
-    if how == "drop":
-        return new.take(~lacking), f"dropped {lacking.sum()} new models that lack scores: {names}"
-    blank = ~new.observed
-    filled = np.where(blank, 0, new.scores).astype(new.scores.dtype)
-    assert (filled != MISSING).all()
-    return replace(new, scores=filled), f"{blank.sum()} blanks of {lacking.sum()} new models count as wrong: {names}"
-
-
-def print_families(responses: Responses) -> None:
-    sizes = Counter(responses.families.tolist())
-    several = [f"{family} ({size})" for family, size in sizes.most_common() if size > 1]
-    said = f"families: {len(sizes)}" + (f", {len(several)} with siblings: {', '.join(several)}" if several else "")
-    print(textwrap.fill(said, 80, subsequent_indent="  ", break_on_hyphens=False))
-
-
-def span(responses: Responses) -> str:
-    dated = sorted(responses.dates[responses.dates != ""])
-    return f"{dated[0]} to {dated[-1]}" if dated else "undated"
+    return parser
 
 
 if __name__ == "__main__":

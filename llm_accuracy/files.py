@@ -1,63 +1,91 @@
-"""Files: read or refused, written whole or not at all, and never over one that is there unless that was asked for."""
+"""Files: read or refused, written whole or not at all, and never over one that is there unless that was asked for.
+
+Whatever the disk says (full, read-only, a folder in the way, a name too long) is one InputError; of a file that
+could not be written whole, nothing is left.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import InputError
 
+LONGEST_NAME = 255  # bytes, on every file system in use
+
 
 @contextmanager
-def atomic(path: Path, mode: str = "wb"):
-    """Open a file that takes its name only when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open(mode, **({} if "b" in mode else {"newline": ""})) as stream:
-            yield stream
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def atomic(path: Path | str, mode: str = "wb"):
+    """Open a file that takes its name only when it is complete; its folder is made.
 
+    mode   "wb", or "w" for text as UTF-8 with the line ends as they are given
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader sees all of it or none; its folder is made."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    Raises InputError where it cannot be written; an error that names another file is passed on.
+    """
+    path = Path(path)
+    part = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        with part.open(mode, **({} if "b" in mode else {"newline": "", "encoding": "utf-8"})) as stream:
+            yield stream
+        part.replace(path)
+    except BrokenPipeError:
+        raise  # of what is printed meanwhile, not of a file
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+        if error.filename is not None and not _is_ours(error.filename, path, part):
+            raise
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def refuse_existing(targets: Iterable[Path], overwrite: bool) -> None:
-    """Raise InputError if a file that is about to be written is there already and was not to be replaced."""
-    there = [str(path) for path in targets if path.exists()]
+def write_whole(path: Path | str, content: str | bytes) -> None:
+    """Write a file so that a reader sees all of it or none; its folder is made. Raises as `atomic` does."""
+    with atomic(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool = False) -> None:
+    """Raise InputError where a file that is about to be written is there already and was not to be replaced, where
+    it can never be (a folder has its name, the name is too long), or, unless `make_parent`, where its folder is not
+    there."""
+    targets = [targets] if isinstance(targets, (Path, str)) else list(targets)
+    try:
+        there = [path for path in map(Path, targets) if path.exists()]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be written ({error.strerror}); choose another place") from None
+    if folders := [str(path) for path in there if path.is_dir()]:
+        raise InputError(f"{folders[0]}: a folder is in the way; choose another name")
     if there and not overwrite:
-        raise InputError(f"{', '.join(there)}: already there; choose another name, or pass --overwrite")
-
-
-def check_new(path: Path, overwrite: bool, make_parent: bool = False) -> None:
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists; choose another place or add --overwrite")
-    if not make_parent and not path.absolute().parent.is_dir():
-        raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
+        names = f"{', '.join(map(str, there))} exist{'s' * (len(there) == 1)}"
+        raise InputError(f"{names}; choose another name or add --overwrite")
+    for path in map(Path, targets):
+        if not make_parent and not path.absolute().parent.is_dir():
+            raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
 
 
 def read_json(path: Path | str):
-    """The content of a JSON file. Raises InputError where it cannot be read."""
+    """The content of a JSON file (UTF-8). Raises InputError where it cannot be read."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
-def _load_json(path: Path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a readable JSON file ({error})") from None
+def _partial(path: Path) -> Path:
+    """The name a file has while it is being written, of this process alone and never too long."""
+    end = f".{os.getpid()}.part"
+    name = os.fsencode(path.name)
+    if len(name) + len(end) + 1 <= LONGEST_NAME:
+        return path.with_name(f".{path.name}{end}")
+    return path.with_name(f".{hashlib.blake2b(name, digest_size=16).hexdigest()}{end}")
+
+
+def _is_ours(named: object, path: Path, part: Path) -> bool:
+    """Whether an error names the file, the one it is meanwhile, or a folder on the way to it."""
+    return Path(os.fsdecode(named)) in {path, part, *path.parents}

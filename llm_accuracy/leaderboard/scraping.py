@@ -301,6 +301,5 @@ def read_record(path: Path) -> dict:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path, "w") as stream:
         csv.writer(stream, lineterminator="\n").writerows([header, *rows])

@@ -14,8 +14,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ..scores.score_values import RULES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ORGANISATION = "open-llm-leaderboard"
 CONTENTS = f"{ORGANISATION}/contents"
@@ -185,13 +189,12 @@ class Answers:
 
 def _binary(value, metric: str, doc_id: int) -> int:
     """Scores come as booleans, 0.0 / 1.0, and in some files as text."""
-    if isinstance(value, str):
-        value = {"True": 1, "False": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}.get(value, value)
     if value is None:
         raise BadSamples(f"doc_id {doc_id} has no {metric}")
-    if isinstance(value, str) or value not in (0, 1):
+    score = RULES["leaderboard"].number(value) if isinstance(value, str) else value
+    if score not in (0, 1):
         raise BadSamples(f"doc_id {doc_id}: {metric} is {value!r}, not 0 or 1")
-    return int(value)
+    return int(score)
 
 
 def digest(lines: Iterable[str]) -> str:
@@ -219,6 +222,8 @@ def usual(values: Iterable[str]) -> str:
 
 def scores_of(record: dict, tasks: Iterable[Task]) -> np.ndarray:
     """(N,) int8: one model's answers to all tasks of a suite, in the suite's order."""
+    import numpy as np
+
     text = "".join(record["tasks"][task.name]["scores"] for task in tasks)
     return (np.frombuffer(text.encode(), np.uint8) - ord("0")).astype(np.int8)
 

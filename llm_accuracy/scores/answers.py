@@ -14,8 +14,17 @@ import pandas as pd
 
 from ..errors import InputError
 from .matrix import MISSING, Responses
+from .score_values import MATRIX
 
 _INFO = ("created_date", "sha", "family")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to take where a source has several: the metric (inspect: the scorer), the filter (lm-eval)."""
+
+    metric: str | None = None
+    filter: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | 
           notes: list[str] | None = None) -> tuple[Responses, list[str]]:
     """(M, N) matrix of a table of answers; models and questions in the order they first appear, or the bank's."""
     notes = [] if notes is None else notes
-    outside = answers.rows[~answers.rows["score"].between(0, 1) & answers.rows["score"].notna()]
+    outside = answers.rows[~answers.rows["score"].between(MATRIX.low, MATRIX.high) & answers.rows["score"].notna()]
     if len(outside):
         first = outside.iloc[0]
         raise InputError(f"{answers.place(first)}: score {first['score']:g} of {first['model']} is not in [0, 1]")
@@ -127,7 +136,7 @@ def _labels(rows: pd.DataFrame, questions: np.ndarray, source: str) -> dict[str,
     return labels
 
 
-def _columns_of(responses: Responses, bank: pd.DataFrame | None, unknown: str) -> tuple[Responses, list[str]]:
+def columns_of(responses: Responses, bank: pd.DataFrame | None, unknown: str) -> tuple[Responses, list[str]]:
     """The bank's questions of a wide matrix, with their labels; a question without a column is blank."""
     if bank is None:
         return responses, []
@@ -146,13 +155,13 @@ def _columns_of(responses: Responses, bank: pd.DataFrame | None, unknown: str) -
 
 # --- of logs -------------------------------------------------------------------------------------------
 
-def _table(model: str, task: str, source: object, scores: dict[str, float]) -> AnswerTable:
+def table_of(model: str, task: str, source: object, scores: dict[str, float]) -> AnswerTable:
     """One model's answers to one task, question id → score."""
     return AnswerTable.of(pd.DataFrame({"model": model, "question": [f"{task}/{key}" for key in scores],
                                     "score": list(scores.values()), "task": task}), source)
 
 
-def _mean(scores: dict[str, list[float]], what: str, source: object, notes: list[str]) -> dict[str, float]:
+def mean_of(scores: dict[str, list[float]], what: str, source: object, notes: list[str]) -> dict[str, float]:
     """Repetitions of a question are averaged, and said so."""
     most = max(map(len, scores.values()), default=1)
     if most > 1:

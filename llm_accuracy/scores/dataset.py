@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, refuse_existing
+from ..files import atomic, check_new
 from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_matrix
 from .scenario import ALL_OBSERVED, Scenario, read_mask
 
@@ -182,8 +182,7 @@ def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: b
     """
     _same_questions(history, new)
     targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (new.tasks is not None)
-    refuse_existing(targets, overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
+    check_new(targets, overwrite, make_parent=True)
     write_matrix(folder / "M1.csv", history)
     write_matrix(folder / "M2.csv", new)
     if new.tasks is not None:

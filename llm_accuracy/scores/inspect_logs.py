@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
-from .answers import AnswerTable, _mean, _table
+from .answers import AnswerTable, Wanted, mean_of, table_of
 
 
-def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
+def read_inspect(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """Logs of inspect_ai (.eval or .json), read by inspect_ai itself; a folder may hold many.
 
     Letters count as inspect_ai counts them (C = 1, P = ½, I and N = 0); epochs are averaged.
@@ -30,9 +30,9 @@ def read_inspect(path: Path, metric: str | None, filter_: str | None, notes: lis
         scores: dict[str, list[float]] = {}
         for sample in log.samples or []:
             given = sample.scores or {}
-            name = metric or (next(iter(given)) if len(given) == 1 else None)
+            name = wanted.metric or (next(iter(given)) if len(given) == 1 else None)
             if name not in given:
                 raise InputError(f"{source}: sample {sample.id}: scorers {', '.join(given) or 'none'}; choose one with "
                                  "--metric")
             scores.setdefault(str(sample.id), []).append(number(given[name].value))
-        yield _table(log.eval.model, log.eval.task, source, _mean(scores, "epochs", source, notes))
+        yield table_of(log.eval.model, log.eval.task, source, mean_of(scores, "epochs", source, notes))

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import _load_json, read_json
-from .answers import AnswerTable, _table
-from .score_values import PERPLEXITIES, _value
+from ..files import read_json
+from .answers import AnswerTable, Wanted, table_of
+from .score_values import PERPLEXITIES, logged_value
 from .task_scores import Choices, TaskScores, _sha256
 
 HASHES = ("doc_hash", "target_hash", "prompt_hash")
@@ -52,6 +52,26 @@ def read_harness(
         notes = (*notes, f"{path}: no results file beside the samples; higher scores are taken to be better")
     return {task: _read_samples(file, task, results, choices, notes)
             for task, file in sorted(samples.items()) if only in (None, task) or only not in samples}
+
+
+def recognises(path: Path) -> bool:
+    """Whether `read_harness` is the reader of a file or folder: of any folder that no other reader knows."""
+    return path.is_dir() or path.suffix in (".json", ".jsonl")
+
+
+def read_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}}: every timestamp of an output folder by itself, or the last if `latest`.
+
+    Raises InputError for a folder with results of several models, and as `read_harness` does.
+    """
+    if path.is_file() or latest:
+        return {str(path): read_harness(path, choices, only)}
+    results = [file for file in sorted(path.rglob("*.json")) if re.search(rf"_{TIMESTAMP}\.json$", file.name)
+               and not file.name.startswith("samples_")]
+    if len({file.parent for file in results}) > 1:
+        folders = ", ".join(sorted({str(file.parent) for file in results}))
+        raise InputError(f"{path}: results of several models ({folders}); name one of them")
+    return {str(file): read_harness(file, choices, only) for file in results or [path]}
 
 
 def _find_run(path: Path) -> tuple[dict[str, Path], Path | None, tuple[str, ...]]:
@@ -108,7 +128,7 @@ def _read_samples(
         document = record.get("doc")
         content = document.get(item_field) if item_field and isinstance(document, dict) else None
         hashes["content"] = str(content) if content is not None else hashes.get("doc_hash")
-        value = _value(record.get(metric), metric, f"{file}: line {line}")
+        value = logged_value(record.get(metric), metric, f"{file}: line {line}")
         if isinstance(value, list):  # one item per instruction, tied together by the document
             rows += [{"item": f"{doc}/{i}", "score": v, "cluster": f"{task}/{doc}", **hashes}
                      for i, v in enumerate(value)]
@@ -278,23 +298,24 @@ def _category(task: str, results: dict) -> str | None:
 
 # ---- for a matrix ------------------------------------------------------------------------------------------
 
-def read_lm_eval(folder: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
+def read_lm_eval(folder: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """Output of lm-evaluation-harness (`--log_samples`): every folder below with samples_<task>_<time>.jsonl is
     one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's.
 
-    IFEval counts as in the histories of the leaderboard, by its loose accuracy, unless `metric` says otherwise.
+    IFEval counts as in the histories of the leaderboard, by its loose accuracy, unless a metric is wanted.
     """
-    known = {} if metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, filter_)}
-    choices = Choices({**known, "*": (metric, filter_)}, source="--metric and --filter", flags="--metric or --filter")
+    known = {} if wanted.metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, wanted.filter)}
+    choices = Choices({**known, "*": (wanted.metric, wanted.filter)}, source="--metric and --filter",
+                      flags="--metric or --filter")
     for where in sorted({path.parent for path in folder.rglob("samples_*.json*")} if folder.is_dir() else ()):
         tasks = read_harness(where, choices)
         for task, scores in tasks.items():
             notes += [note for note in scores.notes if note not in notes]
             name = _model_name(Path(scores.source)) or where.name
-            yield _table(name, task, scores.source, scores.frame["score"].to_dict())
+            yield table_of(name, task, scores.source, scores.frame["score"].to_dict())
 
 
 def _model_name(samples: Path) -> str | None:
     """The model's name in the results file that belongs to a samples file."""
     results = samples.with_name(f"results_{samples.stem.rsplit('_', 1)[1]}.json")
-    return _load_json(results).get("model_name") if results.is_file() else None
+    return read_json(results).get("model_name") if results.is_file() else None

@@ -15,20 +15,24 @@ import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import atomic
+from .score_values import RULES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METADATA = ("model", "created_date", "sha", "family")
 MISSING = -1
-_CELLS = {b"": MISSING, b"0": 0, b"1": 1, b"0.0": 0, b"1.0": 1, b"False": 0, b"True": 1, b"nan": MISSING,
-          b"NaN": MISSING}
+_CELLS = {word.encode(): MISSING if value != value else int(value) for word, value in RULES["wide"].words.items()}
 _CACHE_FROM_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Responses:
     """Scores of models on questions.
 
@@ -70,6 +74,43 @@ class Responses:
         _refuse_duplicates(self.questions, "question", self.source)
         if self.scores.dtype not in (np.int8, np.float32):
             raise ValueError(f"scores are {self.scores.dtype}: int8 or float32 is needed")
+
+    def __repr__(self) -> str:
+        kind = "0/1" if self.scores.dtype == np.int8 else "scores in [0, 1]"
+        blank = 1 - self.observed.mean() if self.scores.size else 0.0
+        return (f"Responses({self.n_models} models × {self.n_questions} questions, {kind}, {blank:.1%} blank, "
+                f"{self.source!r})")
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, *, dates: Sequence[str] | None = None, shas: Sequence[str] | None = None,
+                   families: Sequence[str] | None = None, tasks: Sequence[str] | None = None,
+                   categories: Sequence[str] | None = None, source: str = "DataFrame") -> Responses:
+        """From a table of models × questions: the index names the models, the columns the questions; a cell is a
+        number in [0, 1], a boolean, or missing (NaN, None, NA).
+
+        dates, shas, families  one per row, in the table's order; tasks, categories: one per column
+
+        The scores are int8 if all are 0, 1 or missing, else float32. Raises InputError, with model and question,
+        for a cell that is no score, for names that are missing or stand twice, for labels of another number, and
+        for an empty table.
+        """
+        from .frames import scores_of_frame
+
+        models, questions, scores = scores_of_frame(frame, source)
+        for name, labels, names in (("dates", dates, models), ("shas", shas, models), ("families", families, models),
+                                    ("tasks", tasks, questions), ("categories", categories, questions)):
+            if labels is not None and len(labels) != len(names):
+                raise InputError(f"{source}: {len(labels)} {name} for {len(names)} "
+                                 f"{'models' if names is models else 'questions'}: give one each, in the table's order")
+        return cls(models, questions, scores, *(None if labels is None else np.asarray(labels, str) for labels in
+                                                (dates, shas, families, tasks, categories)), source=source)
+
+    def to_frame(self) -> pd.DataFrame:
+        """(M, N) float32, NaN = missing; index `model`, columns `question`. Dates, families and tasks stay here."""
+        import pandas as pd
+
+        return pd.DataFrame(_as_float(self.scores), pd.Index(self.models.astype(object), name="model"),
+                            pd.Index(self.questions.astype(object), name="question"))
 
     @property
     def n_models(self) -> int:
@@ -240,7 +281,7 @@ def _parse_floats(parts: list[bytes], questions: Sequence[str], where: str) -> n
             value = (np.nan if known == MISSING else known) if known is not None else float(part)
         except ValueError:
             value = np.inf
-        if not (0 <= value <= 1 or np.isnan(value)):
+        if not RULES["wide"].allows(value):
             raise InputError(f"{where}, column {questions[i]}: {part.decode(errors='replace')!r} is not a "
                              "score: blank or a number in [0, 1] is needed")
         values[i] = value
@@ -248,6 +289,7 @@ def _parse_floats(parts: list[bytes], questions: Sequence[str], where: str) -> n
 
 
 def _as_float(row: np.ndarray) -> np.ndarray:
+    """Scores as float32, NaN = missing."""
     return row if row.dtype == np.float32 else np.where(row == MISSING, np.nan, row).astype(np.float32)
 
 
@@ -262,11 +304,10 @@ def _read_compact(path: Path, source: str) -> Responses | None:
 
 def _write_compact(path: Path, responses: Responses) -> None:
     try:
-        path.parent.mkdir(exist_ok=True)
         with atomic(path) as part:
             np.savez_compressed(part, **{name: getattr(responses, name) for name in
                                          ("models", "questions", "scores", "dates", "shas", "families")})
-    except OSError:
+    except InputError:
         pass  # a read-only folder: only speed is lost
 
 

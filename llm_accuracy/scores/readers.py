@@ -1,42 +1,100 @@
-"""Anyone's results, whatever their source: as one matrix of many models, or as one model's scores by task.
+"""Anyone's results, whatever their format: as one matrix of many models, or as one model's scores by task.
 
-Many models (`read`)    wide or long CSV, lm-evaluation-harness, inspect_ai and HELM output.
-One model (`read_model`)
-    CSV     columns prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model.
-    harness an output folder of lm-evaluation-harness 0.4 with --log_samples (or one of its results_*.json).
-    matrix  one row of a models × questions table.
+A format is one record of `READERS`: `read` and data/split_history.py --from find it there by name, `read_model` (pair,
+suite, flips) by what it recognises. What a score may look like in each is a row of score_values.RULES.
+
+    wide     one CSV that is a matrix already
+    long     CSV, one answer a line, of many models
+    lm-eval  output folders of lm-evaluation-harness 0.4 with --log_samples (or one of its results_*.json)
+    inspect  logs of inspect_ai
+    helm     run folders of HELM
+    csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
+
+A row of a matrix is one model, too (`read_matrix_models`). The readers are imported when they are needed: this module
+costs next to nothing.
 """
 
 from __future__ import annotations
 
-import difflib
-import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import read_json
-from .answers import AnswerTable, _columns_of, pivot
-from .helm import read_helm
-from .inspect_logs import read_inspect
-from .lm_eval import TIMESTAMP, read_harness, read_lm_eval
-from .matrix import Responses, read_matrix
-from .tables import _csv_runs, _read_bank, read_csv, read_long
-from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
+
+if TYPE_CHECKING:
+    from .matrix import Responses
+    from .task_scores import Choices, TaskScores
+
+CONFLICTS = ("refuse", "first", "last", "mean")
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format. A function is given itself or as ".module:name" of this room, imported when it is needed.
+
+    name        what --from takes
+    what        what it reads, for --help and where nothing fits
+
+    Many models, for a matrix; one of
+    answers     (path, Wanted, notes) → tables of answers, `AnswerTable` (both of answers.py): model, question,
+                score and, where known, line, task, category, created_date, sha, family. What is left out or
+                averaged is a line added to the list `notes`
+    matrix      (path) → Responses, of a file that is a matrix already
+
+    One model, by task:
+    recognises  (path) → whether this format reads the file or folder
+    model       (path, Choices, only) → {task: TaskScores}, its runs averaged; `only` names the one task wanted
+    runs        (path, Choices, only, latest) → {name of the run: {task: TaskScores}}; of runs that replace one
+                another (timestamps) the last only if `latest`
+
+    All raise InputError for what cannot be read or would have to be guessed.
+    """
+
+    name: str
+    what: str
+    answers: Callable | str | None = None
+    matrix: Callable | str | None = None
+    recognises: Callable | str | None = None
+    model: Callable | str | None = None
+    runs: Callable | str | None = None
+
+    def function(self, field: str) -> Callable:
+        """What to call for one of the fields."""
+        given = getattr(self, field)
+        if not isinstance(given, str):
+            return given
+        module, _, name = given.partition(":")
+        return getattr(import_module(module, __package__), name)
+
+
+READERS = {reader.name: reader for reader in (
+    Reader("wide", "a CSV model,created_date,sha[,family], then one column per question", matrix=".matrix:read_matrix"),
+    Reader("long", "a CSV model,question,score with one answer a line", answers=".tables:read_long"),
+    Reader("lm-eval", "output of lm-evaluation-harness, written with --log_samples", answers=".lm_eval:read_lm_eval",
+           recognises=".lm_eval:recognises", model=".lm_eval:read_harness", runs=".lm_eval:read_runs"),
+    Reader("inspect", "logs of inspect_ai", answers=".inspect_logs:read_inspect"),
+    Reader("helm", "run folders of HELM", answers=".helm:read_helm"),
+    Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
+           model=".tables:read_scores", runs=".tables:read_score_runs"),
+)}
+
 
 # ---- many models, as a matrix ------------------------------------------------------------------------------
 
-FORMATS = ("wide", "long", "lm-eval", "inspect", "helm")
-CONFLICTS = ("refuse", "first", "last", "mean")
+def formats() -> list[str]:
+    """Names of the formats that hold many models."""
+    return [name for name, reader in READERS.items() if reader.answers or reader.matrix]
 
 
 def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str | None = None,
          conflicts: str = "refuse", bank: Path | None = None, unknown: str = "refuse") -> tuple[Responses, list[str]]:
     """(matrix, what was resolved and how, one line each).
 
-    kind       one of FORMATS
+    kind       one of `formats()`
     metric     the score to take where a log has several
     filter_    lm-eval: the filter to take where a task has several
     conflicts  two different scores for one model and question: refuse, or take the first, last or mean
@@ -45,49 +103,60 @@ def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str |
 
     Raises InputError for what cannot be read or is not resolved by these rules.
     """
+    if kind not in formats():
+        raise InputError(f"--from {kind}: no such format; there are {', '.join(formats())}")
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
+    from .answers import AnswerTable, Wanted, columns_of, pivot
+    from .tables import read_bank
+
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
-    if kind == "wide":
+    reader = READERS[kind]
+    if reader.matrix:
         if len(paths) > 1:
-            raise InputError(f"{source}: --from wide takes one matrix")
-        return _columns_of(read_matrix(paths[0]), _read_bank(bank), unknown)
-    reader = {"long": read_long, "lm-eval": read_lm_eval, "inspect": read_inspect, "helm": read_helm}[kind]
+            raise InputError(f"{source}: --from {kind} takes one matrix")
+        return columns_of(reader.function("matrix")(paths[0]), read_bank(bank), unknown)
     notes: list[str] = []
-    tables = [table for path in paths for table in reader(path, metric, filter_, notes)]
+    answers = reader.function("answers")
+    tables = [table for path in paths for table in answers(path, Wanted(metric, filter_), notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
-    return pivot(AnswerTable.join(tables, source), conflicts, _read_bank(bank), unknown, notes)
+    return pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
 
 
 # ---- one model, by task ------------------------------------------------------------------------------------
 
+def reader_of(path: Path) -> Reader:
+    """The reader of one model's scores that recognises `path`; the last registered is asked first.
+
+    Raises InputError if there is no such file or none does.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    known = [reader for reader in READERS.values() if reader.model]
+    for reader in reversed(known):
+        if reader.function("recognises")(path):
+            return reader
+    raise InputError(f"{path}: expected {', or '.join(reader.what for reader in reversed(known))}")
+
+
 def read_model(
     path: Path | str, choices: Choices | None = None, only: str | None = None
 ) -> dict[str, TaskScores]:
-    """{task: TaskScores} of one model: a CSV, a folder of CSVs, a harness output folder or results file.
+    """{task: TaskScores} of one model: a CSV, a folder of CSVs, a harness output folder or results file, or what
+    else a registered reader recognises.
 
-    `only` names a task: harness logs of other tasks are then not opened.
+    `only` names a task: harness logs of other tasks are then not opened. Raises InputError for what cannot be read.
     """
-    path = Path(path)
-    choices = choices or Choices()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if choices.selection is not None:
-        runs = read_runs(path, choices, only, latest=True)
-        return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
-    if path.is_dir():
-        csvs = sorted(p for p in path.iterdir() if p.name.endswith((".csv", ".csv.gz")))
-        if csvs:
-            return average_runs([read_csv(p) for p in csvs], [p.name for p in csvs])
-        return read_harness(path, choices, only)
-    if path.name.endswith((".csv", ".csv.gz")):
-        return read_csv(path)
-    if path.suffix in (".json", ".jsonl"):
-        return read_harness(path, choices, only)
-    raise InputError(f"{path}: expected a .csv file, a folder of them, or lm-evaluation-harness output")
+    from .task_scores import Choices, average_runs
+
+    path, choices = Path(path), choices or Choices()
+    if choices.selection is None:
+        return reader_of(path).function("model")(path, choices, only)
+    runs = read_runs(path, choices, only, latest=True)
+    return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
 
 
 def read_runs(
@@ -96,23 +165,16 @@ def read_runs(
     """{name of the run: {task: TaskScores}}: every run of a file or folder by itself.
 
     Runs are the files of a folder of CSVs, the values of a column run, the timestamps in an output folder of
-    the harness (only the last of them if `latest`).
+    the harness (only the last of them if `latest`). A format without runs is one run. Raises InputError for what
+    cannot be read.
     """
+    from .task_scores import Choices
+
     path, choices = Path(path), choices or Choices()
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    csvs = [file for file in files if file.name.endswith((".csv", ".csv.gz"))]
-    if csvs:
-        return {name: run for file in csvs for name, run in _csv_runs(file).items()}
-    if path.is_file() or latest:
-        return {str(path): read_harness(path, choices, only)}
-    results = [file for file in sorted(path.rglob("*.json")) if re.search(rf"_{TIMESTAMP}\.json$", file.name)
-               and not file.name.startswith("samples_")]
-    if len({file.parent for file in results}) > 1:
-        folders = ", ".join(sorted({str(file.parent) for file in results}))
-        raise InputError(f"{path}: results of several models ({folders}); name one of them")
-    return {str(file): read_harness(file, choices, only) for file in results or [path]}
+    reader = reader_of(path)
+    if reader.runs is None:
+        return {str(path): reader.function("model")(path, choices, only)}
+    return reader.function("runs")(path, choices, only, latest)
 
 
 # ---- lists of models, rows of a matrix ---------------------------------------------------------------------
@@ -122,6 +184,8 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
 
     model_paths.json      {model: {task: CSV file or folder of CSVs}}
     checkpoint_list.json  {model: harness output folder, or a list of them: several runs of one model}
+
+    Raises InputError for another layout and for what cannot be read.
     """
     path = Path(path)
     content = read_json(path)
@@ -132,6 +196,8 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
 
 
 def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
+    from .task_scores import average_runs
+
     if isinstance(entry, str):
         return read_model(base / entry, choices)
     if isinstance(entry, list) and entry and all(isinstance(e, str) for e in entry):
@@ -148,19 +214,11 @@ def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict
 
 
 def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict[str, dict[str, TaskScores]]:
-    """{model: {task: TaskScores}} of the named rows (default: all) of a models × questions table."""
-    table = read_matrix(path)
-    rows = {str(model): i for i, model in enumerate(table.models)}
-    questions = np.asarray(table.questions, dtype=str)
-    tasks = np.full(questions.size, ONLY_TASK) if table.tasks is None else np.asarray(table.tasks, dtype=str)
-    models = {}
-    for name in names or rows:
-        if name not in rows:
-            near = difflib.get_close_matches(name, rows, cutoff=0.4) or sorted(rows)[:3]
-            raise InputError(f"{path}: no row named {name!r}; of {len(rows)}, the nearest: {', '.join(near)}")
-        scores = table.scores[rows[name]]
-        scores = np.where(scores < 0, np.nan, scores.astype(float)) if scores.dtype == np.int8 else scores
-        frame = pd.DataFrame({"score": scores.astype(float), "runs": 1}, index=questions)
-        models[name] = {str(task): TaskScores(frame[tasks == task], f"{path}: {name}")
-                        for task in dict.fromkeys(tasks)}
-    return models
+    """{model: {task: TaskScores}} of the named rows (default: all) of a models × questions table.
+
+    Raises InputError for a name that is no row, with the nearest ones, and as `read_matrix` does.
+    """
+    from .matrix import read_matrix
+    from .task_scores import of_rows
+
+    return of_rows(read_matrix(path), names, str(path))

@@ -54,7 +54,6 @@ def mask(shape: tuple[int, int], scenario: Scenario, rng: np.random.Generator) -
 
 
 def write_mask(path: Path, seen: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as stream:
         np.savez_compressed(stream, shape=seen.shape, bits=np.packbits(seen))
 

@@ -1,49 +1,156 @@
-"""What counts as a score: the words for right, wrong and missing, and the values that evaluation tools log."""
+"""What counts as a score: one table of the words for right, wrong and missing, and of the numbers, that each kind of
+source may hold; and the values that evaluation tools log.
+
+    source       missing                        right         wrong          words are     numbers
+    wide         "", nan, NaN                   1 1.0 True    0 0.0 False    as written    0 to 1; NaN is missing
+    long         "", nan, null, none            true          false          folded        any, then 0 to 1
+    csv          "", nan, null, none, na        true          false          folded        finite
+    watch        "", nan, null, none, na        true          false          folded        any; NaN is missing
+    lm-eval                                     true          false          folded        any; NaN is missing
+    leaderboard                                 True 1 1.0    False 0 0.0    as written    0 and 1
+
+Folded words are compared in lower case without blanks around them. The null of JSON is missing, but refused on the
+leaderboard. inspect_ai's values are read as it reads them itself (C = 1, P = ½, I and N = 0), those of HELM are sums
+over counts; whatever goes into a matrix must lie within `MATRIX`.
+
+The sources differ in the words for missing, and one table must serve them all. That changes what is read, so it is
+left to the issue on readers (13), which keeps this table and makes its rows equal; until then a row says what its
+source has always done, and the tests hold it to that.
+"""
 
 from __future__ import annotations
 
 import json
-
-import numpy as np
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 
-MISSING = ("", "nan", "null", "none", "na")
-_WORDS = {"true": 1.0, "false": 0.0, "": np.nan, "nan": np.nan, "null": np.nan, "none": np.nan}
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAN = math.nan
 # Logged per item as [log-likelihood, words or bytes]; the item score becomes the log-likelihood per unit.
 PERPLEXITIES = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 
 
+@dataclass(frozen=True)
+class ScoreRules:
+    """What one kind of source may hold for a score.
+
+    missing, right, wrong  words for no score, 1 and 0
+    folded                 words are compared in lower case, without blanks around them
+    nan                    a number that reads as NaN is a missing score (else it is refused)
+    finite                 infinite numbers are refused
+    low, high              the range of a number, both ends included
+    whole                  0 and 1 only
+    """
+
+    missing: tuple[str, ...] = ()
+    right: tuple[str, ...] = ("true",)
+    wrong: tuple[str, ...] = ("false",)
+    folded: bool = True
+    nan: bool = False
+    finite: bool = True
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+
+    @cached_property
+    def words(self) -> dict[str, float]:
+        """word → 1, 0 or NaN (missing)"""
+        return dict.fromkeys(self.missing, NAN) | dict.fromkeys(self.right, 1.0) | dict.fromkeys(self.wrong, 0.0)
+
+    def allows(self, number: float) -> bool:
+        """Whether a number, NaN among them, may stand for a score."""
+        if math.isnan(number):
+            return self.nan
+        if self.whole:
+            return number in (0.0, 1.0)
+        return self.low <= number <= self.high and not (self.finite and math.isinf(number))
+
+    def number(self, text: str) -> float | None:
+        """The score that a text stands for (NaN = missing), None where it is none."""
+        word = text.strip().lower() if self.folded else text
+        if word in self.words:
+            return self.words[word]
+        if self.whole:  # its words are all there is
+            return None
+        try:
+            number = float(word)
+        except ValueError:
+            return None
+        return number if self.allows(number) else None
+
+    def numbers(self, texts: pd.Series) -> tuple[pd.Series, pd.Series]:
+        """(scores as float64, NaN = missing; True where a text is no score) of a column of texts.
+
+        A range is not looked at: of a table, `MATRIX` is, once all its rows are known.
+        """
+        import pandas as pd
+
+        words = texts.str.strip().str.lower() if self.folded else texts
+        known = words.isin(self.words)
+        numbers = pd.to_numeric(words.where(~known), errors="coerce").astype(float)
+        bad = ~known & (numbers.isna() | (numbers.abs() == math.inf) & self.finite)
+        return numbers.where(~known, words.map(self.words)).astype(float), bad
+
+
+RULES = {
+    "wide": ScoreRules(("", "nan", "NaN"), ("1", "1.0", "True"), ("0", "0.0", "False"), folded=False, nan=True,
+                       low=0.0, high=1.0),
+    "long": ScoreRules(("", "nan", "null", "none"), finite=False),
+    "csv": ScoreRules(("", "nan", "null", "none", "na")),
+    "watch": ScoreRules(("", "nan", "null", "none", "na"), nan=True, finite=False),
+    "lm-eval": ScoreRules(nan=True, finite=False),
+    "leaderboard": ScoreRules((), ("True", "1", "1.0"), ("False", "0", "0.0"), folded=False, whole=True),
+}
+MATRIX = RULES["wide"]  # whatever a score was read from, in a matrix it is held to this range
+
+
 def score_number(value, where: str) -> float:
-    """One score from a CSV cell or a JSON value: a number, true/false, or NaN where it is missing."""
-    if isinstance(value, str) and value.strip().lower() in MISSING:
-        return float("nan")
-    number = _value(value, "score", where)
+    """One score of a stream or a growing file, from a CSV cell or a JSON value: NaN where it is missing.
+
+    Raises InputError for what is none.
+    """
+    if isinstance(value, str):
+        return _from_text(value, "score", where, RULES["watch"])
+    number = logged_value(value, "score", where)
     if not isinstance(number, float):
         raise InputError(f"{where}: a list is not one score")
     return number
 
 
-def _value(value, metric: str, where: str):
-    """One logged metric value → float (NaN where missing), a list of floats (one per instruction), or, for a
-    perplexity, the pair (log-likelihood, weight). Raises InputError for what has no mean over items."""
+def logged_value(value, metric: str, where: str) -> float | list[float] | tuple[float, float]:
+    """One metric's value as lm-evaluation-harness logs it → float (NaN where missing), a list of floats (one per
+    instruction), or, for a perplexity, the pair (log-likelihood, weight).
+
+    Raises InputError for what has no mean over items.
+    """
     if value is None:
-        return np.nan
+        return NAN
     if isinstance(value, str):
-        text = value.strip().lower()
-        if text in ("true", "false"):
-            return float(text == "true")
-        try:
-            return float(text)
-        except ValueError:
-            raise InputError(f"{where}: {metric} = {value!r} is not a number") from None
+        return _from_text(value, metric, where, RULES["lm-eval"])
     if isinstance(value, (bool, int, float)):
         return float(value)
-    numbers = isinstance(value, list) and all(isinstance(v, (int, float)) for v in value)
-    if metric in PERPLEXITIES and numbers and len(value) == 2:
+    if metric in PERPLEXITIES and _is_list_of(value, (int, float)) and len(value) == 2:
         return tuple(map(float, value))
-    truths = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}
-    if isinstance(value, list) and value and all(isinstance(v, (bool, str)) and v in truths for v in value):
-        return [truths[v] for v in value]
+    if _is_list_of(value, (bool, str)) and value and all(v in _INSTRUCTIONS for v in value):
+        return [_INSTRUCTIONS[v] for v in value]
     raise InputError(f"{where}: {metric} = {json.dumps(value)[:60]} is not a score of one item: {metric} is "
                      "computed over the whole corpus, choose a metric that is a mean over items")
+
+
+def _from_text(text: str, metric: str, where: str, rules: ScoreRules) -> float:
+    if (number := rules.number(text)) is None:
+        raise InputError(f"{where}: {metric} = {text!r} is not a number")
+    return number
+
+
+_INSTRUCTIONS = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}  # as IFEval logs one answer per instruction
+
+
+def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, list) and all(isinstance(v, kinds) for v in value)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from .answers import AnswerTable
+from .answers import AnswerTable, Wanted
 from .matrix import Responses
-from .score_values import _WORDS, MISSING
-from .task_scores import ONLY_TASK, TaskScores
+from .score_values import RULES
+from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 
 # ---- one model, one score an item --------------------------------------------------------------------------
 
@@ -27,6 +27,27 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
     path = Path(path)
     return {task: TaskScores(_one_row_per_item(rows, path), str(path))
             for task, rows in _csv_table(path).groupby("task", sort=False)}
+
+
+def recognises(path: Path) -> bool:
+    """Whether a path is a score file or a folder that holds one."""
+    return bool(_score_files(path))
+
+
+def read_scores(path: Path, choices: Choices, only: str | None) -> dict[str, TaskScores]:
+    """{task: TaskScores} of one model: a score file, or a folder of them, which are runs and averaged."""
+    files = _score_files(path)
+    return average_runs([read_csv(file) for file in files], [file.name for file in files])
+
+
+def read_score_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
+    """{name of the run: {task: TaskScores}}: every file of a folder, and every value of its column run, by itself."""
+    return {name: run for file in _score_files(path) for name, run in _csv_runs(file).items()}
+
+
+def _score_files(path: Path) -> list[Path]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in files if file.name.endswith((".csv", ".csv.gz"))]
 
 
 def _csv_runs(path: Path) -> dict[str, dict[str, TaskScores]]:
@@ -85,15 +106,10 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _numbers(text: pd.Series, path: Path) -> pd.Series:
-    stripped = text.str.strip()
-    meaning = {"true": 1.0, "false": 0.0, **dict.fromkeys(MISSING, np.nan)}
-    words = stripped.str.lower().map(meaning)
-    known = stripped.str.lower().isin(meaning)
-    values = pd.to_numeric(stripped.where(~known), errors="coerce")
-    bad = ~known & ~np.isfinite(values)
+    scores, bad = RULES["csv"].numbers(text)
     if bad.any():
         raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, false")
-    return values.where(~known, words).astype(float)
+    return scores
 
 
 def _row(where: pd.Series) -> int:
@@ -103,25 +119,22 @@ def _row(where: pd.Series) -> int:
 
 # ---- many models, one answer a line ------------------------------------------------------------------------
 
-def read_long(path: Path, metric: str | None, filter_: str | None, notes: list[str]) -> Iterator[AnswerTable]:
+def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line."""
     rows = _read_table(path, ("model", "question", "score"))
     for name in ("model", "question"):
         if (blank := rows[name].str.strip() == "").any():
             raise InputError(f"{path}: line {int(blank.idxmax()) + 2}: {name} is blank; every answer needs one")
-    text = rows["score"].str.strip().str.lower()
-    numbers = pd.to_numeric(text, errors="coerce")
-    words = text.isin(list(_WORDS))
-    if (bad := ~words & numbers.isna()).any():
+    scores, bad = RULES["long"].numbers(rows["score"])
+    if bad.any():
         raise InputError(f"{path}: line {int(bad.idxmax()) + 2}: {rows['score'][bad].iloc[0]!r} is not a score: a "
                          "number in [0, 1], true, false or a blank is needed")
-    rows["score"] = numbers.where(~words, text.map(_WORDS))
-    yield AnswerTable.of(rows.assign(line=np.arange(2, len(rows) + 2)), path)
+    yield AnswerTable.of(rows.assign(score=scores, line=np.arange(2, len(rows) + 2)), path)
 
 
 # ---- of questions and models -------------------------------------------------------------------------------
 
-def _read_bank(path: Path | None) -> pd.DataFrame | None:
+def read_bank(path: Path | None) -> pd.DataFrame | None:
     if path is None:
         return None
     bank = _read_table(path, ("question",))

@@ -3,15 +3,18 @@ check that two runs were asked the same questions."""
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..errors import InputError
 from ..files import read_json
+from .matrix import Responses
 
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 
@@ -82,6 +85,27 @@ def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, othe
         raise InputError(f"{name} and {other_name}: the {what} differ on {count} (first: item "
                          f"{differ.idxmax()}): not the same questions, so the runs cannot be paired")
     return notes
+
+
+# ---- rows of a matrix --------------------------------------------------------------------------------------
+
+def of_rows(table: Responses, names: list[str] | None, source: str) -> dict[str, dict[str, TaskScores]]:
+    """{model: {task: TaskScores}} of the named models (default: all) of a matrix; without tasks all is one.
+
+    Raises InputError for a name that is no row, with the nearest ones.
+    """
+    rows = {str(model): i for i, model in enumerate(table.models)}
+    tasks = np.full(table.n_questions, ONLY_TASK) if table.tasks is None else table.tasks
+    observed, models = table.observed, {}
+    for name in names or rows:
+        if name not in rows:
+            near = difflib.get_close_matches(name, rows, cutoff=0.4) or sorted(rows)[:3]
+            raise InputError(f"{source}: no row named {name!r}; of {len(rows)}, the nearest: {', '.join(near)}")
+        scores = np.where(observed[rows[name]], table.scores[rows[name]].astype(float), np.nan)
+        frame = pd.DataFrame({"score": scores, "runs": 1}, index=table.questions)
+        models[name] = {str(task): TaskScores(frame[tasks == task], f"{source}: {name}")
+                        for task in dict.fromkeys(tasks)}
+    return models
 
 
 # ---- what a log leaves open --------------------------------------------------------------------------------

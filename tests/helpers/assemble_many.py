@@ -5,23 +5,20 @@
 MMLU-Pro's size: 12,032 questions. 4,500 models stand for the whole leaderboard.
 """
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from llm_accuracy.leaderboard import suites
+from llm_accuracy.leaderboard.assembling import assemble
+from llm_accuracy.leaderboard.scraping import Model
 
 
 def main(folder: Path, n_models: int) -> None:
-    spec = importlib.util.spec_from_file_location("scrape", ROOT / "data" / "scrape_leaderboard.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    from llm_accuracy.leaderboard import suites
-    from llm_accuracy.leaderboard.scraping import Model
-
     suite = "mmlu-pro"
     (task,) = suites.SUITES[suite]
     raw = folder / "raw" / suite
@@ -41,7 +38,7 @@ def main(folder: Path, n_models: int) -> None:
             {"model": name, "dataset": "d", "revision": "0" * 40, "tasks": {"mmlu_pro": kept}, "failed": {}}))
         published = {task.published: kept["published_form"]}
         models.append(Model(name, f"2024-{1 + i % 12:02}-01", "0" * 40, name, (published,)))
-    script.assemble(suite, (task,), models, {}, "revision", raw, folder / "processed")
+    print(*assemble(suite, (task,), models, {}, "revision", raw, folder / "processed").lines(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,10 @@ def main(times: int, seconds: float, script: str, flags: list[str]) -> int:
     spec = importlib.util.spec_from_file_location("script", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    import pyarrow.parquet  # noqa: F401 (imported late by the script)
+    import pyarrow.parquet  # noqa: F401 (imported late by the script, as are these)
+
+    import llm_accuracy.leaderboard.assembling
+    import llm_accuracy.leaderboard.pricing  # noqa: F401
 
     rng = random.Random(0)
     killed = early = 0

@@ -87,7 +87,7 @@ def test_unzip_writes_the_layout_and_only_it(tmp_path):
     files = {p.name for p in (tmp_path / "bank").iterdir() if p.is_file()}
     assert files == {"M1.csv", "M2.csv", "M1_nfobs=50_p=0.1.csv"} and not (tmp_path.parent / "outside.csv").exists()
     before = (tmp_path / "bank" / "M1.csv").read_bytes()
-    refused("already there", "unpack", "--data-dir", tmp_path, "--unzip")
+    refused("exist; choose", "unpack", "--data-dir", tmp_path, "--unzip")
     assert (tmp_path / "bank" / "M1.csv").read_bytes() == before
     path.write_bytes(path.read_bytes()[:500])
     refused("not a complete zip", "unpack", "--data-dir", tmp_path, "--unzip", "--overwrite")

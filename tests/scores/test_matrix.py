@@ -158,7 +158,7 @@ def test_dataset_folder_and_zip_read_alike(tmp_path):
 def test_existing_data_is_not_overwritten(tmp_path):
     history, new = dataset(tmp_path)
     before = (tmp_path / "board" / "M1.csv").read_bytes()
-    with pytest.raises(InputError, match="already there"):
+    with pytest.raises(InputError, match="exist; choose another name"):
         write_dataset(tmp_path / "board", history.take(slice(2)), new)
     assert (tmp_path / "board" / "M1.csv").read_bytes() == before
 

@@ -246,7 +246,7 @@ def test_import_of_a_matrix(tmp_path, script):
     assert "families: 4, 1 with siblings: b (2)" in said and "dropped 1 new models that lack scores: a" in said
     assert (tmp_path / "mine" / "M1.csv").read_text().splitlines()[1].startswith("b,2024-01-01,,b,")
     again = script("data/split_history.py", matrix, "--dataset", "mine", "--data-dir", tmp_path, code=2)
-    assert "already there" in again.stderr
+    assert "exist; choose another name" in again.stderr
     said = script("data/split_history.py", matrix, "--dataset", "left", "--data-dir", tmp_path, "--leave-out", "b",
                   "--incomplete", "zero").stdout
     assert "history M1: 3 models" in said and "new models M2: 2" in said
