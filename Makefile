@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline fresh test lint
+.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline fresh test check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -88,12 +88,14 @@ fresh:
 	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
-test: $(VENV)/.installed $(LM_EVAL)/.installed
-	$(VENV)/bin/ruff check .
-	$(PY) -m pytest
+test: check $(LM_EVAL)/.installed
+	$(PY) -m pytest --ignore=tests/test_docs.py
 
-lint: $(VENV)/.installed
+# The linter, the type checker over the library, and whether the documents say what the code does.
+check: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest tests/test_docs.py
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'

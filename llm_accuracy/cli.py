@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from .errors import InputError
 
 BAD_INPUT = 2
@@ -122,9 +120,7 @@ class Progress:
         self.total, self.what, self.unit = total, what, unit
         self.done, self.start = 0, time.monotonic()
         self.last_line = self.start
-        self.bar = None
-        if sys.stderr.isatty():
-            self.bar = tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
+        self.bar = _bar(total, what, unit) if sys.stderr.isatty() else None
 
     def advance(self, n: int = 1) -> None:
         self.done += n
@@ -139,7 +135,10 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say something without breaking the bar."""
-        tqdm.write(text, file=sys.stderr)
+        if self.bar is not None:
+            self.bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _line(self, tail: str) -> None:
         print(f"{self.what}: {self.done}/{self.total} {self.unit}s, {tail}", file=sys.stderr, flush=True)
@@ -152,6 +151,15 @@ class Progress:
             self.bar.close()
         else:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
+
+
+def _bar(total: int, what: str, unit: str):
+    """A bar of tqdm, or None where tqdm is not installed: the core needs none of it."""
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,55 @@
+"""The command `llm-accuracy` (or `python -m llm_accuracy`): the tool. The numbered scripts are the study, on the same
+code.
+
+A command is one row of COMMANDS: a module of any room with `main(argv)`, which gets the command's name and what
+follows it and returns an exit code. The module is imported when its command is called, so that --help and a
+misspelt name cost no import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+
+from . import __version__, cli
+
+_DEGRADATION = "llm_accuracy.degradation.commands"
+COMMANDS = {
+    "pair": (_DEGRADATION, "did it get worse? one task, two models"),
+    "suite": (_DEGRADATION, "did it get worse? many tasks, one or many candidates"),
+    "plan": (_DEGRADATION, "how many questions such a test needs"),
+    "watch": (_DEGRADATION, "such a test while the answers come in"),
+    "flips": (_DEGRADATION, "which questions several runs of one model disagree on"),
+    "run-examples": (_DEGRADATION, "run lm-evaluation-harness on several models and seeds"),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.parser("How good is a language model, and did it get worse: few questions, with guarantees.")
+    parser.prog = "llm-accuracy"
+    parser.add_argument("--version", action="version", version=f"llm-accuracy {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (_, help_text) in COMMANDS.items():
+        commands.add_parser(name, help=help_text)
+    parser.epilog = "llm-accuracy COMMAND --help says what a command takes."
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] not in COMMANDS:
+        arguments = [build_parser().parse_args(arguments).command]  # nearly always prints and exits here
+    room = import_module(COMMANDS[arguments[0]][0])
+    if not hasattr(room, "main"):  # until the commands have moved out of the script; then this goes, and py-modules too
+        room = import_module("mcnemar_tests")
+    return room.main(arguments)
+
+
+def console() -> None:
+    sys.argv[0] = "llm-accuracy"  # so that usage lines and reports name the command, not a path
+    cli.run(main)
+
+
+if __name__ == "__main__":
+    console()

@@ -1,0 +1,219 @@
+"""The documents say what the code does: scripts, commands, flags, paths, links, generated tables, README examples."""
+
+import ast
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from functools import cache
+from itertools import chain
+
+import pytest
+from conftest import ROOT, SHARED, run_script
+
+from llm_accuracy.__main__ import COMMANDS
+
+sys.path.insert(0, str(ROOT / "docs"))
+import tables
+
+PAGES = {str(path.relative_to(ROOT)): path.read_text()
+         for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")])}
+EVERYTHING = "\n".join(PAGES.values())
+SCRIPTS = [str(path.relative_to(ROOT)) for path in tables.scripts(".", "data", "benchmarks", "docs", "figures")]
+WITH_COMMANDS = "mcnemar_tests.py"  # takes the same subcommands as llm-accuracy
+LONGEST_README = 120
+# Flags of other programs that the documents name: lm-evaluation-harness, pip, pytest.
+FOREIGN_FLAGS = {"--log_samples", "--batch_size", "--gen_kwargs", "--extra-index-url"}
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+CODE = re.compile(r"^```.*?^```$|^(?: {4}\S.*\n)+|`[^`\n]+(?:\n[^`\n]+)?`", re.MULTILINE | re.DOTALL)
+
+
+def words_of_code() -> list[tuple[str, str]]:
+    """(page, code) of every fenced or indented block and of every word in backticks."""
+    return [(page, found[0]) for page, text in PAGES.items() for found in CODE.finditer(text)]
+
+
+@cache
+def flags_of(*command: str) -> frozenset[str]:
+    """The flags in a script's, or a subcommand's, --help."""
+    return frozenset(FLAG.findall(run_script(*command, "--help").stdout))
+
+
+def command_lines() -> list[tuple[str, tuple[str, ...], list[str]]]:
+    """(page, script and subcommand, the words after them) of every command of ours in a document."""
+    found = []
+    for page, code in words_of_code():
+        for line in re.sub(r"\\\n", " ", code).strip("`").splitlines():
+            line = re.sub(r"\s#.*", "", line)
+            called = re.search(r"(?:python |\$\(PY\) )((?:[\w-]+/)*[\w-]+\.py)\b(.*)|llm-accuracy\s(.*)", line)
+            if called:
+                script, rest = (called[1], called[2]) if called[1] else (WITH_COMMANDS, called[3])
+                words = rest.split(" -- ")[0].split()
+                subcommand = words[:1] if script == WITH_COMMANDS and words[:1] and words[0] in COMMANDS else []
+                found.append((page, (script, *subcommand), words))
+    return found
+
+
+def test_command_lines_are_seen():
+    commands = {command for _, command, _ in command_lines()}
+    assert {("faq_final.py",), ("mcnemar_tests.py", "pair"), ("data/split_history.py",)} <= commands
+
+
+def test_scripts_and_commands_that_are_named_exist():
+    for page, command, _ in command_lines():
+        assert command[0] in SCRIPTS, f"{page} names {command[0]}, which does not exist"
+    for page, command, words in command_lines():
+        if command == (WITH_COMMANDS,):
+            assert not words or words[0] in ("COMMAND", "--help"), f"{page}: no command {words[0]}"
+    for page, code in words_of_code():
+        for name in re.findall(r"(?<![\w/.-])[a-z_]+\.py\b", code):
+            assert list(ROOT.rglob(f"{name}")), f"{page} names {name}, which does not exist"
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *(f"llm-accuracy {name}" for name in COMMANDS)])
+def test_every_script_and_command_is_documented(name):
+    assert name in EVERYTHING or f"`{name.removeprefix('llm-accuracy ')}`" in EVERYTHING
+
+
+def test_flags_that_are_named_exist():
+    unknown = [(page, command, flag) for page, command, words in command_lines() if command[0] in SCRIPTS
+               for flag in FLAG.findall(" ".join(words))
+               if flag not in flags_of(*command) | FOREIGN_FLAGS]
+    assert not unknown
+    somewhere = {flag for script in SCRIPTS for flag in flags_of(script)}
+    somewhere |= {flag for name in COMMANDS for flag in flags_of(WITH_COMMANDS, name)}
+    assert not {flag for page, code in words_of_code() for flag in FLAG.findall(code)} - somewhere - FOREIGN_FLAGS
+
+
+def test_make_targets_that_are_named_exist():
+    targets = set(re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = [line.partition("#")[0].strip("` ") for _, code in words_of_code() for line in code.splitlines()]
+    made = [re.match(r"make((?: [a-z-]+)+)(?= {2}| [A-Z]|$)", line) for line in lines]
+    named = {target for found in made if found for target in found[1].split()}
+    assert {"quickstart", "test", "headline"} <= named and not named - targets
+
+
+def test_paths_and_links_exist():
+    for page, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target:
+                assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: no {target}"
+        for path in re.findall(r"`((?:llm_accuracy|tests|docs|data|figures|benchmarks|slurm)/[\w./-]+)`", text):
+            made = path.startswith(("data/raw", "data/processed"))
+            assert made or (ROOT / path).exists(), f"{page}: no {path}"
+
+
+def test_python_in_documents_is_python():
+    blocks = [(page, block) for page, text in PAGES.items()
+              for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    assert len(blocks) >= 3
+    for page, block in blocks:
+        tree = ast.parse(block, page)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                module = __import__(node.module, fromlist=["_"])
+                assert all(hasattr(module, alias.name) for alias in node.names), page
+
+
+# ---- tables that cannot disagree with the code -------------------------------------------------------------
+
+
+def test_generated_tables_are_fresh():
+    for page in tables.PAGES:
+        assert PAGES[page] == tables.renewed(PAGES[page]), f"{page}: run python docs/tables.py"
+    for name in tables.SECTIONS:
+        assert f"<!-- {name} -->" in EVERYTHING
+
+
+def test_steps_are_numbered_without_gaps():
+    numbers = [tables.described(path)[0] for path in tables.scripts()]
+    assert sorted({int(re.sub(r"\D", "", number)) for number in numbers if number}) == list(range(1, 13))
+
+
+def test_what_a_script_says_of_itself():
+    assert tables.STEP.fullmatch("Step 1a: scrape it.")["number"] == "1a"
+    assert tables.TIME.search("laptop tier, about 3 minutes on two cores")[0] == "about 3 minutes"
+    assert tables.TIME.search("A pair takes seconds, a suite less than half a minute")[0] == "seconds"
+    assert tables.renewed("a\n<!-- steps -->\nold\n<!-- /steps -->\nb").count("\n") == len(tables.steps()) + 3
+
+
+def test_figure_table_is_that_of_the_notebooks():
+    """Every figure that a notebook exports has a row; rows name headings, logs and scripts that are there."""
+    table = PAGES["docs/figures.md"].partition("What feeds the logs")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:3] == "| `"]
+    patterns = [row[0].strip("`").removesuffix("_*") for row in rows]
+    exported = set()
+    for notebook in sorted((ROOT / "figures").glob("*.ipynb")):
+        cells = json.loads(notebook.read_text())["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        headings = {"".join(cell["source"]).partition("\n")[0].strip("# ") for cell in cells
+                    if cell["cell_type"] == "markdown"}
+        stems = re.findall(rf'"({notebook.stem}_\d_[a-z_]+?)_?(?:\{{|")', code)
+        exported |= {(notebook.stem, stem) for stem in stems}
+        for row in rows:
+            name, _, heading = row[2].partition(", ")
+            if name == notebook.stem and heading:
+                begins = heading.strip('"')
+                assert any(given.startswith(begins) for given in headings), f"{notebook.name}: no heading {begins}"
+    assert len(exported) >= 14
+    others = {row[0] for row in rows if row[0].startswith("`degradation")}
+    for notebook, stem in exported:
+        assert any(stem.startswith(pattern) for pattern in patterns) or (notebook == "degradation" and others), stem
+    for pattern in patterns:
+        assert any(stem.startswith(pattern) for _, stem in exported), f"no notebook exports {pattern}"
+    for log in chain.from_iterable(re.findall(r"`([\w*]+\.csv)`", row[3]) for row in rows):
+        assert list((ROOT / "logs").glob(log)), f"figures.md: no log {log}"
+
+
+def test_numbers_of_the_readme_are_those_of_the_pages():
+    """The table of real boards: ESS by error and coverage at 20 questions, 10 % and 50 %."""
+    page = PAGES["docs/small_banks.md"]
+    rows = re.findall(r"\| (\w+) \| \d+ × [\d,]+ \|((?: [\d.]+ ×, \.\d+ \|){3})", PAGES["README.md"])
+    assert len(rows) == 3
+    for bank, cells in rows:
+        shown = re.findall(r"([\d.]+) ×, (\.\d+)", cells)
+        for budget, (ess, coverage) in zip((r"20 \(", r"\d+ \(10", r"\d+ \(50"), shown, strict=True):
+            row = rf"\| {bank} \| {budget}[^|]*\| 200 \| 0{coverage} .*\| {ess} ± [\d.]+ \|\n"
+            assert re.search(row, page), (bank, budget)
+
+
+# ---- README ------------------------------------------------------------------------------------------------
+
+
+def readme_blocks() -> list[tuple[str, str]]:
+    """(the comment before a fenced block or "", the block) of the README."""
+    return re.findall(r"(?:<!-- ([^\n]*) -->\n)?^```\n(.*?)^```$", PAGES["README.md"], re.MULTILINE | re.DOTALL)
+
+
+def test_readme_is_short():
+    assert len(PAGES["README.md"].splitlines()) <= LONGEST_README
+    assert max(map(len, (line for line in PAGES["README.md"].splitlines() if not line.startswith("|")))) <= 130
+
+
+def test_readme_commands_are_run_or_marked():
+    for marker, block in readme_blocks():
+        if re.search(r"^(\$ |make |pip |python |llm-accuracy )", block, re.MULTILINE):
+            assert re.match(r"run\b|not run: \w.{20,}", marker), f"run it or say why not:\n{block}"
+
+
+@pytest.mark.parametrize("marker, block", [block for block in readme_blocks() if block[0].startswith("run")])
+def test_readme_commands_print_what_is_shown(marker, block, tmp_path):
+    """The lines shown are those printed, in this order; lines may be left out."""
+    source = re.fullmatch(r"run(?: with ([\w./-]+): \{(.*)\}\.csv of \.\./shared)?", marker)
+    if source[1]:
+        if not SHARED.is_dir():
+            pytest.skip(f"{SHARED} is not there: the real pairs are not part of the project")
+        for role in source[2].split(","):
+            shutil.copy(SHARED / f"{source[1]}.{role}.csv", tmp_path / f"{role}.csv")
+    for command, shown in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
+        words = shlex.split(command)
+        start = [sys.executable, "-m", "llm_accuracy"] if words[0] == "llm-accuracy" else [sys.executable]
+        done = subprocess.run([*start, *words[1:]], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        printed = iter(done.stdout.splitlines())
+        for line in shown.splitlines():
+            assert line in printed, f"not printed, or not in this order: {line}"
