@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-_HOMES = {"Session": "session", "Finding": "session", "Factors": "factors"}
+_HOMES = {"Session": "session", "Finding": "session", "Factors": "factors", "Policy": "policies"}
 __all__ = list(_HOMES)
 
 

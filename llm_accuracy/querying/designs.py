@@ -16,7 +16,8 @@ def schedule(budget: int, n_questions: int, first: int = 8, growth: float = 1.5)
     What is left at the end is a round of its own, or joins the one before if it is less than half a round. So the
     schedules of two budgets differ in their last rounds only.
     """
-    left, size, sizes = min(budget, n_questions), first, []
+    sizes: list[int] = []
+    left, size = min(budget, n_questions), first
     while left:
         take = min(left, size)
         if sizes and take < size / 2:

@@ -17,6 +17,8 @@ import torch
 from ..errors import InputError
 from ..files import atomic
 from ..parallel import one_thread_each
+from ..randomness import stream
+from ..scores.matrix import Responses
 
 
 class Prior(NamedTuple):
@@ -28,7 +30,7 @@ class Prior(NamedTuple):
     rows: np.ndarray | None = None
 
 
-@dataclass
+@dataclass(repr=False)
 class Factors:
     """U (M, K) of the history's models, V (N, K) of the questions, float32.
 
@@ -43,6 +45,40 @@ class Factors:
     questions: np.ndarray
     history_mean: np.ndarray
     about: dict = field(default_factory=dict)
+
+    @staticmethod
+    def fit(scores: Responses | pd.DataFrame | np.ndarray, rank: int, weight_decay: float, protocol: str = "map",
+            epochs: int | None = None, seed: int = 0) -> Factors:
+        """The factors of a history: scores of its models on the questions.
+
+        scores        models × questions in [0, 1], NaN = missing: a DataFrame (index: models, columns: questions),
+                      `Responses`, or an array, whose questions are then called q0, q1, …
+        rank          K, at most the number of models
+        weight_decay  λ ≥ 0 as the protocol means it (`Protocol`)
+        protocol      "map" or "adamw" (the paper's), for `epochs` instead of its own number
+        seed          keys the random start
+
+        Raises InputError for scores outside [0, 1], names that repeat, or settings that cannot be.
+        """
+        if isinstance(scores, np.ndarray):
+            scores = pd.DataFrame(scores, [f"model{i}" for i in range(len(scores))],
+                                  [f"q{j}" for j in range(scores.shape[1])])
+        history = scores if isinstance(scores, Responses) else Responses.from_frame(scores)
+        if protocol not in PROTOCOLS:
+            raise InputError(f"protocol {protocol!r}: there are {', '.join(PROTOCOLS)}")
+        if not 1 <= rank <= history.n_models:
+            raise InputError(f"rank {rank}: a history of {history.n_models} models carries ranks from 1 to that many")
+        if not 0 <= weight_decay < np.inf:
+            raise InputError(f"weight decay {weight_decay}: a finite number of 0 or more is needed")
+        seen = history.observed
+        one = Fit(rank, weight_decay, stream("factors", seed, protocol, rank, weight_decay), seen)
+        [(U, V)] = fit(history.scores, [one], PROTOCOLS[protocol], epochs)
+        about = {"protocol": protocol, "rank": rank, "weight_decay": weight_decay, "rows": history.n_models,
+                 "epochs": epochs or PROTOCOLS[protocol].epochs}
+        return Factors(U, V, history.questions, history_mean(history.scores, seen), about)
+
+    def __repr__(self) -> str:
+        return f"Factors({len(self.U)} models × {len(self.V)} questions, rank {self.V.shape[1]})"
 
     @property
     def prior(self) -> Prior:

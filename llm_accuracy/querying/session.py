@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,14 +46,26 @@ class _Asked(NamedTuple):
     by_task: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
-    """theta, clipped to [0, 1], low and high the interval, asked the number of answered questions it rests on."""
+    """What the answers say of an accuracy.
+
+    theta      the estimate, clipped to [0, 1]
+    low, high  the ends of its interval
+    asked      the number of answered questions it rests on
+    """
 
     theta: float
     low: float
     high: float
     asked: int
+
+    def __repr__(self) -> str:
+        return f"Finding({self.theta:.4f}, {self.low:.4f} to {self.high:.4f}, from {self.asked:,} questions)"
+
+    def to_dict(self) -> dict[str, float | int]:
+        """Plain numbers by name, as JSON takes them."""
+        return asdict(self)
 
 
 class Session:
@@ -82,6 +94,9 @@ class Session:
     def asked(self) -> list[int]:
         """Numbers of the questions asked so far."""
         return [step.question for step in self._steps]
+
+    def __repr__(self) -> str:
+        return f"Session({self.model}: {len(self._answers):,} of {self.n_questions:,} questions answered)"
 
     @property
     def outstanding(self) -> list[str]:

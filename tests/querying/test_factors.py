@@ -166,3 +166,23 @@ def test_selects_the_published_settings_from_the_published_log(shared):
     assert len(published) == 16
     for cell, row in published.iterrows():
         assert (chosen.loc[cell, "rank"], chosen.loc[cell, "weight_decay"]) == (row["rank"], row["weight_decay"])
+
+
+def test_factors_of_a_table_are_those_of_its_numbers():
+    rng = np.random.default_rng(21)
+    z = (rng.random((12, 30)) < 0.5).astype(float)
+    z[2, 5] = np.nan
+    table = pd.DataFrame(z, [f"m{i}" for i in range(12)], [f"t/{j}" for j in range(30)])
+    made, plain = Factors.fit(table, 2, 4.0), Factors.fit(z, 2, 4.0)
+    np.testing.assert_array_equal(made.V, plain.V)
+    assert made.questions[3] == "t/3" and plain.questions[3] == "q3"
+    assert repr(made) == "Factors(12 models × 30 questions, rank 2)" and made.about["protocol"] == "map"
+    np.testing.assert_allclose(made.history_mean[5], np.nanmean(z[:, 5]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("settings, words", [
+    ((13, 1.0), "rank 13: a history of 12 models"), ((0, 1.0), "rank 0"), ((2, float("nan")), "weight decay nan"),
+    ((2, -1.0), "weight decay -1"), ((2, 1.0, "sgd"), "protocol 'sgd': there are adamw, map")])
+def test_settings_that_cannot_be_are_refused(settings, words):
+    with pytest.raises(InputError, match=words):
+        Factors.fit(np.zeros((12, 3)), *settings)
