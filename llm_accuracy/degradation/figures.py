@@ -11,9 +11,11 @@ from scipy import stats
 
 from ..palette import STYLES, use_look
 from . import e_values, planning
-from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, PairedResult, judge_counts, p_exact, p_mid
+from .mcnemar import p_exact, p_mid
+from .paired import PairedResult, judge_counts
 from .repeats import Successes
-from .report import shorten
+from .verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from .words import shorten
 
 COLOURS = {"blue": STYLES["FAQ"][0], "sky": STYLES["uniform + factors"][0], "orange": "#D55E00",
            "green": "#009E73", "grey": "#999999", "black": "#000000"}
