@@ -124,19 +124,18 @@ def match_series(
                              "by their index, or two arrays in the same order")
         twice = series.index[series.index.duplicated()].unique()
         if len(twice):
-            raise InputError(f"{name}: {len(twice):,} items stand more than once in its index (first: {twice[0]!r})")
+            raise InputError(f"{name}: its index has {_items(twice)} more than once")
     for name, series in list(named.items())[1:]:
-        for here, there, which in ((baseline, series, "the baseline"), (series, baseline, name)):
+        for here, there, which in ((baseline, series, "baseline"), (series, baseline, name)):
             alone = here.index.difference(there.index, sort=False)
             if len(alone):
-                raise InputError(f"{len(alone):,} items are only in {which} (first: {alone[0]!r}): baseline and {name} "
-                                 "cannot be matched by their index")
+                raise InputError(f"only {which} has {_items(alone)}: baseline and {name} cannot be matched by their "
+                                 "index")
     matched = {name: series.reindex(baseline.index) for name, series in named.items()}
     for name, series in matched.items():
         missing = series.index[series.isna()]
         if len(missing):
-            raise InputError(f"{name}: {len(missing):,} items have no value (first: {missing[0]!r}): drop them from "
-                             "both")
+            raise InputError(f"{name}: no value for {_items(missing)}: drop what is missing from both")
     scores = [_numbers(matched[name], name) for name in ("baseline", "candidate")]
     return *scores, pd.factorize(matched["clusters"])[0] if "clusters" in matched else clusters
 
@@ -147,5 +146,10 @@ def _numbers(series: pd.Series, name: str) -> np.ndarray:
     numbers = pd.to_numeric(series, errors="coerce")
     odd = series.index[numbers.isna()]
     if len(odd):
-        raise InputError(f"{name}: {len(odd):,} scores are not numbers (first: {series[odd[0]]!r} of {odd[0]!r})")
+        raise InputError(f"{name}: no number for {_items(odd)}: {series[odd[0]]!r}")
     return numbers.to_numpy(float)
+
+
+def _items(index: pd.Index) -> str:
+    """How many, and the first."""
+    return f"item {index[0]!r}" if len(index) == 1 else f"{len(index):,} items (first: {index[0]!r})"
