@@ -28,20 +28,20 @@ svg { max-width: 100%; height: auto } code { background: #f0f0f0; padding: .1rem
 """
 
 
-def pair_page(told: PairReport, pairs: Pairs | None, command: str) -> str:
+def pair_page(report: PairReport, pairs: Pairs | None, command: str) -> str:
     """The page of one pair; `pairs` None where only counts were given."""
-    body = [_verdict(told.result.verdict, told.headline), _facts(told.rows), "<h2>The drop</h2>",
-            _forest([("this pair", told.result, told.result.verdict)])]
-    return _page("Degradation test", body, {None: pairs}, told.remarks, command)
+    body = [_verdict(report.result.verdict, report.headline), _facts(report.rows), "<h2>The drop</h2>",
+            _forest([("this pair", report.result, report.result.verdict)])]
+    return _page("Degradation test", body, {None: pairs}, report.remarks, command)
 
 
-def suite_page(told: SuiteReport, command: str) -> str:
+def suite_page(report: SuiteReport, command: str) -> str:
     """The page of a suite: all candidates, then the tasks of each."""
-    results = told.results
-    body = [_verdict(result.verdict, told.headlines[name]) for name, result in results.items()]
+    results = report.results
+    body = [_verdict(result.verdict, report.headlines[name]) for name, result in results.items()]
     body += ["<h2>Candidates</h2>", _forest([(name, r.pooled, r.verdict) for name, r in results.items()]),
              _table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
-                     "verdict"), [(name, *cells) for name, cells in told.candidates.items()])]
+                     "verdict"), [(name, *cells) for name, cells in report.candidates.items()])]
     left_out = {}
     for name, result in results.items():
         rows = [(task, row, DEGRADED if result.p_step_down[task] <= row.alpha else "") for task, row in
@@ -49,10 +49,10 @@ def suite_page(told: SuiteReport, command: str) -> str:
         body += [f"<h2>{escape(name)}: tasks</h2>", _forest(rows),
                  _table(("task", "n", "lost", "gained", "drop", "95% interval", "p", "p, all tasks"),
                         [tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
-                         for cells in told.tasks[name]]),
+                         for cells in report.tasks[name]]),
                  "<p>Orange: worse after adjusting for all tasks (step-down max-z, the last column).</p>"]
-        left_out |= {f"{name}, {one.task}": one for one in told.pairs[name]}
-    return _page(f"Degradation tests against {told.baseline}", body, left_out, told.notes, command)
+        left_out |= {f"{name}, {one.task}": one for one in report.pairs[name]}
+    return _page(f"Degradation tests against {report.baseline}", body, left_out, report.notes, command)
 
 
 def _page(title: str, body: list[str], pairs: dict, notes: list[str], command: str) -> str:

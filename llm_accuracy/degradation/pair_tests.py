@@ -71,7 +71,7 @@ class PairTest:
     p         the p-value of `PairedScores`, or None where the test does not apply to them
     question  the label of its row in the table; tests with the same one share a row
     words     its part of that row, with {p}, {null}, {margin} and {method} (of the sign flips)
-    instead   told only where the test of this name does not apply
+    instead   shown only where the test of this name does not apply
     """
 
     name: str

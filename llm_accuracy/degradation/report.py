@@ -1,4 +1,4 @@
-"""How a result is told: every line and cell is made here, once, for the terminal, JSON, summary.md and the page."""
+"""How a result is reported: every line and cell is made here, once, for the terminal, JSON, summary.md and the page."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def interval_text(result: PairedResult) -> str:
 
 @dataclass(frozen=True)
 class PairReport:
-    """One pair as it is told.
+    """One pair as it is reported.
 
     headline  what was decided
     rows      the numbers behind it, (label, text)
@@ -71,7 +71,7 @@ class PairReport:
 
 def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: str | None = None,
                 candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
-    """Tell the result of `pairs` (None: of counts); `notes` come before those of the pairs."""
+    """Report the result of `pairs` (None: of counts); `notes` come before those of the pairs."""
     excluded = pairs.excluded if pairs else {}
     notes = [*notes, *(pairs.notes if pairs else ())]
     return PairReport(
@@ -147,7 +147,7 @@ def _score(value: float) -> str:
 
 @dataclass(frozen=True)
 class SuiteReport:
-    """All candidates of a suite as they are told; dictionaries go by candidate.
+    """All candidates of a suite as they are reported; dictionaries go by candidate.
 
     headlines   what was decided
     candidates  cells: items, drop, interval, p pooled, max-drop, Fisher, adjusted, verdict
@@ -182,7 +182,7 @@ class SuiteReport:
         lines = [f"## Degradation tests against {_cell(self.baseline)}", "",
                  f"One-sided, error rate {percent(first.alpha)} over {len(self.results)} candidate(s) and all tasks; "
                  f"margin {margin_text(first)}.", ""]
-        lines += [f"- {_cell(told)}" for told in self.headlines.values()]
+        lines += [f"- {_cell(line)}" for line in self.headlines.values()]
         lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | "
                   "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
         lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
@@ -198,7 +198,7 @@ class SuiteReport:
 
 
 def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
-    """Tell the results of all candidates, {name: result}, of their pairs, {name: one for each task}."""
+    """Report the results of all candidates, {name: result}, of their pairs, {name: one for each task}."""
     notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
     notes += [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
               "each is tested as one unit" for name, result in results.items() if result.shared]

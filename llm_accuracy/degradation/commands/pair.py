@@ -40,20 +40,20 @@ def run(options: argparse.Namespace) -> int:
     names = dict(baseline=options.baseline, candidate=options.candidate)
     if options.counts:
         pairs = None
-        told = report_pair(judge_counts(*options.counts, **tests))
+        report = report_pair(judge_counts(*options.counts, **tests))
     else:
         source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
         pairs = read_pair(source, *names.values(), options.task, options.max_excluded)
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
                             higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
-        told = report_pair(result, pairs, **names, notes=swap_notes(*names.values()))
-    print(told.text(), file=flags.prose(options.json))
+        report = report_pair(result, pairs, **names, notes=swap_notes(*names.values()))
+    print(report.text(), file=flags.prose(options.json))
     if options.report:
         from ..page import pair_page
 
-        write_whole(options.report, pair_page(told, pairs, flags.command_line()))
-    flags.write_json(told.to_json(), options.json)
-    return int(fails(told.result.verdict, told.result.within_margin, options.fail_on))
+        write_whole(options.report, pair_page(report, pairs, flags.command_line()))
+    flags.write_json(report.to_json(), options.json)
+    return int(fails(report.result.verdict, report.result.within_margin, options.fail_on))
 
 
 def swap_notes(baseline: str, candidate: str) -> tuple[str, ...]:

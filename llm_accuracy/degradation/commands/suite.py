@@ -52,19 +52,19 @@ def run(options: argparse.Namespace) -> int:
     settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
                     draws=options.draws, seed=options.seed)
     results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
-    told = report_suite(results, pairs, baseline)
+    report = report_suite(results, pairs, baseline)
 
     # Everything is made before the first file is written.
-    texts = [*suite_tables(results, pairs, models, baseline), told.to_markdown(flags.command_line())]
+    texts = [*suite_tables(results, pairs, models, baseline), report.to_markdown(flags.command_line())]
     files = {options.output_dir / name: text for name, text in zip(TABLES, texts, strict=True)}
     if options.report:
         from ..page import suite_page
 
-        files[options.report] = suite_page(told, flags.command_line())
+        files[options.report] = suite_page(report, flags.command_line())
     for path, text in files.items():
         write_whole(path, text)
-    flags.write_json(told.to_json(), options.json)
-    print(told.text(), file=flags.prose(options.json))
+    flags.write_json(report.to_json(), options.json)
+    print(report.text(), file=flags.prose(options.json))
     print(f"tables: {options.output_dir}/", file=flags.prose(options.json))
     return int(any(fails(result.verdict, result.within_margin, options.fail_on) for result in results.values()))
 
