@@ -24,7 +24,7 @@ from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
-from llm_accuracy.degradation import paired
+from llm_accuracy.degradation import paired, sign_flips
 from llm_accuracy.degradation.pairing import Pairs, pair_up
 from llm_accuracy.degradation.suite import adjust_candidates, judge_suite
 from llm_accuracy.scores.lm_eval import read_harness
@@ -88,10 +88,10 @@ def rerun_average(table: Table, n: int, draws: int, yardstick_draws: int) -> Non
     rng = np.random.default_rng(1)
     ability = rng.beta(2, 1, n)
     d = (rng.binomial(4, ability) - rng.binomial(4, ability - 0.0005 * ability)) / 4
-    ours, result = measure(lambda: paired.sign_flip_test(d))
+    ours, result = measure(lambda: sign_flips.sign_flip_test(d))
     assert result.method == "exact"
     small = d[: min(n, 20_000)]
-    ours_small, exact = measure(lambda: paired.sign_flip_test(small))
+    ours_small, exact = measure(lambda: sign_flips.sign_flip_test(small))
     yardstick, p = measure(lambda: stats.permutation_test(
         (small,), np.sum, permutation_type="samples", n_resamples=yardstick_draws, alternative="greater",
         vectorized=True, batch=200, rng=np.random.default_rng(0)).pvalue, 1)
@@ -105,7 +105,7 @@ def rerun_average(table: Table, n: int, draws: int, yardstick_draws: int) -> Non
 def continuous(table: Table, n: int, draws: int) -> None:
     rng = np.random.default_rng(2)
     d = rng.normal(0.002, 0.3, n)
-    ours, result = measure(lambda: paired.sign_flip_test(d, draws))
+    ours, result = measure(lambda: sign_flips.sign_flip_test(d, draws))
     yardstick, p = measure(lambda: stats.permutation_test(
         (d,), np.sum, permutation_type="samples", n_resamples=draws, alternative="greater", vectorized=True,
         batch=500, rng=np.random.default_rng(0)).pvalue, 1)

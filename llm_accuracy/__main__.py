@@ -40,10 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] not in COMMANDS:
         arguments = [build_parser().parse_args(arguments).command]  # nearly always prints and exits here
-    room = import_module(COMMANDS[arguments[0]][0])
-    if not hasattr(room, "main"):  # until the commands have moved out of the script; then this goes, and py-modules too
-        room = import_module("mcnemar_tests")
-    return room.main(arguments)
+    return import_module(COMMANDS[arguments[0]][0]).main(arguments)
 
 
 def console() -> None:

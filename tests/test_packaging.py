@@ -113,9 +113,8 @@ def test_every_command_is_there(name):
     imports nothing slow."""
     code = ("import sys; from llm_accuracy.__main__ import console\nsys.argv[1:] = [sys.argv[1], '--help']\n"
             "try: console()\nexcept SystemExit as end: assert not end.code, end.code\n"
-            # mcnemar_tests: until the commands have moved out of the script
             "heavy = {'numpy', 'pandas', 'scipy', 'torch', 'tqdm'} & sys.modules.keys()\n"
-            "assert not heavy or 'mcnemar_tests' in sys.modules, heavy")
+            "assert not heavy, heavy")
     done = subprocess.run([sys.executable, "-c", code, name], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"usage: llm-accuracy {name} ")
@@ -130,7 +129,7 @@ def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"  # a copy: a build leaves folders behind, and would find old ones
     tree.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "mcnemar_tests.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, tree)
     shutil.copytree(ROOT / "llm_accuracy", tree / "llm_accuracy", ignore=shutil.ignore_patterns("__pycache__"))
@@ -155,7 +154,7 @@ def test_wheel_alone_judges_a_pair(installed, tmp_path):
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "llm_accuracy").rglob("*.py")}
-    assert ours <= names and names - ours <= {"mcnemar_tests.py"}
+    assert ours == names
     rows = [f"q{i}" for i in range(200)]
     for name, wrong in (("baseline", 20), ("candidate", 60)):
         scores = "".join(f"{item},{int(i >= wrong)}\n" for i, item in enumerate(rows))

@@ -23,8 +23,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import betaln, logsumexp
 
-from ..errors import InputError
-from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED
+from .defaults import ALPHA, MARGIN, check_alpha, check_share
+from .verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 
 BETS = 0.5 ** np.arange(1, 11)  # λ as shares of the largest one that cannot lose everything
 
@@ -56,8 +56,8 @@ class Watch:
     """Counts and e-values so far. `verdict` is the first that was shown, and stays: both errors at most alpha
     however often one looks; p-values valid at any time are 1/(the largest e-value so far)."""
 
-    margin: float = 0.01
-    alpha: float = 0.05
+    margin: float = MARGIN
+    alpha: float = ALPHA
     n: int = 0
     b: int = 0
     c: int = 0
@@ -69,10 +69,8 @@ class Watch:
     decided_at: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < 0.5:
-            raise InputError(f"alpha = {self.alpha} must lie between 0 and .5")
-        if not 0 < self.margin < 1:
-            raise InputError(f"margin = {self.margin} must lie between 0 and 1")
+        check_alpha(self.alpha)
+        check_share(self.margin)
 
     def add(self, baseline: float, candidate: float) -> None:
         """One more item, scores 0 or 1, higher is better."""

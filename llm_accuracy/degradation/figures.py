@@ -12,9 +12,11 @@ from scipy import stats
 
 from ..palette import PALETTE, titled, use_look
 from . import e_values, planning
-from .paired import DEGRADED, NOT_DEGRADED, UNDECIDED, PairedResult, judge_counts, p_exact, p_mid
+from .mcnemar import p_exact, p_mid
+from .paired import PairedResult, judge_counts
 from .repeats import Successes
-from .report import shorten
+from .verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from .words import shorten
 
 # Colour, marker and dashes by what is drawn, in all figures and in report.html: no figure uses a colour by its name.
 LOOKS = {

@@ -6,10 +6,11 @@ import re
 from html import escape
 
 from .. import __version__
-from . import figures, report
-from .paired import DEGRADED, PairedResult
+from . import figures
+from .paired import PairedResult
 from .pairing import Pairs
-from .suite import SuiteResult
+from .report import PairReport, SuiteReport
+from .verdicts import DEGRADED
 
 SHOWN_ITEMS = 50  # of those left out for one reason
 # No script, no request: the browser is told so, whatever a file name or a note contains.
@@ -26,38 +27,31 @@ svg { max-width: 100%; height: auto } code { background: #f0f0f0; padding: .1rem
 """
 
 
-def pair_page(result: PairedResult, pairs: Pairs | None, excluded: dict[str, int], notes: list[str], command: str,
-              **names: str | None) -> str:
-    """The page of one pair; `names` are baseline and candidate, None where only counts were given."""
-    facts = report.pair_rows(result, excluded, names.get("baseline"), names.get("candidate"))
-    body = [_verdict(result.verdict, report.headline(result)), _facts(facts), "<h2>The drop</h2>",
-            _forest([("this pair", result, result.verdict)])]
-    return _page("Degradation test", body, {None: pairs}, report.remarks(result, tuple(notes)), command)
+def pair_page(report: PairReport, pairs: Pairs | None, command: str) -> str:
+    """The page of one pair; `pairs` None where only counts were given."""
+    body = [_verdict(report.result.verdict, report.headline), _facts(report.rows), "<h2>The drop</h2>",
+            _forest([("this pair", report.result, report.result.verdict)])]
+    return _page("Degradation test", body, {None: pairs}, report.remarks, command)
 
 
-def suite_page(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str, notes: list[str],
-               command: str) -> str:
+def suite_page(report: SuiteReport, command: str) -> str:
     """The page of a suite: all candidates, then the tasks of each."""
-    body = [_verdict(result.verdict, report.suite_headline(name, result)) for name, result in results.items()]
+    results = report.results
+    body = [_verdict(result.verdict, report.headlines[name]) for name, result in results.items()]
     body += ["<h2>Candidates</h2>", _forest([(name, r.pooled, r.verdict) for name, r in results.items()]),
              _table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
-                     "verdict"),
-                    [(name, f"{r.pooled.n:,}", *report.drop_cells(r.pooled),
-                      report.p_text(r.p_pooled, r.pooled.log10_p), report.p_text(r.p_max_drop),
-                      report.p_text(r.p_fisher), report.p_text(r.p_adjusted), r.verdict)
-                     for name, r in results.items()])]
+                     "verdict"), [(name, *cells) for name, cells in report.candidates.items()])]
     left_out = {}
     for name, result in results.items():
         rows = [(task, row, DEGRADED if result.p_step_down[task] <= row.alpha else "") for task, row in
                 result.tasks.items()]
         body += [f"<h2>{escape(name)}: tasks</h2>", _forest(rows),
                  _table(("task", "n", "lost", "gained", "drop", "95% interval", "p", "p, all tasks"),
-                        [(task, f"{row.n:,}", f"{row.b:,}", f"{row.c:,}", *report.drop_cells(row),
-                          report.p_text(row.p, row.log10_p), report.p_text(result.p_step_down[task]))
-                         for task, row, _ in rows]),
+                        [tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
+                         for cells in report.tasks[name]]),
                  "<p>Orange: worse after adjusting for all tasks (step-down max-z, the last column).</p>"]
-        left_out |= {f"{name}, {one.task}": one for one in pairs[name]}
-    return _page(f"Degradation tests against {baseline}", body, left_out, notes, command)
+        left_out |= {f"{name}, {one.task}": one for one in report.pairs[name]}
+    return _page(f"Degradation tests against {report.baseline}", body, left_out, report.notes, command)
 
 
 def _page(title: str, body: list[str], pairs: dict, notes: list[str], command: str) -> str:

@@ -13,8 +13,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
-
-MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
+from .defaults import MAX_EXCLUDED
 
 
 @dataclass(frozen=True)
@@ -102,3 +101,55 @@ def pair_up(
         category=baseline.category or candidate.category,
         left_out=left_out, notes=tuple(dict.fromkeys(notes)),
     )
+
+
+# ---- pandas ------------------------------------------------------------------------------------------------
+
+
+def match_series(
+    baseline: pd.Series, candidate: pd.Series, clusters: pd.Series | np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Two Series of scores by item → two arrays in the order of the first, and codes 0 … G−1 of the clusters.
+
+    `clusters` may be a third Series of any labels, or codes in the order of the first. Nothing is dropped: raises
+    InputError, with how many and the first, where items stand twice, are in one of the Series only, or have no score
+    (`pair_up` counts such items and goes on).
+    """
+    named = {"baseline": baseline, "candidate": candidate}
+    if isinstance(clusters, pd.Series):
+        named["clusters"] = clusters
+    for name, series in named.items():
+        if not isinstance(series, pd.Series):
+            raise InputError(f"{name} is a {type(series).__name__} beside a Series: give two Series, which are matched "
+                             "by their index, or two arrays in the same order")
+        twice = series.index[series.index.duplicated()].unique()
+        if len(twice):
+            raise InputError(f"{name}: its index has {_items(twice)} more than once")
+    for name, series in list(named.items())[1:]:
+        for here, there, which in ((baseline, series, "baseline"), (series, baseline, name)):
+            alone = here.index.difference(there.index, sort=False)
+            if len(alone):
+                raise InputError(f"only {which} has {_items(alone)}: baseline and {name} cannot be matched by their "
+                                 "index")
+    matched = {name: series.reindex(baseline.index) for name, series in named.items()}
+    for name, series in matched.items():
+        missing = series.index[series.isna()]
+        if len(missing):
+            raise InputError(f"{name}: no value for {_items(missing)}: drop what is missing from both")
+    scores = [_numbers(matched[name], name) for name in ("baseline", "candidate")]
+    return *scores, pd.factorize(matched["clusters"])[0] if "clusters" in matched else clusters
+
+
+def _numbers(series: pd.Series, name: str) -> np.ndarray:
+    if series.dtype == bool:
+        return series.to_numpy()
+    numbers = pd.to_numeric(series, errors="coerce")
+    odd = series.index[numbers.isna()]
+    if len(odd):
+        raise InputError(f"{name}: no number for {_items(odd)}: {series[odd[0]]!r}")
+    return numbers.to_numpy(float)
+
+
+def _items(index: pd.Index) -> str:
+    """How many, and the first."""
+    return f"item {index[0]!r}" if len(index) == 1 else f"{len(index):,} items (first: {index[0]!r})"

@@ -24,11 +24,11 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from ..errors import InputError
-from .paired import p_exact
+from .defaults import ALPHA, DRAWS_PER_SIMULATED_SUITE, LARGEST_N, check_numbers
+from .mcnemar import p_exact
 
-LARGEST_N = 10**8
-SUITES, SUITE_DRAWS = 1_000, 999  # simulated suites, and draws of Fisher's null in each of them
-TESTS = ("pooled", "max-drop", "Fisher", "combined")
+SUITES = 1_000  # simulated
+SUITE_TESTS = ("pooled", "max-drop", "Fisher", "combined")
 
 
 # ---- one task ----------------------------------------------------------------------------------------------
@@ -43,12 +43,12 @@ def critical_losses(m, alpha: float):
     return np.where(p_exact(k, m - k) > alpha, k + 1, k)
 
 
-def power(n: int, flip: float, drop: float, alpha: float = 0.05) -> float:
+def power(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
     """Exact power of the one-sided exact test: the sum in the module's docstring, to about 1e-15.
 
     Raises InputError unless n ≥ 0, 0 ≤ drop ≤ flip ≤ 1 and 0 < alpha < ½.
     """
-    check(n=n, flip=flip, drop=drop, alpha=alpha)
+    check_numbers(n=n, flip=flip, drop=drop, alpha=alpha)
     if flip == 0:
         return 0.0
     half_window = 9 * (n * flip * (1 - flip)) ** 0.5 + 40
@@ -57,13 +57,13 @@ def power(n: int, flip: float, drop: float, alpha: float = 0.05) -> float:
     return float(min(1.0, stats.binom.pmf(m, n, flip) @ reached))
 
 
-def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = 0.05) -> int:
+def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
     """The least n from which on the exact power is at least `target`.
 
     Power is not quite monotone in n where almost every item flips: n is such that no larger one falls short.
     Raises InputError where that takes more than 10^8 items, or drop is 0.
     """
-    check(flip=flip, drop=drop, target=target, alpha=alpha)
+    check_numbers(flip=flip, drop=drop, target=target, alpha=alpha)
     if drop == 0:
         raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")
 
@@ -84,9 +84,9 @@ def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = 0.
     return high
 
 
-def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = 0.05) -> float:
+def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     """The smallest drop found with probability `target`; NaN where even drop = flip is found less often."""
-    check(n=n, flip=flip, target=target, alpha=alpha)
+    check_numbers(n=n, flip=flip, target=target, alpha=alpha)
     if power(n, flip, flip, alpha) < target:
         return float("nan")
     if power(n, flip, 0.0, alpha) >= target:
@@ -94,13 +94,13 @@ def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = 0.0
     return float(brentq(lambda drop: power(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
 
 
-def highest_flip_rate(n: int, drop: float, target: float = 0.8, alpha: float = 0.05) -> float:
+def highest_flip_rate(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     """The largest flip rate at which the drop is found with probability `target`; NaN where there is none.
 
     With more flips the same drop drowns. At flip = drop, no item got better, power need not be the highest:
     few flips cannot reject.
     """
-    check(n=n, drop=drop, target=target, alpha=alpha)
+    check_numbers(n=n, drop=drop, target=target, alpha=alpha)
     return _largest(lambda flip: power(n, flip, drop, alpha), drop, target)
 
 
@@ -117,27 +117,27 @@ def _largest(power_of: Callable[[float], float], least: float, target: float) ->
 # ---- the normal approximation ------------------------------------------------------------------------------
 
 
-def power_normal(n: int, flip: float, drop: float, alpha: float = 0.05) -> float:
+def power_normal(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
     """Φ((√n·drop − z_α√flip)/√(flip − drop²)) (Connor 1987)."""
-    check(n=n, flip=flip, drop=drop, alpha=alpha)
+    check_numbers(n=n, flip=flip, drop=drop, alpha=alpha)
     spread = (flip - drop**2) ** 0.5
     return float(stats.norm.cdf((n**0.5 * drop - stats.norm.isf(alpha) * flip**0.5) / max(spread, 1e-300)))
 
 
-def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: float = 0.05) -> int:
+def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
     """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point, it falls short of the exact answer."""
     z_alpha, z_beta = stats.norm.isf(alpha), stats.norm.ppf(target)
     return ceil(max(0.0, (z_alpha * flip**0.5 + z_beta * (flip - drop**2) ** 0.5) / drop) ** 2)
 
 
-def detectable_drop_normal(n: int, flip: float, target: float = 0.8, alpha: float = 0.05) -> float:
+def detectable_drop_normal(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     """The drop at which `power_normal` is `target`; about (z_α + z_β)√(flip/n). NaN where flip is too small."""
     if power_normal(n, flip, flip, alpha) < target:
         return float("nan")
     return float(brentq(lambda drop: power_normal(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
 
 
-def highest_flip_rate_normal(n: int, drop: float, target: float = 0.8, alpha: float = 0.05) -> float:
+def highest_flip_rate_normal(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     return _largest(lambda flip: power_normal(n, flip, drop, alpha), drop, target)
 
 
@@ -155,19 +155,15 @@ def flip_rate_interval(flips: int, n: int, level: float = 0.05) -> tuple[float, 
 
 @dataclass(frozen=True)
 class SuitePower:
-    """Simulated power of each test of a suite at level alpha, and its standard error."""
+    """Power of each of SUITE_TESTS at level alpha, and the number of simulated suites it is a share of."""
 
     power: dict[str, float]
     suites: int
 
-    def error(self, test: str) -> float:
-        share = self.power[test]
-        return (share * (1 - share) / self.suites) ** 0.5
-
 
 def suite_power(
-    n: np.ndarray, flip: np.ndarray, drop: np.ndarray, alpha: float = 0.05, *, suites: int = SUITES,
-    draws: int = SUITE_DRAWS, seed: int = 0,
+    n: np.ndarray, flip: np.ndarray, drop: np.ndarray, alpha: float = ALPHA, *, suites: int = SUITES,
+    draws: int = DRAWS_PER_SIMULATED_SUITE, seed: int = 0,
 ) -> SuitePower:
     """Power of the pooled, max-drop and Fisher tests, each at alpha, and of min(1, 3·min p), by simulation.
 
@@ -187,7 +183,7 @@ def suite_power(
         "Fisher": _p_fisher(b, m, draws, rng),
     }
     p["combined"] = p["pooled"] if n.size == 1 else np.minimum(1, 3 * np.min(list(p.values()), axis=0))
-    return SuitePower({test: float(np.mean(p[test] <= alpha)) for test in TESTS}, suites)
+    return SuitePower({test: float(np.mean(p[test] <= alpha)) for test in SUITE_TESTS}, suites)
 
 
 def _p_max_drop(b: np.ndarray, m: np.ndarray) -> np.ndarray:
@@ -281,17 +277,3 @@ def suite_normal(unknown: str, *, tasks: int, one: bool, alpha: float, n: int | 
     if unknown == "drop":
         return detectable_drop_normal(n * times, flip, target, alpha)
     return highest_flip_rate_normal(n * times, drop, target, alpha)
-
-
-def check(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5, alpha: float = 0.05) -> None:
-    if not 0 <= n <= LARGEST_N:
-        raise InputError(f"n = {n} items: give 0 to {LARGEST_N:,}")
-    if not 0 <= flip <= 1:
-        raise InputError(f"flip rate = {flip:g} must lie between 0 and 1")
-    if not 0 <= drop <= flip:
-        raise InputError(f"drop = {drop:g} must lie between 0 and the flip rate, {flip:g}: every item that gets "
-                         "worse has flipped")
-    if not 0 < target < 1:
-        raise InputError(f"power = {target:g} must lie between 0 and 1")
-    if not 0 < alpha < 0.5:
-        raise InputError(f"alpha = {alpha:g} must lie between 0 and .5")

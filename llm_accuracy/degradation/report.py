@@ -1,37 +1,19 @@
-"""How the degradation tests are told: the first line, the table under it, JSON, and the files of a suite."""
+"""How a result is reported: every line and cell is made here, once, for the terminal, JSON, summary.md and the page."""
 
 from __future__ import annotations
 
-import json
-import math
 import textwrap
-from dataclasses import asdict
+from dataclasses import dataclass
 
-import numpy as np
-import pandas as pd
-
-from ..scores.task_scores import TaskScores
-from .paired import DEGRADED, NOT_DEGRADED, PairedResult, cluster_standard_error
+from .pair_tests import TESTS, PairTest
+from .paired import PairedResult
 from .pairing import Pairs
 from .suite import SuiteResult
+from .verdicts import DEGRADED, NOT_DEGRADED
+from .words import WIDTH, as_json, note_text, p_text, percent, shorten
 
-WIDTH = 80
-
-
-# ---- numbers in words --------------------------------------------------------------------------------------
-
-
-def p_text(p: float | None, log10_p: float | None = None) -> str:
-    """A p-value to three digits, never 0."""
-    if p is None or math.isnan(p):
-        return "-"
-    if log10_p is not None and log10_p < -300:
-        return f"10^{log10_p:.1f}"
-    return f"{p:.3f}" if p >= 0.0995 else f"{p:.4f}" if p >= 0.001 else f"{p:.2e}"
-
-
-def percent(share: float) -> str:
-    return f"{100 * share:.4g}%"
+SHOWN_TASKS = 12
+ALL = "ALL"  # the pooled row: the micro-average over the items of all tasks
 
 
 def amount(value: float, result: PairedResult) -> str:
@@ -51,7 +33,52 @@ def margin_text(result: PairedResult) -> str:
     return f"{points} point{'' if points == '1' else 's'}" if result.in_points else f"{result.margin:g}"
 
 
+def interval_text(result: PairedResult) -> str:
+    return f"[{amount(result.ci_low, result)}, {amount(result.ci_high, result)}]"
+
+
 # ---- one pair ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """One pair as it is reported.
+
+    headline  what was decided
+    rows      the numbers behind it, (label, text)
+    notes     what the reader of the files noticed; `remarks`: these, and before them what must be known of the result
+    source    baseline and candidate (None where only counts were given), task, items left out by reason
+    """
+
+    result: PairedResult
+    headline: str
+    rows: list[tuple[str, str]]
+    notes: list[str]
+    remarks: list[str]
+    source: dict
+
+    def text(self) -> str:
+        """As it is printed, at most 80 columns wide but for the first line."""
+        lines = [self.headline, ""]
+        for label, text in self.rows:
+            lines += textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
+        return "\n".join([*lines, *map(note_text, self.remarks)])
+
+    def to_json(self) -> str:
+        """The result as one JSON object; what does not apply is null."""
+        return as_json({**self.source, "notes": self.notes, **self.result.to_dict()})
+
+
+def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: str | None = None,
+                candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
+    """Report the result of `pairs` (None: of counts); `notes` come before those of the pairs."""
+    excluded = pairs.excluded if pairs else {}
+    notes = [*notes, *(pairs.notes if pairs else ())]
+    return PairReport(
+        result, headline(result), pair_rows(result, excluded, baseline, candidate), notes,
+        [*remarks(result), *notes],
+        dict(baseline=baseline, candidate=candidate, task=pairs.task if pairs else None, excluded=excluded),
+    )
 
 
 def headline(result: PairedResult) -> str:
@@ -70,9 +97,8 @@ def headline(result: PairedResult) -> str:
 def pair_rows(
     result: PairedResult, excluded: dict[str, int], baseline: str | None = None, candidate: str | None = None
 ) -> list[tuple[str, str]]:
-    """The numbers behind the first line: (label, text)."""
+    """The numbers behind the first line, (label, text): what was compared, the drop, and every test of TESTS."""
     r = result
-    exact = r.p_exact is not None
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
     rows = [] if baseline is None else [
         ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 58)}"),
@@ -82,29 +108,26 @@ def pair_rows(
         ("items", f"{r.n:,} compared" + (f" in {r.units:,} clusters" if r.units != r.n else "")
          + f"; left out: {left_out}"),
         ("flips", f"{r.b + r.c:,} ({percent(r.flip_rate)} of items): {r.b:,} worse (b), {r.c:,} better (c)"),
-        ("drop", f"{amount(r.drop, r)}{unit(r)}, 95% interval [{amount(r.ci_low, r)}, {amount(r.ci_high, r)}]"
-         f" ({r.ci_method})"),
-        ("worse?", f"p = {p_text(r.p, r.log10_p)}  one-sided " + (
-            f"exact McNemar (mid-p {p_text(r.p_mid)})" if exact else f"sign flips, {r.permutation_method}")),
-        ("safe?", f"p = {p_text(r.p_noninferiority)}  that the drop is {margin_text(r)} or more"),
-        ("same?", f"p = {p_text(r.p_equivalence)}  that it is {margin_text(r)} or more either way"),
-        ("better?", f"p = {p_text(r.p_improvement)}; two-sided p = {p_text(r.p_two_sided)}"),
+        ("drop", f"{amount(r.drop, r)}{unit(r)}, 95% interval {interval_text(r)} ({r.ci_method})"),
     ]
-    return rows
+    tests: dict[str, str] = {}
+    for test in TESTS.values():
+        tests[test.label] = tests.get(test.label, "") + _test_words(test, r)
+    return rows + [(label, words or "does not apply to these scores") for label, words in tests.items()]
 
 
-def pair_table(
-    result: PairedResult, excluded: dict[str, int], baseline: str | None = None, candidate: str | None = None
-) -> str:
-    """`pair_rows`, at most 80 columns wide."""
-    lines = []
-    for label, text in pair_rows(result, excluded, baseline, candidate):
-        lines += textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
-    return "\n".join(lines)
+def _test_words(test: PairTest, result: PairedResult) -> str:
+    """What a test says in its row; nothing where it does not apply, or another is told instead."""
+    p = result.p_of(test.name)
+    if p is None or (test.instead and result.p_of(test.instead) is not None):
+        return ""
+    shown = p_text(p, result.log10_p if test.name == result.decided_by else None)
+    null = test.null.format(margin=margin_text(result))
+    return test.words.format(p=shown, null=null, margin=margin_text(result), method=result.permutation_method)
 
 
-def remarks(result: PairedResult, notes: tuple[str, ...] = ()) -> list[str]:
-    """What must be known beside the numbers: what could not be shown at all, and the notes of the reader."""
+def remarks(result: PairedResult) -> list[str]:
+    """What must be known beside the numbers: what could not be shown at all, what looks odd."""
     said = []
     if not result.can_reject:
         said.append(f"with {result.b + result.c} differing items the smallest possible p is "
@@ -112,45 +135,84 @@ def remarks(result: PairedResult, notes: tuple[str, ...] = ()) -> list[str]:
     if result.p_improvement <= result.alpha:
         said.append(f"the candidate beats the baseline (p = {p_text(result.p_improvement)}); if that "
                     "is unexpected, check that the two were not swapped")
-    return [*said, *notes]
-
-
-def note_text(note: str) -> str:
-    """A note as it is printed, wrapped to 80 columns; paths stay whole."""
-    return textwrap.fill(f"  note: {note}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
-                         break_on_hyphens=False)
-
-
-def pair_json(result: PairedResult, **more) -> str:
-    """The result as one JSON object; what does not apply is null."""
-    return as_json({**more, **asdict(result)})
-
-
-def shorten(text: str, width: int) -> str:
-    """A long path keeps its end."""
-    return text if len(text) <= width else "…" + text[-(width - 1) :]
+    return said
 
 
 def _score(value: float) -> str:
     return f"{value:6.4g}" if abs(value) >= 10 else f"{value:6.4f}"
 
 
-def as_json(content: dict) -> str:
-    """JSON text; a number that is not finite becomes null."""
-    def finite(value):
-        if isinstance(value, dict):
-            return {str(k): finite(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [finite(v) for v in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
-
-
 # ---- a suite -----------------------------------------------------------------------------------------------
 
-SHOWN_TASKS = 12
-ALL = "ALL"  # the pooled row: the micro-average over the items of all tasks
+
+@dataclass(frozen=True)
+class SuiteReport:
+    """All candidates of a suite as they are reported; dictionaries go by candidate.
+
+    headlines   what was decided
+    candidates  cells: items, drop, interval, p pooled, max-drop, Fisher, adjusted, verdict
+    tasks       cells of each task: its name, n, b, c, drop, interval, p, p over all tasks
+    """
+
+    results: dict[str, SuiteResult]
+    pairs: dict[str, list[Pairs]]
+    baseline: str
+    notes: list[str]
+    headlines: dict[str, str]
+    candidates: dict[str, tuple[str, ...]]
+    tasks: dict[str, list[tuple]]
+
+    def text(self) -> str:
+        """As it is printed: of every candidate the decision and its tasks, then the notes."""
+        parts = [f"{self.headlines[name]}\n{suite_table(result)}\n" for name, result in self.results.items()]
+        return "\n".join([*parts, *map(note_text, self.notes)])
+
+    def to_json(self) -> str:
+        """All results as one JSON object."""
+        candidates = {}
+        for name, result in self.results.items():
+            candidates[name] = result.to_dict()
+            for task_pairs in self.pairs[name]:
+                candidates[name]["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
+        return as_json({"baseline": self.baseline, "notes": self.notes, "candidates": candidates})
+
+    def to_markdown(self, command: str) -> str:
+        """A summary that a CI job can post: the decisions, one table of models, the tasks folded away."""
+        first = next(iter(self.results.values())).pooled
+        lines = [f"## Degradation tests against {_cell(self.baseline)}", "",
+                 f"One-sided, error rate {percent(first.alpha)} over {len(self.results)} candidate(s) and all tasks; "
+                 f"margin {margin_text(first)}.", ""]
+        lines += [f"- {_cell(line)}" for line in self.headlines.values()]
+        lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | "
+                  "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
+        lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
+        for name, rows in self.tasks.items():
+            lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
+                      "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
+                      "|---|---:|---:|---:|---:|---|---:|---:|"]
+            lines += [f"| {' | '.join([_cell(task), *map(str, cells)])} |" for task, *cells in rows]
+            lines += ["", "</details>"]
+        if self.notes:
+            lines += ["", *(f"- note: {_cell(note)}" for note in self.notes)]
+        return "\n".join([*lines, "", f"`{command}`", ""])
+
+
+def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
+    """Report the results of all candidates, {name: result}, of their pairs, {name: one for each task}."""
+    notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
+    notes += [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
+              "each is tested as one unit" for name, result in results.items() if result.shared]
+    candidates = {
+        name: (f"{r.pooled.n:,}", amount(r.pooled.drop, r.pooled), interval_text(r.pooled),
+               p_text(r.p_pooled, r.pooled.log10_p), p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted),
+               r.verdict)
+        for name, r in results.items()}
+    tasks = {
+        name: [(task, row.n, row.b, row.c, amount(row.drop, row), interval_text(row), p_text(row.p, row.log10_p),
+                p_text(r.p_step_down[task])) for task, row in r.tasks.items()]
+        for name, r in results.items()}
+    headlines = {name: suite_headline(name, result) for name, result in results.items()}
+    return SuiteReport(results, pairs, baseline, notes, headlines, candidates, tasks)
 
 
 def suite_headline(name: str, result: SuiteResult) -> str:
@@ -158,8 +220,7 @@ def suite_headline(name: str, result: SuiteResult) -> str:
     pooled = result.pooled
     tasks = f"{len(result.tasks)} task{'' if len(result.tasks) == 1 else 's'}"
     at = f"at error rate {percent(pooled.alpha)} ({tasks}, {pooled.n:,} items)"
-    drop = (f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval "
-            f"[{amount(pooled.ci_low, pooled)}, {amount(pooled.ci_high, pooled)}]")
+    drop = f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval {interval_text(pooled)}"
     if result.verdict == DEGRADED:
         within = f"; on average within the margin of {margin_text(pooled)}" if result.within_margin else ""
         return f"{name}: DEGRADED {at}, by {result.decisive}: {drop}{within}."
@@ -177,9 +238,8 @@ def suite_table(result: SuiteResult) -> str:
     lines.append(f"  {'task':<24}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
     worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)
     for task, row in [(ALL, result.pooled), *((task, result.tasks[task]) for task in worst[:SHOWN_TASKS])]:
-        interval = f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"
         lines.append(f"  {shorten(task, 23):<24}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
-                     f"{interval:<17}{p_text(row.p, row.log10_p):>8}")
+                     f"{interval_text(row):<17}{p_text(row.p, row.log10_p):>8}")
     if len(worst) > SHOWN_TASKS:
         lines.append(f"  … and {len(worst) - SHOWN_TASKS} more tasks with larger p, see summary.csv")
     flagged = [task for task in worst if result.p_step_down[task] <= result.pooled.alpha]
@@ -188,124 +248,6 @@ def suite_table(result: SuiteResult) -> str:
         lines += textwrap.wrap(f"worse, adjusted for all tasks: {named}", WIDTH - 2, initial_indent="  ",
                                subsequent_indent="  ")
     return "\n".join(lines)
-
-
-def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:
-    """summary.csv: for each candidate the pooled row (task ALL), then its tasks."""
-    rows = []
-    for name, suite in results.items():
-        for task, r in {ALL: suite.pooled, **suite.tasks}.items():
-            pooled = task == ALL
-            rows.append({
-                "model": name, "baseline": baseline, "task": task, "n": r.n, "units": r.units,
-                "accuracy_baseline": r.mean_baseline, "accuracy_candidate": r.mean_candidate, "drop": r.drop,
-                "ci_low": r.ci_low, "ci_high": r.ci_high, "ci_method": r.ci_method,
-                "drop_lower": r.drop_lower, "drop_upper": r.drop_upper, "b": r.b, "c": r.c,
-                "flip_rate": r.flip_rate, "p": r.p, "log10_p": r.log10_p, "p_exact": r.p_exact,
-                "p_mid": r.p_mid, "p_permutation": r.p_permutation, "p_improvement": r.p_improvement,
-                "p_noninferiority": r.p_noninferiority,
-                "p_holm_tasks": None if pooled else suite.p_holm[task],
-                "p_step_down_tasks": None if pooled else suite.p_step_down[task],
-                "p_pooled": suite.p_pooled if pooled else None,
-                "p_max_drop": suite.p_max_drop if pooled else None,
-                "p_fisher": suite.p_fisher if pooled else None,
-                "p_combined": suite.p_combined if pooled else None,
-                "p_adjusted": suite.p_adjusted if pooled else None,
-                "can_reject": r.can_reject, "alpha": r.alpha, "margin": r.margin,
-                "verdict": suite.verdict if pooled else None,
-                "within_margin": suite.within_margin if pooled else None,
-            })
-    return pd.DataFrame(rows)
-
-
-def differences_frame(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]]) -> pd.DataFrame:
-    """model_differences.csv: how often two models agree, per candidate and task."""
-    rows = []
-    for name, suite in results.items():
-        for task_pairs in pairs[name]:
-            r = suite.tasks[task_pairs.task]
-            rows.append({"model": name, "task": task_pairs.task, "n": r.n, "both_right": r.n11,
-                         "baseline_better": r.b, "candidate_better": r.c, "both_wrong": r.n00,
-                         "equal": r.n - r.b - r.c, "disagreement_ratio": r.flip_rate,
-                         "excluded": sum(task_pairs.excluded.values())})
-    # Whole numbers stay whole where a task has no such count.
-    return pd.DataFrame(rows).astype({"both_right": "Int64", "both_wrong": "Int64"})
-
-
-def comparison_frame(models: dict[str, dict[str, TaskScores]]) -> pd.DataFrame:
-    """model_comparison.csv: mean score of every model (columns) on every task (rows), on all its items."""
-    frame = pd.DataFrame({model: {task: s.frame["score"].mean() for task, s in tasks.items()}
-                          for model, tasks in models.items()})
-    return frame.rename_axis("task").reset_index()
-
-
-def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd.DataFrame:
-    """summary_with(out)_stderr.csv: models × categories, each the mean over all items of the category."""
-    rows = []
-    for model, tasks in models.items():
-        categories: dict[str, list[pd.DataFrame]] = {}
-        for task, scores in tasks.items():
-            for category in (scores.category or task, ALL):
-                categories.setdefault(category, []).append(scores.frame.assign(task=task))
-        row = {"model": model}
-        for category in sorted(categories, key=lambda c: c != ALL):
-            items = pd.concat(categories[category]).dropna(subset="score")
-            row[category] = items["score"].mean()
-            if stderr:
-                row[f"{category}_stderr"] = _standard_error(items)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _standard_error(items: pd.DataFrame) -> float:
-    """Of a mean score; items of one cluster, or with the same content, count together."""
-    label = next((items[c] for c in ("cluster", "content") if c in items and items[c].notna().all()), None)
-    codes = np.arange(len(items)) if label is None else pd.factorize(label)[0]
-    return cluster_standard_error(items["score"].to_numpy(), codes) if codes.max() > 0 else float("nan")
-
-
-def suite_markdown(results: dict[str, SuiteResult], baseline: str, notes: list[str], command: str) -> str:
-    """A summary that a CI job can post: the decisions, one table of models, the tasks folded away."""
-    first = next(iter(results.values())).pooled
-    lines = [f"## Degradation tests against {_cell(baseline)}", "",
-             f"One-sided, error rate {percent(first.alpha)} over {len(results)} candidate(s) and all tasks; "
-             f"margin {margin_text(first)}.", ""]
-    lines += [f"- {_cell(suite_headline(name, result))}" for name, result in results.items()]
-    lines += ["", "| model | items | drop | 95% interval | p pooled | p max-drop | p Fisher | p adjusted | "
-              "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
-    for name, r in results.items():
-        cells = [_cell(name), f"{r.pooled.n:,}", *drop_cells(r.pooled), p_text(r.p_pooled, r.pooled.log10_p),
-                 p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted), r.verdict]
-        lines.append(f"| {' | '.join(cells)} |")
-    for name, r in results.items():
-        lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
-                  "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
-                  "|---|---:|---:|---:|---:|---|---:|---:|"]
-        for task, row in r.tasks.items():
-            cells = [_cell(task), str(row.n), str(row.b), str(row.c), *drop_cells(row),
-                     p_text(row.p, row.log10_p), p_text(r.p_step_down[task])]
-            lines.append(f"| {' | '.join(cells)} |")
-        lines += ["", "</details>"]
-    if notes:
-        lines += ["", *(f"- note: {_cell(note)}" for note in notes)]
-    return "\n".join([*lines, "", f"`{command}`", ""])
-
-
-def suite_json(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], **more) -> str:
-    """All results of a suite as one JSON object."""
-    candidates = {}
-    for name, result in results.items():
-        content = asdict(result)
-        for row in (content["pooled"], *content["tasks"].values()):
-            del row["verdict"], row["within_margin"]  # of one test by itself; the suite's are adjusted
-        for task_pairs in pairs[name]:
-            content["tasks"][task_pairs.task]["excluded"] = task_pairs.excluded
-        candidates[name] = {"verdict": content.pop("verdict"), "p_pooled": result.p_pooled, **content}
-    return as_json({**more, "candidates": candidates})
-
-
-def drop_cells(row: PairedResult) -> list[str]:
-    return [amount(row.drop, row), f"[{amount(row.ci_low, row)}, {amount(row.ci_high, row)}]"]
 
 
 def _cell(text: str) -> str:

@@ -12,7 +12,7 @@ ties: each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -21,17 +21,19 @@ import pandas as pd
 from scipy import stats
 
 from ..errors import InputError
-from .paired import PairedResult, in_unit_range, judge_pair, log10_p_exact, p_exact, random_sign_sums, verdict
+from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
+from .intervals import in_unit_range
+from .mcnemar import log10_p_exact, p_exact
+from .paired import PairedResult, drop_text, judge_pair
+from .sign_flips import random_sign_sums
+from .verdicts import verdict
+from .words import p_text
 
 if TYPE_CHECKING:
     from .pairing import Pairs
 
 
-SUITE_DRAWS = 19_999  # of Fisher's null, and of the sign draws of a suite
-
-
-# ---- independent 0/1 items: counts are enough
-# -----------------------------------------------------------------
+# ---- independent 0/1 items: counts are enough --------------------------------------------------------------
 
 
 def p_max_drop(b: np.ndarray, c: np.ndarray) -> float:
@@ -65,9 +67,8 @@ def fisher_statistic(b: np.ndarray, c: np.ndarray) -> float:
     return -2 * np.log(10) * sum(log10_p_exact(int(x), int(y)) for x, y in zip(b, c, strict=True) if x + y)
 
 
-def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = SUITE_DRAWS, seed: int = 0) -> float:
-    """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws +
-    1).
+def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = DRAWS_OF_A_SUITE, seed: int = 0) -> float:
+    """Fisher's combination with its null calibrated by drawing B_t ~ Bin(m_t, ½): (1 + #{T* ≥ T})/(draws + 1).
 
     The χ² null would be badly conservative, as p-values of counts are discrete.
     """
@@ -133,8 +134,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-# ---- anything else: one sign per unit, the same draws for every test
-# ------------------------------------------
+# ---- anything else: one sign per unit, the same draws for every test ---------------------------------------
 
 
 @dataclass(frozen=True)
@@ -199,11 +199,10 @@ def _draw_sums(
     return np.vstack([observed, drawn]), square_roots
 
 
-# ---- one candidate, one suite
-# ---------------------------------------------------------------------------------
+# ---- one candidate, one suite ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SuiteResult:
     """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
 
@@ -221,9 +220,29 @@ class SuiteResult:
     p_holm: dict[str, float]
     p_step_down: dict[str, float]
     shared: int
-    null: str  # how the null distributions were had
+    null: str  # how the null distributions were found
     verdict: str
     within_margin: bool
+
+    def __repr__(self) -> str:
+        return (f"SuiteResult({self.verdict}: average drop {drop_text(self.pooled)}, "
+                f"p adjusted = {p_text(self.p_adjusted)}, {len(self.tasks)} tasks, {self.pooled.n:,} items)")
+
+    def to_dict(self) -> dict:
+        """Every field by its name, tasks and the pooled row as dictionaries of their own; those have no verdicts, as
+        the verdict of a suite is adjusted."""
+        content = {"verdict": self.verdict, "p_pooled": self.p_pooled, **asdict(self)}
+        content["tasks"] = {task: result.to_dict() for task, result in self.tasks.items()}
+        content["pooled"] = self.pooled.to_dict()
+        for row in (content["pooled"], *content["tasks"].values()):
+            del row["verdict"], row["within_margin"]
+        return content
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each task: what `to_dict` has of it, and its p-values adjusted for all tasks."""
+        rows = {task: {**row, "p_holm": self.p_holm[task], "p_step_down": self.p_step_down[task]}
+                for task, row in self.to_dict()["tasks"].items()}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
 
     @property
     def p_pooled(self) -> float:
@@ -238,12 +257,16 @@ class SuiteResult:
 
 
 def judge_suite(
-    suite: list[Pairs], *, alpha: float = 0.05, margin: float = 0.01, interval: str = "tango",
-    draws: int = SUITE_DRAWS, seed: int = 0,
+    suite: list[Pairs], *, alpha: float = ALPHA, margin: float = MARGIN, interval: str = "tango",
+    draws: int = DRAWS_OF_A_SUITE, seed: int = 0,
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
 
-    Raises InputError where scores of a multi-task suite leave [0, 1]: such drops cannot be added up.
+    `alpha`, `margin` and `interval` are those of `judge_pair`; `draws` and `seed` are of Fisher's null, and of every
+    test where units are shared or scores are not 0/1 (arXiv 2602.10144, section 4).
+
+    Raises InputError for no tasks, an alpha or margin out of range, and where scores of a multi-task suite leave
+    [0, 1]: such drops cannot be added up.
     """
     if not suite:
         raise InputError("no tasks to test")
@@ -279,8 +302,8 @@ def judge_suite(
     decided, within = verdict(combined, pooled.p_noninferiority, alpha)
     return SuiteResult(
         tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,
-        p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]), strict=True)),
-        p_step_down=dict(zip(names, step_down, strict=True)), shared=shared, null=null,
+        p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]).tolist(), strict=True)),
+        p_step_down=dict(zip(names, step_down.tolist(), strict=True)), shared=shared, null=null,
         verdict=decided, within_margin=within,
     )
 

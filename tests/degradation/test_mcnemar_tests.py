@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import run_script
 
-from llm_accuracy.degradation import paired
+from llm_accuracy.degradation import intervals, mcnemar
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="no ../shared/data")
@@ -126,11 +126,11 @@ def test_json_on_standard_output_is_json_only(files):
     }
     assert needed <= content.keys()
     assert (content["n"], content["b"], content["c"]) == (1000, 120, 60) and content["verdict"] == "degraded"
-    assert content["p_exact"] == content["p_permutation"] == pytest.approx(float(paired.p_exact(120, 60)))
+    assert content["p_exact"] == content["p_permutation"] == pytest.approx(float(mcnemar.p_exact(120, 60)))
     assert content["ci_method"] == "tango"
-    assert content["ci_low"] == pytest.approx(paired.tango_interval(1000, 120, 60)[0])
-    assert content["drop_lower"] == pytest.approx(paired.melded_interval(1000, 120, 60, 0.1)[0])
-    assert content["drop_upper"] == pytest.approx(paired.tango_interval(1000, 120, 60, 0.1)[1])
+    assert content["ci_low"] == pytest.approx(intervals.tango_interval(1000, 120, 60)[0])
+    assert content["drop_lower"] == pytest.approx(intervals.melded_interval(1000, 120, 60, 0.1)[0])
+    assert content["drop_upper"] == pytest.approx(intervals.tango_interval(1000, 120, 60, 0.1)[1])
 
 
 def test_json_file(files):
@@ -244,7 +244,7 @@ def test_suite(files):
         and whole.loc["good", "verdict"] == "not degraded beyond the margin"
     )
     assert whole.loc["bad", "b"] == 160 and whole.loc["bad", "p_pooled"] == pytest.approx(
-        float(paired.p_exact(160, 40))
+        float(mcnemar.p_exact(160, 40))
     )
     assert whole.loc["bad", "p_adjusted"] == pytest.approx(2 * whole.loc["bad", "p_combined"])
     comparison = pd.read_csv(files / "out" / "new" / "model_comparison.csv", index_col="task")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llm_accuracy.degradation import paired
+from llm_accuracy.degradation import intervals, mcnemar, paired, sign_flips, verdicts
 from llm_accuracy.errors import InputError
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
@@ -35,10 +35,10 @@ def test_exact_p_values_are_rational_sums():
         m = b + c
         tail = float(sum(Fraction(comb(m, k), 2**m) for k in range(b, m + 1)))
         point = comb(m, b) / 2**m
-        assert paired.p_exact(b, c) == pytest.approx(tail, rel=1e-13)
-        assert paired.p_mid(b, c) == pytest.approx(tail - point / 2, rel=1e-13)
-        assert paired.log10_p_exact(b, c) == pytest.approx(np.log10(tail), abs=1e-13)
-    assert paired.p_exact(0, 0) == 1 and paired.p_mid(0, 0) == 0.5
+        assert mcnemar.p_exact(b, c) == pytest.approx(tail, rel=1e-13)
+        assert mcnemar.p_mid(b, c) == pytest.approx(tail - point / 2, rel=1e-13)
+        assert mcnemar.log10_p_exact(b, c) == pytest.approx(np.log10(tail), abs=1e-13)
+    assert mcnemar.p_exact(0, 0) == 1 and mcnemar.p_mid(0, 0) == 0.5
 
 
 def test_log10_p_where_the_p_value_underflows():
@@ -46,8 +46,8 @@ def test_log10_p_where_the_p_value_underflows():
     m = b + c
     total = sum(comb(m, k) for k in range(b, m + 1))  # an integer of six thousand bits
     exact = (total.bit_length() - m) * np.log10(2) + np.log10(total / 2 ** total.bit_length())
-    assert paired.p_exact(b, c) == 0
-    assert paired.log10_p_exact(b, c) == pytest.approx(exact, rel=1e-13)
+    assert mcnemar.p_exact(b, c) == 0
+    assert mcnemar.log10_p_exact(b, c) == pytest.approx(exact, rel=1e-13)
     result = paired.judge_counts(10_000, b, c)
     assert result.p > 0 and result.log10_p == pytest.approx(exact, rel=1e-13)
 
@@ -56,7 +56,7 @@ def test_exact_size_never_exceeds_alpha():
     """By enumeration: P(p ≤ α | m, q = ½) ≤ α for every m, and close to it for large m."""
     for m in (1, 4, 5, 20, 200, 2000):
         b = np.arange(m + 1)
-        size = stats.binom.pmf(b, m, 0.5)[paired.p_exact(b, m - b) <= 0.05].sum()
+        size = stats.binom.pmf(b, m, 0.5)[mcnemar.p_exact(b, m - b) <= 0.05].sum()
         assert size <= 0.05
         assert size > 0.04 or m < 2000
 
@@ -90,7 +90,7 @@ def tango_by_likelihood(drop, n, b, c):
 @pytest.mark.parametrize("n, b, c", [(161, 6, 16), (100, 30, 5), (40, 3, 3)])
 @pytest.mark.parametrize("drop", [-0.2, -0.01, 0.05, 0.3])
 def test_tango_score_is_the_restricted_likelihood_score(n, b, c, drop):
-    assert paired.tango_score(drop, n, b, c) == pytest.approx(tango_by_likelihood(drop, n, b, c), rel=1e-6)
+    assert intervals.tango_score(drop, n, b, c) == pytest.approx(tango_by_likelihood(drop, n, b, c), rel=1e-6)
 
 
 def melded_by_sampling(n, b, c, level, draws=2_000_000):
@@ -111,7 +111,7 @@ def melded_by_sampling(n, b, c, level, draws=2_000_000):
     "n, b, c", [(161, 6, 16), (100, 1, 0), (20, 20, 0), (30, 9, 9), (50, 0, 0), (11, 9, 1)]
 )
 def test_melded_interval_against_sampled_quantiles(n, b, c):
-    low, high = paired.melded_interval(n, b, c)
+    low, high = intervals.melded_interval(n, b, c)
     slow_low, slow_high = melded_by_sampling(n, b, c, 0.05)
     assert low == pytest.approx(slow_low, abs=2e-3) and high == pytest.approx(slow_high, abs=2e-3)
 
@@ -139,7 +139,7 @@ def test_melded_interval_by_mpmath():
         return float(mp.quad(integrand, points) + sure)
 
     for n, b, c in [(161, 6, 16), (100, 5, 0), (10_000, 300, 220)]:
-        limit = mp.mpf(paired.melded_lower(n, b, c, 0.025))
+        limit = mp.mpf(intervals.melded_lower(n, b, c, 0.025))
         assert probability_below(limit, n, b, c) == pytest.approx(0.025, abs=1e-12)
 
 
@@ -163,7 +163,7 @@ def test_two_sided_coverage_of_both_intervals_by_enumeration():
     """All (b, c) of 30 items at several flip rates: melded never covers less than 95 %, Tango about 95 %."""
     n = 30
     tables = every_table(n)
-    for interval, least in ((paired.melded_interval, 0.95), (paired.tango_interval, 0.92)):
+    for interval, least in ((intervals.melded_interval, 0.95), (intervals.tango_interval, 0.92)):
         low, high = np.array([interval(n, b, c) for b, c in tables]).T
         for p10, p01 in ((0.05, 0.05), (0.15, 0.05), (0.3, 0.1), (0.02, 0.0)):
             weight = stats.multinomial.pmf(
@@ -176,7 +176,7 @@ def test_noninferiority_error_by_enumeration():
     """P(drop shown below the margin | drop = margin): Tango's score is near alpha, not strictly below it."""
     n, margin = 120, 0.05
     tables = every_table(n)
-    shown = np.array([paired.p_noninferiority(n, b, c, margin) <= 0.05 for b, c in tables])
+    shown = np.array([intervals.p_noninferiority(n, b, c, margin) <= 0.05 for b, c in tables])
     for p01 in (0.01, 0.05, 0.1):
         p10 = p01 + margin
         weight = stats.multinomial.pmf([(b, c, n - b - c) for b, c in tables], n, [p10, p01, 1 - p10 - p01])
@@ -186,19 +186,19 @@ def test_noninferiority_error_by_enumeration():
 def test_no_flips_is_not_equivalence():
     result = paired.judge_counts(100, 0, 0, n11=70)
     assert result.p == 1 and result.p_mid == 0.5 and not result.can_reject
-    assert result.verdict == paired.UNDECIDED
+    assert result.verdict == verdicts.UNDECIDED
     assert result.ci_low == pytest.approx(-0.037, abs=5e-4) and result.ci_high == pytest.approx(
         0.037, abs=5e-4
     )
     averaged = paired.judge_pair(np.full(100, 0.75), np.full(100, 0.75))
-    assert averaged.p == 1 and averaged.verdict == paired.UNDECIDED and averaged.ci_high > 0.02
+    assert averaged.p == 1 and averaged.verdict == verdicts.UNDECIDED and averaged.ci_high > 0.02
 
 
 def test_verdicts():
-    assert paired.judge_counts(5000, 300, 200).verdict == paired.DEGRADED
-    assert paired.judge_counts(20_000, 100, 100).verdict == paired.NOT_DEGRADED
+    assert paired.judge_counts(5000, 300, 200).verdict == verdicts.DEGRADED
+    assert paired.judge_counts(20_000, 100, 100).verdict == verdicts.NOT_DEGRADED
     both = paired.judge_counts(200_000, 2000, 1700)
-    assert both.verdict == paired.DEGRADED and both.within_margin
+    assert both.verdict == verdicts.DEGRADED and both.within_margin
     assert not paired.judge_counts(4, 4, 0).can_reject
 
 
@@ -219,7 +219,7 @@ def test_sign_flips_by_enumeration():
     for _ in range(40):
         d = rng.integers(-6, 7, size=rng.integers(1, 12)).tolist()
         for unit in (1, 4, 12):
-            test = paired.sign_flip_test(np.array(d) / unit)
+            test = sign_flips.sign_flip_test(np.array(d) / unit)
             assert test.p == pytest.approx(sign_flips_by_enumeration(d), rel=1e-12), d
             assert test.p_improvement == pytest.approx(sign_flips_by_enumeration([-x for x in d]), rel=1e-12)
             assert test.method == "exact"
@@ -227,8 +227,8 @@ def test_sign_flips_by_enumeration():
 
 def test_sign_flips_on_binary_data_are_mcnemar_far_into_the_tail():
     for b, c in ((6, 2), (300, 220), (5, 300), (2981, 2325), (20_000, 1000), (40, 0)):
-        test = paired.sign_flip_test(np.r_[np.ones(b), -np.ones(c), np.zeros(50)])
-        assert test.log10_p == pytest.approx(paired.log10_p_exact(b, c), rel=1e-11, abs=1e-13)
+        test = sign_flips.sign_flip_test(np.r_[np.ones(b), -np.ones(c), np.zeros(50)])
+        assert test.log10_p == pytest.approx(mcnemar.log10_p_exact(b, c), rel=1e-11, abs=1e-13)
         assert test.p > 0
 
 
@@ -240,30 +240,30 @@ def test_sign_flips_on_a_grid_against_direct_convolution():
         for size in np.abs(steps[steps != 0]):
             distribution = np.convolve(distribution, np.r_[0.5, np.zeros(size - 1), 0.5])
         tail = distribution[steps[steps > 0].sum() :].sum()
-        assert paired.sign_flip_test(steps / 4).p == pytest.approx(tail, rel=1e-10)
+        assert sign_flips.sign_flip_test(steps / 4).p == pytest.approx(tail, rel=1e-10)
 
 
 def test_random_sign_flips_agree_with_the_exact_test_and_are_never_zero():
     d = np.random.default_rng(2).normal(0.1, 1, 18)
-    exact = paired.sign_flip_test(d)
+    exact = sign_flips.sign_flip_test(d)
     assert exact.method == "exact"
     rng = np.random.default_rng(0)
-    sums = paired.random_sign_sums(d[:, None], 100_000, rng)[:, 0]
+    sums = sign_flips.random_sign_sums(d[:, None], 100_000, rng)[:, 0]
     drawn = np.mean(sums >= d.sum() - 1e-9)
     assert abs(drawn - exact.p) < 4 * np.sqrt(exact.p * (1 - exact.p) / 100_000)
-    test = paired.sign_flip_test(np.random.default_rng(3).normal(2, 1, 200), draws=999)
+    test = sign_flips.sign_flip_test(np.random.default_rng(3).normal(2, 1, 200), draws=999)
     assert test.p == 1 / 1000 and test.method == "999 random sign flips" and test.smallest_p == 1 / 1000
-    assert test == paired.sign_flip_test(np.random.default_rng(3).normal(2, 1, 200), draws=999)
+    assert test == sign_flips.sign_flip_test(np.random.default_rng(3).normal(2, 1, 200), draws=999)
 
 
 def test_float_ties_count_against():
     """.1 + .2 and .3 are the same difference: whatever the last bits, the p-value is that of the integers."""
     d = np.array([0.1 + 0.2, -0.3, 0.1, 0.2, -0.1, 0.3 - 0.1, -(0.1 + 0.1)])
-    assert paired.sign_flip_test(d).p == pytest.approx(
+    assert sign_flips.sign_flip_test(d).p == pytest.approx(
         sign_flips_by_enumeration([3, -3, 1, 2, -1, 2, -2]), rel=1e-12
     )
     irrational = np.pi * np.array([0.1 + 0.2, -0.3, 0.1, 0.2, -0.1, 0.3 - 0.1, -(0.1 + 0.1)])
-    assert paired.sign_flip_test(irrational).p == pytest.approx(
+    assert sign_flips.sign_flip_test(irrational).p == pytest.approx(
         sign_flips_by_enumeration([3, -3, 1, 2, -1, 2, -2]), rel=1e-12
     )
 
@@ -277,10 +277,10 @@ def test_size_on_averaged_reruns_and_clusters():
     for _ in range(trials):
         ability = rng.beta(2, 1, n)
         d = (rng.binomial(4, ability) - rng.binomial(4, ability)) / 4
-        reruns += paired.sign_flip_test(d).p <= 0.05
+        reruns += sign_flips.sign_flip_test(d).p <= 0.05
         together = np.repeat(rng.choice([-1, 0, 1], n // 6), 6) * (rng.random(n) < 0.8)
-        clustered += paired.sign_flip_test(paired.cluster_sums(together, clusters)).p <= 0.05
-        ignored += paired.sign_flip_test(together).p <= 0.05
+        clustered += sign_flips.sign_flip_test(sign_flips.cluster_sums(together, clusters)).p <= 0.05
+        ignored += sign_flips.sign_flip_test(together).p <= 0.05
     assert false_alarms_are_plausible(reruns, trials, 0.05) and reruns > 0.03 * trials
     assert false_alarms_are_plausible(clustered, trials, 0.05) and clustered > 0.02 * trials
     assert not false_alarms_are_plausible(ignored, trials, 0.05)  # the check can fail
@@ -298,7 +298,7 @@ def test_coverage_of_the_interval_of_means(kind):
             d = (rng.binomial(4, ability + truth / 2) - rng.binomial(4, ability - truth / 2)) / 4
         else:
             d = np.repeat(rng.choice([1, -1, 0], 60, p=[0.18, 0.15, 0.67]), 4)
-        t = paired.mean_drop(d, clusters, 1.0)
+        t = intervals.mean_drop(d, clusters, 1.0)
         missed += not t.limit(0.025) <= truth <= t.limit(0.975)
     assert false_alarms_are_plausible(missed, trials, 0.05, error=1e-3)
     assert missed > 0.02 * trials
@@ -307,7 +307,7 @@ def test_coverage_of_the_interval_of_means(kind):
 def test_bonett_price_on_binary_scores():
     n, b, c = 100, 9, 4
     d = np.r_[np.ones(b), -np.ones(c), np.zeros(n - b - c)]
-    t = paired.mean_drop(d, None, 1.0)
+    t = intervals.mean_drop(d, None, 1.0)
     p1, p2 = (b + 1) / (n + 2), (c + 1) / (n + 2)
     published = np.sqrt((p1 + p2 - (p1 - p2) ** 2) / (n + 2))
     assert t.centre == pytest.approx((b - c) / (n + 2))
@@ -346,7 +346,7 @@ def test_mean_limits_agree_with_the_sign_flip_verdict():
     for _ in range(200):
         d = rng.integers(-2, 4, 12) / 4
         r = paired.judge_pair(d, np.zeros(12))
-        assert (r.drop_lower >= 0) if r.verdict == paired.DEGRADED else (r.drop_lower <= 0)
+        assert (r.drop_lower >= 0) if r.verdict == verdicts.DEGRADED else (r.drop_lower <= 0)
         assert r.drop_lower <= r.drop_upper
 
 
@@ -399,26 +399,26 @@ def test_golden_pairs(case):
         assert ours == pytest.approx(case[name], rel=1e-10), name
     assert r.log10_p == pytest.approx(case["log10_p_exact_greater"], abs=1e-9)
     assert (r.ci_low, r.ci_high) == pytest.approx(case["ci95_tango"], abs=1e-12)
-    low, high = paired.tango_interval(n, b, c, 0.1)
+    low, high = intervals.tango_interval(n, b, c, 0.1)
     assert low == pytest.approx(case["lower95_onesided_tango"], abs=1e-12)
     assert high == pytest.approx(case["upper95_onesided_tango"], abs=1e-12) and r.drop_upper == high
     for margin in ("0.01", "0.02"):
         at = paired.judge_counts(n, b, c, margin=float(margin))
-        assert paired.tango_score(float(margin), n, b, c) == pytest.approx(
+        assert intervals.tango_score(float(margin), n, b, c) == pytest.approx(
             case[f"noninferiority_tango_z_margin_{margin}"], rel=1e-9
         )
         assert at.p_noninferiority == pytest.approx(case[f"noninferiority_tango_p_margin_{margin}"], rel=1e-7)
         assert at.p_equivalence == pytest.approx(case[f"tost_tango_p_margin_{margin}"], rel=1e-7)
     if "ci95_melded_exact" in case:
         # Their quadrature is good to about four digits of the width at n = 20, better above.
-        assert paired.melded_interval(n, b, c) == pytest.approx(case["ci95_melded_exact"], abs=5e-6)
+        assert intervals.melded_interval(n, b, c) == pytest.approx(case["ci95_melded_exact"], abs=5e-6)
 
 
 @needs_golden
 @pytest.mark.shared
 def test_golden_permutations_and_clusters():
     for case in golden("permutation"):
-        assert paired.sign_flip_test(np.array(case["d"], float)).p == pytest.approx(
+        assert sign_flips.sign_flip_test(np.array(case["d"], float)).p == pytest.approx(
             case["p_exact_greater"], rel=1e-12
         )
     reruns = golden("permutation")[0]
@@ -426,7 +426,7 @@ def test_golden_permutations_and_clusters():
     r = paired.judge_pair(baseline, candidate)
     assert r.drop == reruns["mean_drop"] and r.p == pytest.approx(reruns["p_exact_greater"], rel=1e-12)
     cluster = golden("cluster")
-    error = paired.cluster_standard_error(np.array(cluster["d"]), np.array(cluster["cluster"]))
+    error = intervals.cluster_standard_error(np.array(cluster["d"]), np.array(cluster["cluster"]))
     assert error == pytest.approx(cluster["se_cluster_CR1"], rel=1e-12)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from llm_accuracy.degradation import paired, repeats
+from llm_accuracy.degradation import mcnemar, repeats
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
 from llm_accuracy.scores.task_scores import Choices, Selection, TaskScores, fingerprint
@@ -62,10 +62,10 @@ def test_testing_on_the_runs_of_the_selection_would_err_and_new_runs_do_not():
     for seed in range(400):
         scores = simulated(seed, items=200, runs=5)
         kept = repeats.Successes(np.arange(200), scores[:, :3]).kept
-        b, c = paired.count_flips(scores[kept, 3], scores[kept, 4])
-        alarms += paired.p_exact(b, c) <= 0.05
+        b, c = mcnemar.count_flips(scores[kept, 3], scores[kept, 4])
+        alarms += mcnemar.p_exact(b, c) <= 0.05
         lost = scores[:, 0] > scores[:, 1]
-        cheated += paired.p_exact(*paired.count_flips(scores[lost, 0], scores[lost, 1])) <= 0.05
+        cheated += mcnemar.p_exact(*mcnemar.count_flips(scores[lost, 0], scores[lost, 1])) <= 0.05
     assert stats.binomtest(int(alarms), 400, 0.05, alternative="greater").pvalue > 1e-4 and cheated > 390
 
 
@@ -92,7 +92,7 @@ def test_flips(script, tmp_path):
     items = ("--items", "flips/selection.json")
     test = script("mcnemar_tests.py", "pair", "new/later0.csv", "new/later1.csv", *items, "--json", "-", cwd=tmp_path)
     content = json.loads(test.stdout)
-    b, c = paired.count_flips(scores[kept, 3], scores[kept, 4])
+    b, c = mcnemar.count_flips(scores[kept, 3], scores[kept, 4])
     assert (content["n"], content["b"], content["c"]) == (kept.sum(), b, c)
     (tmp_path / "pruned.csv").write_text("prompt_id,score\n" + "".join(
         f"q{i},{scores[i, 1]}\n" for i in np.flatnonzero(kept)[::-1]))

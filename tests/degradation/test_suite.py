@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from llm_accuracy.degradation import paired, suite
+from llm_accuracy.degradation import mcnemar, sign_flips, suite, verdicts
 from llm_accuracy.degradation.pairing import Pairs
 from llm_accuracy.errors import InputError
 
@@ -72,7 +72,7 @@ def test_no_flips_anywhere():
     assert suite.p_max_drop(zero, zero) == 1 and suite.p_fisher(zero, zero, 999) == 1
     assert (suite.p_step_down(zero, zero) == 1).all()
     result = suite.judge_suite([pairs_of("a", np.zeros(9)), pairs_of("b", np.zeros(9))])
-    assert result.p_combined == 1 and result.verdict == paired.UNDECIDED
+    assert result.p_combined == 1 and result.verdict == verdicts.UNDECIDED
 
 
 def test_many_flips_do_not_overflow():
@@ -123,7 +123,7 @@ def test_size_and_power_over_six_tasks():
             b = rng.binomial(flips, share)
             c = flips - b
             p = (
-                paired.p_exact(b.sum(), c.sum()),
+                mcnemar.p_exact(b.sum(), c.sum()),
                 suite.p_max_drop(b, c),
                 suite.p_fisher(b, c, draws),
             )
@@ -151,9 +151,9 @@ def test_shared_items_keep_the_size_of_every_test():
     for _ in range(trials):
         d = rng.choice([-1.0, 0, 1], 300, p=[0.1, 0.8, 0.1])[units]
         drawn = suite.sign_draw_tests(d, units, tasks, 999, 0)
-        pooled = paired.sign_flip_test(paired.cluster_sums(d, units)).p
+        pooled = sign_flips.sign_flip_test(sign_flips.cluster_sums(d, units)).p
         alarms += np.array([pooled, drawn.p_max_drop, drawn.p_fisher, drawn.p_step_down.min()]) <= 0.05
-        untied += paired.sign_flip_test(d).p <= 0.05
+        untied += sign_flips.sign_flip_test(d).p <= 0.05
     for count in alarms:
         assert stats.binomtest(int(count), trials, 0.05, alternative="greater").pvalue > 1e-4
         assert count > 0.02 * trials
@@ -167,7 +167,7 @@ def test_shared_items_are_tied_in_a_suite():
     sizes = {"part": 100, "half": 200, "whole": 300}
     tied = suite.judge_suite([pairs_of(t, base[:k], names[:k]) for t, k in sizes.items()], draws=999)
     units = np.concatenate([np.arange(k) for k in sizes.values()])
-    assert tied.p_pooled == paired.sign_flip_test(np.bincount(units, weights=base[units])).p
+    assert tied.p_pooled == sign_flips.sign_flip_test(np.bincount(units, weights=base[units])).p
     assert tied.shared == 500 and tied.pooled.n == 600 and tied.pooled.units == 300
     loose = suite.judge_suite([pairs_of(t, base[:k]) for t, k in sizes.items()], draws=999)
     assert loose.shared == 0 and loose.pooled.p_exact == loose.p_pooled
@@ -194,13 +194,13 @@ def test_suite_of_binary_tasks():
         [pairs_of("a", differences_of(30, 10)), pairs_of("b", differences_of(5, 6))]
     )
     assert (result.pooled.b, result.pooled.c, result.pooled.n) == (35, 16, 61)
-    assert result.p_pooled == pytest.approx(float(paired.p_exact(35, 16)))
+    assert result.p_pooled == pytest.approx(float(mcnemar.p_exact(35, 16)))
     assert result.p_max_drop == suite.p_max_drop(np.array([30, 5]), np.array([10, 6]))
     assert result.p_combined == suite.p_combined(result.p_pooled, result.p_max_drop, result.p_fisher)
-    assert result.verdict == paired.DEGRADED and result.null.startswith("exact")
+    assert result.verdict == verdicts.DEGRADED and result.null.startswith("exact")
     assert result.p_holm == {
-        "a": pytest.approx(2 * paired.p_exact(30, 10)),
-        "b": pytest.approx(paired.p_exact(5, 6)),
+        "a": pytest.approx(2 * mcnemar.p_exact(30, 10)),
+        "b": pytest.approx(mcnemar.p_exact(5, 6)),
     }
 
 
@@ -230,7 +230,7 @@ def test_continuous_scores():
             )
         )
     result = suite.judge_suite(tasks, draws=4999)
-    assert result.verdict == paired.DEGRADED and result.decisive in ("max-drop: t2", "Fisher")
+    assert result.verdict == verdicts.DEGRADED and result.decisive in ("max-drop: t2", "Fisher")
     assert result.p_max_drop >= 1 / 5000
     with pytest.raises(InputError, match="t1: scores outside"):
         suite.judge_suite([tasks[0], pairs_of("t1", np.ones(3), scale=7.0)])
@@ -239,11 +239,11 @@ def test_continuous_scores():
 
 def test_candidates_are_adjusted_together():
     weak = suite.judge_suite([pairs_of("a", differences_of(25, 10))])
-    assert weak.verdict == paired.DEGRADED
+    assert weak.verdict == verdicts.DEGRADED
     ten = suite.adjust_candidates({str(i): weak for i in range(10)})
     assert (
         ten["3"].p_adjusted == pytest.approx(min(1, 10 * weak.p_combined))
-        and ten["3"].verdict == paired.UNDECIDED
+        and ten["3"].verdict == verdicts.UNDECIDED
     )
 
 
@@ -252,12 +252,12 @@ def test_candidates_are_adjusted_together():
 @pytest.mark.parametrize("case", SUITES, ids=lambda case: case["id"])
 def test_golden_suites(case):
     b, c = np.array(case["b"]), np.array(case["c"])
-    assert paired.p_exact(b, c) == pytest.approx(case["p_task"], rel=1e-12)
-    assert paired.p_exact(b.sum(), c.sum()) == pytest.approx(case["p_pooled"], rel=1e-12)
+    assert mcnemar.p_exact(b, c) == pytest.approx(case["p_task"], rel=1e-12)
+    assert mcnemar.p_exact(b.sum(), c.sum()) == pytest.approx(case["p_pooled"], rel=1e-12)
     assert suite.p_max_drop(b, c) == pytest.approx(case["p_maxdrop_exact"], rel=1e-12)
     assert suite.fisher_statistic(b, c) == pytest.approx(case["fisher_stat"], rel=1e-12)
     theirs, drawn = next((v, 2e6 if "2m" in k else 2e5) for k, v in case.items() if "fisher_discrete" in k)
     p = suite.p_fisher(b, c, 200_000)
     assert abs(p - theirs) < 4 * np.sqrt(p * (1 - p) * (1 / drawn + 1 / 200_000))
     if "holm_adjusted" in case:
-        assert suite.holm(paired.p_exact(b, c)) == pytest.approx(case["holm_adjusted"], rel=1e-12)
+        assert suite.holm(mcnemar.p_exact(b, c)) == pytest.approx(case["holm_adjusted"], rel=1e-12)

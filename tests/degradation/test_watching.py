@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from scipy import integrate, stats
 
-from llm_accuracy.degradation import e_values, paired
+from llm_accuracy.degradation import e_values, mcnemar, verdicts
 from llm_accuracy.degradation.e_values import Watch
 from llm_accuracy.degradation.growing import Growing, follow
 from llm_accuracy.errors import InputError
@@ -81,7 +81,7 @@ def test_false_alarms_under_continuous_peeking():
     b, c = simulated_counts(1000, 0.0, seed=1)
     alarms = int((e_values.log_e_worse(b, c).max(axis=1) >= np.log(1 / ALPHA)).sum())
     assert stats.binomtest(alarms, 1000, ALPHA, alternative="greater").pvalue > 1e-4
-    naive = int((paired.p_exact(b, c).min(axis=1) <= ALPHA).sum())
+    naive = int((mcnemar.p_exact(b, c).min(axis=1) <= ALPHA).sum())
     assert naive > 200 and naive > 5 * alarms
 
     b, c = simulated_counts(1000, MARGIN, seed=2)  # a drop of exactly the margin is not safe
@@ -112,10 +112,10 @@ def test_a_verdict_stays():
     state = Watch(margin=MARGIN)
     for _ in range(8):
         state.add(1, 0)
-    assert (state.verdict, state.decided_at) == (paired.DEGRADED, 7) and state.largest_worse == state.e_worse
+    assert (state.verdict, state.decided_at) == (verdicts.DEGRADED, 7) and state.largest_worse == state.e_worse
     for _ in range(2000):
         state.add(0, 1)
-    assert state.verdict == paired.DEGRADED and state.e_worse < 1e-100 < 1e100 < state.e_safe
+    assert state.verdict == verdicts.DEGRADED and state.e_worse < 1e-100 < 1e100 < state.e_safe
     for settings in (dict(alpha=0.7), dict(margin=0), dict(margin=1)):
         with pytest.raises(InputError):
             Watch(**settings)

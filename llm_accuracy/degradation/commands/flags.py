@@ -1,20 +1,24 @@
-"""What the subcommands of the degradation tests share: flags, what they read, where results go."""
+"""What the commands share: flags, what is made of them, where results go. Imports nothing slow."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
 from ...files import check_new, write_whole
-from ...scores.readers import read_matrix_models, read_model
-from ...scores.task_scores import Choices, Selection, TaskScores
-from ..paired import DEGRADED, UNDECIDED
-from ..pairing import MAX_EXCLUDED, Pairs, pair_up
+from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED
+from ..verdicts import CONDITIONS
+
+if TYPE_CHECKING:
+    from ...scores.task_scores import Choices
+    from ..reading import Source
 
 
 def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
@@ -33,10 +37,10 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
 
 
 def add_decision_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--margin", type=float, default=0.01, metavar="M",
+    to.add_argument("--margin", type=float, default=MARGIN, metavar="M",
                     help="the smallest drop that matters, in score units (default .01: one point)")
-    to.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
-    to.add_argument("--fail-on", choices=("degraded", "not-shown-safe"), help="exit 1 on this outcome")
+    to.add_argument("--alpha", type=float, default=ALPHA, metavar="A", help="error rate (default .05)")
+    to.add_argument("--fail-on", choices=CONDITIONS, help="exit 1 on this outcome")
 
 
 def add_reading_flags(to: argparse.ArgumentParser) -> None:
@@ -60,80 +64,60 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
-def harness_choices(options: argparse.Namespace) -> Choices:
-    choices = Choices(item_field=options.item_field)
-    if options.task_metrics:
-        choices = Choices.read(options.task_metrics, options.item_field)
-    return replace(choices, selection=selection(options))
+# ---- what is made of them ----------------------------------------------------------------------------------
 
 
-def selection(options: argparse.Namespace) -> Selection | None:
-    items = getattr(options, "items", None)
-    return Selection.read(items) if items else None
+def choices(task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Choices:
+    """What harness logs leave open, and the chosen items."""
+    from ...scores.task_scores import Choices, Selection
+
+    made = Choices.read(task_metrics, item_field) if task_metrics else Choices(item_field=item_field)
+    return replace(made, selection=Selection.read(items) if items else None)
 
 
-def read_rows(options: argparse.Namespace, names: list[str] | None) -> dict[str, dict[str, TaskScores]]:
-    """Models from the rows of --matrix."""
-    models, chosen = read_matrix_models(options.matrix, names), selection(options)
-    return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
+def source(matrix: Path | None, task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Source:
+    """Where models come from; the rows of a matrix leave nothing open."""
+    from ..reading import Source
 
-
-def read_pair(options: argparse.Namespace) -> Pairs:
-    names = [options.baseline, options.candidate]
-    if options.matrix:
-        models = read_rows(options, names)
-        read = [models[name] for name in names]
-    else:
-        choices = harness_choices(options)
-        read = [read_model(name, choices, options.task) for name in names]
-    task = one_task(read, names, options.task)
-    return pair_up(read[0][task], read[1][task], task, options.max_excluded)
-
-
-def one_task(read: list[dict[str, TaskScores]], names: list[str], wanted: str | None) -> str:
-    for tasks, name in zip(read, names, strict=True):
-        if wanted and wanted not in tasks:
-            raise InputError(f"{name}: no task {wanted}; it has {', '.join(tasks)}")
-    if wanted:
-        return wanted
-    common = [task for task in read[0] if task in read[1]]
-    if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
-        has = [", ".join(tasks) for tasks in read]
-        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
-                         "with --task, or test all of them with suite")
-    return common[0]
-
-
-def fails(verdict: str, within_margin: bool, condition: str | None) -> int:
-    """1 where the --fail-on condition holds."""
-    if condition == "degraded":
-        return int(verdict == DEGRADED)
-    if condition == "not-shown-safe":
-        return int(verdict == UNDECIDED or (verdict == DEGRADED and not within_margin))
-    return 0
-
-
-def prose(options: argparse.Namespace):
-    """Where text goes: standard output, unless that is for JSON only."""
-    return sys.stderr if options.json == "-" else sys.stdout
+    return Source(matrix, choices(None if matrix else task_metrics, item_field, items))
 
 
 def command_line() -> str:
     """The command as a shell takes it."""
-    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([*program(), *sys.argv[1:]])
 
 
-def check_targets(options: argparse.Namespace) -> None:
-    if getattr(options, "report", None):
-        check_new(options.report, options.overwrite)
-    if options.json and options.json != "-":
-        check_new(Path(options.json), options.overwrite)
+def program() -> list[str]:
+    """How this program is started."""
+    name = Path(sys.argv[0]).name
+    return ["python", name] if name.endswith(".py") else [name]
 
 
-def write_json(text: str, options: argparse.Namespace) -> None:
-    if not options.json:
-        return
-    if options.json == "-":
+# ---- where results go --------------------------------------------------------------------------------------
+
+
+def prose(json: str | None):
+    """Where text goes: standard output, unless that is for JSON only."""
+    return sys.stderr if json == "-" else sys.stdout
+
+
+def check_targets(json: str | None, overwrite: bool, *others: Path | None) -> None:
+    """Raise InputError where an output file is there already, or its folder is not."""
+    for target in (*others, None if json in (None, "-") else Path(json)):
+        if target:
+            check_new(target, overwrite)
+
+
+def check_folder(folder: Path, names: Iterable[str], overwrite: bool) -> None:
+    """The same for files in a folder, which is made where it is not there."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--output-dir {folder} is a file; name a folder")
+    for name in names:
+        check_new(folder / name, overwrite, make_parent=True)
+
+
+def write_json(text: str, json: str | None) -> None:
+    if json == "-":
         sys.stdout.write(text)
-    else:
-        write_whole(Path(options.json), text)
+    elif json:
+        write_whole(Path(json), text)

@@ -1,0 +1,67 @@
+"""pair: one task, two models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ... import cli
+from ...errors import InputError
+from ...files import write_whole
+from ..defaults import DRAWS_OF_A_PAIR, check_alpha, check_margin
+from ..verdicts import fails
+from . import flags
+from .command import Command
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    to.add_argument("baseline", nargs="?", metavar="BASELINE")
+    to.add_argument("candidate", nargs="?", metavar="CANDIDATE")
+    to.add_argument("--counts", nargs=3, type=cli.at_least(0), metavar=("N", "B", "C"),
+                    help="instead of files: N items, B lost and C gained by the candidate")
+    to.add_argument("--task", metavar="NAME", help="which task, where the models have several")
+    flags.add_test_flags(to, DRAWS_OF_A_PAIR)
+
+
+def run(options: argparse.Namespace) -> int:
+    flags.check_targets(options.json, options.overwrite, options.report)
+    if options.counts and (options.baseline or options.matrix or options.items):
+        raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
+    if not (options.counts or (options.baseline and options.candidate)):
+        raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
+    check_alpha(options.alpha)
+    check_margin(options.margin)
+
+    from ..paired import judge_counts, judge_pair
+    from ..reading import read_pair
+    from ..report import report_pair
+
+    tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
+    names = dict(baseline=options.baseline, candidate=options.candidate)
+    if options.counts:
+        pairs = None
+        report = report_pair(judge_counts(*options.counts, **tests))
+    else:
+        source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
+        pairs = read_pair(source, *names.values(), options.task, options.max_excluded)
+        result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
+                            higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
+        report = report_pair(result, pairs, **names, notes=swap_notes(*names.values()))
+    print(report.text(), file=flags.prose(options.json))
+    if options.report:
+        from ..page import pair_page
+
+        write_whole(options.report, pair_page(report, pairs, flags.command_line()))
+    flags.write_json(report.to_json(), options.json)
+    return int(fails(report.result.verdict, report.result.within_margin, options.fail_on))
+
+
+def swap_notes(baseline: str, candidate: str) -> tuple[str, ...]:
+    """A warning where the file names say the opposite of the order."""
+    before, after = Path(baseline).name.lower(), Path(candidate).name.lower()
+    if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
+        return (f"the first argument is the baseline; by their names {before} and {after} may be swapped",)
+    return ()
+
+
+COMMAND = Command("pair", "one task, two models", add, run)

@@ -1,0 +1,166 @@
+"""plan: how many questions a test needs; of items, flip rate, drop and power, three are given."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from ... import cli
+from ...errors import InputError
+from ...files import write_whole
+from ..defaults import ALPHA, check_alpha, check_plan
+from ..words import as_json, note_text, percent
+from . import flags
+from .command import Command
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--n", type=cli.at_least(1), metavar="N", help="items (of each task)")
+    to.add_argument("--flip", type=float, metavar="F", help="share of items on which the models differ")
+    to.add_argument("--drop", type=float, metavar="D", help="accuracy lost, .01 is one point")
+    to.add_argument("--power", type=float, metavar="P", help="probability of calling that drop degraded")
+    to.add_argument("--alpha", type=float, default=ALPHA, metavar="A", help="error rate (default .05)")
+    to.add_argument("--tasks", type=cli.at_least(1), nargs="+", default=[1], metavar="T",
+                    help="a suite of T equal tasks, by simulation; several T: a table of power")
+    to.add_argument("--damage", choices=("all", "one"), default="all",
+                    help="the drop is on all tasks of the suite (default), or on one of them")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of the simulation (default 0)")
+    to.add_argument("--pilot", nargs=2, metavar=("A", "B"),
+                    help="estimate the flip rate from two runs on the same items")
+    to.add_argument("--task", metavar="NAME", help="which task of the pilot")
+    flags.add_reading_flags(to)
+    to.add_argument("--plot", type=Path, metavar="FILE", help="power against items, as .png, .pdf or .svg")
+    to.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV")
+    flags.add_output_flags(to)
+
+
+def run(options: argparse.Namespace) -> int:
+    flags.check_targets(options.json, options.overwrite, options.plot, options.csv)
+    if options.plot and options.plot.suffix not in (".png", ".pdf", ".svg"):
+        raise InputError(f"--plot {options.plot}: the name must end in .png, .pdf or .svg")
+    if options.pilot and options.flip is not None:
+        raise InputError("--pilot stands instead of --flip: give one or the other")
+    check_alpha(options.alpha)
+    known = dict(n=options.n, flip=math.nan if options.pilot else options.flip, drop=options.drop, power=options.power)
+    unknown = complete(known)
+    if len(options.tasks) > 1 and unknown != "power":
+        raise InputError("several numbers of --tasks make a table of power: give --n, the flip rate and --drop")
+    if not options.pilot:
+        check_plan(**known, alpha=options.alpha)
+
+    from .. import plans
+
+    pilot, notes = None, []
+    if options.pilot:
+        from ..reading import read_pair
+
+        source = flags.source(options.matrix, options.task_metrics, options.item_field)
+        pairs = read_pair(source, *options.pilot, options.task, options.max_excluded)
+        pilot, notes = plans.pilot_of(pairs, *options.pilot)
+        known["flip"] = pilot["flip_rate"]
+    setting = plans.Setting(options.alpha, options.tasks[0], options.damage == "one", options.seed)
+    values = plans.solve(known, unknown, setting)
+    result = {**values, "unknown": unknown, "tasks": setting.tasks, "damage": options.damage, "alpha": options.alpha,
+              "normal": setting.normal(unknown, known), "pilot": pilot, "notes": notes}
+    ends = [pilot["flip_low"], pilot["flip_high"]] if pilot else []
+    if pilot:
+        result["range"] = plans.over_pilot(known, unknown, setting, ends)
+    if len(options.tasks) > 1:
+        table = plans.tasks_table(values, options.tasks, one=setting.one, alpha=options.alpha, seed=options.seed)
+    else:
+        table = plans.items_table(values, setting)
+    result["table"] = table.to_dict("records")
+    if options.plot:
+        from .. import figures
+
+        figure = figures.power_against_items(values, options.alpha, setting.tasks, setting.one, ends, table)
+        write_whole(options.plot, figures.as_bytes(figure, options.plot.suffix[1:]))
+    if options.csv:
+        write_whole(options.csv, table.to_csv(index=False))
+    print(text(result, over_tasks=len(options.tasks) > 1), file=flags.prose(options.json))
+    flags.write_json(as_json(result), options.json)
+    return 0
+
+
+def complete(known: dict) -> str:
+    """The name of the unknown number; a power of .8 is put in where it is missing beside another."""
+    if known["power"] is None and sum(value is None for value in known.values()) == 2:
+        known["power"] = 0.8
+    missing = [name for name, value in known.items() if value is None]
+    if len(missing) != 1:
+        raise InputError("give three of --n, --flip (or --pilot), --drop and --power; "
+                         + (f"{', '.join('--' + name for name in missing)} are missing" if missing
+                            else "all four are given, so nothing is left to compute"))
+    return missing[0]
+
+
+# ---- as it is printed --------------------------------------------------------------------------------------
+
+
+def text(result: dict, over_tasks: bool) -> str:
+    """The plan: its answer, the pilot, the table (`over_tasks`: of power against the number of tasks), the notes."""
+    from ..planning import SUITES
+
+    lines = [] if over_tasks else answer_lines(result)
+    if result["pilot"]:
+        pilot = result["pilot"]
+        low, high = (shown(result["unknown"], value) for value in result["range"])
+        lines += [f"  {'flip rate':<18} {percent(pilot['flip_rate'])}: {pilot['flips']:,} of {pilot['n']:,} items of "
+                  f"the pilot, 95% [{100 * pilot['flip_low']:.3g}%, {100 * pilot['flip_high']:.3g}%]",
+                  f"  {'over its interval':<18} {low} to {high}"]
+    lines += tasks_lines(result) if over_tasks else items_lines(result)
+    if result["tasks"] > 1 or over_tasks:
+        lines.append(note_text(f"power of suites is simulated, {SUITES:,} suites each: its standard error is at "
+                               "most 1.6%"))
+    return "\n".join([*lines, *map(note_text, result["notes"])])
+
+
+def answer_lines(result: dict) -> list[str]:
+    from ..plans import NAMES
+
+    unknown, tasks = result["unknown"], result["tasks"]
+    each = f" in each of {tasks} tasks" if tasks > 1 else ""
+    where = f" on {'one task' if result['damage'] == 'one' else 'every task'}" if tasks > 1 else ""
+    return [f"{result['n']:,} items{each} find a drop of {100 * result['drop']:.4g} points{where} with "
+            f"probability {100 * result['power']:.3g}%,",
+            f"at a flip rate of {percent(result['flip'])} and error rate {percent(result['alpha'])}.", "",
+            f"  {NAMES[unknown]:<18} {shown(unknown, result[unknown])}   (normal approximation: "
+            f"{shown(unknown, result['normal'])})"]
+
+
+def shown(unknown: str, value: float | None) -> str:
+    if value is None:
+        return "none"
+    if unknown == "n":
+        return f"{value:,}"
+    return f"{100 * value:.3g} points" if unknown == "drop" else f"{100 * value:.3g}%"
+
+
+def tasks_lines(result: dict) -> list[str]:
+    from ..planning import SUITE_TESTS
+
+    lines = [f"Power against the number of tasks, {result['n']:,} items each; a drop of "
+             f"{100 * result['drop']:.4g} points on {'one' if result['damage'] == 'one' else 'every'} task:", "",
+             f"{'tasks':>8}" + "".join(f"{test:>11}" for test in SUITE_TESTS)]
+    return lines + [f"{row['tasks']:>8}" + "".join(f"{100 * row[test]:>10.1f}%" for test in SUITE_TESTS)
+                    for row in result["table"]]
+
+
+def items_lines(result: dict) -> list[str]:
+    alone = result["tasks"] == 1
+    lines = ["", f"{'items':>12}{'power':>9}{'normal':>9}{'  smallest drop' if alone else ''}"]
+    for row in result["table"]:
+        drop = row.get("smallest_drop", math.nan)
+        drop = f"{'none' if math.isnan(drop) else f'{100 * drop:.3g}':>15}" if alone else ""
+        lines.append(f"{row['items']:>12,}{100 * row['power']:>8.1f}%{100 * row['power_normal']:>8.1f}%{drop}")
+    if alone:
+        lines.append(f"  (smallest drop, in points: found with probability {100 * min(result['power'], 0.999):.3g}%)")
+    return lines
+
+
+COMMAND = Command(
+    "plan", "how many questions: of items, flip rate, drop, power, give three", add, run,
+    description="Of --n, --flip (or --pilot), --drop and --power give three; the fourth is computed, exactly "
+                "and by the normal approximation. --power is .8 where a second one is missing.",
+)

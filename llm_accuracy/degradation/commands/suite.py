@@ -1,0 +1,77 @@
+"""suite: many tasks, one or many candidates."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sized
+from pathlib import Path
+
+from ...errors import InputError
+from ...files import write_whole
+from ..defaults import DRAWS_OF_A_SUITE, check_alpha, check_margin
+from ..verdicts import fails
+from . import flags
+from .command import Command
+
+TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "summary_without_stderr.csv",
+          "model_differences.csv", "summary.md")
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    to.add_argument("models", nargs="*", metavar="MODEL",
+                    help="a JSON list of models, or a baseline and candidates")
+    to.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
+    to.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
+    to.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
+                    help="where the tables go (default: degradation)")
+    flags.add_test_flags(to, DRAWS_OF_A_SUITE)
+
+
+def run(options: argparse.Namespace) -> int:
+    flags.check_targets(options.json, options.overwrite, options.report)
+    flags.check_folder(options.output_dir, TABLES, options.overwrite)
+    if not options.matrix and not (len(options.models) == 1 and options.models[0].endswith(".json")):
+        check_models(options.models)
+    check_alpha(options.alpha)
+    check_margin(options.margin)
+
+    from ..reading import only_tasks, pair_models, read_models
+    from ..report import report_suite
+    from ..suite import adjust_candidates, judge_suite
+    from ..tables import suite_tables
+
+    source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
+    models = read_models(source, options.models)
+    check_models(models)
+    baseline = options.baseline or next(iter(models))
+    if baseline not in models:
+        raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    if options.tasks:
+        models = only_tasks(models, options.tasks)
+    pairs = pair_models(models, baseline, options.max_excluded)
+    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
+                    draws=options.draws, seed=options.seed)
+    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
+    report = report_suite(results, pairs, baseline)
+
+    # Everything is made before the first file is written.
+    texts = [*suite_tables(results, pairs, models, baseline), report.to_markdown(flags.command_line())]
+    files = {options.output_dir / name: text for name, text in zip(TABLES, texts, strict=True)}
+    if options.report:
+        from ..page import suite_page
+
+        files[options.report] = suite_page(report, flags.command_line())
+    for path, text in files.items():
+        write_whole(path, text)
+    flags.write_json(report.to_json(), options.json)
+    print(report.text(), file=flags.prose(options.json))
+    print(f"tables: {options.output_dir}/", file=flags.prose(options.json))
+    return int(any(fails(result.verdict, result.within_margin, options.fail_on) for result in results.values()))
+
+
+def check_models(models: Sized) -> None:
+    if len(models) < 2:
+        raise InputError("suite needs a JSON list of models, or a baseline and at least one candidate")
+
+
+COMMAND = Command("suite", "many tasks, one or many candidates", add, run)

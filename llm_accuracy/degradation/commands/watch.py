@@ -1,0 +1,143 @@
+"""watch: stop as soon as the verdict is certain, while results arrive."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ... import cli
+from ...errors import InputError
+from ..defaults import check_alpha, check_share
+from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
+from ..words import note_text, p_text, percent, shorten
+from . import flags
+from .command import Command
+
+if TYPE_CHECKING:
+    from ...scores.task_scores import Choices
+    from ..e_values import Watch
+    from ..growing import Item
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    to.add_argument("baseline", nargs="?", metavar="BASELINE", help="CSV, or samples_<task>_<time>.jsonl")
+    to.add_argument("candidate", nargs="?", metavar="CANDIDATE")
+    to.add_argument("--task", metavar="NAME", help="which task of a CSV with several")
+    to.add_argument("--follow", type=float, metavar="SECONDS",
+                    help="the files are still growing: wait for more, until nothing came for SECONDS")
+    to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
+    to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
+    to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
+    flags.add_decision_flags(to)
+    flags.add_harness_flags(to)
+    flags.add_output_flags(to)
+
+
+def run(options: argparse.Namespace) -> int:
+    flags.check_targets(options.json, options.overwrite)
+    if bool(options.baseline) != bool(options.candidate):
+        raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
+    check_alpha(options.alpha)
+    check_share(options.margin)
+
+    from ..e_values import Watch
+
+    state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
+    if options.baseline:
+        choices = flags.choices(options.task_metrics, options.item_field)
+        arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
+                              options.lower_is_better)
+    else:
+        arrivals = from_stdin()
+    rows, skipped, item = [], 0, None
+
+    def tell() -> None:
+        row = row_of(state, item)
+        if options.json == "-":
+            print(json.dumps(row), flush=True)
+        elif options.json:
+            rows.append(row)
+        print(f"{state.n:>8,}  {shorten(item, 23):<24}{state.b:>6,}{state.c:>8,}{state.e_worse:>12.4g}"
+              f"{state.e_safe:>12.4g}", file=to, flush=True)
+
+    for arrived in arrivals:
+        if arrived is None:
+            skipped += 1
+            continue
+        if item is None:
+            print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
+                  file=to, flush=True)
+        item, *scores = arrived
+        state.add(*(scores[::-1] if options.lower_is_better else scores))
+        decided = state.decided_at == state.n
+        if state.n % options.every == 0 or decided:
+            tell()
+        if decided and not options.keep_going:
+            break
+    if item is None:
+        raise InputError("nothing to watch: no item has a score in both runs")
+    if not (state.n % options.every == 0 or state.decided_at == state.n):
+        tell()
+    print(conclusion(state, skipped), file=to)
+    final = {**row_of(state, item), "skipped": skipped, "alpha": state.alpha, "margin": state.margin, "final": True}
+    if options.json == "-":
+        print(json.dumps(final), flush=True)
+    else:
+        flags.write_json("".join(json.dumps(row) + "\n" for row in [*rows, final]), options.json)
+    return int(fails(state.verdict, False, options.fail_on))
+
+
+def from_stdin() -> Iterator[Item | None]:
+    from ..growing import read_stream
+
+    return read_stream(sys.stdin, "standard input")
+
+
+def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
+               lower_is_better: bool) -> Iterator[Item | None]:
+    """Items of two growing files. Raises InputError where a log says that lower is better and the user did not."""
+    from ..growing import Growing, follow
+
+    runs = [Growing(path, choices, task) for path in (baseline, candidate)]
+    first = True
+    for item in follow(*runs, patience):
+        if first and False in [run.higher_is_better() for run in runs] and not lower_is_better:
+            raise InputError(f"{runs[0].path}: of this metric lower is better: add --lower-is-better")
+        first = False
+        yield item
+
+
+def row_of(state: Watch, item: str) -> dict:
+    """One line of JSON."""
+    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "e_worse": state.e_worse,
+            "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse, "p_safe": 1 / state.largest_safe,
+            "verdict": state.verdict, "decided_at": state.decided_at}
+
+
+def conclusion(state: Watch, skipped: int) -> str:
+    """What is printed at the end; `skipped` items had no score in both runs."""
+    margin = f"{100 * state.margin:g} point" + ("" if state.margin == 0.01 else "s")
+    at = f"(error rate {percent(state.alpha)}, whenever one looks)"
+    said = {DEGRADED: f"DEGRADED after {state.decided_at or 0:,} items {at}",
+            NOT_DEGRADED: f"NOT DEGRADED by {margin} or more after {state.decided_at or 0:,} items {at}",
+            UNDECIDED: f"UNDECIDED after {state.n:,} items {at}; the margin is {margin}"}
+    drop = 100 * (state.b - state.c) / state.n
+    lines = ["", f"{said[state.verdict]}.",
+             f"  worse?  e at most {state.largest_worse:.4g}, p = {p_text(1 / state.largest_worse)} at any time;  "
+             f"safe?  {state.largest_safe:.4g}, p = {p_text(1 / state.largest_safe)}",
+             f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}"]
+    if skipped:
+        lines.append(note_text(f"{skipped:,} items without a score in both runs were left out"))
+    lines.append(note_text("this is about the population the items come from, taken in random order or one fixed "
+                           "before; for an answer about one finite bank, finish it and use pair"))
+    return "\n".join(lines)
+
+
+COMMAND = Command(
+    "watch", "stop as soon as the verdict is certain, while results arrive", add, run,
+    description="An e-value per item: look as often as you like, the error stays below alpha. Without files, "
+                'JSON lines {"prompt_id": …, "baseline": 0, "candidate": 1} are read from standard input.',
+)

@@ -1,0 +1,52 @@
+"""What a test assumes where nothing else is said, and the checks of what is said instead. Imports next to nothing."""
+
+from __future__ import annotations
+
+from ..errors import InputError
+
+ALPHA = 0.05  # error rate
+MARGIN = 0.01  # the smallest drop that matters, in score units
+MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
+DRAWS_OF_A_PAIR = 99_999  # sign flips of one pair, where its test is not exact
+DRAWS_OF_A_SUITE = 19_999  # of Fisher's null, and of the sign draws of a suite that is judged
+DRAWS_PER_SIMULATED_SUITE = 999  # of Fisher's null in each of the many suites that a plan simulates
+LARGEST_N = 10**8  # items of a plan
+
+
+def check_alpha(alpha: float) -> None:
+    if not 0 < alpha < 0.5:
+        raise InputError(f"alpha = {alpha} must lie between 0 and .5")
+
+
+def check_margin(margin: float) -> None:
+    if not margin > 0:
+        raise InputError(f"margin = {margin} must be positive: the largest drop that would not matter")
+
+
+def check_share(margin: float) -> None:
+    """A margin of scores of 0 and 1."""
+    if not 0 < margin < 1:
+        raise InputError(f"margin = {margin} must lie between 0 and 1")
+
+
+def check_numbers(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5, alpha: float = ALPHA) -> None:
+    """Those of a plan: items, flip rate, drop, and the power to reach."""
+    if not 0 <= n <= LARGEST_N:
+        raise InputError(f"n = {n} items: give 0 to {LARGEST_N:,}")
+    if not 0 <= flip <= 1:
+        raise InputError(f"flip rate = {flip:g} must lie between 0 and 1")
+    if not 0 <= drop <= flip:
+        raise InputError(f"drop = {drop:g} must lie between 0 and the flip rate, {flip:g}: every item that gets "
+                         "worse has flipped")
+    if not 0 < target < 1:
+        raise InputError(f"power = {target:g} must lie between 0 and 1")
+    check_alpha(alpha)
+
+
+def check_plan(n: int | None, flip: float | None, drop: float | None, power: float | None, alpha: float) -> None:
+    """The numbers that are given of a plan, None for the one that is to be found."""
+    lost = drop or 0.0
+    check_numbers(n=n or 1, flip=max(lost, 1e-9) if flip is None else flip, drop=lost,
+                  target=0.5 if power is None else power, alpha=alpha)
+    if drop == 0 and (n is None or flip is None):
+        raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")

@@ -1,0 +1,55 @@
+"""The exact test on 0/1 scores of independent items: one-sided McNemar (arXiv 2602.10144, section 3).
+
+On b items only the baseline is right, on c items only the candidate is, m = b + c. The null hypothesis is
+P(baseline right | the two differ) ≤ ½, so given m the count b is at most Bin(m, ½) and the test is exact.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from scipy import stats
+from scipy.special import logsumexp
+
+SMALLEST_FLOAT = sys.float_info.min  # what a p-value below it is given as; log10_p tells how far below
+
+
+def count_flips(baseline: np.ndarray, candidate: np.ndarray) -> tuple[int, int]:
+    """(b, c): items only the baseline, and only the candidate, got right; scores 0/1 or boolean, (n,)."""
+    baseline, candidate = np.asarray(baseline) == 1, np.asarray(candidate) == 1
+    return int(np.count_nonzero(baseline & ~candidate)), int(np.count_nonzero(candidate & ~baseline))
+
+
+def p_exact(b, c):
+    """P[Bin(b + c, ½) ≥ b]: one-sided exact McNemar, small where the candidate is worse; 1 where b + c = 0.
+
+    Swap b and c for the improvement test. Arrays are taken element by element.
+    """
+    return stats.binom.sf(np.subtract(b, 1), np.add(b, c), 0.5)
+
+
+def p_mid(b, c):
+    """P[X > b] + P[X = b]/2, X ~ Bin(b + c, ½): the mid-p version, less conservative, not guaranteed."""
+    return (p_exact(b, c) + stats.binom.sf(b, np.add(b, c), 0.5)) / 2
+
+
+def p_two_sided(b, c):
+    """min(1, twice the smaller tail)."""
+    return np.minimum(1.0, 2 * np.minimum(p_exact(b, c), p_exact(c, b)))
+
+
+def log10_p_exact(b: int, c: int) -> float:
+    """log10 of `p_exact`, also where the p-value itself is too small for a float."""
+    p = p_exact(b, c)
+    if p > 1e-280:
+        return float(np.log10(p))
+    # So far out each term of the tail is a fraction of the one before; these many reach double precision.
+    m = b + c
+    terms = stats.binom.logpmf(np.arange(b, min(m, b + 100 + int(4 * m**0.5)) + 1), m, 0.5)
+    return float(logsumexp(terms) / np.log(10))
+
+
+def positive(p: float) -> float:
+    """A p-value is never 0: one too small for a float is given as the smallest one."""
+    return max(float(p), SMALLEST_FLOAT)

@@ -1,0 +1,141 @@
+"""The tests of one pair, each a record in one table: what it is called, the null it tests, and its p-value.
+
+A record that is added to TESTS, by `register`, is from then on computed for every pair and found in the table of
+`pair`, in its JSON, on its page, and in summary.csv and the JSON of `suite`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import intervals, mcnemar
+from .sign_flips import SignFlip, cluster_sums, sign_flip_test
+
+
+@dataclass(frozen=True)
+class PairedScores:
+    """What a test is given: n items, as scores of two models, or as counts.
+
+    counts     (b, c), items lost and gained by the candidate, where all scores are 0 or 1 and items are independent;
+               None otherwise
+    baseline   and `candidate`, scores of shape (n,), finite; None where only the counts are known
+    clusters   codes 0 … G−1 of shape (n,) of items that stand or fall together; None where each is by itself
+    margin     the smallest drop that matters, in units of the score
+    draws      and `seed`, of random sign flips where they are needed
+    """
+
+    n: int
+    margin: float
+    counts: tuple[int, int] | None = None
+    baseline: np.ndarray | None = None
+    candidate: np.ndarray | None = None
+    clusters: np.ndarray | None = None
+    higher_is_better: bool = True
+    draws: int = 0
+    seed: int = 0
+
+    @cached_property
+    def differences(self) -> np.ndarray:
+        """(n,), positive where the candidate is worse; from counts alone their order means nothing."""
+        if self.baseline is None:
+            b, c = self.counts
+            return np.repeat([1.0, -1.0, 0.0], [b, c, self.n - b - c])
+        differences = np.subtract(self.baseline, self.candidate, dtype=np.float64)
+        return differences if self.higher_is_better else -differences
+
+    @cached_property
+    def sums(self) -> np.ndarray:
+        """Differences of the independent units: of whole clusters, (G,), or of the items, (n,)."""
+        return cluster_sums(self.differences, self.clusters)
+
+    @cached_property
+    def flips(self) -> SignFlip:
+        return sign_flip_test(self.sums, self.draws, self.seed)
+
+    @cached_property
+    def mean(self) -> intervals.MeanDrop:
+        largest = 1.0 if self.baseline is None else intervals.largest_difference(self.baseline, self.candidate)
+        return intervals.mean_drop(self.differences, self.clusters, largest)
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """One test of a pair.
+
+    name      its key in the JSON, a column of summary.csv; it begins with p_
+    null      the hypothesis whose rejection a small p allows, in words; {margin} stands for the margin
+    p         the p-value of `PairedScores`, or None where the test does not apply to them
+    question  the label of its row in the table; tests with the same one share a row
+    words     its part of that row, with {p}, {null}, {margin} and {method} (of the sign flips)
+    instead   shown only where the test of this name does not apply
+    """
+
+    name: str
+    null: str
+    p: Callable[[PairedScores], float | None]
+    question: str = ""
+    words: str = "p = {p}  that {null}"
+    instead: str | None = None
+
+    @property
+    def label(self) -> str:
+        return self.question or self.name
+
+    def p_value(self, scores: PairedScores) -> float | None:
+        """Never 0: a p-value too small for a float is given as the smallest one."""
+        p = self.p(scores)
+        return None if p is None else mcnemar.positive(p)
+
+
+TESTS: dict[str, PairTest] = {}
+
+
+def register(test: PairTest) -> PairTest:
+    """Add a test to the table. Raises ValueError for a name that is taken or does not begin with p_."""
+    if test.name in TESTS or not test.name.startswith("p_"):
+        raise ValueError(f"{test.name}: the name of a test begins with p_ and is its own; there are {', '.join(TESTS)}")
+    TESTS[test.name] = test
+    return test
+
+
+# ---- the table ---------------------------------------------------------------------------------------------
+
+LOSSES = "at most half of the items on which the two differ are lost by the candidate"
+
+
+def _two_sided(scores: PairedScores) -> float:
+    if scores.counts:
+        return mcnemar.p_two_sided(*scores.counts)
+    return min(1.0, 2 * min(scores.flips.p, scores.flips.p_improvement))
+
+
+def _not_worse(scores: PairedScores) -> float:
+    if scores.counts:
+        return intervals.p_noninferiority(scores.n, *scores.counts, scores.margin)
+    return scores.mean.p_below(scores.margin)
+
+
+def _same(scores: PairedScores) -> float:
+    if scores.counts:
+        return intervals.p_equivalence(scores.n, *scores.counts, scores.margin)
+    return max(scores.mean.p_below(scores.margin), scores.mean.p_above(-scores.margin))
+
+
+for _test in (
+    PairTest("p_exact", LOSSES, lambda s: mcnemar.p_exact(*s.counts) if s.counts else None, "worse?",
+             "p = {p}  one-sided exact McNemar"),
+    PairTest("p_mid", LOSSES, lambda s: mcnemar.p_mid(*s.counts) if s.counts else None, "worse?", " (mid-p {p})"),
+    PairTest("p_permutation", "the difference of each unit is as likely to have either sign",
+             lambda s: mcnemar.p_exact(*s.counts) if s.counts else s.flips.p,  # on counts the two are one
+             "worse?", "p = {p}  one-sided sign flips, {method}", instead="p_exact"),
+    PairTest("p_noninferiority", "the drop is {margin} or more", _not_worse, "safe?"),
+    PairTest("p_equivalence", "it is {margin} or more either way", _same, "same?"),
+    PairTest("p_improvement", "the candidate is not better",
+             lambda s: mcnemar.p_exact(*s.counts[::-1]) if s.counts else s.flips.p_improvement, "better?", "p = {p}"),
+    PairTest("p_two_sided", "the candidate is neither worse nor better", _two_sided, "better?", "; two-sided p = {p}"),
+):
+    register(_test)

@@ -1,0 +1,131 @@
+"""A plan: of items, flip rate, drop and power three are given, the fourth is computed, with a table around it.
+
+The formulas are those of `planning`; here one task and suites of equal tasks are asked in the same words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ..errors import InputError
+from . import planning
+from .defaults import ALPHA, check_plan
+from .paired import judge_pair
+from .pairing import Pairs
+from .words import percent
+
+NAMES = {"n": "items", "flip": "largest flip rate", "drop": "smallest drop", "power": "power"}
+Known = dict[str, float | None]  # of each of NAMES
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a plan is judged: `tasks` equal tasks, the drop on all of them or, with `one`, on one; `seed` of the
+    simulation of suites."""
+
+    alpha: float = ALPHA
+    tasks: int = 1
+    one: bool = False
+    seed: int = 0
+
+    def answer(self, unknown: str, known: Known) -> float:
+        """The unknown one, exactly, or simulated for a suite; NaN where no value suffices."""
+        n, flip, drop, target = (known[name] for name in NAMES)
+        if self.tasks > 1:
+            return planning.suite_answer(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
+                                         drop=drop, target=target, seed=self.seed)
+        if unknown == "n":
+            return planning.sample_size(flip, drop, target, self.alpha)
+        if unknown == "flip":
+            return planning.highest_flip_rate(n, drop, target, self.alpha)
+        if unknown == "drop":
+            return planning.detectable_drop(n, flip, target, self.alpha)
+        return planning.power(n, flip, drop, self.alpha)
+
+    def normal(self, unknown: str, known: Known) -> float | None:
+        """The same by the normal approximation; None where no value suffices."""
+        n, flip, drop, target = (known[name] for name in NAMES)
+        return _number(planning.suite_normal(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
+                                             drop=drop, target=target))
+
+
+def solve(known: Known, unknown: str, setting: Setting) -> Known:
+    """All four. Raises InputError for impossible numbers, and where no value of the unknown one suffices."""
+    check_plan(**known, alpha=setting.alpha)
+    found = setting.answer(unknown, known)
+    if _number(found) is None:
+        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(known['power'])} with {told(known)}: "
+                         "take more items or a lower power")
+    return {**known, unknown: found}
+
+
+def told(known: Known) -> str:
+    parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
+             "drop": lambda d: f"a drop of {100 * d:.4g} points"}
+    return ", ".join(say(known[name]) for name, say in parts.items() if known[name] is not None)
+
+
+def _number(found: float) -> float | None:
+    return None if math.isnan(found) else found
+
+
+# ---- the flip rate of two runs -----------------------------------------------------------------------------
+
+
+def pilot_of(pairs: Pairs, baseline: str, candidate: str) -> tuple[dict, list[str]]:
+    """({n, flips, flip_rate, flip_low, flip_high}, notes) of two runs on the same items, and their names.
+
+    Raises InputError for scores other than 0 and 1.
+    """
+    scores = judge_pair(pairs.baseline, pairs.candidate)
+    if scores.n11 is None:
+        raise InputError(f"{baseline} and {candidate}: a plan needs single runs scored 0 or 1, "
+                         "not averages; name one run of each")
+    notes = list(pairs.notes)
+    if pairs.clusters is not None:
+        notes.append("the pilot's items come in clusters; the plan takes them as independent and so asks for "
+                     "too few")
+    flips = scores.b + scores.c
+    low, high = planning.flip_rate_interval(flips, scores.n)
+    if flips == 0:
+        notes.append("the two runs never differ: planned for the largest flip rate that fits them")
+    rate = flips / scores.n if flips else high
+    notes.append("two runs of one model give the noise floor: a changed model flips at least as often, so plan "
+                 "with a pilot of the change where there is one")
+    return dict(n=scores.n, flips=flips, flip_rate=rate, flip_low=low, flip_high=high), notes
+
+
+def over_pilot(known: Known, unknown: str, setting: Setting, ends: tuple[float, float]) -> list[float | None]:
+    """The answer at both ends of the flip rate's interval; None where there is none."""
+    return [_number(setting.answer(unknown, {**known, "flip": max(flip, known["drop"] or 1e-9)})) for flip in ends]
+
+
+# ---- tables ------------------------------------------------------------------------------------------------
+
+
+def items_table(plan: Known, setting: Setting) -> pd.DataFrame:
+    """Around the number of items: power, exact (simulated for a suite) and normal, and the detectable drop."""
+    rows = []
+    for items in sorted({max(1, round(plan["n"] * times)) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}):
+        known = {**plan, "n": items, "power": None}
+        row = {"items": items, "power": setting.answer("power", known),
+               "power_normal": setting.normal("power", known)}
+        if setting.tasks == 1:
+            row["smallest_drop"] = setting.answer("drop", {**plan, "n": items, "drop": None,
+                                                           "power": min(plan["power"], 0.999)})
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def tasks_table(plan: Known, numbers: list[int], *, one: bool, alpha: float, seed: int) -> pd.DataFrame:
+    """Power of each test of a suite against the number of tasks."""
+    rows = []
+    for tasks in numbers:
+        drop = [plan["drop"]] + [0.0 if one else plan["drop"]] * (tasks - 1)
+        found = planning.suite_power([plan["n"]] * tasks, [plan["flip"]] * tasks, drop, alpha, seed=seed)
+        rows.append({"tasks": tasks, **found.power, "suites": found.suites, "damage": "one" if one else "all",
+                     "items": plan["n"], "flip": plan["flip"], "drop": plan["drop"], "alpha": alpha})
+    return pd.DataFrame(rows)

@@ -1,0 +1,107 @@
+"""What the commands read: models from files, harness logs or rows of a matrix, matched into pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import InputError
+from ..scores.readers import read_matrix_models, read_model, read_model_list, read_runs
+from ..scores.task_scores import Choices, TaskScores
+from .defaults import MAX_EXCLUDED
+from .pairing import Pairs, pair_up
+
+Model = dict[str, TaskScores]  # by task
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where models come from: each from files of its own, or all from the rows of a `matrix`. `choices` says what
+    harness logs leave open, and which items are wanted."""
+
+    matrix: Path | None = None
+    choices: Choices = field(default_factory=Choices)
+
+    def read(self, names: list[str], only: str | None = None) -> list[Model]:
+        """Models by their paths or rows; `only` names a task, others may then be left out."""
+        if self.matrix:
+            rows = self.rows(names)
+            return [rows[name] for name in names]
+        return [read_model(name, self.choices, only) for name in names]
+
+    def rows(self, names: list[str] | None = None) -> dict[str, Model]:
+        """Models of the matrix, all of them by default."""
+        models, chosen = read_matrix_models(self.matrix, names), self.choices.selection
+        return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
+
+
+def read_pair(source: Source, baseline: str, candidate: str, task: str | None = None,
+              max_excluded: float = MAX_EXCLUDED) -> Pairs:
+    """Two models on one task. Raises InputError where several tasks could be meant and none is named."""
+    names = [baseline, candidate]
+    read = source.read(names, task)
+    task = one_task(read, names, task)
+    return pair_up(read[0][task], read[1][task], task, max_excluded)
+
+
+def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
+    """The task that all models have: the wanted one, or the only one there is."""
+    for tasks, name in zip(read, names, strict=True):
+        if wanted and wanted not in tasks:
+            raise InputError(f"{name}: no task {wanted}; it has {', '.join(tasks)}")
+    if wanted:
+        return wanted
+    common = [task for task in read[0] if task in read[1]]
+    if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
+        has = [", ".join(tasks) for tasks in read]
+        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
+                         "with --task, or test all of them with suite")
+    return common[0]
+
+
+# ---- many models -------------------------------------------------------------------------------------------
+
+
+def read_models(source: Source, names: list[str]) -> dict[str, Model]:
+    """All models of a suite, in their order: of a JSON list, of paths, or of rows (no names: all rows)."""
+    if source.matrix:
+        return source.rows(names or None)
+    if len(names) == 1 and names[0].endswith(".json"):
+        return read_model_list(names[0], source.choices)
+    short = [Path(name).name for name in names]
+    labels = short if len(set(short)) == len(short) else names
+    return dict(zip(labels, source.read(names), strict=True))
+
+
+def only_tasks(models: dict[str, Model], tasks: list[str]) -> dict[str, Model]:
+    """The models on the named tasks, which all of them must have."""
+    return {name: {task: model[one_task([model], [name], task)] for task in tasks} for name, model in models.items()}
+
+
+def pair_models(models: dict[str, Model], baseline: str, max_excluded: float = MAX_EXCLUDED) -> dict[str, list[Pairs]]:
+    """{candidate: one Pairs for each task} of all other models against the baseline."""
+    return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded)
+            for name, model in models.items() if name != baseline}
+
+
+def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float) -> list[Pairs]:
+    odd = sorted(baseline.keys() ^ candidate.keys())
+    if odd:
+        lacking = name if odd[0] in baseline else baseline_name
+        raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
+                         f"{name} only); run it, or name the tasks to compare with --tasks")
+    return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
+
+
+# ---- several runs of one model -----------------------------------------------------------------------------
+
+
+def read_all_runs(paths: list[str], choices: Choices, task: str | None = None) -> dict[str, Model]:
+    """{name: run} of all runs in files and folders; one `task` of each where it is named."""
+    runs: dict[str, Model] = {}
+    for path in paths:
+        for name, run in read_runs(path, choices, task).items():
+            if name in runs:
+                raise InputError(f"{name} is named twice; runs must be different ones")
+            runs[name] = run if task is None else {task: run[one_task([run], [name], task)]}
+    return runs

@@ -1,0 +1,95 @@
+"""The tables of a suite, as DataFrames: what is written as CSV beside its summary.md."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..scores.task_scores import TaskScores
+from .intervals import cluster_standard_error
+from .pairing import Pairs
+from .report import ALL
+from .suite import SuiteResult
+
+
+def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
+                 models: dict[str, dict[str, TaskScores]], baseline: str) -> list[str]:
+    """CSV text of summary, model_comparison, summary_with_stderr, summary_without_stderr, model_differences."""
+    frames = (summary_frame(results, baseline), comparison_frame(models), category_frame(models, stderr=True),
+              category_frame(models, stderr=False), differences_frame(results, pairs))
+    return [frame.to_csv(index=False) for frame in frames]
+
+
+def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:
+    """summary.csv: for each candidate the pooled row (task ALL), then its tasks; last, further tests of TESTS."""
+    rows = []
+    for name, suite in results.items():
+        for task, r in {ALL: suite.pooled, **suite.tasks}.items():
+            pooled = task == ALL
+            rows.append({
+                "model": name, "baseline": baseline, "task": task, "n": r.n, "units": r.units,
+                "accuracy_baseline": r.mean_baseline, "accuracy_candidate": r.mean_candidate, "drop": r.drop,
+                "ci_low": r.ci_low, "ci_high": r.ci_high, "ci_method": r.ci_method,
+                "drop_lower": r.drop_lower, "drop_upper": r.drop_upper, "b": r.b, "c": r.c,
+                "flip_rate": r.flip_rate, "p": r.p, "log10_p": r.log10_p, "p_exact": r.p_exact,
+                "p_mid": r.p_mid, "p_permutation": r.p_permutation, "p_improvement": r.p_improvement,
+                "p_noninferiority": r.p_noninferiority,
+                "p_holm_tasks": None if pooled else suite.p_holm[task],
+                "p_step_down_tasks": None if pooled else suite.p_step_down[task],
+                "p_pooled": suite.p_pooled if pooled else None,
+                "p_max_drop": suite.p_max_drop if pooled else None,
+                "p_fisher": suite.p_fisher if pooled else None,
+                "p_combined": suite.p_combined if pooled else None,
+                "p_adjusted": suite.p_adjusted if pooled else None,
+                "can_reject": r.can_reject, "alpha": r.alpha, "margin": r.margin,
+                "verdict": suite.verdict if pooled else None,
+                "within_margin": suite.within_margin if pooled else None,
+                **r.others,
+            })
+    return pd.DataFrame(rows)
+
+
+def differences_frame(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]]) -> pd.DataFrame:
+    """model_differences.csv: how often two models agree, per candidate and task."""
+    rows = []
+    for name, suite in results.items():
+        for task_pairs in pairs[name]:
+            r = suite.tasks[task_pairs.task]
+            rows.append({"model": name, "task": task_pairs.task, "n": r.n, "both_right": r.n11,
+                         "baseline_better": r.b, "candidate_better": r.c, "both_wrong": r.n00,
+                         "equal": r.n - r.b - r.c, "disagreement_ratio": r.flip_rate,
+                         "excluded": sum(task_pairs.excluded.values())})
+    # Whole numbers stay whole where a task has no such count.
+    return pd.DataFrame(rows).astype({"both_right": "Int64", "both_wrong": "Int64"})
+
+
+def comparison_frame(models: dict[str, dict[str, TaskScores]]) -> pd.DataFrame:
+    """model_comparison.csv: mean score of every model (columns) on every task (rows), on all its items."""
+    frame = pd.DataFrame({model: {task: s.frame["score"].mean() for task, s in tasks.items()}
+                          for model, tasks in models.items()})
+    return frame.rename_axis("task").reset_index()
+
+
+def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd.DataFrame:
+    """summary_with(out)_stderr.csv: models × categories, each the mean over all items of the category."""
+    rows = []
+    for model, tasks in models.items():
+        categories: dict[str, list[pd.DataFrame]] = {}
+        for task, scores in tasks.items():
+            for category in (scores.category or task, ALL):
+                categories.setdefault(category, []).append(scores.frame.assign(task=task))
+        row = {"model": model}
+        for category in sorted(categories, key=lambda c: c != ALL):
+            items = pd.concat(categories[category]).dropna(subset="score")
+            row[category] = items["score"].mean()
+            if stderr:
+                row[f"{category}_stderr"] = _standard_error(items)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _standard_error(items: pd.DataFrame) -> float:
+    """Of a mean score; items of one cluster, or with the same content, count together."""
+    label = next((items[c] for c in ("cluster", "content") if c in items and items[c].notna().all()), None)
+    codes = np.arange(len(items)) if label is None else pd.factorize(label)[0]
+    return cluster_standard_error(items["score"].to_numpy(), codes) if codes.max() > 0 else float("nan")

@@ -1,0 +1,45 @@
+"""Numbers in words, and JSON: what every command and page writes the same way. Imports next to nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+
+WIDTH = 80
+
+
+def p_text(p: float | None, log10_p: float | None = None) -> str:
+    """A p-value to three digits, never 0."""
+    if p is None or math.isnan(p):
+        return "-"
+    if log10_p is not None and log10_p < -300:
+        return f"10^{log10_p:.1f}"
+    return f"{p:.3f}" if p >= 0.0995 else f"{p:.4f}" if p >= 0.001 else f"{p:.2e}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.4g}%"
+
+
+def shorten(text: str, width: int) -> str:
+    """A long path keeps its end."""
+    return text if len(text) <= width else "…" + text[-(width - 1) :]
+
+
+def note_text(note: str) -> str:
+    """A note as it is printed, wrapped to 80 columns; paths stay whole."""
+    return textwrap.fill(f"  note: {note}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
+                         break_on_hyphens=False)
+
+
+def as_json(content: dict) -> str:
+    """JSON text; a number that is not finite becomes null."""
+    def finite(value):
+        if isinstance(value, dict):
+            return {str(k): finite(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [finite(v) for v in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
