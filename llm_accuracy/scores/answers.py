@@ -37,24 +37,35 @@ class AnswerTable:
 
     @staticmethod
     def of(rows: pd.DataFrame, file: object) -> AnswerTable:
+        """The answers of one file."""
         return AnswerTable(rows.assign(file=0), [str(file)], str(file))
 
     @staticmethod
     def join(tables: list[AnswerTable], source: str) -> AnswerTable:
+        """One table of several, in their order; `source` is what errors call it."""
         rows = pd.concat([table.rows.assign(file=i) for i, table in enumerate(tables)], ignore_index=True)
         return AnswerTable(rows, [table.source for table in tables], source)
 
     def only(self, rows: pd.Series) -> AnswerTable:
+        """The rows where `rows` is True."""
         return replace(self, rows=self.rows[rows])
 
     def place(self, row: pd.Series) -> str:
+        """Where a row stands, for a message: file and, if known, line."""
         line = row.get("line", 0)
         return f"{self.files[row['file']]}: line {int(line)}" if line > 0 else self.files[row["file"]]
 
 
 def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | None = None, unknown: str = "refuse",
           notes: list[str] | None = None) -> tuple[Responses, list[str]]:
-    """(M, N) matrix of a table of answers; models and questions in the order they first appear, or the bank's."""
+    """(M, N) matrix of a table of answers; models and questions in the order they first appear, or the bank's;
+    and what was resolved, one line each, added to `notes`.
+
+    conflicts  two different scores for one model and question: refuse, or take the first, last or mean
+    bank       the questions there are (`tables.read_bank`); answers to `unknown` ones: refuse or drop
+
+    Raises InputError for scores outside [0, 1] and for what these rules refuse.
+    """
     notes = [] if notes is None else notes
     outside = answers.rows[~answers.rows["score"].between(MATRIX.low, MATRIX.high) & answers.rows["score"].notna()]
     if len(outside):

@@ -30,7 +30,8 @@ from .scenario import ALL_OBSERVED, Scenario, read_mask
 class Dataset:
     """One dataset under a data folder, as a folder or a zip.
 
-    Raises InputError if it is not there, saying which step makes it.
+    Raises InputError if it is not there, saying which step makes it. Source of the layout: the archive published with
+    arXiv 2601.20251.
     """
 
     def __init__(self, data_dir: Path | str, name: str):
@@ -42,6 +43,9 @@ class Dataset:
             raise InputError(
                 f"{self.folder}: no such dataset (there: {known}); python data/simulate_leaderboard.py makes "
                 f"'simulated', python data/split_history.py MATRIX.csv --dataset {name} imports your own")
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {str(self.archive or self.folder)!r})"
 
     def history(self, scenario: str = ALL_OBSERVED.key) -> Responses:
         """M1 as it is seen in `scenario`.
@@ -107,6 +111,7 @@ class Dataset:
             return _member(archive, file) is not None
 
     def mask_path(self, scenario: Scenario) -> Path:
+        """Where the mask of a scenario lies, or would."""
         return self.folder / "masks" / f"{scenario.key}.npz"
 
     def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,6 +13,8 @@ def read_inspect(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[Answe
     """Logs of inspect_ai (.eval or .json), read by inspect_ai itself; a folder may hold many.
 
     Letters count as inspect_ai counts them (C = 1, P = ½, I and N = 0); epochs are averaged.
+    Logs that did not end well are left out and noted. Raises InputError where inspect_ai is not installed, and where a
+    sample has several scorers and none is named.
     """
     try:
         from inspect_ai.log import list_eval_logs, read_eval_log

@@ -114,10 +114,12 @@ class Responses:
 
     @property
     def n_models(self) -> int:
+        """M"""
         return len(self.models)
 
     @property
     def n_questions(self) -> int:
+        """N"""
         return len(self.questions)
 
     @property

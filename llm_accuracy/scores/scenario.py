@@ -22,6 +22,7 @@ class Scenario:
 
     @property
     def key(self) -> str:
+        """How files, logs and flags name it: nfobs=50_p=0.1."""
         return f"nfobs={self.n_full}_p={self.p}"
 
     @staticmethod
@@ -54,6 +55,7 @@ def mask(shape: tuple[int, int], scenario: Scenario, rng: np.random.Generator) -
 
 
 def write_mask(path: Path, seen: np.ndarray) -> None:
+    """Write a mask (M, N), True = seen, as packed bits."""
     with atomic(path) as stream:
         np.savez_compressed(stream, shape=seen.shape, bits=np.packbits(seen))
 

@@ -120,7 +120,8 @@ def _row(where: pd.Series) -> int:
 # ---- many models, one answer a line ------------------------------------------------------------------------
 
 def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
-    """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line."""
+    """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line. Raises InputError,
+    with the line, for a blank name and for a score that is none."""
     rows = _read_table(path, ("model", "question", "score"))
     for name in ("model", "question"):
         if (blank := rows[name].str.strip() == "").any():
@@ -135,6 +136,10 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
 # ---- of questions and models -------------------------------------------------------------------------------
 
 def read_bank(path: Path | None) -> pd.DataFrame | None:
+    """The questions there are, from a CSV question[,task][,category]; None without a path.
+
+    Raises InputError for a question that stands twice.
+    """
     if path is None:
         return None
     bank = _read_table(path, ("question",))

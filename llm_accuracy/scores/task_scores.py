@@ -19,7 +19,7 @@ from .matrix import Responses
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TaskScores:
     """One model's scores on one task.
 
@@ -34,11 +34,20 @@ class TaskScores:
     category: str | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        scores = self.frame["score"]
+        lacking = int(scores.isna().sum())
+        return (f"TaskScores({len(scores)} items, {lacking} without a score, mean {scores.mean():.4g}, "
+                f"{self.source!r})")
+
 
 # ---- several runs ------------------------------------------------------------------------------------------
 
 def average_runs(runs: list[dict[str, TaskScores]], names: list[str]) -> dict[str, TaskScores]:
-    """Several runs of one model → one, each item averaged over the runs that have a score for it."""
+    """Several runs of one model → one, each item averaged over the runs that have a score for it.
+
+    Raises InputError where tasks, directions or questions differ between runs.
+    """
     if len(runs) == 1:
         return runs[0]
     tasks = runs[0].keys()
@@ -125,7 +134,7 @@ class Choices:
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
         """From task_metrics.json: {"task": "metric" | "metric,filter" | {"metric": …, "filter": …}}; a task
-        may be a pattern such as "leaderboard_bbh_*"."""
+        may be a pattern such as "leaderboard_bbh_*". Raises InputError for another layout."""
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f'{path}: expected {{"task": "metric"}}, found a {type(content).__name__}')
@@ -140,6 +149,7 @@ class Choices:
         return cls(metrics, item_field, str(path))
 
     def of(self, task: str) -> tuple[str | None, str | None]:
+        """(metric, filter) chosen for a task: by its name, else by the first pattern; None where nothing is."""
         if task in self.metrics:
             return self.metrics[task]
         return next((v for k, v in self.metrics.items() if fnmatch.fnmatchcase(task, k)), (None, None))
@@ -161,7 +171,7 @@ class Selection:
 
     @classmethod
     def read(cls, path: Path | str) -> Selection:
-        """From a selection.json of `mcnemar_tests.py flips`."""
+        """From a selection.json of `mcnemar_tests.py flips`. Raises InputError for anything else."""
         content = read_json(path)
         try:
             tasks = {task: [str(item) for item in items] for task, items in content["tasks"].items()}

@@ -103,3 +103,11 @@ def test_the_registry_costs_next_to_nothing():
     code = ("import sys; from llm_accuracy.scores import readers; readers.formats()\n"
             "assert not {'numpy', 'pandas'} & sys.modules.keys()")
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_short_reprs(tmp_path):
+    (tmp_path / "a.csv").write_text("prompt_id,score\na,1\nb,\n")
+    [scores] = readers.read_model(tmp_path / "a.csv").values()
+    assert repr(scores) == f"TaskScores(2 items, 1 without a score, mean 1, '{tmp_path / 'a.csv'}')"
+    (tmp_path / "board").mkdir()
+    assert repr(Dataset(tmp_path, "board")) == f"Dataset('board', '{tmp_path / 'board'}')"
