@@ -21,7 +21,7 @@ from scipy import stats
 
 from .intervals import Interval
 from .predictors import SCORES, Outcomes
-from .rounds import Round
+from .rounds import Round, RoundTrace
 from .setting import ALPHA
 
 # Chosen on five real boards (docs/rounds.md), together: one setting for all boards and budgets.
@@ -44,7 +44,7 @@ class RoundEstimate:
         self.theta, self.se, self.df, self.shift = theta, se, df, shift
         self.known, self.n_open, self.size = known, n_open, size
 
-    def interval(self, alpha: float = ALPHA, outcomes: Outcomes = SCORES, clip: bool = True) -> Interval:
+    def interval(self, alpha: float = ALPHA, clip: bool = True, outcomes: Outcomes = SCORES) -> Interval:
         """1 − α; no value in it that the answers exclude: those of the open questions lie between the ends of
         `outcomes`."""
         half, centre = stats.t.ppf(1 - alpha / 2, self.df) * self.se, self.theta + self.shift
@@ -107,3 +107,8 @@ def estimate(rounds: Sequence[Round], group: int = 0, members: np.ndarray | None
     known = sum((one.answers * here).sum(1) for one, here in zip(rounds, inside, strict=True))
     asked = sum(np.broadcast_to(here, one.asked.shape).sum(1) for one, here in zip(rounds, inside, strict=True))
     return RoundEstimate(theta, se, EXTRA_DF + df, np.clip(shift, -reach, reach), known, size - asked, size)
+
+
+def of_trace(trace: RoundTrace, n_questions: int, rank: int = 0) -> RoundEstimate:
+    """The estimate at the largest budget of a trace, of the whole bank."""
+    return estimate(trace.rounds)

@@ -172,6 +172,18 @@ class RoundTrace:
         """The evaluation with this budget, which must be one of those asked for."""
         return RoundTrace({budget: self.by_budget[budget]})
 
+    @staticmethod
+    def together(parts: Sequence[RoundTrace]) -> RoundTrace:
+        """Evaluations of different rows at the same budgets, as one."""
+        return RoundTrace({budget: [_joined(rounds) for rounds in zip(*(part.by_budget[budget] for part in parts),
+                                                                      strict=True)] for budget in parts[0].by_budget})
+
+    def of_rows(self, rows: slice) -> RoundTrace:
+        """Some of the rows."""
+        return RoundTrace({budget: [Round(*(column[rows] if isinstance(column, np.ndarray) else column
+                                            for column in one)) for one in rounds]
+                           for budget, rounds in self.by_budget.items()})
+
     @property
     def rounds(self) -> list[Round]:
         """Of the largest budget."""
@@ -181,6 +193,11 @@ class RoundTrace:
     def asked(self) -> np.ndarray:
         """(rows, T) questions, in the order in which they were asked."""
         return np.concatenate([one.asked for one in self.rounds], 1)
+
+
+def _joined(rounds: Sequence[Round]) -> Round:
+    return Round(*(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
+                   for column in zip(*rounds, strict=True)))
 
 
 def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: float, uniforms: np.ndarray,

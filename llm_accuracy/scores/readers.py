@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import read_json
+from ..lazily import given
 
 if TYPE_CHECKING:
     from .matrix import Responses
@@ -64,11 +64,7 @@ class Reader:
 
     def function(self, field: str) -> Callable:
         """What to call for one of the fields."""
-        given = getattr(self, field)
-        if not isinstance(given, str):
-            return given
-        module, _, name = given.partition(":")
-        return getattr(import_module(module, __package__), name)
+        return given(getattr(self, field), __package__)
 
 
 READERS = {reader.name: reader for reader in (

@@ -85,7 +85,7 @@ def test_estimate_is_exactly_unbiased_with_mixture_weights_and_batches(seed, bat
     V, prior, z = tiny(seed)
     _, trace, probability = enumerate_all(V, prior, z, 4, batch)
     for rank in (0, 2, 64):
-        assert abs(probability @ without_replacement(trace, len(z), rank, pooled=True).theta - z.mean()) < 1e-10
+        assert abs(probability @ without_replacement(trace, len(z), rank, lifted=True).theta - z.mean()) < 1e-10
 
 
 def test_variance_of_the_estimate_is_what_the_derivation_says():
