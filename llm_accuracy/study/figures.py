@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..palette import WIDTH, style, use_look
+from .columns import standard_error
 from .coverage import luck, neighbours, smooth
 
 SHARE = "budget (% of the questions)"
@@ -103,7 +104,7 @@ def by_batch(table: pd.DataFrame) -> plt.Figure:
 
 
 def _lines(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Sequence[str]) -> None:
-    se = {"mean_width": "width_se"}.get(measure, f"{measure}_se")
+    se = standard_error(measure)
     factor = MEASURES[measure][1]
     for name in names:
         rows = cell[cell["name"] == name].sort_values("budget")

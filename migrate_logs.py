@@ -1,0 +1,35 @@
+"""Bring the logs of a folder over to today's columns.
+
+    python migrate_logs.py logs --dry-run
+    python migrate_logs.py logs
+
+Logs of older versions have no column `batch` (faq-mix in batches of 64 was called faq-mix:B64) and do not say
+what a row was computed from. They get both: the latter as `unknown`, so that their rows can be drawn and tabulated but
+not continued. All other values, the order of the rows and the .json beside a log stay as they are. Files that have
+today's columns are left alone; if one is half old and half new, or has other columns, nothing at all is written.
+Seconds.
+"""
+
+from pathlib import Path
+
+from llm_accuracy import cli
+from llm_accuracy.study import migration
+
+
+def main(argv=None):
+    parser = cli.parser(__doc__)
+    parser.add_argument("logs_dir", type=Path, metavar="LOGS_DIR")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    args = parser.parse_args(argv)
+    files = migration.migrate(args.logs_dir)
+    for file in files:
+        if file.lines is None:
+            print(f"{file.path}: has today's columns already")
+        else:
+            print(f"{file.path}: {file.count} rows {'to bring over' if args.dry_run else 'brought over'}")
+            if not args.dry_run:
+                file.write()
+
+
+if __name__ == "__main__":
+    cli.run(main)
