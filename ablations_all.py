@@ -22,7 +22,7 @@ def main(argv=None):
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--setting", metavar="KEY", help="FAQ's setting in the replacement ablation, everywhere")
     parser.add_argument("--taus", nargs="+", type=float, metavar="TAU", help="uniform shares of active+factors")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import ablations
 
     ablations.run(args)

@@ -19,7 +19,7 @@ def main(argv=None):
     policies = ["srs", *flags.WALKING]
     parser.add_argument("--policies", nargs="+", metavar="NAME", choices=policies,
                         help=f"some of {', '.join(policies)} (default: all)")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import baselines
 
     baselines.run(args)

@@ -22,7 +22,7 @@ def main(argv=None):
     parser.add_argument("--weight-decays", nargs="+", type=float, metavar="L")
     parser.add_argument("--folds", type=cli.at_least(2), metavar="F")
     flags.add_protocol_flags(parser)
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import factor_fits
 
     log = factor_fits.cross_validate(args)

@@ -26,7 +26,7 @@ def main(argv=None):
     parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
                         help="the trials that asked B questions at a time (default 1)")
     parser.add_argument("--figure", type=Path, metavar="STEM")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import coverage
 
     cells = coverage.cells_of(args)

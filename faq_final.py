@@ -27,7 +27,7 @@ def main(argv=None):
     parser.add_argument("--setting", metavar="KEY", help=f"one setting everywhere, e.g. {DEFAULT_SETTING.key}")
     parser.add_argument("--select-by", choices=sorted(columns.SELECT_BY), default="variance",
                         help="what the tuned setting minimises (published-width: only to reproduce the paper)")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import plans
 
     plans.evaluate_new_models(args)

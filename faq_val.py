@@ -22,7 +22,7 @@ def main(argv=None):
     parser.add_argument("--policy", choices=flags.LEARNING, metavar="NAME", default="faq",
                         help=f"one of {', '.join(flags.LEARNING)} (default: faq)")
     parser.add_argument("--settings", nargs="+", metavar="KEY", help=f"e.g. {DEFAULT_SETTING.key}")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import plans
 
     plans.tune(args)

@@ -31,7 +31,7 @@ def main(argv=None):
     parser.add_argument("--compare", type=Path, metavar="PAPER", help="folder of published tables")
     parser.add_argument("--as", dest="stands_for", metavar="NAME",
                         help="compare with this published dataset (default: the one of the same name)")
-    args = parser.parse_args(argv)
+    args = flags.parse(parser, argv)
     from llm_accuracy.study import published, summaries, tables
 
     if args.merge:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from .. import cli
 from ..errors import InputError
+from ..querying.setting import Setting
+from ..scores.scenario import Scenario
 
 _QUERYING = "llm_accuracy.querying"
 
@@ -31,10 +33,11 @@ class Registered:
 
     def __iter__(self) -> Iterator[str]:
         module = sys.modules.get(f"{_QUERYING}.{self.module}")
-        if module is None:
-            return iter(dict.fromkeys(self.written(ast.parse(
-                (Path(__file__).parents[1] / "querying" / f"{self.module}.py").read_text(encoding="utf-8")))))
-        return iter(dict.fromkeys(self.loaded(module)))
+        return iter(dict.fromkeys(self.written(self.source()) if module is None else self.loaded(module)))
+
+    def source(self) -> ast.Module:
+        path = Path(__file__).parents[1] / "querying" / f"{self.module}.py"
+        return ast.parse(path.read_text(encoding="utf-8"))
 
     def __contains__(self, name: object) -> bool:
         return name in iter(self)
@@ -72,6 +75,19 @@ def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
     return cli.add_study_flags(cli.parser(doc), *names)
 
 
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments, with scenarios and settings read once, so that a misspelt one is refused at once.
+
+    Raises InputError for one that cannot be read.
+    """
+    args = parser.parse_args(argv)
+    for key in getattr(args, "scenarios", None) or ():
+        Scenario.parse(key)
+    for key in filter(None, [getattr(args, "setting", None), *(getattr(args, "settings", None) or ())]):
+        Setting.parse(key)
+    return args
+
+
 def add_method_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--sampling", choices=SAMPLING,
                     help="draw without replacement, with (the paper), or naive-without (the published ablation); "
@@ -96,7 +112,7 @@ def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
     to.add_argument("--rank", type=cli.at_least(1), metavar="K", help="rank, instead of the one chosen by CV")
     to.add_argument("--weight-decay", metavar="L", help="weight decay, instead of the one chosen by CV")
     add_protocol_flags(to)
-    args = to.parse_args(argv)
+    args = parse(to, argv)
     if (args.rank is None) != (args.weight_decay is None):
         raise InputError("--rank and --weight-decay: give both or neither")
     return args
