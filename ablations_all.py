@@ -8,7 +8,7 @@ active+factors: the walk of the baselines, with coins and predictions from the f
 2 min(p, 1−p), mixed with a uniform share τ. replacement: FAQ drawing with replacement (the paper's method),
 naive-without (the paper's ablation: asked questions are not drawn again but the estimator does not know it; it
 covers too rarely at large budgets) and without, all at the setting that faq_val.py chose for drawing with replacement.
-Appends to LOGS_DIR/ablations_all.csv; trials that stand there or in LOGS_DIR/faq_final.csv are not repeated.
+Appends to LOGS_DIR/ablations_all.csv. Trials that are already there, or in LOGS_DIR/faq_final.csv, are not repeated.
 """
 
 from llm_accuracy import cli

@@ -1,4 +1,4 @@
-"""Step 8: who is covered? Every model's coverage against its release date and its accuracy.
+"""Step 8: audit who is covered: every model's coverage against its release date and its accuracy.
 
     python faq_coverage.py
     python faq_coverage.py --tier paper --datasets mmlu-pro --figure figures/audit
@@ -8,7 +8,7 @@ row per model and trial setting, and prints for every cell the mean coverage, th
 dates and accuracies (difference between the last and the first fifth of the models), and the worst model beside
 what luck alone makes of the worst. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
 weighted nearest neighbours, 501 of 2,213 models (of fewer models the same share), standard deviation a sixth of
-that. Seconds.
+that. Takes seconds.
 """
 
 from pathlib import Path

@@ -10,8 +10,8 @@
 Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, faq-mix without
 replacement, takes the history itself as its prior, asks no question twice and needs no tuning
 (docs/without_replacement.md). faq, the paper's method, takes the setting that faq_val.py found best, or --setting.
-Appends to LOGS_DIR/faq_final.csv (one row a trial) and
-LOGS_DIR/faq_final_models.csv (who was covered). Finished trials are not repeated.
+Appends to LOGS_DIR/faq_final.csv (one row a trial) and LOGS_DIR/faq_final_models.csv (who was covered). Finished
+trials are not repeated; a log whose trials were computed from other data or other factors is refused.
 """
 
 from llm_accuracy import cli

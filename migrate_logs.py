@@ -1,13 +1,13 @@
-"""Bring the logs of a folder over to today's columns.
+"""Migrate old logs to today's columns.
 
     python migrate_logs.py logs --dry-run
     python migrate_logs.py logs
 
-Logs of older versions have no column `batch` (faq-mix in batches of 64 was called faq-mix:B64) and do not say
-what a row was computed from. They get both: the latter as `unknown`, so that their rows can be drawn and tabulated but
-not continued. All other values, the order of the rows and the .json beside a log stay as they are. Files that have
-today's columns are left alone; if one is half old and half new, or has other columns, nothing at all is written.
-Seconds.
+Logs of older versions have no column `batch` (faq-mix in batches of 64 was called faq-mix:B64) and do not say what a
+row was computed from. Both are added, the latter as `unknown`: such rows can be drawn and tabulated, but no run
+continues from them. All other values, the order of the rows and the .json beside a log stay as they are. Files with
+today's columns are left alone. If a file is half old and half new, or has other columns, nothing is written at all.
+Takes seconds.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def main(argv=None):
         if file.lines is None:
             print(f"{file.path}: has today's columns already")
         else:
-            print(f"{file.path}: {file.count} rows {'to bring over' if args.dry_run else 'brought over'}")
+            print(f"{file.path}: {file.count} rows {'to migrate' if args.dry_run else 'migrated'}")
             if not args.dry_run:
                 file.write()
 

@@ -1,4 +1,4 @@
-"""Run the paper's methods at the paper's settings on one dataset, and print ours beside the published numbers.
+"""Run the paper's methods at the paper's settings on one dataset, and print the results beside the published ones.
 
     python reproduce_paper.py --paper PAPER --datasets twin --as mmlu-pro --models 100 --seeds 3
     python reproduce_paper.py --paper PAPER --datasets mmlu-pro --models 2213 --seeds 100 --device cuda

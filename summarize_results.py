@@ -1,4 +1,4 @@
-"""Step 11: one table from the logs: best baselines after the fact, effective sample sizes, coverage.
+"""Step 11: make one table of the logs: best baselines after the fact, effective sample sizes, coverage.
 
     python summarize_results.py
     python summarize_results.py --logs-dir quickstart/logs --figure quickstart/ess_and_coverage
@@ -9,12 +9,13 @@
 Reads LOGS_DIR/faq_final.csv, baselines_all.csv and ablations_all.csv (whichever are there), writes every arm to
 LOGS_DIR/summary.csv and prints those that a reader compares. ESS is the multiple of the sample that simple
 random sampling without replacement would need: by width, (SRS width / mean width)²; by error, SRS variance /
-mean squared error; ± is one standard error (coverage: binomial over models × seeds). From factor_models_cv.csv and
-faq_val.csv, where they are, it also writes what they chose, in the columns of the published tables:
-LOGS_DIR/factor_model_selected_settings.csv and faq_best_settings.csv. --figure writes STEM.png and STEM.pdf, one
-pair per dataset and scenario. --compare prints ours beside the published tables in the folder
-PAPER, with the difference in standard errors, and writes LOGS_DIR/beside_published.csv and .md.
-Seconds.
+mean squared error; ± is one standard error (coverage: binomial over models × seeds). Where the logs of
+factor_models_cv.py and faq_val.py are there, what they chose is written, in the columns of the published tables, to
+LOGS_DIR/factor_model_selected_settings.csv and faq_best_settings.csv.
+
+--figure writes STEM.png and STEM.pdf, one pair per dataset and scenario. --compare prints our results beside the
+published tables in the folder PAPER, with the difference in standard errors, and writes LOGS_DIR/beside_published.csv
+and .md. --merge refuses shards that were not computed from the same data. Takes seconds.
 """
 
 from pathlib import Path

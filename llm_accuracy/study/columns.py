@@ -96,8 +96,8 @@ PARTS = Columns(PARTS_KEY, PARTS_RESULTS)
 
 
 def refuse_old(path: Path, header: Sequence[str]) -> None:
-    """Raises InputError for the header of a log or table as older versions wrote it, saying what brings it over."""
+    """Raises InputError for the header of a log or table as older versions wrote it, saying how to migrate it."""
     known = (LOGS | TABLES).get(path.stem)
     if known is not None and tuple(header) == known.before:
-        raise InputError(f"{path}: written by an older version of this project; python migrate_logs.py {path.parent} "
-                         "brings it over")
+        raise InputError(f"{path}: written by an older version; to migrate it: python migrate_logs.py "
+                         f"{path.parent}")

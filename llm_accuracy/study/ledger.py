@@ -96,7 +96,7 @@ class Ledger:
             return row
         what = f"{self.path}: the row of {', '.join(self._key_of(row))}"
         if any(row[name] == UNKNOWN for name in changed):
-            raise InputError(f"{what} comes from an older log, and what it was computed from is unknown: it may be "
+            raise InputError(f"{what} comes from an older log, and what it was computed from is unknown: it can be "
                              "drawn, not continued; choose another --logs-dir")
         differences = ", ".join(f"{name.replace('_', ' ')} {row[name]}, now {made_from[name]}" for name in changed)
         raise InputError(f"{what} was computed from other data or in another way ({differences}); choose another "

@@ -1,4 +1,4 @@
-"""Logs as older versions wrote them, brought over to the columns of today."""
+"""Migration of logs that older versions wrote to the columns of today."""
 
 from __future__ import annotations
 

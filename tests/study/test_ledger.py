@@ -91,7 +91,7 @@ def test_a_row_of_other_data_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"in another way [(]factors f, now g[)]; choose another --logs-dir"):
         log.find(row(0), MADE_FROM | {"factors": "g"})
     for made_from in (MADE_FROM, MADE_FROM | {"factors": "g"}):
-        with pytest.raises(InputError, match="computed from is unknown: it may be drawn, not continued; choose an"):
+        with pytest.raises(InputError, match="computed from is unknown: it can be drawn, not continued; choose an"):
             log.find(row(1), made_from)
 
 

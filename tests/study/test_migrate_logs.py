@@ -44,7 +44,7 @@ def rows_of(path):
 def test_old_logs_are_brought_over(logs, script):
     before = contents(logs)
     said = script("migrate_logs.py", logs, "--dry-run").stdout
-    assert f"{logs / 'faq_final.csv'}: 4 rows to bring over" in said and contents(logs) == before
+    assert f"{logs / 'faq_final.csv'}: 4 rows to migrate" in said and contents(logs) == before
     old = {name: rows_of(logs / f"{name}.csv") for name in OLD}
     script("migrate_logs.py", logs)
     for name in OLD:
@@ -72,7 +72,7 @@ def test_what_is_migrated_stays(logs, script):
 def test_a_torn_last_line_is_left_out(logs, script):
     path = logs / "faq_final.csv"
     path.write_bytes(path.read_bytes()[:-20])
-    assert "faq_final.csv: 3 rows brought over" in script("migrate_logs.py", logs).stdout
+    assert "faq_final.csv: 3 rows migrated" in script("migrate_logs.py", logs).stdout
     assert len(rows_of(path)) == 3
 
 
@@ -123,10 +123,10 @@ def test_half_migrated_logs_are_refused_and_nothing_is_written(logs, script, cas
 
 @pytest.mark.parametrize("name", ["faq_final", "summary"])
 def test_old_logs_are_not_read_or_continued(logs, name):
-    with pytest.raises(InputError, match=r"python migrate_logs\.py .*logs brings it over"):
+    with pytest.raises(InputError, match=r"to migrate it: python migrate_logs\.py .*logs$"):
         ledger.read(logs / f"{name}.csv", "")
     if name in columns.LOGS:
-        with pytest.raises(InputError, match=r"python migrate_logs\.py .*logs brings it over"):
+        with pytest.raises(InputError, match=r"to migrate it: python migrate_logs\.py .*logs$"):
             ledger.Ledger.named(logs, name)
 
 
