@@ -28,7 +28,9 @@ Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together 
 
 def run(args: argparse.Namespace) -> None:
     """Both arms, without the trials that stand in their log or in that of faq_final.py."""
-    log, walks, plans = TrialLog(args, "ablations_all"), [], []
+    log = TrialLog(args, "ablations_all")
+    walks: list[Unit] = []
+    plans: list[Plan] = []
     for task in final_tasks(args):
         mine = my_share(seeds(args, TIERS[args.tier].ablation_seeds), args)
         if "active+factors" in args.arms:
@@ -81,7 +83,8 @@ def _wanted_walks(args: argparse.Namespace, task: Task, seed: int, log: TrialLog
 
 def _by_the_handful(task: Task, keys: dict[Walk, dict]) -> list[dict[Walk, dict]]:
     """The walks in groups that are walked together; a kill loses the group in flight."""
-    groups, operations = [], OPERATIONS_AT_ONCE
+    groups: list[dict[Walk, dict]] = []
+    operations = OPERATIONS_AT_ONCE
     for walk, key in keys.items():
         own = 2 * task.bank.V.numel() * len(task.truth) * walk.budget  # one product with V per question asked
         if operations + own > OPERATIONS_AT_ONCE:

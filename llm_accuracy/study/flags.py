@@ -40,7 +40,7 @@ class Registered:
         return ast.parse(path.read_text(encoding="utf-8"))
 
     def __contains__(self, name: object) -> bool:
-        return name in iter(self)
+        return name in list(self)
 
 
 def _calls(tree: ast.Module, function: str, position: int = 0, without: str = "") -> Iterator[str]:
@@ -49,12 +49,15 @@ def _calls(tree: ast.Module, function: str, position: int = 0, without: str = ""
         if (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
                 and len(node.args) > position and isinstance(node.args[position], ast.Constant)
                 and without not in {keyword.arg for keyword in node.keywords}):
-            yield node.args[position].value
+            yield str(node.args[position].value)
 
 
-def _value(tree: ast.Module, name: str) -> ast.expr:
-    """What a module assigns to a name."""
-    return next(node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == name)
+def _value(tree: ast.Module, name: str) -> list[str]:
+    """The strings in the tuple, or the keys of the dictionary, that a module assigns to a name."""
+    value = next(node.value for node in tree.body
+                 if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name)
+    parts = value.keys if isinstance(value, ast.Dict) else value.elts if isinstance(value, ast.Tuple) else []
+    return [str(part.value) for part in parts if isinstance(part, ast.Constant)]
 
 
 POLICIES = Registered("policies", lambda module: module.POLICIES, lambda tree: _calls(tree, "Policy"))
@@ -62,12 +65,10 @@ LEARNING = Registered(  # all but the oracles
     "policies", lambda module: (name for name, policy in module.POLICIES.items() if not policy.knows),
     lambda tree: _calls(tree, "Policy", without="knows"))
 WALKING = Registered("policies", lambda module: module.WALKING, lambda tree: _calls(tree, "walking"))
-SAMPLING = Registered("policies", lambda module: module.SAMPLING,
-                      lambda tree: ast.literal_eval(_value(tree, "SAMPLING")))
+SAMPLING = Registered("policies", lambda module: module.SAMPLING, lambda tree: _value(tree, "SAMPLING"))
 VARIANCES = Registered("estimators", lambda module: (variance for _, variance in module.ESTIMATORS),
                        lambda tree: _calls(tree, "register", 1))
-PROTOCOLS = Registered("factors", lambda module: module.PROTOCOLS,
-                       lambda tree: (key.value for key in _value(tree, "PROTOCOLS").keys))
+PROTOCOLS = Registered("factors", lambda module: module.PROTOCOLS, lambda tree: _value(tree, "PROTOCOLS"))
 
 
 def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:

@@ -91,7 +91,9 @@ class Ledger:
         Raises InputError if it was computed from something else than what this run has, or nobody knows from what.
         """
         row = self.get(key)
-        changed = [name for name in self.columns.made_from if row and row[name] != made_from[name]]
+        if row is None:
+            return None
+        changed = [name for name in self.columns.made_from if row[name] != made_from[name]]
         if not changed:
             return row
         what = f"{self.path}: the row of {', '.join(self._key_of(row))}"

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..files import atomic
 from .columns import LOGS, TABLES, UNKNOWN, Columns
 
-_BATCH = re.compile(r"(?P<method>[^:]+)(?::B(?P<batch>[1-9]\d*))?")
+_METHOD = re.compile(r"[^:]+(:B[1-9]\d*)?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def _migrated(path: Path, columns: Columns) -> Migrated:
             raise InputError(f"{path}: line {number} has {len(row)} fields, the header {len(header)}: old and new rows "
                              "in one file, or a damaged one; bring back the original")
         named = dict(zip(header, row, strict=True))
-        if "method" in named and not (_BATCH.fullmatch(named["method"]) and (old or ":" not in named["method"])):
+        if "method" in named and not (_METHOD.fullmatch(named["method"]) and (old or ":" not in named["method"])):
             raise InputError(f"{path}: line {number}: method {named['method']!r} beside the header "
                              f"{'without' if old else 'with'} a column batch; bring back the original")
     new = [list(columns.header), *(_row(dict(zip(header, row, strict=True)), columns) for row in rows)] if old else None
@@ -76,6 +76,6 @@ def _row(old: dict[str, str], columns: Columns) -> list[str]:
     """faq-mix:B64 → faq-mix in batches of 64; what a row was made from cannot be told any more."""
     new = dict.fromkeys(columns.made_from, UNKNOWN)
     if "method" in old:
-        parts = _BATCH.fullmatch(old["method"])
-        new |= {"method": parts["method"], "batch": parts["batch"] or "1"}
+        method, _, batch = old["method"].partition(":B")
+        new |= {"method": method, "batch": batch or "1"}
     return [(old | new)[name] for name in columns.header]

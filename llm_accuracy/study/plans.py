@@ -76,7 +76,7 @@ class Plan:
         total = 0.0
         for (_, steps), jobs in self.groups.items():
             rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
-            if not self.method.policy.believe.stepwise:  # learns now and then: no step is like the others
+            if not getattr(self.method.policy.believe, "stepwise", True):  # learns now and then: steps are not alike
                 total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
                 continue
             some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
@@ -142,7 +142,8 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
-    log, plans, remarks = TrialLog(args, "faq_final"), [], {}
+    log, plans = TrialLog(args, "faq_final"), []
+    remarks: dict[str, None] = {}
     for task in final_tasks(args):
         for method in methods:
             wanted = []

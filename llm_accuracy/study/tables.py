@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -14,8 +15,9 @@ from .columns import LOGS, TRIAL
 
 TRIALS = {"faq_final.csv": "faq_final.py", "baselines_all.csv": "baselines_all.py",
           "ablations_all.csv": "ablations_all.py"}
-CHOICES = {"factor_model_selected_settings.csv": ("factor_models_cv.csv", tuning.chosen_factors),
-           "faq_best_settings.csv": ("faq_val.csv", tuning.chosen_settings)}
+CHOICES: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
+    "factor_model_selected_settings.csv": ("factor_models_cv.csv", tuning.chosen_factors),
+    "faq_best_settings.csv": ("faq_val.csv", tuning.chosen_settings)}
 
 
 def found(args: argparse.Namespace) -> list[str]:
