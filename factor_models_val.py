@@ -9,11 +9,14 @@ kept. The last 20 % then play the new models in faq_val.py.
 """
 
 from llm_accuracy import cli
-from llm_accuracy.study import trials as study
+from llm_accuracy.study import flags
 
 
 def main(argv=None):
-    study.fit_factors_main(__doc__, "val", argv)
+    args = flags.factor_fit(__doc__, argv)
+    from llm_accuracy.study import factor_fits
+
+    factor_fits.fit(args, "val")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The whole study in miniature: `make quickstart` runs this; so can you.
+"""Run the whole study in miniature (`make quickstart` calls this).
 
     python quickstart.py [--folder quickstart]
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from ..palette import PALETTE, WIDTH, style, titled, use_look
 from . import ledger, summaries
+from .columns import standard_error
 from .coverage import luck, neighbours, smooth
 
 SHARE = "budget (% of the questions)"
@@ -227,12 +228,9 @@ def _side_by_side(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Seque
 def _points(cell: pd.DataFrame, measure: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(budget in per cent, value, standard error) of a method."""
     rows = cell[cell["name"] == name].sort_values("budget")
-    error, factor = rows[_SE.get(measure, f"{measure}_se")].fillna(0), MEASURES[measure][1]
+    error, factor = rows[standard_error(measure)].fillna(0), MEASURES[measure][1]
     return tuple(np.asarray(column, float) for column in (100 * rows["share"].astype(float), factor * rows[measure],
                                                           factor * error))
-
-
-_SE = {"mean_width": "width_se"}
 
 
 def _budget_axis(axis: plt.Axes, shares: pd.Series) -> None:
@@ -254,7 +252,7 @@ def _limits(table: pd.DataFrame, measure: str) -> tuple[float, float]:
     """The scale of a measure's panels: where the methods are that somebody could run. Coverages reach at least
     two points to both sides of the aim; anything else starts at 0."""
     _, factor, line = MEASURES[measure]
-    error = table[_SE.get(measure, f"{measure}_se")].fillna(0)
+    error = table[standard_error(measure)].fillna(0)
     low, high = factor * (table[measure] - error), factor * (table[measure] + error)
     if measure == "coverage":
         bottom, top = np.floor(min(low.min(), line - 2)), np.ceil(max(high.max(), line + 2))
