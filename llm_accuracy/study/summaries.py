@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..querying.intervals import binomial_se, ess_mse, mean_and_se
+from ..querying.policies import POLICIES
 from . import columns, ledger
 from .grids import TIERS
 
@@ -98,8 +99,6 @@ _SAMPLING = {"naive-without": "naive without"}
 
 def labels() -> dict[str, str]:
     """What a reader sees of the methods in the logs, in the order in which tables list them."""
-    from ..querying.policies import POLICIES  # takes torch, seconds
-
     return NAMES | {policy.name: policy.label for policy in POLICIES.values()}
 
 
@@ -137,7 +136,9 @@ def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
 
 def label(method: str, batch: int, known: dict[str, str]) -> str:
     """What a reader sees of a log's method and batch, e.g. FAQ-mix, 64 at a time; known: `labels()`."""
-    return known.get(method, method) + (f", {batch} at a time" if batch > 1 else "")
+    rounds = POLICIES[method].rounds if method in POLICIES else None
+    words = "" if batch == (rounds.first if rounds else 1) else f", {'first ' if rounds else ''}{batch} at a time"
+    return known.get(method, method) + words
 
 
 def batches(table: pd.DataFrame, policy: str = "faq-mix") -> pd.DataFrame:

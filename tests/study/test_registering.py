@@ -32,7 +32,7 @@ def mine():
     policies.register(policies.Policy("closest", "closest call", lambda beliefs, moment: beliefs.p * (1 - beliefs.p),
                                       Wary, setting=Setting(tau=0.3)))
     estimators.register("without", "doubled", estimators.Estimator(
-        lambda trace, n, rank: (found := without_replacement(trace, n, rank, pooled=True))._replace(se=2 * found.se)))
+        lambda trace, n, rank: (found := without_replacement(trace, n, rank, lifted=True))._replace(se=2 * found.se)))
     yield
     del policies.POLICIES["closest"], estimators.ESTIMATORS["without", "doubled"]
 
@@ -52,7 +52,7 @@ def test_a_policy_and_a_variance_from_outside(mine, board, tmp_path, capsys):
         script.main([*CELL, "--data-dir", str(board / "data"), "--factors-dir", str(board / "factors"), "--logs-dir",
                      str(tmp_path), "--budgets", "20", "60", "--seeds", "2", *flags])
 
-    run(faq_final, "--policies", "closest", "faq-mix")
+    run(faq_final, "--policies", "closest", "faq-mix", "rounds")
     run(faq_final, "--policies", "closest", "--variance", "doubled", "--batch", "5")
     run(baselines_all, "--policies", "srs", "unif", "2min")
     log = ledger.read(tmp_path / "faq_final.csv", "")
@@ -68,7 +68,7 @@ def test_a_policy_and_a_variance_from_outside(mine, board, tmp_path, capsys):
     assert all(f"\n{name} " in printed for name in expected)
     table = summaries.compared(summaries.read(tmp_path / "summary.csv"))
     legend = {text.get_text() for text in figures.ess_and_coverage(table).legends[0].get_texts()}
-    assert expected <= legend and {"FAQ-mix", "uniform (SRS)", "best baseline"} <= legend
+    assert expected <= legend and {"FAQ-mix", "growing rounds", "uniform (SRS)", "best baseline"} <= legend
 
 
 @pytest.mark.parametrize("script", [faq_final, faq_val])
