@@ -64,8 +64,8 @@ def main(argv=None):
             found = [measured(parts, args.rows, recalibrated) for recalibrated in (True, False)]
             for budget in found[0]:
                 ours, plain = (np.mean([Measured(*one) for one in each[budget]], 0) for each in found)
-                print(f"{path.name.split('.')[0][:26]:26} {split:16} {budget[1]:5}  {ours[0]:.3f}     "
-                      + "      ".join(f"{one[1]:.3f}, {one[2]:.2f} / {one[3]:.2f}" for one in (ours, plain)), flush=True)
+                print(f"{path.name.split('.')[0][:26]:26} {split:16} {budget[1]:5}  {ours[0]:.3f}     " + "      ".join(
+                    f"{one[1]:.3f}, {one[2]:.2f} / {one[3]:.2f}" for one in (ours, plain)), flush=True)
                 overall[split, budget[0]].append((ours, plain))
     for (split, budget), cells in overall.items():
         ours, plain = np.moveaxis(np.array(cells), 1, 0)
