@@ -119,7 +119,7 @@ class Rounds:
         sums = [(array @ self.groups).numpy() for array in (
             known, expected.variance * odds, expected.third * odds * (odds - 1))]
         chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
-        return Round(asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open)
+        return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
 
     def _order(self, mean: torch.Tensor) -> torch.Tensor:
         """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
@@ -180,8 +180,8 @@ class RoundTrace:
 
     def of_rows(self, rows: slice) -> RoundTrace:
         """Some of the rows."""
-        return RoundTrace({budget: [Round(*(column[rows] if isinstance(column, np.ndarray) else column
-                                            for column in one)) for one in rounds]
+        return RoundTrace({budget: [Round._make(column[rows] if isinstance(column, np.ndarray) else column
+                                                for column in one) for one in rounds]
                            for budget, rounds in self.by_budget.items()})
 
     @property
@@ -196,8 +196,8 @@ class RoundTrace:
 
 
 def _joined(rounds: Sequence[Round]) -> Round:
-    return Round(*(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
-                   for column in zip(*rounds, strict=True)))
+    return Round._make(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
+                       for column in zip(*rounds, strict=True))
 
 
 def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: float, uniforms: np.ndarray,

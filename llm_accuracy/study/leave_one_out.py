@@ -241,22 +241,28 @@ class Board:
 
     # --- from the log to the table
 
+    def _logged(self, log: Ledger, part: Part, budget: int) -> dict[str, str]:
+        row = log.get(self.key(part, budget))
+        assert row is not None, "every part has been run"
+        return row
+
     def summary(self, log: Ledger, method: str, budget: int) -> dict:
         """One row of the table, from the parts' rows of the log and the truth."""
-        parts = [[log.get(self.key(Part(group, method, seeds), budget)) for seeds in self.seed_ranges(group)]
+        parts = [[self._logged(log, Part(group, method, seeds), budget) for seeds in self.seed_ranges(group)]
                  for group in self.groups]
         rows = [row for of_group in parts for row in of_group]
         new = self.responses.take(np.concatenate([np.flatnonzero((self.family == family) & self.responses.complete)
                                                   for family in self.known]))
         truth, mean_square = _moments(new)
         intervals_made = self.seeds * new.n_models
-        covered = np.concatenate([sum(_numbers(row["covered"]) for row in of_group) for of_group in parts]) / self.seeds
+        covered = np.concatenate([np.sum([_numbers(row["covered"]) for row in of_group], 0)
+                                  for of_group in parts]) / self.seeds
         width, squared_error = (  # (seeds,) each: means over the models
-            sum(np.concatenate([_numbers(row[name]) for row in of_group]) for of_group in parts) / new.n_models
+            np.sum([np.concatenate([_numbers(row[name]) for row in of_group]) for of_group in parts], 0) / new.n_models
             for name in ("width", "squared_error"))
         half_width, zero_width = (sum(float(row[name]) for row in rows) / intervals_made
                                   for name in ("half_width", "zero_width"))
-        factor = ratio_quantile(sum(_padded(_numbers(row["ratios"])) for row in rows), 1 - ALPHA)
+        factor = ratio_quantile(np.sum([_padded(_numbers(row["ratios"])) for row in rows], 0), 1 - ALPHA)
         n = new.n_questions
         srs_width = intervals.srs_width(truth, mean_square, n, budget, ALPHA).mean()
         equal = 2 * factor * half_width if np.isfinite([factor, half_width]).all() else math.inf

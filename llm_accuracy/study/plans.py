@@ -112,7 +112,9 @@ class Plan:
         return (time.perf_counter() - start) * len(jobs)
 
     def _in_rounds(self, jobs: dict[Job, list[int]]) -> Iterator[tuple[Job, RoundTrace]]:
-        plan = replace(self.method.policy.rounds, first=self.method.batch)
+        rounds = self.method.policy.rounds
+        assert rounds is not None
+        plan = replace(rounds, first=self.method.batch)
         return self.task.round_traces(list(jobs), sorted(set().union(*jobs.values())), plan)
 
     def _traces(self, jobs: dict[Job, list[int]], steps: int) -> Iterator[tuple[Job, Trace | RoundTrace]]:
