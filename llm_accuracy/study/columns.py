@@ -57,7 +57,8 @@ CHOSEN_SETTINGS = (*PUBLISHED_SCENARIO, "prop_budget", "beta0", "rho", "gamma", 
                    "coverage_partial", "coverage_full", "mean_width_simp", "coverage_partial_simp",
                    "coverage_full_simp", "num_resampled")
 
-TEXT = (*ARM[:2], *ARM[3:7], "covered", *MADE_FROM, "fitting")  # read as text, whatever they look like
+# Read as text, whatever they look like.
+TEXT = ("dataset", "scenario", "method", "sampling", "variance", "setting", "covered", *MADE_FROM, *CV_MADE_FROM)
 
 
 def standard_error(measure: str) -> str:
