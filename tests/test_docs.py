@@ -1,7 +1,6 @@
 """The documents say what the code does: scripts, commands, flags, paths, links, generated tables, README examples."""
 
 import ast
-import json
 import os
 import re
 import shlex
@@ -9,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from itertools import chain
 
 import pytest
 from conftest import ROOT, SHARED, run_script
@@ -138,34 +136,6 @@ def test_what_a_script_says_of_itself():
     assert tables.TIME.search("laptop tier, about 3 minutes on two cores")[0] == "about 3 minutes"
     assert tables.TIME.search("A pair takes seconds, a suite less than half a minute")[0] == "seconds"
     assert tables.renewed("a\n<!-- steps -->\nold\n<!-- /steps -->\nb").count("\n") == len(tables.steps()) + 3
-
-
-def test_figure_table_is_that_of_the_notebooks():
-    """Every figure that a notebook exports has a row; rows name headings, logs and scripts that are there."""
-    table = PAGES["docs/figures.md"].partition("What feeds the logs")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:3] == "| `"]
-    patterns = [row[0].strip("`").removesuffix("_*") for row in rows]
-    exported = set()
-    for notebook in sorted((ROOT / "figures").glob("*.ipynb")):
-        cells = json.loads(notebook.read_text())["cells"]
-        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-        headings = {"".join(cell["source"]).partition("\n")[0].strip("# ") for cell in cells
-                    if cell["cell_type"] == "markdown"}
-        stems = re.findall(rf'"({notebook.stem}_\d_[a-z_]+?)_?(?:\{{|")', code)
-        exported |= {(notebook.stem, stem) for stem in stems}
-        for row in rows:
-            name, _, heading = row[2].partition(", ")
-            if name == notebook.stem and heading:
-                begins = heading.strip('"')
-                assert any(given.startswith(begins) for given in headings), f"{notebook.name}: no heading {begins}"
-    assert len(exported) >= 14
-    others = {row[0] for row in rows if row[0].startswith("`degradation")}
-    for notebook, stem in exported:
-        assert any(stem.startswith(pattern) for pattern in patterns) or (notebook == "degradation" and others), stem
-    for pattern in patterns:
-        assert any(stem.startswith(pattern) for _, stem in exported), f"no notebook exports {pattern}"
-    for log in chain.from_iterable(re.findall(r"`([\w*]+\.csv)`", row[3]) for row in rows):
-        assert list((ROOT / "logs").glob(log)), f"figures.md: no log {log}"
 
 
 def test_numbers_of_the_readme_are_those_of_the_pages():
