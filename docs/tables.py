@@ -4,9 +4,9 @@
     python docs/tables.py            rewrite the marked sections
     python docs/tables.py --check    exit 1, naming the page, where one is not as the code says
 
-A section stands between <!-- NAME --> and <!-- /NAME --> in a page of PAGES. The first line of a script's docstring is
+A section lies between <!-- NAME --> and <!-- /NAME --> in a page of PAGES. The first line of a script's docstring is
 "Step 7: what it does." or just what it does; the first span of time in the docstring is how long the laptop tier
-takes. So a table is mended by mending the docstring. Seconds.
+takes. So a table is corrected by correcting the docstring. Takes seconds.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import draw  # noqa: E402
 from llm_accuracy.__main__ import COMMANDS  # noqa: E402
 
 PAGES = ("README.md", "docs/performance.md", "docs/degradation.md", "docs/figures.md")
-STEP = re.compile(r"(?:Step )?(?P<number>\d+[a-z]?)(?::| ) *(?P<what>.+)")
+STEP = re.compile(r"Step (?P<number>\d+[a-z]?): (?P<what>.+)")
 NUMBER, UNIT = r"(?:\d+|half an?|an?|one|two|three|tens of)", r"(?:seconds?|minutes?|hours?)"
 TIME = re.compile(rf"\b(?:about )?(?:{NUMBER} {UNIT}|seconds|minutes)\b", re.IGNORECASE)
 
@@ -98,7 +98,7 @@ def main(argv=None):
     for page in stale:
         if not check:
             (ROOT / page).write_text(renewed((ROOT / page).read_text()))
-        print(f"{page}: {'not what the code says; python docs/tables.py mends it' if check else 'rewritten'}")
+        print(f"{page}: {'not what the code says; python docs/tables.py rewrites it' if check else 'rewritten'}")
     return int(check and bool(stale))
 
 

@@ -116,6 +116,55 @@ def test_python_in_documents_is_python():
                 assert all(hasattr(module, alias.name) for alias in node.names), page
 
 
+RECIPES_ARE_FOUND = """
+import matplotlib, numpy, pathlib, torch
+from types import SimpleNamespace
+
+from llm_accuracy import __main__ as console
+from llm_accuracy.degradation import commands
+from llm_accuracy.querying import estimators, policies
+from llm_accuracy.querying.trace import Trace
+from llm_accuracy.scores import readers
+from llm_accuracy.study.gallery import FIGURES
+
+pathlib.Path("answers.tsv").write_text("model\\tquestion\\tscore\\na\\tq0\\t1\\na\\tq1\\t0\\nb\\tq0\\t0\\nb\\tq1\\t1\\n")
+matrix, _ = readers.read("tsv", [pathlib.Path("answers.tsv")])
+assert matrix.scores.tolist() == [[1, 0], [0, 1]]
+
+beliefs = SimpleNamespace(p=torch.tensor([[0.5, 1.0]]))
+assert policies.named("confident").function("scores")(beliefs, None).tolist() == [[0, 1]]
+
+steps = numpy.array([[0.25, 0.5, 0.75]])
+trace = Trace((4 * steps).astype(int), numpy.array([[0.0, 1.0, 1.0]]), steps / 2, steps, 2 + steps)
+wide, narrow = (estimators.estimator("without", name).of(trace, 4) for name in ("wider", "pooled"))
+assert wide.theta == narrow.theta and numpy.allclose(wide.se, 1.1 * narrow.se) and narrow.se > 0
+
+assert commands.main(["pair", "--counts", "100", "20", "5"]) == 0
+assert commands.main(["odds", "--counts", "30", "20"], commands=[COMMAND]) == 0
+pathlib.Path("my_package").mkdir()
+pathlib.Path("my_package/odds.py").write_text("main = lambda argv: len(argv)")
+assert console.main(["odds", "--more"]) == 2
+
+drawing = FIGURES.notebook("appendix", LOGS)
+drawing("appendix_4_unique")
+"""
+
+
+def test_recipes_run_and_what_they_add_is_found(tmp_path):
+    """The blocks of CONTRIBUTING.md, each with names of its own, in one process; then one look for each."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["CONTRIBUTING.md"], re.DOTALL)
+    assert len(blocks) == 7
+    code = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']\nfor block in {blocks!r}:\n"
+            "    exec(block, space := {})\n    COMMAND = space.get('COMMAND') or globals().get('COMMAND')\n"
+            f"LOGS = {str(ROOT / 'logs')!r}\n{RECIPES_ARE_FOUND}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "MPLBACKEND": "Agg"})
+    assert done.returncode == 0, done.stderr
+    assert "p_ranks" in done.stdout and "1.50 losses a gain" in done.stdout
+    assert {path.name for path in tmp_path.glob("appendix_4_unique_*.png")} == {
+        f"appendix_4_unique_{dataset}.png" for dataset in ("simulated", "twin")}
+
+
 # ---- tables that cannot disagree with the code -------------------------------------------------------------
 
 

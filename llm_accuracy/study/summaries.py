@@ -91,7 +91,7 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 
 # --- what a reader compares ----------------------------------------------------------------------------
 
-# The study's own arms; a policy's label stands in its record.
+# The study's own arms; a policy's label is in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          ABLATION: "active + factors"}
 _FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
