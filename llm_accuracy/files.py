@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from .errors import InputError
 
@@ -19,7 +20,7 @@ LONGEST_NAME = 255  # bytes, on every file system in use
 
 
 @contextmanager
-def atomic(path: Path | str, mode: str = "wb"):
+def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file that takes its name only when it is complete; its folder is made.
 
     mode   "wb", or "w" for text as UTF-8 with the line ends as they are given
@@ -30,7 +31,8 @@ def atomic(path: Path | str, mode: str = "wb"):
     part = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open(mode, **({} if "b" in mode else {"newline": "", "encoding": "utf-8"})) as stream:
+        newline, encoding = (None, None) if "b" in mode else ("", "utf-8")
+        with part.open(mode, newline=newline, encoding=encoding) as stream:
             yield stream
         part.replace(path)
     except BrokenPipeError:
@@ -86,6 +88,6 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{hashlib.blake2b(name, digest_size=16).hexdigest()}{end}")
 
 
-def _is_ours(named: object, path: Path, part: Path) -> bool:
+def _is_ours(named: str | bytes, path: Path, part: Path) -> bool:
     """Whether an error names the file, the one it is meanwhile, or a folder on the way to it."""
     return Path(os.fsdecode(named)) in {path, part, *path.parents}

@@ -49,11 +49,13 @@ def use_look() -> None:
 def titled(figure: Figure, point: str, note: str = "") -> Figure:
     """Give a figure its point as the title, wrapped at its width, and in small type, above its legend or at its foot,
     what was measured."""
+    from matplotlib.font_manager import FontProperties
+
     most = int(80 * figure.get_figwidth() / WIDTH)  # characters in a line of the title; half as many again of the note
     figure.suptitle(_wrapped(point, most), fontsize=9, fontweight="bold", x=0.01, ha="left")
     note = _wrapped(note, most * 3 // 2)
     for legend in figure.legends:
-        legend.set_title(note, prop={"size": 6.5})
+        legend.set_title(note, prop=FontProperties(size=6.5))
     if note and not figure.legends:
         figure.supxlabel(note, fontsize=6.5)
     return figure

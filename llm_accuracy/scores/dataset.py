@@ -79,7 +79,8 @@ class Dataset:
             model = new.models[np.flatnonzero(~new.complete)[0]]
             raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
                              f"'{model}'; new models must be complete: data/split_history.py --incomplete")
-        return replace(new.take(slice(first)), **self._labels(new.questions))
+        tasks, categories = self._labels(new.questions)
+        return replace(new.take(slice(first)), tasks=tasks, categories=categories)
 
     def truth(self, new: Responses) -> np.ndarray:
         """The log-odds with which a simulated board's new models answer, (models, N) float32; `new` says which.
@@ -114,19 +115,20 @@ class Dataset:
         """Where the mask of a scenario lies, or would."""
         return self.folder / "masks" / f"{scenario.key}.npz"
 
-    def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:
-        """`tasks` and, where questions.csv has them, `categories`."""
+    def _labels(self, questions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(tasks, categories) of the questions, where questions.csv has them."""
         path = self.folder / "questions.csv"
         text = path.read_text() if path.is_file() else self._member_text("questions.csv")
         if text is None:
-            return {}
+            return None, None
         row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
         lacking = [q for q in questions if q not in row_of]
         if lacking:
             raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
-        labels = {"tasks": "task", "categories": "category"}
-        return {name: np.array([row_of[q][column] for q in questions]) for name, column in labels.items()
-                if column in row_of[questions[0]]}
+        known = row_of[questions[0]]
+        tasks, categories = (np.array([row_of[q][column] for q in questions]) if column in known else None
+                             for column in ("task", "category"))
+        return tasks, categories
 
     def _read_needed(self, file: str) -> Responses:
         found = self._read(file)
@@ -138,7 +140,7 @@ class Dataset:
     def _read(self, file: str) -> Responses | None:
         if (self.folder / file).is_file():
             return read_matrix(self.folder / file)
-        return self._read_member(file) if self.archive else None
+        return self._read_member(self.archive, file) if self.archive else None
 
     def _member_text(self, file: str) -> str | None:
         if self.archive is None:
@@ -147,22 +149,22 @@ class Dataset:
             member = _member(archive, file)
             return None if member is None else archive.read(member).decode()
 
-    def _read_member(self, file: str) -> Responses | None:
+    def _read_member(self, path: Path, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
         try:
-            with zipfile.ZipFile(self.archive) as archive:
+            with zipfile.ZipFile(path) as archive:
                 member = _member(archive, file)
                 if member is None:
                     return None
-                source = f"{self.archive}:{member.filename}"
-                compact = self.archive.parent / ".cache" / (
+                source = f"{path}:{member.filename}"
+                compact = path.parent / ".cache" / (
                     f"{self.name}.{file}.{member.CRC:08x}{member.file_size:x}.npz")
                 if (known := _read_compact(compact, source)) is not None:
                     return known
                 with archive.open(member) as stream:
                     responses = _parse(stream, source)
         except zipfile.BadZipFile as error:
-            raise InputError(f"{self.archive}: not a complete zip ({error}); fetch it again") from None
+            raise InputError(f"{path}: not a complete zip ({error}); fetch it again") from None
         _write_compact(compact, responses)
         return responses
 

@@ -30,9 +30,11 @@ METADATA = ("model", "created_date", "sha", "family")
 MISSING = -1
 _CELLS = {word.encode(): MISSING if value != value else int(value) for word, value in RULES["wide"].words.items()}
 _CACHE_FROM_BYTES = 1 << 20
+_COMPACT = ("models", "questions", "scores", "dates", "shas", "families")  # what the copies in .cache hold
+Labels = Sequence[str] | np.ndarray
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Responses:
     """Scores of models on questions.
 
@@ -45,25 +47,32 @@ class Responses:
     tasks      (N,) str or None, the task each question belongs to
     categories (N,) str or None, the category each question's task belongs to
 
+    Dates, revisions and families that are not given (None) are unknown for every model.
+
     Raises InputError for duplicate names or scores outside [0, 1], ValueError for shapes that disagree.
     """
 
     models: np.ndarray
     questions: np.ndarray
     scores: np.ndarray
-    dates: np.ndarray | None = None
-    shas: np.ndarray | None = None
-    families: np.ndarray | None = None
-    tasks: np.ndarray | None = None
-    categories: np.ndarray | None = None
-    source: str = "responses"
+    dates: np.ndarray
+    shas: np.ndarray
+    families: np.ndarray
+    tasks: np.ndarray | None
+    categories: np.ndarray | None
+    source: str
 
-    def __post_init__(self):
-        for name in ("models", "questions", "dates", "shas", "families", "tasks", "categories"):
-            value = getattr(self, name)
-            if value is None and name in ("dates", "shas", "families"):
-                value = np.full(len(self.models), "")
-            object.__setattr__(self, name, None if value is None else np.asarray(value, dtype=str))
+    def __init__(self, models: Labels, questions: Labels, scores: np.ndarray, dates: Labels | None = None,
+                 shas: Labels | None = None, families: Labels | None = None, tasks: Labels | None = None,
+                 categories: Labels | None = None, source: str = "responses"):
+        unknown = np.full(len(models), "")
+        known = {"models": models, "questions": questions, "dates": unknown if dates is None else dates,
+                 "shas": unknown if shas is None else shas, "families": unknown if families is None else families,
+                 "tasks": tasks, "categories": categories}
+        for name, labels in known.items():
+            object.__setattr__(self, name, None if labels is None else np.asarray(labels, dtype=str))
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "source", source)
         n_models, n_questions = len(self.models), len(self.questions)
         if self.scores.shape != (n_models, n_questions):
             raise ValueError(f"scores are {self.scores.shape}, names say {(n_models, n_questions)}")
@@ -102,8 +111,7 @@ class Responses:
             if labels is not None and len(labels) != len(names):
                 raise InputError(f"{source}: {len(labels)} {name} for {len(names)} "
                                  f"{'models' if names is models else 'questions'}: give one each, in the table's order")
-        return cls(models, questions, scores, *(None if labels is None else np.asarray(labels, str) for labels in
-                                                (dates, shas, families, tasks, categories)), source=source)
+        return cls(models, questions, scores, dates, shas, families, tasks, categories, source)
 
     def to_frame(self) -> pd.DataFrame:
         """(M, N) float32, NaN = missing; index `model`, columns `question`. Dates, families and tasks stay here."""
@@ -298,8 +306,7 @@ def _as_float(row: np.ndarray) -> np.ndarray:
 def _read_compact(path: Path, source: str) -> Responses | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return Responses(*(stored[name] for name in
-                               ("models", "questions", "scores", "dates", "shas", "families")), source=source)
+            return Responses(**{name: stored[name] for name in _COMPACT}, source=source)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # absent or torn: the CSV is the truth, and the copy is made again
 
@@ -307,8 +314,7 @@ def _read_compact(path: Path, source: str) -> Responses | None:
 def _write_compact(path: Path, responses: Responses) -> None:
     try:
         with atomic(path) as part:
-            np.savez_compressed(part, **{name: getattr(responses, name) for name in
-                                         ("models", "questions", "scores", "dates", "shas", "families")})
+            np.savez_compressed(part, **{name: getattr(responses, name) for name in _COMPACT})
     except InputError:
         pass  # a read-only folder: only speed is lost
 

@@ -30,8 +30,10 @@ class Scenario:
         """Raises InputError unless `key` reads like nfobs=50_p=0.1 or nfobs=None_p=1.0, spelt canonically."""
         match = re.fullmatch(r"nfobs=(None|\d+)_p=([0-9.e+-]+)", key)
         try:
+            if match is None:
+                raise ValueError
             scenario = Scenario(None if match[1] == "None" else int(match[1]), float(match[2]))
-        except (TypeError, ValueError):
+        except ValueError:
             raise InputError(f"scenario {key!r}: write it as nfobs=50_p=0.1 or nfobs=None_p=1.0") from None
         if not 0 < scenario.p <= 1:
             raise InputError(f"scenario {key!r}: p must lie in (0, 1]")

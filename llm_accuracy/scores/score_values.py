@@ -136,7 +136,8 @@ def logged_value(value, metric: str, where: str) -> float | list[float] | tuple[
     if isinstance(value, (bool, int, float)):
         return float(value)
     if metric in PERPLEXITIES and _is_list_of(value, (int, float)) and len(value) == 2:
-        return tuple(map(float, value))
+        likelihood, weight = map(float, value)
+        return likelihood, weight
     if _is_list_of(value, (bool, str)) and value and all(v in _INSTRUCTIONS for v in value):
         return [_INSTRUCTIONS[v] for v in value]
     raise InputError(f"{where}: {metric} = {json.dumps(value)[:60]} is not a score of one item: {metric} is "

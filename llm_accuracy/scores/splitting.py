@@ -49,7 +49,7 @@ def complete(new: Responses, how: str) -> tuple[Responses, str]:
 
 def families_line(responses: Responses) -> str:
     """How many families there are and which have several models, folded at 80 characters."""
-    sizes = Counter(responses.families.tolist())
+    sizes: Counter[str] = Counter(responses.families.tolist())
     several = [f"{family} ({size})" for family, size in sizes.most_common() if size > 1]
     said = f"families: {len(sizes)}" + (f", {len(several)} with siblings: {', '.join(several)}" if several else "")
     return textwrap.fill(said, 80, subsequent_indent="  ", break_on_hyphens=False)
