@@ -103,7 +103,8 @@ def _gather(raw: Path, tasks: tuple[Task, ...], models: list[Model]):
         for kept in record["tasks"].values():
             del kept["scores"]
         records[model.name] = record
-    dropped, hashes = {}, {}
+    dropped: dict[str, str] = {}
+    hashes: dict[str, dict] = {}
     for task in tasks:
         kept = {name: record["tasks"][task.name] for name, record in records.items()}
         docs = suites.usual(r["docs"] for r in kept.values())
@@ -131,7 +132,7 @@ def _question_columns(raw: Path, tasks: tuple[Task, ...], hashes: dict):
 def _check_published(tasks: tuple[Task, ...], models: list[Model], records: dict) -> list[tuple]:
     """(model, benchmark, scraped, published, agrees): a mean agrees if it is off by less than half a question in
     one of the model's published evaluations."""
-    asked = Counter()
+    asked: Counter[str] = Counter()
     for task in tasks:
         asked[task.published] += task.size
     rows = []

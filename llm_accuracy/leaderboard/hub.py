@@ -26,6 +26,7 @@ from huggingface_hub.utils import build_hf_headers, logging
 
 from ..errors import InputError
 
+HTTPError: type[Exception]
 try:  # the transport of huggingface_hub 2; version 1 spoke through httpx, with the same names
     from httpx2 import HTTPError
 except ImportError:

@@ -10,7 +10,7 @@ import numpy as np
 from .. import cli
 from ..errors import InputError
 from . import suites
-from .hub import Hub, Unavailable
+from .hub import File, Hub, Unavailable
 from .scraping import Model
 from .suites import Task
 
@@ -49,20 +49,21 @@ def price_model(hub: Hub, model: Model, tasks: tuple[Task, ...], parquet: bool) 
     repo = suites.dataset_of(model.name)
     listed = {file.path: file for file in hub.files(repo, hub.revision(repo))}
     converted = hub.converted(repo) if parquet else []
-    whole = needed = 0
+    chosen: list[File] = []
+    needed = 0
     for task in tasks:
         path = suites.newest_file(task, listed)
         if path is None:
             raise Unavailable(f"no samples file of {task.name}")
-        whole += listed[path].size
+        chosen.append(listed[path])
         parts = next((parts for folder in suites.parquet_folders(model.name, task, path)
                       if (parts := [f for f in converted if f.path.startswith(folder)])), None)
-        needed += sum(hub.column_bytes(f, task.columns) for f in parts) if parts else listed[path].size
+        needed += sum(hub.column_bytes(f, task.columns) for f in parts) if parts else chosen[-1].size
     start, read = time.monotonic(), 0
-    for _, read in hub.lines(listed[path]):
+    for _, read in hub.lines(chosen[-1]):
         if read > SPEED_SAMPLE or time.monotonic() - start > 5:
             break
-    return whole, needed, read / (time.monotonic() - start)
+    return sum(file.size for file in chosen), needed, read / (time.monotonic() - start)
 
 
 def in_bytes(n: float) -> str:

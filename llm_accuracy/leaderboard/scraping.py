@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -266,8 +267,8 @@ class Scrape:
 
     def _read_record(self, model: Model) -> dict:
         path = self._record_path(model.name)
-        fresh = {"model": model.name, "dataset": suites.dataset_of(model.name), "revision": None, "tasks": {},
-                 "failed": {}}
+        fresh: dict[str, Any] = {"model": model.name, "dataset": suites.dataset_of(model.name), "revision": None,
+                                 "tasks": {}, "failed": {}}
         if not path.is_file():
             return fresh
         record = read_record(path)

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..scores.score_values import RULES
@@ -99,7 +100,7 @@ def newest_file(task: Task, paths: Iterable[str]) -> str | None:
 def parquet_folders(model: str, task: Task, path: str) -> tuple[str, str]:
     """Where the hub's conversion of that run lies: under the run's own split, or the one of the newest."""
     config = f"{folder_of(model)}__leaderboard_{task.name}"
-    timestamp = re.search(r"_(\d{4}-[^/_]*)\.jsonl?$", path)[1]
+    timestamp = PurePosixPath(path).stem.rpartition("_")[2]
     return f"{config}/{timestamp.replace('-', '_')}/", f"{config}/latest/"
 
 
