@@ -187,8 +187,9 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
     decay = torch.tensor([one.weight_decay for one in fits], device=device)[:, None, None]
     U, V = (torch.as_tensor(np.stack(parts), device=device) for parts in zip(*start, strict=True))
     # One parameter group per fit: Adam's arithmetic is per entry, so only λ tells the fits apart.
-    groups = [{"params": [U[i], V[i]], "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
-              for i, one in enumerate(fits)]
+    pairs = [(U[i], V[i]) for i in range(len(fits))]
+    groups = [{"params": list(pair), "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
+              for pair, one in zip(pairs, fits, strict=True)]
     optimizer = torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
     residual = torch.empty(len(fits), n_models, n_questions, device=device)
     for epoch in range(epochs):
@@ -202,8 +203,8 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
             if protocol.penalised:
                 gradient.addcmul_(decay, parameters)
             gradient.div_(count)
-        for i, group in enumerate(groups):
-            group["params"][0].grad, group["params"][1].grad = (gradient[i] for gradient in gradients)
+        for i, (u, v) in enumerate(pairs):
+            u.grad, v.grad = (gradient[i] for gradient in gradients)
             if protocol.annealed:
                 optimizer.param_groups[i]["lr"] = protocol.rate * (1 + np.cos(np.pi * epoch / epochs)) / 2
         optimizer.step()

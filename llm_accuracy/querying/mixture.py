@@ -85,7 +85,8 @@ class HistoryMixture:
         (R, t)."""
         t = asked.shape[1]
         steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
-        parts = [self._solve(*part, steps) for part in zip(*(t.split(CHUNK) for t in (u, asked, answers)), strict=True)]
+        chunks = zip(u.split(CHUNK), asked.split(CHUNK), answers.split(CHUNK), strict=True)
+        parts = [self._solve(at, questions, given, steps) for at, questions, given in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor,

@@ -12,6 +12,7 @@ import math
 import shutil
 from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import torch
 
@@ -99,9 +100,6 @@ def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
     return 2 * torch.sigmoid(-logits.abs()).sum(1)
 
 
-PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass, uncertainty_pass)
-
-
 # --- compiled or not -----------------------------------------------------------------------------------
 
 COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes longer than it saves
@@ -116,8 +114,11 @@ def can_compile(device: str) -> bool:
     return any(map(shutil.which, ("c++", "g++", "clang++")))
 
 
+Pass = TypeVar("Pass", bound=Callable[..., object])
+
+
 @cache
-def fused(pass_: Callable, threads: int, device: str = "cpu") -> Callable:
+def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
     """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key.
 
     On the CPU it is called from C++, because only that call lets go of Python's lock: the passes of evaluations
@@ -130,10 +131,15 @@ class Passes:
     """The passes, all compiled or none; attributes carry the names of the functions above."""
 
     def __init__(self, compiled: bool, device: str = "cpu"):
+        threads = torch.get_num_threads()
+
+        def one(pass_: Pass) -> Pass:
+            return fused(pass_, threads, device) if compiled else pass_
+
         self.compiled = compiled
-        for pass_ in PASSES:
-            one = fused(pass_, torch.get_num_threads(), device) if compiled else pass_
-            setattr(self, pass_.__name__, one)
+        self.oracle_pass, self.weights = one(oracle_pass), one(weights)
+        self.learning_pass, self.mixed_pass = one(learning_pass), one(mixed_pass)
+        self.shrink_pass, self.uncertainty_pass = one(shrink_pass), one(uncertainty_pass)
 
     @staticmethod
     def for_work(cells: float, device: str) -> Passes:

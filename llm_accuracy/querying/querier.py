@@ -113,12 +113,10 @@ class Querier:
             raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
         if self.steps_taken + uniforms.shape[1] > self.budget:
             raise InputError(f"{self.steps_taken + uniforms.shape[1]} questions; the budget is {self.budget}")
-        if self._past is None:
-            self._past = Past(self.bank, self.rows, self.budget, learned=self.steps_taken)
-        first = self.steps_taken
+        past, first = self._keep_past(), self.steps_taken
         for uniform in uniforms.T:
             self.ask(uniform)
-            number = self._put_aside()
+            number = self._put_aside(past)
             self._asked_steps[number] = Step(self.asked, self.q, self.p, self.expected)
             self._outstanding.add(number)
         return range(first, self.steps_taken)
@@ -134,27 +132,34 @@ class Querier:
         """
         if step not in self._outstanding:
             raise InputError(f"step {step}: no question of it is waiting for an answer")
-        self._hear(step, answers)
+        past = self._keep_past()
+        self._hear(past, step, answers)
         self._outstanding.discard(step)
         if not self._outstanding:
-            self._learn()
+            self._learn(past)
 
-    def _put_aside(self) -> int:
+    def _keep_past(self) -> Past:
+        """The questions and answers from now on, which learning goes back to."""
+        if self._past is None:
+            self._past = Past(self.bank, self.rows, self.budget, learned=self.steps_taken)
+        return self._past
+
+    def _put_aside(self, past: Past) -> int:
         """Close the questions just asked, whose answers are to come; returns the number of the step."""
         if self.sampling != "with":
             self._close()
-        self._past.asked[:, self.steps_taken] = self.asked
+        past.asked[:, self.steps_taken] = self.asked
         self.steps_taken += 1
         return self.steps_taken - 1
 
-    def _hear(self, step: int, answers: torch.Tensor) -> None:
-        self._past.answers[:, step] = answers
+    def _hear(self, past: Past, step: int, answers: torch.Tensor) -> None:
+        past.answers[:, step] = answers
         self._count(answers)
 
-    def _learn(self) -> None:
+    def _learn(self, past: Past) -> None:
         if self.beliefs.ripe(self.steps_taken):
             self._frozen = None
-            self.beliefs.learn(self._past, self.steps_taken)
+            self.beliefs.learn(past, self.steps_taken)
 
     # One step is ask (or look, when the questions are given) and then tell.
 
@@ -179,9 +184,9 @@ class Querier:
     def tell(self, answers: torch.Tensor) -> None:
         """Take the answers (rows,) to the questions of the last `ask` or `look`."""
         if self._past is not None:
-            self._hear(self._put_aside(), answers)
+            self._hear(self._past, self._put_aside(self._past), answers)
             if self.steps_taken % self.batch == 0:
-                self._learn()
+                self._learn(self._past)
             return
         if self.sampling != "with":
             self._close()

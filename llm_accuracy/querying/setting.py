@@ -41,10 +41,12 @@ class Setting:
     @staticmethod
     def parse(key: str) -> Setting:
         """Raises InputError unless `key` reads like beta0=1.0_rho=0.0_gamma=0.0_tau=0.05."""
-        parts = re.fullmatch(r"beta0=([^_]+)_rho=([^_]+)_gamma=([^_]+)_tau=([^_]+)", key)
+        match = re.fullmatch(r"beta0=([^_]+)_rho=([^_]+)_gamma=([^_]+)_tau=([^_]+)", key)
         try:
-            return Setting(*(float(part) for part in parts.groups()))
-        except (AttributeError, ValueError):
+            if match is None:
+                raise ValueError
+            return Setting(*(float(part) for part in match.groups()))
+        except ValueError:
             raise InputError(f"setting {key!r}: write it as {Setting().key}") from None
 
 

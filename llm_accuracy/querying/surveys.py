@@ -61,7 +61,12 @@ def survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor |
         sums = factors[0] * oracle + factors[1] * learning
     else:
         sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in (*factors, beta)))
-    return Survey(sums, p_sums, lambda block: mixed_scores(*(array[row, block] for array in arrays), *factors, beta))
+
+    def inside(block: torch.Tensor) -> torch.Tensor:
+        logits, toward, variance = (array[row, block] for array in arrays)
+        return mixed_scores(logits, toward, variance, *factors, beta)
+
+    return Survey(sums, p_sums, inside)
 
 
 def survey_stored(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> Survey:

@@ -62,6 +62,26 @@ def _columns(table: np.ndarray, start: int) -> np.ndarray:
     return np.ascontiguousarray(table[:, start : start + COLUMNS_AT_ONCE].T)
 
 
+class _Coins:
+    """The coins of the walks at every question: tossed with uniforms (models, N), or those of finished walks, (models,
+    walks, N), again. Raises ValueError for neither."""
+
+    def __init__(self, uniforms: np.ndarray | None, finished: np.ndarray | None):
+        if uniforms is None and finished is None:
+            raise ValueError("a walk needs uniform numbers, or the coins of a finished walk")
+        self.uniforms, self.finished = uniforms, finished
+        self.columns = np.empty((0, 0))
+
+    def toss(self, t: int, pi: np.ndarray, coin: np.ndarray) -> None:
+        """Write the coins of question t, which fall with probabilities `pi`, into `coin`; both (walks, models)."""
+        if self.finished is not None:
+            coin[...] = self.finished[:, :, t].T
+        elif self.uniforms is not None:
+            if t % COLUMNS_AT_ONCE == 0:
+                self.columns = _columns(self.uniforms, t)
+            np.less(self.columns[t % COLUMNS_AT_ONCE], pi, out=coin)
+
+
 class _Sums:
     """θ̂ and its variance, summed over the questions that were asked: a quarter of them at the most.
 
@@ -87,8 +107,8 @@ class _Sums:
     def _sum_up(self) -> None:
         if not self.asked:
             return
-        at, rows, pi, predictions = zip(*self.asked, strict=True)
-        lengths, rows, pi = [len(some) for some in rows], np.concatenate(rows), np.concatenate(pi)
+        at, rows_of, pi_of, predictions = zip(*self.asked, strict=True)
+        lengths, rows, pi = [len(some) for some in rows_of], np.concatenate(rows_of), np.concatenate(pi_of)
         columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE)
         spared = 1 - pi
         z = columns[np.repeat(at, lengths), rows % self.shape[1]].astype(np.float64)
@@ -135,20 +155,16 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     cost = np.repeat(kept, n_models)
     sums = _Sums(scores, len(walks), 2)
     pis = np.empty((n, *shape)) if record else None
+    toss = _Coins(uniforms, coins)
     for t in range(n):
         left += allowance
         np.minimum(left, wanted[t], out=pi)
         np.maximum(pi, floor, out=pi)
-        if coins is None:
-            if t % COLUMNS_AT_ONCE == 0:
-                columns = _columns(uniforms, t)
-            np.less(columns[t % COLUMNS_AT_ONCE], pi, out=coin)
-        else:
-            coin[...] = coins[:, :, t].T
+        toss.toss(t, pi, coin)
         rows = np.flatnonzero(coin)
         left.reshape(-1)[rows] -= cost.take(rows)
         sums.add(t, rows, pi.reshape(-1).take(rows), (0.0, history_mean[t]))
-        if record:
+        if pis is not None:
             pis[t] = pi
     return sums.result((0.0, history_mean.sum()), None if pis is None else pis.transpose(2, 1, 0))
 
@@ -231,6 +247,7 @@ def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[W
     answers = torch.as_tensor(scores, device=bank.V.device)
     sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
     pis = np.empty((n, *shape)) if record else None
+    toss, coin = _Coins(uniforms, coins), np.empty(shape, bool)
     for t in range(steps or n):
         p = beliefs.p(t)
         p_t = p.cpu().numpy()
@@ -239,10 +256,10 @@ def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[W
         wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
         pi = np.clip(np.minimum(wanted, left), 0, 1)
         pi = (1 - taus) * pi + taus * budgets / n
-        coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
+        toss.toss(t, pi, coin)
         labels += coin
         predicted += p_t
-        if record:
+        if pis is not None:
             pis[t] = pi
         rows = np.flatnonzero(coin)
         if len(rows):
