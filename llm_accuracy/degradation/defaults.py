@@ -29,7 +29,8 @@ def check_share(margin: float) -> None:
         raise InputError(f"margin = {margin} must lie between 0 and 1")
 
 
-def check_numbers(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5, alpha: float = ALPHA) -> None:
+def check_numbers(n: float = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5,
+                  alpha: float = ALPHA) -> None:
     """Those of a plan: items, flip rate, drop, and the power to reach."""
     if not 0 <= n <= LARGEST_N:
         raise InputError(f"n = {n} items: give 0 to {LARGEST_N:,}")
@@ -43,7 +44,7 @@ def check_numbers(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: floa
     check_alpha(alpha)
 
 
-def check_plan(n: int | None, flip: float | None, drop: float | None, power: float | None, alpha: float) -> None:
+def check_plan(n: float | None, flip: float | None, drop: float | None, power: float | None, alpha: float) -> None:
     """The numbers that are given of a plan, None for the one that is to be found."""
     lost = drop or 0.0
     check_numbers(n=n or 1, flip=max(lost, 1e-9) if flip is None else flip, drop=lost,

@@ -55,7 +55,7 @@ def as_bytes(figure: plt.Figure, kind: str) -> bytes:
 
 
 def power_against_items(
-    plan: dict, alpha: float, tasks: int = 1, one: bool = False, flips: list[float] | None = None,
+    plan: dict, alpha: float, tasks: int = 1, one: bool = False, flips: tuple[float, float] | None = None,
     table: pd.DataFrame | None = None,
 ) -> plt.Figure:
     """Power against the number of items; exact and normal for one task, the simulated table for a suite.
@@ -73,10 +73,10 @@ def power_against_items(
                               label="flip rate's 95 % interval")
         axes.plot(items, [100 * planning.power(int(k), flip, drop, alpha) for k in items], label="exact",
                   **look("exact"))
-    else:
+    elif table is not None:
         axes.plot(table["items"], 100 * table["power"], label="simulated", **look("simulated"))
-    normal = [planning.suite_normal("power", tasks=tasks, one=one, alpha=alpha, n=int(k), flip=flip, drop=drop)
-              for k in items]
+    normal = [planning.suite_normal("power", {"n": int(k), "flip": flip, "drop": drop}, tasks=tasks, one=one,
+                                    alpha=alpha) for k in items]
     axes.plot(items, 100 * np.array(normal), label="normal", **look("approximate"))
     axes.plot([n], [100 * plan["power"]], label="the plan", **look("the plan", markersize=5))
     axes.set(xscale="log", xlabel="items" + (" in each task" if tasks > 1 else ""), ylabel="power (%)", ylim=(0, 101),

@@ -39,8 +39,13 @@ def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
         if item in seen:
             raise InputError(f"{where}: prompt_id {item} came before; every item counts once")
         seen.add(item)
-        scores = [_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate")]
-        yield None if None in scores else (item, *scores)
+        baseline, candidate = (_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate"))
+        yield _item(item, baseline, candidate)
+
+
+def _item(name: str, baseline: float | None, candidate: float | None) -> Item | None:
+    """None where a score is missing."""
+    return None if baseline is None or candidate is None else (name, baseline, candidate)
 
 
 def _zero_one(value, where: str) -> float | None:
@@ -57,7 +62,8 @@ class Growing:
 
     def __init__(self, path: Path | str, choices: Choices | None = None, task: str | None = None):
         self.path, self.choices, self.task = Path(path), choices or Choices(), task
-        self.place, self.lines, self.header = 0, 0, None
+        self.place, self.lines = 0, 0
+        self.header: list[str] | None = None
         self.metric: tuple[str, str] | None = None
         self.scores: dict[str, float | None] = {}
         self.hashes: dict[str, dict] = {}
@@ -137,8 +143,7 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
                 if None not in hashes and hashes[0] != hashes[1]:
                     raise InputError(f"{baseline.path} and {candidate.path}: item {item}: another {name[:-5]}: not "
                                      "the same questions, so the runs cannot be paired")
-            scores = baseline.scores[item], candidate.scores[item]
-            yield None if None in scores else (item, *scores)
+            yield _item(item, baseline.scores[item], candidate.scores[item])
         if fresh or late:
             last = time.monotonic()
         if patience is None or time.monotonic() - last >= patience:

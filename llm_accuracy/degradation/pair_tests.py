@@ -38,11 +38,23 @@ class PairedScores:
     draws: int = 0
     seed: int = 0
 
+    @property
+    def flipped(self) -> tuple[int, int]:
+        """`counts`, of scores that have them."""
+        assert self.counts is not None
+        return self.counts
+
+    @property
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """`baseline` and `candidate`, where they are known."""
+        assert self.baseline is not None and self.candidate is not None
+        return self.baseline, self.candidate
+
     @cached_property
     def differences(self) -> np.ndarray:
         """(n,), positive where the candidate is worse; from counts alone their order means nothing."""
-        if self.baseline is None:
-            b, c = self.counts
+        if self.baseline is None or self.candidate is None:
+            b, c = self.flipped
             return np.repeat([1.0, -1.0, 0.0], [b, c, self.n - b - c])
         differences = np.subtract(self.baseline, self.candidate, dtype=np.float64)
         return differences if self.higher_is_better else -differences
@@ -58,7 +70,7 @@ class PairedScores:
 
     @cached_property
     def mean(self) -> intervals.MeanDrop:
-        largest = 1.0 if self.baseline is None else intervals.largest_difference(self.baseline, self.candidate)
+        largest = 1.0 if self.baseline is None else intervals.largest_difference(*self.vectors)
         return intervals.mean_drop(self.differences, self.clusters, largest)
 
 

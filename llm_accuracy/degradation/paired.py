@@ -9,7 +9,7 @@ computed in `pair_tests`, the three verdicts in `verdicts`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -142,14 +142,15 @@ def judge_pair(
         raise InputError(f"need one cluster code for each of the {baseline.size} items, got {clusters.shape}")
     zero_one = _zero_one(baseline) and _zero_one(candidate)
     means = float(baseline.mean()), float(candidate.mean())
-    vectors = dict(baseline=baseline, candidate=candidate, clusters=clusters, higher_is_better=higher_is_better,
-                   draws=draws, seed=seed)
+    counts, both = None, None
     if clusters is None and zero_one:
         b, c = count_flips(baseline, candidate)
         both = int(np.count_nonzero((baseline == 1) & (candidate == 1)))
         b, c, both = (b, c, both) if higher_is_better else (c, b, baseline.size - b - c - both)
-        return _from_counts(PairedScores(baseline.size, margin, (b, c), **vectors), both, means, alpha, interval)
-    scores = PairedScores(baseline.size, margin, **vectors)
+        counts = b, c
+    scores = PairedScores(baseline.size, margin, counts, baseline, candidate, clusters, higher_is_better, draws, seed)
+    if counts is not None:
+        return _from_counts(scores, both, means, alpha, interval)
     if not np.isfinite(scores.differences).all():
         raise InputError("scores must be finite numbers: drop missing items from both runs first")
     return _from_differences(scores, zero_one, means, alpha)
@@ -158,7 +159,7 @@ def judge_pair(
 def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, float], alpha: float,
                  interval: str) -> PairedResult:
     """0/1 scores of independent items; `n11` both right, `means` of baseline and candidate."""
-    n, (b, c) = scores.n, scores.counts
+    n, (b, c) = scores.n, scores.flipped
     smallest, log10_p = positive(0.5 ** (b + c)), log10_p_exact(b, c)
     low, high = {"tango": tango_interval, "melded-exact": melded_interval}[interval](n, b, c)
     return _decided(
@@ -172,7 +173,7 @@ def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, floa
 
 def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, float], alpha: float) -> PairedResult:
     """Averaged reruns, continuous scores, clusters; `means` of baseline and candidate."""
-    baseline, candidate, differences = scores.baseline, scores.candidate, scores.differences
+    (baseline, candidate), differences = scores.vectors, scores.differences
     flips, t, count = scores.flips, scores.mean, np.count_nonzero
     b, c = int(count(differences > 0)), int(count(differences < 0))
     # The set of drops that are not rejected, with the sign-flip test at 0 and the t statistic elsewhere.
@@ -193,12 +194,15 @@ def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, 
 def _decided(scores: PairedScores, alpha: float, deciding: str, **rest) -> PairedResult:
     """The p-values of all tests in the table, the verdict of the deciding one, and the rest."""
     p_values = {name: test.p_value(scores) for name, test in TESTS.items()}
-    decided, within = verdict(p_values[deciding], p_values["p_noninferiority"], alpha)
+    p, p_safe = p_values[deciding], p_values["p_noninferiority"]
+    assert p is not None and p_safe is not None  # they apply to all scores that come here
+    decided, within = verdict(p, p_safe, alpha)
     own = {one.name for one in fields(PairedResult)}
+    # By name, as further tests may be registered: what the fields are is known at run time only.
+    content: dict[str, Any] = {**rest, **{name: value for name, value in p_values.items() if name in own}}
     return PairedResult(
-        **rest, **{name: p for name, p in p_values.items() if name in own}, p=p_values[deciding], alpha=alpha,
-        margin=scores.margin, verdict=decided, within_margin=within,
-        others={name: p for name, p in p_values.items() if name not in own},
+        **content, p=p, alpha=alpha, margin=scores.margin, verdict=decided, within_margin=within,
+        others={name: value for name, value in p_values.items() if name not in own},
     )
 
 

@@ -81,8 +81,8 @@ def pair_up(
     union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
     kept = both[scored]
     if sum(excluded.values()) > max_excluded * union or kept.empty:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
-        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({reasons}) in "
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
+        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({listed}) in "
                          f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
                          f"(now {max_excluded:g})")
     runs = kept["runs"], kept["runs_candidate"]
@@ -136,8 +136,8 @@ def match_series(
         missing = series.index[series.isna()]
         if len(missing):
             raise InputError(f"{name}: no value for {_items(missing)}: drop what is missing from both")
-    scores = [_numbers(matched[name], name) for name in ("baseline", "candidate")]
-    return *scores, pd.factorize(matched["clusters"])[0] if "clusters" in matched else clusters
+    codes = pd.factorize(matched["clusters"])[0] if isinstance(clusters, pd.Series) else clusters
+    return _numbers(matched["baseline"], "baseline"), _numbers(matched["candidate"], "candidate"), codes
 
 
 def _numbers(series: pd.Series, name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ tests themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -28,6 +28,7 @@ from .defaults import ALPHA, DRAWS_PER_SIMULATED_SUITE, LARGEST_N, check_numbers
 from .mcnemar import p_exact
 
 SUITES = 1_000  # simulated
+Numbers = Sequence[float] | np.ndarray | float
 SUITE_TESTS = ("pooled", "max-drop", "Fisher", "combined")
 
 
@@ -117,7 +118,7 @@ def _largest(power_of: Callable[[float], float], least: float, target: float) ->
 # ---- the normal approximation ------------------------------------------------------------------------------
 
 
-def power_normal(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
+def power_normal(n: float, flip: float, drop: float, alpha: float = ALPHA) -> float:
     """Φ((√n·drop − z_α√flip)/√(flip − drop²)) (Connor 1987)."""
     check_numbers(n=n, flip=flip, drop=drop, alpha=alpha)
     spread = (flip - drop**2) ** 0.5
@@ -130,14 +131,14 @@ def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: flo
     return ceil(max(0.0, (z_alpha * flip**0.5 + z_beta * (flip - drop**2) ** 0.5) / drop) ** 2)
 
 
-def detectable_drop_normal(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
+def detectable_drop_normal(n: float, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     """The drop at which `power_normal` is `target`; about (z_α + z_β)√(flip/n). NaN where flip is too small."""
     if power_normal(n, flip, flip, alpha) < target:
         return float("nan")
     return float(brentq(lambda drop: power_normal(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
 
 
-def highest_flip_rate_normal(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
+def highest_flip_rate_normal(n: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     return _largest(lambda flip: power_normal(n, flip, drop, alpha), drop, target)
 
 
@@ -162,15 +163,16 @@ class SuitePower:
 
 
 def suite_power(
-    n: np.ndarray, flip: np.ndarray, drop: np.ndarray, alpha: float = ALPHA, *, suites: int = SUITES,
+    n: Numbers, flip: Numbers, drop: Numbers, alpha: float = ALPHA, *, suites: int = SUITES,
     draws: int = DRAWS_PER_SIMULATED_SUITE, seed: int = 0,
 ) -> SuitePower:
     """Power of the pooled, max-drop and Fisher tests, each at alpha, and of min(1, 3·min p), by simulation.
 
-    n, flip and drop of shape (tasks,); negative drops are improvements. Independent 0/1 items. The p-values
-    are those of `suite`, for all simulated suites at once, Fisher's null from `draws` draws each.
+    n, flip and drop are of shape (tasks,), or one number for all tasks; negative drops are improvements. Independent
+    0/1 items. The p-values are those of `suite`, for all simulated suites at once, with Fisher's null from `draws`
+    draws each.
     """
-    n, flip, drop = (np.asarray(a) for a in np.broadcast_arrays(n, flip, drop))
+    n, flip, drop = np.broadcast_arrays(n, flip, drop)
     if (np.abs(drop) > flip).any():
         raise InputError("a drop larger than the flip rate is impossible")
     rng = np.random.default_rng([seed, n.size])
@@ -218,24 +220,26 @@ def _p_fisher(b: np.ndarray, m: np.ndarray, draws: int, rng: np.random.Generator
     return (1 + reached) / (draws + 1)
 
 
-def suite_answer(
-    unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None, flip: float | None = None,
-    drop: float | None = None, target: float | None = None, seed: int = 0,
-) -> float:
+def suite_answer(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float,
+                 seed: int = 0) -> float:
     """What one task's functions above answer, for the combined test on a suite of equal tasks.
 
-    n items a task; the drop falls on every task, or on `one` of them. Found by bisection on simulated power
-    with common random numbers; NaN where no value in range suffices.
+    unknown  one of n (items a task), flip, drop and power
+    known    the other three, by their names
+
+    The drop falls on every task, or on `one` of them. Found by bisection on simulated power with common random
+    numbers; NaN where no value in range suffices.
     """
-    def found(n: int, flip: float, drop: float) -> float:
+    def found(n: float, flip: float, drop: float) -> float:
         drops = np.r_[drop, np.zeros(tasks - 1)] if one else np.full(tasks, drop)
         return suite_power(np.full(tasks, n), np.full(tasks, flip), drops, alpha, seed=seed).power["combined"]
 
     if unknown == "power":
-        return found(n, flip, drop)
+        return found(known["n"], known["flip"], known["drop"])
+    target = known["power"]
     if unknown == "n":
-        low, high = 0, max(8, suite_normal("n", tasks=tasks, one=one, alpha=alpha, flip=flip, drop=drop,
-                                           target=target))
+        flip, drop = known["flip"], known["drop"]
+        low, high = 0, max(8, ceil(suite_normal("n", known, tasks=tasks, one=one, alpha=alpha)))
         while high > LARGEST_N or found(high, flip, drop) < target:
             low, high = high, 2 * high
             if high > LARGEST_N:
@@ -245,10 +249,13 @@ def suite_answer(
             middle = (low + high) // 2
             low, high = (low, middle) if found(middle, flip, drop) >= target else (middle, high)
         return high
+    n = known["n"]
     if unknown == "drop":
+        flip = known["flip"]
         if found(n, flip, flip) < target:
             return float("nan")
         return _bisect(lambda x: found(n, flip, x) >= target, 0.0, flip)
+    drop = known["drop"]
     if found(n, drop, drop) < target:
         return float("nan")
     if found(n, 1.0, drop) >= target:
@@ -264,16 +271,15 @@ def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
     return high
 
 
-def suite_normal(unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None,
-                 flip: float | None = None, drop: float | None = None, target: float | None = None) -> float:
+def suite_normal(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float) -> float:
     """The normal answer: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
-    one. The combined test does a little better than either part of it."""
+    one. The combined test does a little better than either part of it. `known` as for `suite_answer`."""
     alpha = alpha if tasks == 1 else alpha / (3 * tasks) if one else alpha / 3
     times = 1 if one else tasks
     if unknown == "power":
-        return power_normal(n * times, flip, drop, alpha)
+        return power_normal(known["n"] * times, known["flip"], known["drop"], alpha)
     if unknown == "n":
-        return ceil(sample_size_normal(flip, drop, target, alpha) / times)
+        return ceil(sample_size_normal(known["flip"], known["drop"], known["power"], alpha) / times)
     if unknown == "drop":
-        return detectable_drop_normal(n * times, flip, target, alpha)
-    return highest_flip_rate_normal(n * times, drop, target, alpha)
+        return detectable_drop_normal(known["n"] * times, known["flip"], known["power"], alpha)
+    return highest_flip_rate_normal(known["n"] * times, known["drop"], known["power"], alpha)

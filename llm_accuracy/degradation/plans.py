@@ -6,6 +6,7 @@ The formulas are those of `planning`; here one task and suites of equal tasks ar
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,6 +20,7 @@ from .words import percent
 
 NAMES = {"n": "items", "flip": "largest flip rate", "drop": "smallest drop", "power": "power"}
 Known = dict[str, float | None]  # of each of NAMES
+Plan = dict[str, float]  # all four
 
 
 @dataclass(frozen=True)
@@ -33,39 +35,44 @@ class Setting:
 
     def answer(self, unknown: str, known: Known) -> float:
         """The unknown one, exactly, or simulated for a suite; NaN where no value suffices."""
-        n, flip, drop, target = (known[name] for name in NAMES)
+        given = _given(known)
         if self.tasks > 1:
-            return planning.suite_answer(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
-                                         drop=drop, target=target, seed=self.seed)
+            return planning.suite_answer(unknown, given, tasks=self.tasks, one=self.one, alpha=self.alpha,
+                                         seed=self.seed)
         if unknown == "n":
-            return planning.sample_size(flip, drop, target, self.alpha)
+            return planning.sample_size(given["flip"], given["drop"], given["power"], self.alpha)
+        n = int(given["n"])
         if unknown == "flip":
-            return planning.highest_flip_rate(n, drop, target, self.alpha)
+            return planning.highest_flip_rate(n, given["drop"], given["power"], self.alpha)
         if unknown == "drop":
-            return planning.detectable_drop(n, flip, target, self.alpha)
-        return planning.power(n, flip, drop, self.alpha)
+            return planning.detectable_drop(n, given["flip"], given["power"], self.alpha)
+        return planning.power(n, given["flip"], given["drop"], self.alpha)
 
     def normal(self, unknown: str, known: Known) -> float | None:
         """The same by the normal approximation; None where no value suffices."""
-        n, flip, drop, target = (known[name] for name in NAMES)
-        return _number(planning.suite_normal(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
-                                             drop=drop, target=target))
+        return _number(planning.suite_normal(unknown, _given(known), tasks=self.tasks, one=self.one, alpha=self.alpha))
 
 
-def solve(known: Known, unknown: str, setting: Setting) -> Known:
+def solve(known: Known, unknown: str, setting: Setting) -> Plan:
     """All four. Raises InputError for impossible numbers, and where no value of the unknown one suffices."""
     check_plan(**known, alpha=setting.alpha)
     found = setting.answer(unknown, known)
     if _number(found) is None:
-        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(known['power'])} with {told(known)}: "
+        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(_given(known)['power'])} with {told(known)}: "
                          "take more items or a lower power")
-    return {**known, unknown: found}
+    return {name: found if name == unknown else _given(known)[name] for name in NAMES}
+
+
+def _given(known: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are known."""
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def told(known: Known) -> str:
+    given = _given(known)
     parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
              "drop": lambda d: f"a drop of {100 * d:.4g} points"}
-    return ", ".join(say(known[name]) for name, say in parts.items() if known[name] is not None)
+    return ", ".join(say(given[name]) for name, say in parts.items() if name in given)
 
 
 def _number(found: float) -> float | None:
@@ -106,11 +113,11 @@ def over_pilot(known: Known, unknown: str, setting: Setting, ends: tuple[float, 
 # ---- tables ------------------------------------------------------------------------------------------------
 
 
-def items_table(plan: Known, setting: Setting) -> pd.DataFrame:
+def items_table(plan: Plan, setting: Setting) -> pd.DataFrame:
     """Around the number of items: power, exact (simulated for a suite) and normal, and the detectable drop."""
     rows = []
     for items in sorted({max(1, round(plan["n"] * times)) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}):
-        known = {**plan, "n": items, "power": None}
+        known: Known = {**plan, "n": items, "power": None}
         row = {"items": items, "power": setting.answer("power", known),
                "power_normal": setting.normal("power", known)}
         if setting.tasks == 1:
@@ -120,7 +127,7 @@ def items_table(plan: Known, setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tasks_table(plan: Known, numbers: list[int], *, one: bool, alpha: float, seed: int) -> pd.DataFrame:
+def tasks_table(plan: Plan, numbers: list[int], *, one: bool, alpha: float, seed: int) -> pd.DataFrame:
     """Power of each test of a suite against the number of tasks."""
     rows = []
     for tasks in numbers:

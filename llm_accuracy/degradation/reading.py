@@ -30,7 +30,9 @@ class Source:
         return [read_model(name, self.choices, only) for name in names]
 
     def rows(self, names: list[str] | None = None) -> dict[str, Model]:
-        """Models of the matrix, all of them by default."""
+        """Models of the matrix, all of them by default. Raises InputError where there is no matrix."""
+        if self.matrix is None:
+            raise InputError("no matrix to take these models from")
         models, chosen = read_matrix_models(self.matrix, names), self.choices.selection
         return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
 

@@ -73,10 +73,10 @@ def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: s
                 candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
     """Report the result of `pairs` (None: of counts); `notes` come before those of the pairs."""
     excluded = pairs.excluded if pairs else {}
-    notes = [*notes, *(pairs.notes if pairs else ())]
+    noticed = [*notes, *(pairs.notes if pairs else ())]
     return PairReport(
-        result, headline(result), pair_rows(result, excluded, baseline, candidate), notes,
-        [*remarks(result), *notes],
+        result, headline(result), pair_rows(result, excluded, baseline, candidate), noticed,
+        [*remarks(result), *noticed],
         dict(baseline=baseline, candidate=candidate, task=pairs.task if pairs else None, excluded=excluded),
     )
 
@@ -100,7 +100,7 @@ def pair_rows(
     """The numbers behind the first line, (label, text): what was compared, the drop, and every test of TESTS."""
     r = result
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
-    rows = [] if baseline is None else [
+    rows = [] if baseline is None or candidate is None else [
         ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 58)}"),
         ("candidate", f"{_score(r.mean_candidate)}  {shorten(candidate, 58)}"),
     ]
@@ -202,12 +202,12 @@ def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
     notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
     notes += [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
               "each is tested as one unit" for name, result in results.items() if result.shared]
-    candidates = {
+    candidates: dict[str, tuple[str, ...]] = {
         name: (f"{r.pooled.n:,}", amount(r.pooled.drop, r.pooled), interval_text(r.pooled),
                p_text(r.p_pooled, r.pooled.log10_p), p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted),
                r.verdict)
         for name, r in results.items()}
-    tasks = {
+    tasks: dict[str, list[tuple]] = {
         name: [(task, row.n, row.b, row.c, amount(row.drop, row), interval_text(row), p_text(row.p, row.log10_p),
                 p_text(r.p_step_down[task])) for task, row in r.tasks.items()]
         for name, r in results.items()}

@@ -48,12 +48,12 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS_OF_A_PAIR, seed: 
     grid = _grid(np.abs(differences))
     if grid is not None:
         steps, counts, step = grid
-        kept = [round(float(differences[differences > 0].sum()) / step)]
-        kept.append(int(steps @ counts) - kept[0])
-        tails = [_log_tail_on_grid(steps, counts, k) for k in kept]
-        if None not in tails:
-            p, better = (positive(np.exp(tail)) for tail in tails)
-            return SignFlip(p, better, float(tails[0] / np.log(10)), positive(0.5**units), "exact")
+        lost = round(float(differences[differences > 0].sum()) / step)
+        tail = _log_tail_on_grid(steps, counts, lost)
+        other = _log_tail_on_grid(steps, counts, int(steps @ counts) - lost)
+        if tail is not None and other is not None:
+            return SignFlip(positive(np.exp(tail)), positive(np.exp(other)), float(tail / np.log(10)),
+                            positive(0.5**units), "exact")
     method, smallest = "exact", 0.5**units
     if units <= ENUMERATED_UNITS:
         sums = np.zeros(1)

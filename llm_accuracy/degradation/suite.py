@@ -12,7 +12,9 @@ ties: each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -124,12 +126,12 @@ def p_combined(*p_values: float) -> float:
     return min(1.0, len(p_values) * min(p_values))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Holm's adjusted p-values, same shape (k,)."""
-    p_values = np.asarray(p_values, dtype=float)
-    order = np.argsort(p_values, kind="stable")
-    steps = np.minimum(1.0, p_values[order] * np.arange(p_values.size, 0, -1))
-    adjusted = np.empty_like(p_values)
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    steps = np.minimum(1.0, p[order] * np.arange(p.size, 0, -1))
+    adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(steps)
     return adjusted
 
@@ -251,9 +253,9 @@ class SuiteResult:
     @property
     def decisive(self) -> str:
         """The test with the smallest p, and the task where that is the max-drop test."""
-        worst = min(self.p_step_down, key=self.p_step_down.get)
+        worst = min(self.p_step_down, key=lambda task: self.p_step_down[task])
         tests = {"pooled": self.p_pooled, f"max-drop: {worst}": self.p_max_drop, "Fisher": self.p_fisher}
-        return min(tests, key=tests.get)
+        return min(tests, key=lambda test: tests[test])
 
 
 def judge_suite(
@@ -276,9 +278,9 @@ def judge_suite(
                 raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
                                  "choose another metric, or test this task by itself with pair")
     names = [pairs.task for pairs in suite]
-    settings = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
-    results = {pairs.task: judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                                      higher_is_better=pairs.higher_is_better, **settings) for pairs in suite}
+    judge = partial(judge_pair, alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
+    results = {pairs.task: judge(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
+                                 higher_is_better=pairs.higher_is_better) for pairs in suite}
     differences = np.concatenate([pairs.differences for pairs in suite])
     tasks = np.repeat(np.arange(len(suite)), [pairs.baseline.size for pairs in suite])
     units, alone = _units(suite)
@@ -286,8 +288,8 @@ def judge_suite(
     baseline, candidate = (np.concatenate([s if p.higher_is_better or len(suite) == 1 else 1 - s
                                            for p, s in zip(suite, scores, strict=True)])
                            for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
-    pooled = judge_pair(baseline, candidate, clusters=None if alone else units,
-                        higher_is_better=len(suite) > 1 or suite[0].higher_is_better, **settings)
+    pooled = judge(baseline, candidate, clusters=None if alone else units,
+                   higher_is_better=len(suite) > 1 or suite[0].higher_is_better)
     shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
     if alone and all(result.p_exact is not None for result in results.values()):
         b, c = np.array([[r.b, r.c] for r in results.values()]).T

@@ -78,7 +78,7 @@ def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd
         for task, scores in tasks.items():
             for category in (scores.category or task, ALL):
                 categories.setdefault(category, []).append(scores.frame.assign(task=task))
-        row = {"model": model}
+        row: dict[str, str | float] = {"model": model}
         for category in sorted(categories, key=lambda c: c != ALL):
             items = pd.concat(categories[category]).dropna(subset="score")
             row[category] = items["score"].mean()

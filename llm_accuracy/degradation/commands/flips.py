@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     from .. import figures
 
-    files = {
+    files: dict[str, str | bytes] = {
         COUNTS: as_json(repeats.counts_content(tasks, sources)),
         HISTOGRAM: figures.as_bytes(figures.success_histogram(whole), "pdf"),
         SELECTION: as_json(repeats.selection_content(tasks, sources)),

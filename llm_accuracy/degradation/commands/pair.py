@@ -37,16 +37,16 @@ def run(options: argparse.Namespace) -> int:
     from ..report import report_pair
 
     tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
-    names = dict(baseline=options.baseline, candidate=options.candidate)
     if options.counts:
         pairs = None
         report = report_pair(judge_counts(*options.counts, **tests))
     else:
         source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
-        pairs = read_pair(source, *names.values(), options.task, options.max_excluded)
+        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
                             higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
-        report = report_pair(result, pairs, **names, notes=swap_notes(*names.values()))
+        report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
+                             notes=swap_notes(options.baseline, options.candidate))
     print(report.text(), file=flags.prose(options.json))
     if options.report:
         from ..page import pair_page

@@ -51,20 +51,22 @@ def run(options: argparse.Namespace) -> int:
 
     from .. import plans
 
-    pilot, notes = None, []
+    pilot, ends = None, None
+    notes: list[str] = []
     if options.pilot:
         from ..reading import read_pair
 
         source = flags.source(options.matrix, options.task_metrics, options.item_field)
-        pairs = read_pair(source, *options.pilot, options.task, options.max_excluded)
-        pilot, notes = plans.pilot_of(pairs, *options.pilot)
+        first, second = options.pilot
+        pairs = read_pair(source, first, second, options.task, options.max_excluded)
+        pilot, notes = plans.pilot_of(pairs, first, second)
+        ends = pilot["flip_low"], pilot["flip_high"]
         known["flip"] = pilot["flip_rate"]
     setting = plans.Setting(options.alpha, options.tasks[0], options.damage == "one", options.seed)
     values = plans.solve(known, unknown, setting)
     result = {**values, "unknown": unknown, "tasks": setting.tasks, "damage": options.damage, "alpha": options.alpha,
               "normal": setting.normal(unknown, known), "pilot": pilot, "notes": notes}
-    ends = [pilot["flip_low"], pilot["flip_high"]] if pilot else []
-    if pilot:
+    if ends:
         result["range"] = plans.over_pilot(known, unknown, setting, ends)
     if len(options.tasks) > 1:
         table = plans.tasks_table(values, options.tasks, one=setting.one, alpha=options.alpha, seed=options.seed)
