@@ -82,7 +82,7 @@ def test_names_of_tests_are_their_own():
 def test_every_test_and_command_is_documented():
     text = (ROOT / "docs" / "degradation.md").read_text()
     assert not [name for name in TESTS if f"`{name}`" not in text]
-    assert not [command.name for command in commands.COMMANDS if f"mcnemar_tests.py {command.name} " not in text]
+    assert not [command.name for command in commands.COMMANDS if f"`llm-accuracy {command.name}`" not in text]
 
 
 # ---- commands ----------------------------------------------------------------------------------------------
