@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import HARNESS, ROOT
+from conftest import HARNESS, ROOT, harness_python
 
 from llm_accuracy.degradation import repeats
 from llm_accuracy.degradation.pairing import pair_up
@@ -35,12 +35,8 @@ CHOICES = Choices(
 @pytest.fixture(scope="session", params=VERSIONS)
 def logs(request, tmp_path_factory):
     """A folder of logs made by one version of the harness."""
-    python = HARNESS / "bin" / "python"
     path = VERSIONS[request.param]
-    if not python.exists() or (path and not path.exists()):
-        if os.environ.get("CI") == "true":
-            pytest.fail("no .venv-lm-eval: run `make test`, which installs lm-evaluation-harness there")
-        pytest.skip("no .venv-lm-eval (make test installs it)")
+    python = harness_python(*filter(None, [path]))
     folder = tmp_path_factory.mktemp("lm_eval")
     environment = {**os.environ, "HF_HOME": str(folder / "cache"), "PYTHONPATH": str(path or "")}
     done = subprocess.run(
