@@ -8,7 +8,7 @@ of one) with
     questions.csv               question,task[,category] (optional)
     truth.npz                   log-odds of the new models' answers (simulated boards only)
 
-which is the layout of the archive published with arXiv 2601.20251.
+the layout of the archive published with arXiv 2601.20251.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .scenario import ALL_OBSERVED, Scenario, read_mask
 class Dataset:
     """One dataset under a data folder, as a folder or a zip.
 
-    Raises InputError if it is not there, saying which step makes it. Source of the layout: the archive published with
-    arXiv 2601.20251.
+    Raises InputError if it does not exist, with the step that makes it. Source of the layout: the archive published
+    with arXiv 2601.20251.
     """
 
     def __init__(self, data_dir: Path | str, name: str):
@@ -41,14 +41,14 @@ class Dataset:
         if not self.folder.is_dir() and self.archive is None:
             known = ", ".join(datasets_in(data_dir)) or "none"
             raise InputError(
-                f"{self.folder}: no such dataset (there: {known}); python data/simulate_leaderboard.py makes "
+                f"{self.folder}: no such dataset (available: {known}); python data/simulate_leaderboard.py makes "
                 f"'simulated', python data/split_history.py MATRIX.csv --dataset {name} imports your own")
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {str(self.archive or self.folder)!r})"
 
     def history(self, scenario: str = ALL_OBSERVED.key) -> Responses:
-        """M1 as it is seen in `scenario`.
+        """M1 as seen in `scenario`.
 
         Raises InputError if the scenario has neither its own CSV nor a mask.
         """
@@ -83,9 +83,9 @@ class Dataset:
         return replace(new.take(slice(first)), tasks=tasks, categories=categories)
 
     def truth(self, new: Responses) -> np.ndarray:
-        """The log-odds with which a simulated board's new models answer, (models, N) float32; `new` says which.
+        """The log-odds with which the models of `new`, of a simulated board, answer; (models, N) float32.
 
-        Raises InputError if the dataset has no truth.npz or it is of other models.
+        Raises InputError if the dataset has no truth.npz or if that is for other models.
         """
         path = self.folder / "truth.npz"
         try:
@@ -93,7 +93,7 @@ class Dataset:
                 row = {name: i for i, name in enumerate(stored["models"])}
                 logits = stored["logits"][[row[name] for name in new.models]]
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file; true probabilities are known of simulated boards only "
+            raise InputError(f"{path}: no such file; true probabilities are known for simulated boards only "
                              "(data/simulate_leaderboard.py writes them)") from None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not the true log-odds of {new.source} ({error}); make the dataset "
@@ -104,7 +104,7 @@ class Dataset:
         return logits
 
     def has_table(self, scenario: Scenario) -> bool:
-        """Whether M1 as seen in `scenario` is there as a CSV of its own."""
+        """Whether M1 as seen in `scenario` has a CSV of its own."""
         file = f"M1_{scenario.key}.csv"
         if (self.folder / file).is_file() or self.archive is None:
             return (self.folder / file).is_file()
@@ -112,7 +112,7 @@ class Dataset:
             return _member(archive, file) is not None
 
     def mask_path(self, scenario: Scenario) -> Path:
-        """Where the mask of a scenario lies, or would."""
+        """Where the mask of a scenario is, or would be."""
         return self.folder / "masks" / f"{scenario.key}.npz"
 
     def _labels(self, questions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -185,7 +185,7 @@ def datasets_in(data_dir: Path | str) -> list[str]:
 def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: bool = False) -> None:
     """Write M1.csv, M2.csv and, where tasks are known, questions.csv into `folder`.
 
-    Raises InputError if one of them is there and `overwrite` is not set, or if the questions differ.
+    Raises InputError if one of them exists and `overwrite` is not set, or if the questions differ.
     """
     _same_questions(history, new)
     targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (new.tasks is not None)
@@ -203,6 +203,6 @@ def _same_questions(history: Responses, new: Responses) -> None:
     if np.array_equal(history.questions, new.questions):
         return
     only_one = sorted(set(history.questions) ^ set(new.questions))
-    what = (f"{len(only_one)} questions stand in one of them only, first '{only_one[0]}'" if only_one
-            else "the same questions stand in another order")
+    what = (f"{len(only_one)} questions are in only one of them, first '{only_one[0]}'" if only_one
+            else "the questions are the same but in another order")
     raise InputError(f"{history.source} and {new.source}: {what}; both must list the same questions")

@@ -1,4 +1,4 @@
-"""Tables of pandas → arrays of scores, or one line that says which cell is in the way."""
+"""Tables of pandas → arrays of scores, or an error that names the first bad cell."""
 
 from __future__ import annotations
 
