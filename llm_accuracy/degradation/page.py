@@ -1,4 +1,4 @@
-"""report.html: one page that says what was decided and why, with nothing to load from anywhere."""
+"""report.html: one self-contained page that says what was decided and why."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .pairing import Pairs
 from .report import PairReport, SuiteReport
 from .verdicts import DEGRADED
 
-SHOWN_ITEMS = 50  # of those left out for one reason
-# No script, no request: the browser is told so, whatever a file name or a note contains.
+SHOWN_ITEMS = 50  # of the items left out for one reason
+# The browser is forbidden to run scripts or make requests, whatever a file name or a note contains.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }

@@ -6,8 +6,8 @@ least k with P[Bin(m, ½) ≥ k] ≤ α, and
 
     power = Σ_m Bin(n, flip)(m) · P[Bin(m, q) ≥ k_m].
 
-Any one of n, flip, drop and power follows from the other three. The normal approximation is given beside the
-exact answer; its n falls short. Power is roughly a function of √(n/flip)·drop alone.
+Any one of n, flip, drop and power follows from the other three. The normal approximation is given next to the
+exact answer; its n is too small. Power is roughly a function of √(n/flip)·drop alone.
 
 A suite is judged by min(1, 3·min p) of the pooled, max-drop and Fisher tests; its power is simulated with the
 tests themselves.
@@ -38,7 +38,7 @@ SUITE_TESTS = ("pooled", "max-drop", "Fisher", "combined")
 def critical_losses(m, alpha: float):
     """k_m = least k with P[Bin(m, ½) ≥ k] ≤ alpha, elementwise; m + 1 where no outcome rejects."""
     m = np.asarray(m)
-    # Rounding may put the quantile one off: it is settled by the p-values that the test itself uses.
+    # Rounding may move the quantile by one: the p-values that the test itself uses decide.
     k = stats.binom.isf(alpha, m, 0.5).astype(np.int64) + 1
     k = np.where((k > 0) & (p_exact(k - 1, m - k + 1) <= alpha), k - 1, k)
     return np.where(p_exact(k, m - k) > alpha, k + 1, k)
@@ -61,15 +61,15 @@ def power(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
 def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
     """The least n from which on the exact power is at least `target`.
 
-    Power is not quite monotone in n where almost every item flips: n is such that no larger one falls short.
-    Raises InputError where that takes more than 10^8 items, or drop is 0.
+    Power is not quite monotone in n where almost every item flips: no larger n falls short either.
+    Raises InputError if that takes more than 10^8 items, or if drop is 0.
     """
     check_numbers(flip=flip, drop=drop, target=target, alpha=alpha)
     if drop == 0:
         raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")
 
     def enough(n: int) -> bool:
-        # m is smeared over several values unless few items do not flip: only there n + 1 can be worse than n.
+        # m varies over several values unless nearly all items flip: only then can n + 1 be worse than n.
         jagged = n * flip * (1 - flip) < 9
         ahead = range(n, n + 1 + (ceil(6 / flip) if jagged else 0))
         return all(power(k, flip, drop, alpha) >= target for k in ahead)
@@ -86,7 +86,7 @@ def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = AL
 
 
 def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
-    """The smallest drop found with probability `target`; NaN where even drop = flip is found less often."""
+    """The smallest drop found with probability `target`; NaN if even drop = flip is found less often."""
     check_numbers(n=n, flip=flip, target=target, alpha=alpha)
     if power(n, flip, flip, alpha) < target:
         return float("nan")
@@ -96,10 +96,10 @@ def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = ALP
 
 
 def highest_flip_rate(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
-    """The largest flip rate at which the drop is found with probability `target`; NaN where there is none.
+    """The largest flip rate at which the drop is found with probability `target`; NaN if there is none.
 
-    With more flips the same drop drowns. At flip = drop, no item got better, power need not be the highest:
-    few flips cannot reject.
+    With more flips the same drop is harder to see. At flip = drop, where no item got better, power need not be the
+    highest: too few flips cannot reject.
     """
     check_numbers(n=n, drop=drop, target=target, alpha=alpha)
     return _largest(lambda flip: power(n, flip, drop, alpha), drop, target)
@@ -126,7 +126,7 @@ def power_normal(n: float, flip: float, drop: float, alpha: float = ALPHA) -> fl
 
 
 def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
-    """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point, it falls short of the exact answer."""
+    """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point; it is smaller than the exact answer."""
     z_alpha, z_beta = stats.norm.isf(alpha), stats.norm.ppf(target)
     return ceil(max(0.0, (z_alpha * flip**0.5 + z_beta * (flip - drop**2) ** 0.5) / drop) ** 2)
 
@@ -156,7 +156,7 @@ def flip_rate_interval(flips: int, n: int, level: float = 0.05) -> tuple[float, 
 
 @dataclass(frozen=True)
 class SuitePower:
-    """Power of each of SUITE_TESTS at level alpha, and the number of simulated suites it is a share of."""
+    """Power of each of SUITE_TESTS at level alpha, and the number of simulated suites it is estimated from."""
 
     power: dict[str, float]
     suites: int
@@ -194,7 +194,7 @@ def _p_max_drop(b: np.ndarray, m: np.ndarray) -> np.ndarray:
     z = np.where(m > 0, x / np.sqrt(np.maximum(m, 1)), -np.inf).max(axis=1, keepdims=True)
     there = np.isfinite(z[:, 0])
     z = np.where(there[:, None], z, 0.0)
-    # Exact ties come out unequal in floats: a difference below the last bits is a tie.
+    # Exact ties can be unequal in floating point: a difference in the last bits is a tie.
     least = np.ceil((z * np.sqrt(m) + m) / 2 - 1e-9)
     tails = np.where(m > 0, stats.binom.sf(least - 1, m, 0.5), 0.0)
     with np.errstate(divide="ignore"):  # a tail of 1 makes the product 0
@@ -222,13 +222,13 @@ def _p_fisher(b: np.ndarray, m: np.ndarray, draws: int, rng: np.random.Generator
 
 def suite_answer(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float,
                  seed: int = 0) -> float:
-    """What one task's functions above answer, for the combined test on a suite of equal tasks.
+    """What the functions above compute for one task, for the combined test on a suite of equal tasks.
 
     unknown  one of n (items a task), flip, drop and power
     known    the other three, by their names
 
     The drop falls on every task, or on `one` of them. Found by bisection on simulated power with common random
-    numbers; NaN where no value in range suffices.
+    numbers; NaN if no value in range suffices.
     """
     def found(n: float, flip: float, drop: float) -> float:
         drops = np.r_[drop, np.zeros(tasks - 1)] if one else np.full(tasks, drop)
@@ -264,7 +264,7 @@ def suite_answer(unknown: str, known: Mapping[str, float], *, tasks: int, one: b
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """The point, to half a per cent, from which on `holds` is true."""
+    """The point, to half a per cent, from which `holds` is true."""
     while high - low > 0.005 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
@@ -272,7 +272,7 @@ def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
 
 
 def suite_normal(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float) -> float:
-    """The normal answer: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
+    """The normal approximation: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
     one. The combined test does a little better than either part of it. `known` as for `suite_answer`."""
     alpha = alpha if tasks == 1 else alpha / (3 * tasks) if one else alpha / 3
     times = 1 if one else tasks

@@ -75,7 +75,7 @@ def test_a_registered_test_of_counts_and_one_that_does_not_apply(ranks, capsys):
 
 def test_names_of_tests_are_their_own():
     for name in ("p_mid", "ranks"):
-        with pytest.raises(ValueError, match="begins with p_ and is its own; there are p_exact, p_mid"):
+        with pytest.raises(ValueError, match="must begin with p_ and be new; taken: p_exact, p_mid"):
             pair_tests.register(PairTest(name, "", p_ranks))
 
 

@@ -26,7 +26,7 @@ def add(to: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     flags.check_targets(options.json, options.overwrite, options.report)
     if options.counts and (options.baseline or options.matrix or options.items):
-        raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
+        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def swap_notes(baseline: str, candidate: str) -> tuple[str, ...]:
-    """A warning where the file names say the opposite of the order."""
+    """A warning if the file names contradict the order of the arguments."""
     before, after = Path(baseline).name.lower(), Path(candidate).name.lower()
     if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
         return (f"the first argument is the baseline; by their names {before} and {after} may be swapped",)
