@@ -1,4 +1,4 @@
-"""What scraping would cost: bytes and hours, from a look at no more than five models."""
+"""What scraping would cost, in bytes and hours, estimated from at most five models."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SPEED_SAMPLE = 4 << 20  # bytes
 
 
 def price(hub: Hub, suite: str, models: list[Model], parquet: bool, jobs: int) -> Iterator[str]:
-    """Lines: the models looked at that cannot be read, then the bytes and hours that `models` would cost.
+    """Lines of text: the sampled models that cannot be read, then the bytes and hours that `models` would cost.
 
-    Raises InputError where none of those looked at can be read.
+    Raises InputError if none of the sampled models can be read.
     """
     tasks = suites.SUITES[suite]
     sample = [models[i] for i in sorted({int(i) for i in np.linspace(0, len(models) - 1, 5)})]
