@@ -1,4 +1,4 @@
-"""How good is it, from few questions: which to ask, and what the answers say with which certainty."""
+"""How good is it, from few questions: which ones to ask, and what the answers say, with what certainty."""
 
 from ..lazy import names_of
 

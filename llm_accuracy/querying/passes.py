@@ -1,9 +1,9 @@
-"""The passes over rows × questions: what a step must know of every question, summed block by block.
+"""The passes over rows × questions: what a step needs from every question, summed block by block.
 
 To draw a question by inverse CDF from one uniform number, only the scores' sums over blocks of questions are
 needed, and then the scores inside the one block in which the draw falls. Where the policy allows, the scores
 are therefore never stored: each pass below reads the logits once and writes sums. The functions are plain
-PyTorch; `fused` compiles them into one loop each where that pays, and their results agree to rounding.
+PyTorch; where that pays, `fused` compiles each into one loop, whose results are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -119,16 +119,16 @@ Pass = TypeVar("Pass", bound=Callable[..., object])
 
 @cache
 def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
-    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key.
+    """The pass compiled into one loop. Compiled code is specific to a number of threads, hence the key.
 
-    On the CPU it is called from C++, because only that call lets go of Python's lock: the passes of evaluations
-    side by side would otherwise run one after the other.
+    On the CPU it is called from C++, because only that call releases Python's lock: the passes of evaluations that
+    run side by side would otherwise run one after the other.
     """
     return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
 
 
 class Passes:
-    """The passes, all compiled or none; attributes carry the names of the functions above."""
+    """The passes, either all compiled or none; attributes have the names of the functions above."""
 
     def __init__(self, compiled: bool, device: str = "cpu"):
         threads = torch.get_num_threads()
@@ -143,7 +143,7 @@ class Passes:
 
     @staticmethod
     def for_work(cells: float, device: str) -> Passes:
-        """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
+        """Compiled if that is possible and `cells` (rows × questions × steps) make it worthwhile."""
         return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
 
     @staticmethod
