@@ -1,9 +1,9 @@
 """Step 7: evaluate new models by choosing the questions: width, coverage, error.
 
-    python faq_final.py                                          laptop tier, about a minute on two cores
+    python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
     python faq_final.py --batch 64                               asked 64 questions at a time
-    python faq_final.py --policies faq                           the method of arXiv 2601.20251, about 3 minutes
+    python faq_final.py --policies faq                           the method of arXiv 2601.20251
     python faq_final.py --policies uniform+factors oracle        any policy registered in querying/policies.py
     python faq_final.py --tier paper --device cuda               the full grid
 

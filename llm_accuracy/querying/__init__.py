@@ -1,4 +1,4 @@
-"""How good is it, from few questions: which to ask, and what the answers say with which certainty."""
+"""How good is it, from few questions: which to ask, and what the answers say, and how surely."""
 
 from importlib import import_module
 

@@ -74,7 +74,7 @@ def gain(sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
 
 
 class Beliefs:
-    """A Gaussian about every row's factors that learns from one answer after the other, as the paper's FAQ does.
+    """A Gaussian about every row's factors that learns from one answer after another, as the paper's FAQ does.
 
     u         (rows, K)      posterior mean of the model's factors
     sigma     (rows, K, K)   posterior covariance
@@ -132,7 +132,7 @@ class Beliefs:
         return True
 
     def learn(self, past: Past, steps: int) -> None:
-        """Learn from the answers up to `steps` that are not yet learned from, one after the other."""
+        """Learn from the answers up to `steps` that are not yet learned from, one after another."""
         new = slice(past.learned, steps)
         for questions, answers in zip(past.asked[:, new].T, past.answers[:, new].T, strict=True):
             p = torch.sigmoid((self.u * self.V[questions]).sum(1))

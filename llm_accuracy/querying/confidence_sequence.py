@@ -1,8 +1,8 @@
 """Intervals that may be watched: valid at every step from a burn-in on, so that one may stop when tight enough.
 
-The fixed-budget interval covers with 95 % at a budget chosen beforehand; whoever looks after every answer and stops
-when it pleases sees it fail. The interval here is an asymptotic confidence sequence (arXiv 2103.06476, theorem 2.2
-in its Lyapunov form for martingale differences): with fixed weights ω_s, S_t = Σ_{s≤t} ω_s (φ_s − Nθ) is a
+The fixed-budget interval covers with 95 % at a budget chosen beforehand; it fails for those who look
+after every answer and stop at will. The interval here is an asymptotic confidence sequence (arXiv 2103.06476,
+theorem 2.2 in its Lyapunov form for martingale differences): with fixed weights ω_s, S_t = Σ_{s≤t} ω_s (φ_s − Nθ) is a
 martingale, and with its estimated variance V_t and r_t = V_t / V_b,
 
     |S_t| ≤ √V_t · √( 2 (1 + 1/(ρ² r_t)) log( √(1 + ρ² r_t) / α ) )   at all t ≥ b,

@@ -80,7 +80,7 @@ def ess_mse(srs: np.ndarray, squared_error: np.ndarray) -> tuple[float, float]:
 
 
 def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
-    """What half-widths must be multiplied with, in standard errors, to cover exactly `coverage` of the time:
+    """What half-widths must be multiplied by, in standard errors, to cover exactly `coverage` of the time:
     the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
     ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
     return float(np.quantile(ratio, coverage, method="inverted_cdf"))

@@ -13,7 +13,7 @@ whose component i has, with m_i = (h²Σ0)⁻¹ u_i,
     mean C (m_i + b)   and   log weight  ½ (m_i + b)ᵀ C (m_i + b) − ½ u_iᵀ m_i + const,
 
 and the engine is given its overall mean and covariance. κ = TEMPER < 1 allows for the error of the fitted V.
-Nothing of this can bias the estimate: p and q may be any functions of what has been seen.
+None of this can bias the estimate: p and q may be any functions of what has been seen.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Querier:
     # Whole rounds: ask_batch, then an answer for each of its steps.
 
     def ask_batch(self, uniforms: torch.Tensor) -> range:
-        """Draw a round of questions from the scores of now, one uniform number each, (rows, n); returns the numbers of
+        """Draw a round of questions from the current scores, one uniform number each, (rows, n); returns the numbers of
         their steps.
 
         Raises InputError while answers are outstanding, or for more questions than the budget.
@@ -210,7 +210,7 @@ class Querier:
         return self.steps_taken < self.schedule.exploring_steps
 
     def _survey_once(self) -> Survey:
-        """The scores of now; the same ones, less what has been asked, until something is learned."""
+        """The current scores; the same ones, less what has been asked, until something is learned."""
         self.schedule.advance()
         if self._past is None:
             return self._survey()

@@ -59,7 +59,7 @@ class Rounds:
     n_questions  N
     tau        uniform share of every q
     costs      (N,) > 0 of asking each question, by default all alike
-    strata     (N,) int, questions that are alike: the order goes through them one after the other
+    strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; `designs.systematic`
 
@@ -102,7 +102,7 @@ class Rounds:
         return range(first, first + size)
 
     def drawn(self, uniform: torch.Tensor, size: int) -> Round:
-        """The round that `ask_batch` would ask now, its answers NaN; nothing is asked by looking at it.
+        """The round that `ask_batch` would ask now, its answers NaN; looking at it asks nothing.
 
         Raises InputError where fewer than `size` questions are open.
         """

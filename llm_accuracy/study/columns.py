@@ -1,8 +1,8 @@
 """The columns of the study's logs and tables: the one place that names them. It imports nothing heavy.
 
-A log's row has a *key*, which says what was run and is unlike any other row's; then its *results*; then what it was
+A log's row has a *key*, which says what was run and is unique; then its *results*; then what it was
 *made from*: fingerprints that are no part of the key but are compared before a row is taken as done (`ledger`).
-`unknown` stands where an old row's could not be recomputed (migrate_logs.py): such rows may be drawn and tabulated,
+`unknown` is written where an old row's could not be recomputed (migrate_logs.py): such rows may be drawn and tabulated,
 never continued.
 """
 
