@@ -9,11 +9,14 @@ kept. faq_final.py and the ablations evaluate new models with it.
 """
 
 from llm_accuracy import cli
-from llm_accuracy.study import trials as study
+from llm_accuracy.study import flags
 
 
 def main(argv=None):
-    study.fit_factors_main(__doc__, "final", argv)
+    args = flags.factor_fit(__doc__, argv)
+    from llm_accuracy.study import factor_fits
+
+    factor_fits.fit(args, "final")
 
 
 if __name__ == "__main__":

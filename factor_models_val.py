@@ -5,15 +5,18 @@
 
 Rank and weight decay are those chosen by factor_models_cv.py, unless given. Writes
 FACTORS_DIR/<dataset>/<scenario>_val.npz; a model that is there with the same settings and the same history is
-kept. The last 20 % then play the new models in faq_val.py.
+kept. In faq_val.py the last 20 % then take the part of new models.
 """
 
 from llm_accuracy import cli
-from llm_accuracy.study import trials as study
+from llm_accuracy.study import flags
 
 
 def main(argv=None):
-    study.fit_factors_main(__doc__, "val", argv)
+    args = flags.factor_fit(__doc__, argv)
+    from llm_accuracy.study import factor_fits
+
+    factor_fits.fit(args, "val")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Step 8: who is covered? Every model's coverage against its release date and its accuracy.
+"""Step 8: audit who is covered: every model's coverage against its release date and its accuracy.
 
     python faq_coverage.py
     python faq_coverage.py --tier paper --datasets mmlu-pro --figure figures/audit
@@ -6,64 +6,44 @@
 Reads LOGS_DIR/faq_final_models.csv, and dates and accuracies from the data. Writes LOGS_DIR/faq_coverage.csv, one
 row per model and trial setting, and prints for every cell the mean coverage, the slope of coverage along release
 dates and accuracies (difference between the last and the first fifth of the models), and the worst model beside
-what luck alone makes of the worst. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
+what luck alone would give. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
 weighted nearest neighbours, 501 of 2,213 models (of fewer models the same share), standard deviation a sixth of
-that. Seconds.
+that. Takes seconds.
 """
 
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from llm_accuracy import cli
-from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic
-from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.study import coverage, ledger
-from llm_accuracy.study import grids as settings
-from llm_accuracy.study.summaries import plus_minus
+from llm_accuracy.study import flags
 
 HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
           f"{'worst':>5} {'luck':>5} {'1 %':>4}")
 
 
 def main(argv=None):
-    parser = cli.add_study_flags(cli.parser(__doc__), "tier", "datasets", "scenarios", "data-dir", "logs-dir",
-                                 "dry-run")
+    parser = flags.parser(__doc__, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "dry-run")
     parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq-mix"])
+    parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
+                        help="the trials that asked B questions at a time (default 1)")
     parser.add_argument("--figure", type=Path, metavar="STEM")
-    args = parser.parse_args(argv)
-    log = ledger.read(args.logs_dir / "faq_final_models.csv", "faq_final.py")
-    log = log[log["method"].isin(args.policies)]
-    cells = [cell for cell in settings.cells(args)
-             if ((log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)).any()]
-    if not cells:
-        raise InputError(f"{args.logs_dir / 'faq_final_models.csv'}: no trial of these datasets, scenarios and "
-                         "policies")
+    args = flags.parse(parser, argv)
+    from llm_accuracy.study import coverage
+
+    cells = coverage.cells_of(args)
     if args.dry_run:
         print(f"would judge {len(cells)} cells into {args.logs_dir / 'faq_coverage.csv'}, seconds")
         return
-    tables = []
-    for cell in cells:
-        dataset = Dataset(args.data_dir, cell.dataset)
-        rows = log[(log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)]
-        new = dataset.new_models(int(rows["models"].max()))
-        tables.append(with_share(coverage.per_model(rows, new), new.n_questions))
-    table = pd.concat(tables, ignore_index=True)
-    with atomic(args.logs_dir / "faq_coverage.csv", "w") as stream:
-        table.to_csv(stream, index=False, float_format="%.4g", lineterminator="\n")
+    table = coverage.write(args, cells)
     print_table(table)
     if args.figure:
         for path in draw(table, args.figure):
             print(f"wrote {path}")
 
 
-def with_share(table, n_questions):
-    return table.assign(share=[f"{budget / n_questions:.4f}" for budget in table["budget"]])
-
-
 def print_table(table):
+    from llm_accuracy.study import coverage
+    from llm_accuracy.study.summaries import plus_minus
+
     print("by date, by accuracy: coverage of the last fifth of the models minus the first, ± 1 SE\n"
           "worst: the worst model; luck: the worst to expect (median) if every interval covered 95 %; 1 %: luck's\n"
           "worst is below this with probability 1 % at most\n")
@@ -80,7 +60,7 @@ def print_table(table):
 
 
 def drift(value, se):
-    return "" if np.isnan(value) else f"{value:+.3f} ±{se:.3f}".replace("0.", ".")
+    return f"{value:+.3f} ±{se:.3f}".replace("0.", ".") if value == value else ""  # NaN: no dates, or few models
 
 
 def draw(table, stem):

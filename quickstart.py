@@ -1,10 +1,10 @@
-"""The whole study in miniature: `make quickstart` runs this; so can you.
+"""Run the whole study in miniature (`make quickstart` calls this).
 
     python quickstart.py [--folder quickstart]
 
 Runs the numbered scripts in order on a simulated leaderboard (a subset of the laptop tier: all data observed,
-5 seeds), prints one table and writes one figure, all inside one folder. Three minutes on two cores; run again, it
-continues or just prints the result.
+5 seeds), prints one table and writes one figure, all inside one folder. About one minute on two idle cores; run
+again, it continues or just prints the result.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Run the paper's methods at the paper's settings on one dataset, and print ours beside the published numbers.
+"""Run the paper's methods at the paper's settings on one dataset, and print the results beside the published ones.
 
     python reproduce_paper.py --paper PAPER --datasets twin --as mmlu-pro --models 100 --seeds 3
     python reproduce_paper.py --paper PAPER --datasets mmlu-pro --models 2213 --seeds 100 --device cuda
@@ -13,22 +13,24 @@ from pathlib import Path
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.study import grids, published
+from llm_accuracy.study import flags, grids
 
 
 def main(argv=None):
-    flags = ("datasets", "scenarios", "budgets", "seeds", "models", "data-dir", "logs-dir", "factors-dir", "device")
-    parser = cli.add_study_flags(cli.parser(__doc__), *flags)
+    parser = flags.parser(__doc__, "datasets", "scenarios", "budgets", "seeds", "models", "data-dir", "logs-dir",
+                          "factors-dir", "device")
     parser.add_argument("--paper", type=Path, required=True, metavar="PAPER", help="folder of published tables")
     parser.add_argument("--as", dest="stands_for", metavar="NAME", help="the published dataset that ours stands for")
     parser.add_argument("--ablation-seeds", type=cli.at_least(1), metavar="S", help="(default: as --seeds)")
     parser.add_argument("--taus", nargs="+", metavar="TAU", default=["0.25", "0.5"],
-                        help="uniform shares of active inference with factors, the dearest part (default: .25 .5)")
-    args = parser.parse_args(argv)
+                        help="uniform shares of active inference with factors, the costliest part (default: .25 .5)")
+    args = flags.parse(parser, argv)
     args.tier = "paper"
     if not args.datasets or len(args.datasets) > 1:
         raise InputError("--datasets: name one dataset")
+    from llm_accuracy.scores.dataset import Dataset
+    from llm_accuracy.study import published
+
     [dataset], scenarios = args.datasets, args.scenarios or [grids.DEFAULT_SCENARIO]
     stands_for = args.stands_for or dataset
     n_questions = Dataset(args.data_dir, dataset).new_models(1).n_questions

@@ -19,7 +19,8 @@ STYLES = {  # method: (colour, marker, dashes)
         "best baseline": ("orange", "^", "--"), "uniform + factors": ("sky", "v", "-."),
         "active + factors": ("green", "P", "--"), "FAQ-mix": ("blue", "D", "-"), "FAQ": ("vermillion", "X", "-"),
         "FAQ (with)": ("vermillion", "X", "-"), "FAQ (naive without)": ("purple", "*", ":"),
-        "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."), "oracle (factors)": ("purple", "h", "-."),
+        "growing rounds": ("purple", "v", "-"), "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."),
+        "oracle (factors)": ("purple", "h", "-."),
     }.items()
 }
 # For any other method: markers that none of the above uses; 4, 5 and 3 have no common divisor, so 60 methods differ.

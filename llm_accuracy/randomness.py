@@ -19,7 +19,7 @@ def stream(*key: object) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
 
 
-def uniforms(dataset: str, scenario: str, seed: int, models: Sequence[str], steps: int,
+def uniforms(dataset: str, scenario: str, seed: int, models: Sequence[str] | np.ndarray, steps: int,
              purpose: str = "draw") -> np.ndarray:
     """(M, steps) float64 in [0, 1): row i is the first `steps` numbers of model i's own stream."""
     return np.stack([stream(purpose, dataset, scenario, seed, model).random(steps) for model in models])

@@ -108,12 +108,6 @@ def _least_fair(x: np.ndarray, bets: np.ndarray, limit: float) -> np.ndarray:
     return low
 
 
-def stopping_time(low: np.ndarray, high: np.ndarray, half_width: float) -> np.ndarray:
-    """(rows,) first step (from 1) at which the half-width is at most `half_width`; T if it never is."""
-    tight = (high - low) / 2 <= half_width
-    return np.where(tight.any(1), tight.argmax(1), tight.shape[1] - 1) + 1
-
-
 def _running(trace: Trace, n_questions: int, rank: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """θ̂ and its variance after every step (rows, T), and Σ_{s≤t} ω_s (T,)."""
     draws = trace.q.shape[1]

@@ -5,9 +5,34 @@ All functions work on rows side by side: q, π (rows, N) float64, `size` the sam
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 TINY = torch.finfo(torch.float64).tiny
+
+
+KINDS = 6  # of questions, by the factors
+
+
+def kinds_of_questions(V: np.ndarray, covariance: np.ndarray, count: int = KINDS) -> np.ndarray:
+    """(N,) int: questions in `count` kinds that models get right together; neighbouring numbers are neighbouring kinds.
+
+    V (N, K) the questions' factors, covariance (K, K) of the models'. k-means on V Σ^½, started from slices along its
+    first principal component, by which the kinds are numbered: nothing is random.
+    """
+    from sklearn.cluster import KMeans
+
+    values, vectors = np.linalg.eigh(covariance)
+    points = V @ (vectors * np.sqrt(np.maximum(values, 0)))
+    centred = points - points.mean(0)
+    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    direction = direction * np.sign(direction[np.abs(direction).argmax()])
+    along = centred @ direction
+    if len(V) <= count or np.ptp(along) == 0:
+        return np.zeros(len(V), int)
+    start = np.stack([points[part].mean(0) for part in np.array_split(np.argsort(along, kind="stable"), count)])
+    found = KMeans(count, init=start, n_init=1).fit(points)
+    return np.argsort(np.argsort((found.cluster_centers_ - points.mean(0)) @ direction))[found.labels_]
 
 
 def schedule(budget: int, n_questions: int, first: int = 8, growth: float = 1.5) -> list[int]:

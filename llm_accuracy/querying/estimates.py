@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .intervals import Interval, interval
+from .setting import ALPHA
 from .trace import Trace
 
 PSEUDO = 10            # the weight of the model's own variance, in expected surprises
@@ -30,13 +32,17 @@ class Estimate(NamedTuple):
     se: np.ndarray
     df: np.ndarray | float
 
+    def interval(self, alpha: float = ALPHA, clip: bool = True) -> Interval:
+        """θ̂ ± t·SE, see `intervals.interval`."""
+        return interval(self.theta, self.se, alpha, self.df, clip)
+
 
 def contributions(trace: Trace) -> np.ndarray:
     """φ_s, (rows, T)."""
     return trace.total + (trace.answers - trace.p) / trace.q
 
 
-def with_replacement(trace: Trace, n_questions: int) -> Estimate:
+def with_replacement(trace: Trace, n_questions: int, rank: int = 0) -> Estimate:
     """θ̂ = Σφ_s / (T N), SE² = Σ(φ_s − φ̄)² / (T (T−1) N²).
 
     φ_s − Nθ are martingale differences with equal weights, so SE² is exactly unbiased for Var θ̂, for any q
@@ -49,7 +55,7 @@ def with_replacement(trace: Trace, n_questions: int) -> Estimate:
     return Estimate(phi.mean(1), phi.std(1, ddof=1) / np.sqrt(draws), draws - 1)
 
 
-def published(trace: Trace, n_questions: int) -> Estimate:
+def published(trace: Trace, n_questions: int, rank: int = 0) -> Estimate:
     """θ̂ as above with the variance as published (arXiv 2601.20251), for replays and comparisons:
 
     V̂ = [Σ_s ((z_s−p_s)/q_s)² − Σ_s ((1/T) Σ_r z_r/q_r − Σ_j p_j^{(s)})²] / (T N²), floored at 0; SE = √(V̂/T).
@@ -64,12 +70,17 @@ def published(trace: Trace, n_questions: int) -> Estimate:
     return Estimate(theta, np.sqrt(np.maximum(v, 0) / draws), np.inf)
 
 
-def without_replacement(trace: Trace, n_questions: int, rank: int = 0, pooled: bool = False) -> Estimate:
+def pooled(trace: Trace, n_questions: int, rank: int = 0) -> Estimate:
+    """`without_replacement` with the lifted variance, the default."""
+    return without_replacement(trace, n_questions, rank, lifted=True)
+
+
+def without_replacement(trace: Trace, n_questions: int, rank: int = 0, lifted: bool = False) -> Estimate:
     """θ̂ = Σ a_s φ_s / N with weights fixed in advance (`fixed_weights`): exactly unbiased. When every question has
     been asked θ̂ is the accuracy itself and SE = 0. The quantile is Student's with 1/Σa_s² − 1 degrees of freedom.
 
-    Empirical variance: V̂ = Σ a_s² (φ_s − Nθ̂)² / (1 − a_s) / N². It is uninformative until the first surprise, so by
-    default (pooled) it is raised towards the model's expectation of it:
+    Empirical variance: V̂ = Σ a_s² (φ_s − Nθ̂)² / (1 − a_s) / N². It is blind until the first surprise, so by
+    default (lifted) it is raised towards what the model expects of it:
 
         V = V̂ + (V_mod − V̂)₊ k / (k + ν),   V_mod = N⁻² Σ a_s² m_s,   m_s = w̃_s (1 − q_s) / q_s²,
 
@@ -84,7 +95,7 @@ def without_replacement(trace: Trace, n_questions: int, rank: int = 0, pooled: b
         return Estimate(phi[:, 0], np.full(len(phi), np.inf), np.inf)
     a = fixed_weights(n_questions, draws, rank)
     theta, variance = _weighted(phi, a)
-    if pooled:
+    if lifted:
         variance = _lifted(variance, *_expected_variance(trace, a, n_questions))
     return Estimate(theta, np.sqrt(variance), 1 / (a**2).sum() - 1)
 

@@ -1,42 +1,54 @@
 """How an evaluation is estimated: one record per way of sampling and variance.
 
 `ESTIMATORS[sampling, variance]` is all that the command line, the logs and the tables know of. The first variance
-registered for a way of sampling is its default. A variance of one's own is one call:
+registered for a way of sampling is its default. Adding a variance takes one call:
 
     register("without", "mine", Estimator(lambda trace, n, rank: …))
+
+The module is light: functions are named as ".module:name" and imported when they are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .confidence_sequence import betting
-from .estimates import Estimate, published, with_replacement, without_replacement
-from .intervals import Interval, interval
+from ..lazy import given
 from .setting import ALPHA
-from .trace import Trace
 
-# (trace, number of questions N, rank K of the factor model) → Estimate
-Estimating = Callable[[Trace, int, int], Estimate]
-# (trace, N, uniform share τ, α) → Interval
-Exact = Callable[[Trace, int, float, float], Interval]
+if TYPE_CHECKING:
+    from .estimates import Estimate
+    from .intervals import Interval
+    from .round_estimates import RoundEstimate
+    from .rounds import RoundTrace
+    from .trace import Trace
+
+    # (trace, number of questions N, rank K of the factor model) → estimate
+    Estimating = Callable[[Trace, int, int], Estimate] | Callable[[RoundTrace, int, int], RoundEstimate]
+    # (trace, N, uniform share τ, α) → Interval
+    Exact = Callable[[Trace, int, float, float], Interval]
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """estimate  of θ and its standard error; exact  an interval of its own, where it is not θ̂ ± t·SE."""
+    """estimate  of θ and its standard error; exact  an interval of its own, where it is not the estimate's. Both are
+    given themselves or as ".module:name" of this room."""
 
-    estimate: Estimating
-    exact: Exact | None = None
+    estimate: Estimating | str
+    exact: Exact | str | None = None
 
-    def interval(self, trace: Trace, n_questions: int, tau: float, found: Estimate, alpha: float = ALPHA,
-                 clip: bool = True) -> Interval:
+    def of(self, trace: Trace | RoundTrace, n_questions: int, rank: int = 0) -> Estimate | RoundEstimate:
+        """The estimate of an evaluation."""
+        return given(self.estimate, __package__)(trace, n_questions, rank)
+
+    def interval(self, trace: Trace | RoundTrace, n_questions: int, tau: float, found: Estimate | RoundEstimate,
+                 alpha: float = ALPHA) -> Interval:
         """The 1 − α interval that goes with the estimate `found` of this trace."""
         if self.exact is not None:
-            return self.exact(trace, n_questions, tau, alpha)
-        return interval(found.theta, found.se, alpha, found.df, clip)
+            return given(self.exact, __package__)(trace, n_questions, tau, alpha)
+        return found.interval(alpha)
 
 
 ESTIMATORS: dict[tuple[str, str], Estimator] = {}
@@ -68,8 +80,8 @@ def estimator(sampling: str, variance: str | None = None) -> Estimator:
     return ESTIMATORS[sampling, variance or known[0]]
 
 
-def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, variance: str | None = None,
-             rank: int = 0) -> Estimate:
+def estimate(trace: Trace | RoundTrace, budget: int, n_questions: int, sampling: str, variance: str | None = None,
+             rank: int = 0) -> Estimate | RoundEstimate:
     """The estimate after the first `budget` steps of a trace.
 
     sampling, variance  a pair in ESTIMATORS; None: the sampling's default
@@ -77,20 +89,13 @@ def estimate(trace: Trace, budget: int, n_questions: int, sampling: str, varianc
 
     Raises InputError for a pair that does not exist.
     """
-    return estimator(sampling, variance).estimate(trace.first(budget), n_questions, rank)
-
-
-def _pooled(trace: Trace, n_questions: int, rank: int) -> Estimate:
-    return without_replacement(trace, n_questions, rank, pooled=True)
-
-
-def _exact_by_betting(trace: Trace, n_questions: int, tau: float, alpha: float) -> Interval:
-    return betting(trace, n_questions, tau, alpha)
+    return estimator(sampling, variance).of(trace.first(budget), n_questions, rank)
 
 
 for _sampling in ("with", "naive-without"):
-    register(_sampling, "unbiased", Estimator(lambda trace, n, rank: with_replacement(trace, n)))
-    register(_sampling, "published", Estimator(lambda trace, n, rank: published(trace, n)))
-register("without", "pooled", Estimator(_pooled))
-register("without", "empirical", Estimator(without_replacement))
-register("without", "betting", Estimator(_pooled, _exact_by_betting))
+    register(_sampling, "unbiased", Estimator(".estimates:with_replacement"))
+    register(_sampling, "published", Estimator(".estimates:published"))
+register("without", "pooled", Estimator(".estimates:pooled"))
+register("without", "empirical", Estimator(".estimates:without_replacement"))
+register("without", "betting", Estimator(".estimates:pooled", ".confidence_sequence:betting"))
+register("rounds", "moderated", Estimator(".round_estimates:of_trace"))

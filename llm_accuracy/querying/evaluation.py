@@ -12,10 +12,13 @@ import torch
 
 from ..parallel import even_slices, side_by_side
 from .beliefs import Bank
+from .designs import kinds_of_questions
 from .factors import Prior
 from .passes import Passes
-from .policies import Policy
+from .policies import GrowingRounds, Policy
+from .predictors import FactorPredictor
 from .querier import REFRESH_EVERY, Querier
+from .rounds import Rounds, RoundTrace, evaluate_rounds
 from .setting import Setting
 from .trace import Trace
 
@@ -164,3 +167,25 @@ def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
         recorder.note(recorder.now(given))
 
     return recorder.repeat(step)
+
+
+# --- in rounds -----------------------------------------------------------------------------------------
+
+def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float, budgets: Sequence[int],
+                       uniforms: np.ndarray, scores: np.ndarray) -> RoundTrace:
+    """`rounds.evaluate_rounds` for any number of rows, with the history's factors as one Gaussian: split into parts
+    that fit the caches, one part per core at a time.
+
+    uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds.
+    """
+    n_questions, single = bank.n_questions, prior._replace(rows=None)
+    V = bank.V[:n_questions].cpu().numpy().astype(np.float64)
+    strata = kinds_of_questions(V, prior.covariance, plan.kinds)
+
+    def part(chosen: slice) -> RoundTrace:
+        rows = len(scores[chosen])
+        engine = Rounds(FactorPredictor(bank, single, rows), rows, n_questions, tau, strata=strata)
+        return evaluate_rounds(engine, budgets, plan.first, plan.growth, uniforms[chosen], scores[chosen])
+
+    parts = list(side_by_side(part, _parts(len(scores), n_questions, torch.get_num_threads(), "cpu", False), "cpu"))
+    return RoundTrace.together(parts)

@@ -19,6 +19,7 @@ from ..files import atomic
 from ..parallel import one_thread_each
 from ..randomness import stream
 from ..scores.matrix import Responses
+from .protocols import PROTOCOLS, Protocol
 
 
 class Prior(NamedTuple):
@@ -121,34 +122,6 @@ def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
 # --- fitting -------------------------------------------------------------------------------------------
 
 THREADS_PAY_FROM = 1 << 22  # models × questions × fits; with fewer, threads wait for one another longer than they work
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a factor model is fitted, full batch, with Adam's steps.
-
-    start      standard deviation of the normal initial values
-    rate       learning rate; if `annealed`, it falls to 0 along a cosine
-    beta2      memory of Adam's second moment
-    penalised  the meaning of weight decay λ: False, AdamW's decoupled decay by the factor 1 − rate·λ; True, the
-               maximum of the posterior with u_i, v_j ~ N(0, I/λ), i.e. λ/2 (‖U‖² + ‖V‖²) added to the summed loss
-    epochs     by default
-    """
-
-    start: float
-    rate: float
-    annealed: bool
-    beta2: float
-    penalised: bool
-    epochs: int
-
-
-PROTOCOLS = {
-    # arXiv 2601.20251: N(0, 1) start, AdamW at 1e-2, 2,000 epochs.
-    "adamw": Protocol(start=1.0, rate=1e-2, annealed=False, beta2=0.999, penalised=False, epochs=2000),
-    # A lower validation loss in a twentieth of the epochs: benchmarks/run.py --only factor_fit.
-    "map": Protocol(start=0.1, rate=1e-1, annealed=True, beta2=0.9, penalised=True, epochs=100),
-}
 
 
 @dataclass(frozen=True)

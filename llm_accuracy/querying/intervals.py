@@ -59,14 +59,6 @@ def srs_width(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, budge
     return 2 * stats.norm.ppf(1 - alpha / 2) * np.sqrt(srs_variance(mean, mean_square, n_questions, budget))
 
 
-def ess_width(baseline_width: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Effective-sample-size multiplier by width: (mean baseline width / mean width)², the mean over models.
-
-    Arrays (..., models) → (...).
-    """
-    return (baseline_width.mean(axis=-1) / width.mean(axis=-1)) ** 2
-
-
 def mean_and_se(values: np.ndarray) -> tuple[float, float]:
     """Mean over seeds and its standard error, which is NaN for a single seed."""
     values = np.asarray(values, dtype=float)

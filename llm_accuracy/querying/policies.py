@@ -1,58 +1,50 @@
-"""Which question to ask next: one record per policy.
+"""Which questions to ask: one record per policy.
 
-A *drawing policy* scores the questions from what is believed about many models; the engine (`querier`) mixes the
-scores with a uniform share τ and draws. A record registered here is known to faq_final.py (--policies), to the logs,
-and so to tables and figures:
+A *drawing policy* asks one question at a time: it scores the questions from what is believed about many models, and
+the engine (`querier`) mixes the scores with a uniform share τ and draws. Or it asks in growing rounds (`rounds`). A
+record registered here is known to faq_final.py (--policies), to the logs, and so to tables and figures:
 
     register(Policy("confident", "confident", lambda beliefs, moment: (2 * beliefs.p - 1).abs()))
 
 A *walking policy* gives every question of a walk over the bank a weight; `walks` turns it into coin probabilities;
 it is known to baselines_all.py.
 
-Scores of questions that may not be asked again are set to zero by the engine.
+The module is light: what needs torch is named as ".module:name" and imported when it is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from ..errors import InputError
-from .beliefs import Bank, Beliefs, HistoryBeliefs
+from ..lazy import given
 from .estimators import estimator
-from .factors import Prior
-from .mixture import best_factors
-from .passes import learning_scores
-from .setting import DEFAULT_SETTING, MIXTURE_SETTING, Setting
+from .setting import DEFAULT_SETTING, MIXTURE_SETTING, ROUNDS_SETTING, Setting
 
-SAMPLING = ("with", "without", "naive-without")
+if TYPE_CHECKING:
+    import torch
 
+    from .beliefs import Beliefs
+    from .scorings import Evaluated, Moment
 
-class Moment(NamedTuple):
-    """Where a schedule stands: α_s and β_s (rows, 1) of the coming step, and whether some α_s may be positive."""
+    Scoring = Callable[[Beliefs, Moment], torch.Tensor]
 
-    alpha: torch.Tensor
-    beta: torch.Tensor
-    exploring: bool
-
-
-class Evaluated(Protocol):
-    """New models with all their answers, on which an oracle is evaluated: their scores (models, N), the names, the
-    board they come from, and the history's factors."""
-
-    new: object
-    dataset: object
-    scores: np.ndarray
-    bank: Bank
-    prior: Prior
+SAMPLING = ("with", "without", "naive-without", "rounds")
+ONE_AT_A_TIME = SAMPLING[:3]
+FAQ = ".scorings:faq"
 
 
-# (beliefs, moment) → scores (rows, N) ≥ 0, any positive scale per row
-Scoring = Callable[[Beliefs, Moment], torch.Tensor]
+@dataclass(frozen=True)
+class GrowingRounds:
+    """Rounds of first, first·growth, … questions; the draw goes through as many kinds of questions (`designs`)."""
+
+    first: int = 8
+    growth: float = 1.5
+    kinds: int = 6
 
 
 @dataclass(frozen=True)
@@ -61,32 +53,55 @@ class Policy:
 
     name      on the command line and in the logs
     label     in tables and figures
-    scores    what is drawn from
-    believe   how it learns: (bank, prior, rows, keep_variance, passes) → Beliefs; its prior may be one of its own
-    sampling  "with" replacement, "without", or "naive-without"
+    scores    what is drawn from, one question at a time: (beliefs, moment) → (rows, N), see `scorings`
+    believe   how it learns: a class of beliefs, (bank, prior, rows, keep_variance, passes) → Beliefs; its prior may be
+              one of its own
+    rounds    instead of both, for a policy that asks in growing rounds
+    sampling  "with" replacement, "without", or "naive-without"; "rounds" for those that ask in rounds, and only them
     setting   None: tuned by faq_val.py
     variance_as_published  of the paper that introduced it, for the audits that show what it does
-    knows     what an oracle is given: (models, N) logits. Such a policy learns nothing.
+    knows     what an oracle is given: board (`scorings.Evaluated`) → (models, N) logits. Such a policy learns nothing.
+
+    scores, believe and knows are given themselves or as ".module:name" of this room.
+
+    Raises InputError for ways of sampling or variances that do not exist, or do not go together.
     """
 
     name: str
     label: str
-    scores: Scoring
-    believe: Callable[..., Beliefs] = Beliefs
+    scores: Scoring | str | None = None
+    believe: type[Beliefs] | str = ".beliefs:Beliefs"
+    rounds: GrowingRounds | None = None
     sampling: str = "without"
     setting: Setting | None = DEFAULT_SETTING
     variance_as_published: str | None = None
-    knows: Callable[[Evaluated], np.ndarray] | None = None
+    knows: Callable[[Evaluated], np.ndarray] | str | None = None
 
     def __post_init__(self):
-        check_sampling(self.sampling)
-        if self.variance_as_published is not None:
-            estimator(self.sampling, self.variance_as_published)
+        if (self.scores is None) == (self.rounds is None):
+            raise InputError(f"policy {self.name!r}: give either scores, to ask one question at a time, or rounds")
+        self.check(self.sampling)
+        estimator(self.sampling, self.variance_as_published)
+
+    @property
+    def samplings(self) -> tuple[str, ...]:
+        """The ways of sampling it may be used with."""
+        return ("rounds",) if self.rounds else ONE_AT_A_TIME
+
+    def check(self, sampling: str) -> None:
+        """Raises InputError for a way of sampling that does not exist, or is not one of this policy's."""
+        check_sampling(sampling)
+        if sampling not in self.samplings:
+            raise InputError(f"policy {self.name!r} is asked {' or '.join(self.samplings)}, not {sampling!r}")
 
     @property
     def streamed(self) -> bool:
         """Whether the scores are the paper's, which the engine sums by the block without storing them."""
-        return self.scores is faq
+        return self.scores == FAQ
+
+    def function(self, field: str):
+        """What one of the fields scores, believe or knows is, imported where it was named."""
+        return given(getattr(self, field), __package__)
 
 
 POLICIES: dict[str, Policy] = {}
@@ -129,46 +144,17 @@ def walking(name: str) -> Callable:
 
 # --- drawing -------------------------------------------------------------------------------------------
 
-def faq(beliefs: Beliefs, moment: Moment) -> torch.Tensor:
-    """h = ((1−α_s) h_o + α_s h_a)^β_s, h_o ∝ √w, h_a ∝ w (vᵀΣg)² / (1 + w vᵀΣv), g = (1/N) Σ_k w_k v_k.
-
-    h_o is the variance-minimising choice of an oracle with the same p; h_a asks for the question whose answer
-    shrinks the posterior variance of the mean the most (arXiv 2601.20251). The engine knows these scores and sums
-    them without storing them; this is the same thing, stored.
-    """
-    if not moment.exploring:
-        return beliefs.root_w**moment.beta
-    h_o = beliefs.root_w
-    h_a = learning_scores(beliefs.logits, beliefs.toward_mean(), beliefs.variance)
-    tiny = torch.finfo(h_o.dtype).tiny
-    total = h_a.sum(1, keepdim=True)
-    alpha = torch.where(total > 0, moment.alpha, 0.0)
-    return ((1 - alpha) * h_o / h_o.sum(1, keepdim=True) + alpha * h_a / total.clamp_min(tiny)) ** moment.beta
-
-
-def uniform(beliefs: Beliefs, moment: Moment) -> torch.Tensor:
-    """Every question alike: what prediction gives without choosing."""
-    return torch.ones_like(beliefs.logits)
-
-
-def _true_logits(board: Evaluated) -> np.ndarray:
-    return board.dataset.truth(board.new)
-
-
-def _logits_of_best_factors(board: Evaluated) -> np.ndarray:
-    V = board.bank.V[: board.bank.n_questions]
-    return (best_factors(V, board.prior, torch.as_tensor(board.scores, device=V.device)) @ V.T).cpu().numpy()
-
-
-# The default: the same scores of other beliefs, solved for anew as answers come in; needs no tuning.
-register(Policy("faq-mix", "FAQ-mix", faq, HistoryBeliefs, setting=MIXTURE_SETTING))
+# The paper's scores, but of other beliefs, solved for anew as answers come in; needs no tuning.
+register(Policy("faq-mix", "FAQ-mix", FAQ, ".beliefs:HistoryBeliefs", setting=MIXTURE_SETTING))
 # The paper's.
-register(Policy("faq", "FAQ", faq, sampling="with", setting=None, variance_as_published="published"))
-register(Policy("uniform+factors", "uniform + factors", uniform, setting=Setting(tau=1.0)))
-# References for the figures, what is left to gain and by what: the probabilities with which a simulated board
-# answers, or the factors that fit all answers of each new model best. Nobody knows these.
-register(Policy("oracle", "oracle", faq, setting=MIXTURE_SETTING, knows=_true_logits))
-register(Policy("oracle-factors", "oracle (factors)", faq, setting=MIXTURE_SETTING, knows=_logits_of_best_factors))
+register(Policy("faq", "FAQ", FAQ, sampling="with", setting=None, variance_as_published="published"))
+register(Policy("rounds", "growing rounds", rounds=GrowingRounds(), sampling="rounds", setting=ROUNDS_SETTING))
+register(Policy("uniform+factors", "uniform + factors", ".scorings:uniform", setting=Setting(tau=1.0)))
+# References for the figures, what is left to gain and by what: the factors that fit all answers of each new model
+# best, or the probabilities with which a simulated board answers. Nobody knows these.
+register(Policy("oracle-factors", "oracle (factors)", FAQ, setting=MIXTURE_SETTING,
+                knows=".scorings:logits_of_best_factors"))
+register(Policy("oracle", "oracle", FAQ, setting=MIXTURE_SETTING, knows=".scorings:true_logits"))
 DEFAULT_POLICY = "faq-mix"
 
 

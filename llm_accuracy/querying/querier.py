@@ -16,7 +16,8 @@ from ..errors import InputError
 from .beliefs import Bank, Beliefs, KnownBeliefs, Past
 from .factors import Prior
 from .passes import BLOCK, P_FLOOR, Passes
-from .policies import Moment, Policy, check_sampling, named
+from .policies import Policy, named
+from .scorings import Moment
 from .setting import Setting
 from .surveys import Survey, blocks, survey_exploring, survey_oracle, survey_stored
 from .trace import Step
@@ -73,8 +74,8 @@ class Querier:
     def __init__(self, bank: Bank, prior: Prior, settings: list[Setting], budget: int,
                  sampling: str = "with", policy: str | Policy = "faq", passes: Passes | None = None, batch: int = 1,
                  known: torch.Tensor | None = None):
-        check_sampling(sampling)
         self.policy = named(policy)
+        self.policy.check(sampling)
         if (known is not None) != (self.policy.knows is not None):
             raise InputError(f"policy {self.policy.name!r}: an oracle, and only an oracle, must be given what it knows")
         if sampling != "with" and budget > bank.n_questions:
@@ -84,9 +85,11 @@ class Querier:
         learns = known is None
         self.schedule = Schedule(settings, budget, learns, bank.V)
         self.batch = batch if learns else 1
+        self._scores = self.policy.function("scores")
         self._stores_scores = not self.policy.streamed or sampling == "naive-without"
         keep_variance = self._stores_scores or self.schedule.exploring_steps > 0
-        self.beliefs: Beliefs = (self.policy.believe(bank, prior, self.rows, keep_variance, passes) if learns
+        believe = self.policy.function("believe")
+        self.beliefs: Beliefs = (believe(bank, prior, self.rows, keep_variance, passes) if learns
                                  else KnownBeliefs(bank, known, passes))
         self._open = torch.full((self.rows, bank.V.shape[0] // BLOCK), BLOCK, dtype=torch.float64,
                                 device=bank.V.device)
@@ -222,7 +225,7 @@ class Querier:
 
     def _survey(self) -> Survey:
         if self._stores_scores:
-            scores = self.policy.scores(self.beliefs, self.schedule.moment(self.exploring))
+            scores = self._scores(self.beliefs, self.schedule.moment(self.exploring))
             return survey_stored(scores.masked_fill(self.closed, 0), self.beliefs, self._row)
         plain = self.schedule.plain
         if self.exploring:

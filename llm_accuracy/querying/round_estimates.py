@@ -8,8 +8,8 @@ of the draw, moderated by what the predictor expects:
     V_mod = Σ a_r² Σ_open w (1−π)/π / N²                            ν = Σ (B_r − 1)
     V = (k d V_mod + ν V̂)/(k + ν),                                  k = PRIOR_DF, d the dispersion
 
-with Student's quantile for k + ν degrees of freedom. The interval, not θ̂, is moved by SKEW √d κ₃/V_mod, κ₃ the third
-central moment that the predictor expects of θ̂ − θ: where right answers are rare, θ̂ and V̂ are too small together.
+with Student's quantile for ν + EXTRA_DF degrees of freedom. The interval, not θ̂, is moved by SKEW √d κ₃/V_mod, κ₃ the
+third central moment that the predictor expects of θ̂ − θ: where right answers are rare, θ̂ and V̂ are too small together.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from scipy import stats
 
 from .intervals import Interval
 from .predictors import SCORES, Outcomes
-from .rounds import Round
+from .rounds import Round, RoundTrace
 from .setting import ALPHA
 
-PRIOR_DF = 10  # what the predictor's own variance is worth, in degrees of freedom
-SKEW = 0.5     # share of κ₃/V by which the interval's centre is moved,
+# Chosen on five real boards (docs/rounds.md), together: one setting for all boards and budgets.
+PRIOR_DF = 5   # what the predictor's own variance is worth beside the neighbours', in degrees of freedom
+EXTRA_DF = 20  # of Student's t beyond ν: the predictor's variance steadies V, and 0/1 residuals have light tails
+SKEW = 0.4     # share of κ₃/V by which the interval's centre is moved,
 MOST = 0.5     # and the most that is, in standard errors
 LEAST = 0.05   # the dispersion of partial credit is taken to be no less
 
@@ -42,7 +44,7 @@ class RoundEstimate:
         self.theta, self.se, self.df, self.shift = theta, se, df, shift
         self.known, self.n_open, self.size = known, n_open, size
 
-    def interval(self, alpha: float = ALPHA, outcomes: Outcomes = SCORES, clip: bool = True) -> Interval:
+    def interval(self, alpha: float = ALPHA, clip: bool = True, outcomes: Outcomes = SCORES) -> Interval:
         """1 − α; no value in it that the answers exclude: those of the open questions lie between the ends of
         `outcomes`."""
         half, centre = stats.t.ppf(1 - alpha / 2, self.df) * self.se, self.theta + self.shift
@@ -104,4 +106,9 @@ def estimate(rounds: Sequence[Round], group: int = 0, members: np.ndarray | None
     reach = MOST * np.where(np.isfinite(se), se, 0)
     known = sum((one.answers * here).sum(1) for one, here in zip(rounds, inside, strict=True))
     asked = sum(np.broadcast_to(here, one.asked.shape).sum(1) for one, here in zip(rounds, inside, strict=True))
-    return RoundEstimate(theta, se, PRIOR_DF + df, np.clip(shift, -reach, reach), known, size - asked, size)
+    return RoundEstimate(theta, se, EXTRA_DF + df, np.clip(shift, -reach, reach), known, size - asked, size)
+
+
+def of_trace(trace: RoundTrace, n_questions: int, rank: int = 0) -> RoundEstimate:
+    """The estimate at the largest budget of a trace, of the whole bank."""
+    return estimate(trace.rounds)

@@ -59,7 +59,7 @@ class Rounds:
     n_questions  N
     tau        uniform share of every q
     costs      (N,) > 0 of asking each question, by default all alike
-    strata     (N,) int, questions that are alike: the order goes through them one after the other
+    strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; `designs.systematic`
 
@@ -102,7 +102,7 @@ class Rounds:
         return range(first, first + size)
 
     def drawn(self, uniform: torch.Tensor, size: int) -> Round:
-        """The round that `ask_batch` would ask now, its answers NaN; nothing is asked by looking at it.
+        """The round that `ask_batch` would ask now, its answers NaN; looking at it asks nothing.
 
         Raises InputError where fewer than `size` questions are open.
         """
@@ -119,7 +119,7 @@ class Rounds:
         sums = [(array @ self.groups).numpy() for array in (
             known, expected.variance * odds, expected.third * odds * (odds - 1))]
         chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
-        return Round(asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open)
+        return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
 
     def _order(self, mean: torch.Tensor) -> torch.Tensor:
         """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
@@ -172,6 +172,18 @@ class RoundTrace:
         """The evaluation with this budget, which must be one of those asked for."""
         return RoundTrace({budget: self.by_budget[budget]})
 
+    @staticmethod
+    def together(parts: Sequence[RoundTrace]) -> RoundTrace:
+        """Evaluations of different rows at the same budgets, as one."""
+        return RoundTrace({budget: [_joined(rounds) for rounds in zip(*(part.by_budget[budget] for part in parts),
+                                                                      strict=True)] for budget in parts[0].by_budget})
+
+    def of_rows(self, rows: slice) -> RoundTrace:
+        """Some of the rows."""
+        return RoundTrace({budget: [Round._make(column[rows] if isinstance(column, np.ndarray) else column
+                                                for column in one) for one in rounds]
+                           for budget, rounds in self.by_budget.items()})
+
     @property
     def rounds(self) -> list[Round]:
         """Of the largest budget."""
@@ -181,6 +193,11 @@ class RoundTrace:
     def asked(self) -> np.ndarray:
         """(rows, T) questions, in the order in which they were asked."""
         return np.concatenate([one.asked for one in self.rounds], 1)
+
+
+def _joined(rounds: Sequence[Round]) -> Round:
+    return Round._make(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
+                       for column in zip(*rounds, strict=True))
 
 
 def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: float, uniforms: np.ndarray,

@@ -154,7 +154,7 @@ class Session:
     def estimate(self, alpha: float = ALPHA) -> Finding:
         """Accuracy on the whole bank, from the questions answered so far."""
         trace = self.trace
-        return _finding(without_replacement(trace, self.n_questions, self.rank, pooled=True), alpha,
+        return _finding(without_replacement(trace, self.n_questions, self.rank, lifted=True), alpha,
                         trace.asked.shape[1])
 
     def watch(self, alpha: float = ALPHA, exact: bool = False) -> Finding:
@@ -162,7 +162,7 @@ class Session:
         betting, which claims its α at any number of answers and any accuracy, and is wider."""
         trace = self.trace
         if exact:
-            theta = without_replacement(trace, self.n_questions, self.rank, pooled=True).theta[0]
+            theta = without_replacement(trace, self.n_questions, self.rank, lifted=True).theta[0]
             # Sized for a tenth of the bank, whatever the number of answers: else every look would be another bet.
             band = betting(trace, self.n_questions, MIXTURE_SETTING.tau, alpha, self.n_questions // 10 + 1)
             low, high = band.low[0], band.high[0]

@@ -51,4 +51,5 @@ class Setting:
 
 
 DEFAULT_SETTING = Setting()
+ROUNDS_SETTING = Setting(tau=0.1)  # of growing rounds: of a setting they use τ only
 MIXTURE_SETTING = Setting(tau=0.25)  # of the policies whose prior is the history itself; needs no tuning

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import read_json
+from ..lazy import given
 
 if TYPE_CHECKING:
     from .matrix import Responses
@@ -63,12 +63,8 @@ class Reader:
     runs: Callable | str | None = None
 
     def function(self, field: str) -> Callable:
-        """The function of one of the fields, imported if necessary."""
-        given = getattr(self, field)
-        if not isinstance(given, str):
-            return given
-        module, _, name = given.partition(":")
-        return getattr(import_module(module, __package__), name)
+        """What to call for one of the fields."""
+        return given(getattr(self, field), __package__)
 
 
 READERS = {reader.name: reader for reader in (

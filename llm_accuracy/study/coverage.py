@@ -1,39 +1,68 @@
-"""Who is covered: every model's share of covering intervals, smoothed over its neighbours, and what luck does."""
+"""Who is covered: every model's share of covering intervals, smoothed over its neighbours, and what luck would do."""
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from ..errors import InputError
+from ..files import atomic
 from ..querying.intervals import binomial_se
 from ..querying.setting import ALPHA
+from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
+from . import columns, grids, ledger
 
-ARM = ["dataset", "scenario", "budget", "method", "sampling", "variance"]
+ARM = list(columns.ARM)
 PUBLISHED_NEIGHBOURS, PUBLISHED_MODELS = 501, 2213  # the window of arXiv 2601.20251 and its new models
 
 
-def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
-    """One row per arm and new model: its coverage over the seeds, release date and accuracy.
+def cells_of(args: argparse.Namespace) -> dict[grids.Cell, pd.DataFrame]:
+    """The rows of faq_final.py's per-model log that were asked for, by dataset and scenario.
 
-    log  rows of a per-model log, all of one dataset; several settings of one arm are told apart by `setting`
+    Raises InputError if there is none.
+    """
+    path = args.logs_dir / "faq_final_models.csv"
+    log = ledger.read(path, "faq_final.py")
+    log = log[log["method"].isin(args.policies) & (log["batch"] == args.batch)]
+    found = {cell: log[(log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)]
+             for cell in grids.cells(args)}
+    if not (found := {cell: rows for cell, rows in found.items() if len(rows)}):
+        raise InputError(f"{path}: no trial of these datasets, scenarios and policies in batches of {args.batch}")
+    return found
+
+
+def write(args: argparse.Namespace, cells: dict[grids.Cell, pd.DataFrame]) -> pd.DataFrame:
+    """Every model's coverage in some cells, to LOGS_DIR/faq_coverage.csv."""
+    table = pd.concat([per_model(rows, Dataset(args.data_dir, cell.dataset).new_models(int(rows["models"].max())))
+                       for cell, rows in cells.items()], ignore_index=True)
+    with atomic(args.logs_dir / "faq_coverage.csv", "w") as stream:
+        table.to_csv(stream, index=False, float_format="%.4g", lineterminator="\n")
+    return table
+
+
+def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
+    """One row per arm and new model: its coverage over the seeds, release date and accuracy, `columns.COVERAGE`.
+
+    log  rows of a per-model log, all of one dataset
     Raises InputError if the log was made with other models than `new`.
     """
     accuracy = new.accuracy()
     tables = []
-    for key, rows in log.groupby([*ARM, "setting"], sort=False):
+    for key, rows in log.groupby(ARM, sort=False):
         covered = np.array([[character == "1" for character in bits] for bits in rows["covered"]])  # (seeds, models)
         if covered.shape[1] > new.n_models:
             raise InputError(f"the log knows {covered.shape[1]} new models of {key[0]}, {new.source} has "
                              f"{new.n_models}: they are not the same models")
         models = slice(covered.shape[1])
         tables.append(pd.DataFrame({
-            **dict(zip([*ARM, "setting"], key, strict=True)), "model": new.models[models],
+            **dict(zip(ARM, key, strict=True)), "model": new.models[models],
             "created_date": new.dates[models], "accuracy": accuracy[models], "seeds": len(covered),
-            "coverage": covered.mean(0)}))
-    return pd.concat(tables, ignore_index=True)
+            "coverage": covered.mean(0), "share": f"{key[ARM.index('budget')] / new.n_questions:.4f}"}))
+    return pd.concat(tables, ignore_index=True)[list(columns.COVERAGE)]
 
 
 def neighbours(models: int) -> int:
@@ -68,15 +97,15 @@ def luck(models: int, seeds: int, share: float = 0.5, alpha: float = ALPHA) -> f
 
 
 def audit(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm and setting of `per_model`: mean coverage ± its binomial SE; by_date and by_accuracy, the mean
+    """One row per arm of `per_model`: mean coverage ± its binomial SE; by_date and by_accuracy, the mean
     coverage of the last fifth of the models minus that of the first ± SE (NaN without dates, or below 10 models);
-    the worst model, and what luck makes of the worst: its median, and its 1 % quantile."""
+    the worst model, and what luck alone would make of the worst: its median, and its 1 % quantile."""
     rows = []
-    for key, arm in table.groupby([*ARM, "setting"], sort=False):
+    for key, arm in table.groupby(ARM, sort=False):
         models, seeds, mean = len(arm), int(arm["seeds"].iloc[0]), arm["coverage"].mean()
         by_date, by_date_se = _drift(arm[arm["created_date"].fillna("") != ""], "created_date")
         by_accuracy, by_accuracy_se = _drift(arm, "accuracy")
-        rows.append(dict(zip([*ARM, "setting"], key, strict=True)) | {
+        rows.append(dict(zip(ARM, key, strict=True)) | {
             "share": arm["share"].iloc[0], "models": models, "seeds": seeds, "coverage": mean,
             "coverage_se": binomial_se(mean, models * seeds), "by_date": by_date, "by_date_se": by_date_se,
             "by_accuracy": by_accuracy, "by_accuracy_se": by_accuracy_se, "worst": arm["coverage"].min(),

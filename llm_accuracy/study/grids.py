@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import InputError
@@ -147,3 +147,17 @@ def budgets(args: argparse.Namespace, n_questions: int, dataset: str) -> tuple[i
     if args.budgets:
         return parse_budgets(args.budgets, n_questions, dataset)
     return tier_budgets(TIERS[args.tier], n_questions)
+
+
+def seeds(args: argparse.Namespace, default: int) -> range:
+    return range(args.seeds or default)
+
+
+def my_share(units: Iterable, args: argparse.Namespace) -> list:
+    """The shard's part of a list of work units."""
+    index, count = args.shard
+    return [unit for i, unit in enumerate(units) if i % count == index]
+
+
+def protocol(args: argparse.Namespace) -> str:
+    return args.protocol or TIERS[args.tier].protocol

@@ -1,7 +1,8 @@
 """Result logs: CSV files keyed by trial, to which finished trials are appended.
 
 `kill -9` at any moment loses at most the rows in flight: a row is written in one piece, a torn last line is
-cut off when the file is next opened, and trials whose key is present are not run again.
+cut off when the file is next opened, and trials whose key is present are not run again. What such a row was made from
+(`columns`) is compared first: a run neither mistakes rows of other data for its own nor mixes them with its own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pandas as pd
 
 from .. import __version__
 from ..errors import InputError
+from .columns import LOGS, TEXT, UNKNOWN, Columns, refuse_old
 
 _PACKAGES = ("numpy", "pandas", "torch", "scipy")
 
@@ -29,45 +31,49 @@ _PACKAGES = ("numpy", "pandas", "torch", "scipy")
 class Ledger:
     """One result log.
 
-    key, columns  names of the key columns, and of the results that follow them
-    Keys are compared as the text that stands in the file, so no float is ever compared as a number.
+    Keys are compared as the text in the file, so no float is ever compared as a number.
 
     Raises InputError if the file's header is another one.
     """
 
-    def __init__(self, path: Path | str, key: Sequence[str], columns: Sequence[str]):
-        self.path, self.key, self.columns = Path(path), tuple(key), tuple(columns)
-        self.header = (*self.key, *self.columns)
+    def __init__(self, path: Path | str, columns: Columns):
+        self.path, self.columns = Path(path), columns
         self._rows: dict[tuple[str, ...], dict[str, str]] = {}
         self._told = False
         if self.path.is_file():
             self._open_existing()
 
+    @staticmethod
+    def named(folder: Path, name: str) -> Ledger:
+        """The log of a name in `columns.LOGS`."""
+        return Ledger(folder / f"{name}.csv", LOGS[name])
+
     def _open_existing(self) -> None:
         text = self.path.read_bytes()
         whole = text[: text.rfind(b"\n") + 1]
         if not whole:
-            if text and not _line(self.header).startswith(text.decode(errors="replace")):
+            if text and not _line(self.columns.header).startswith(text.decode(errors="replace")):
                 raise InputError(f"{self.path}: not a result log: its first line is not complete; move it away")
             self.path.unlink()
             return
         lines = csv.reader(io.StringIO(whole.decode()))
         header = tuple(next(lines))
-        if header != self.header:
-            changed = sorted(set(header) ^ set(self.header)) or ["the order of the columns"]
+        if header != self.columns.header:
+            refuse_old(self.path, header)
+            changed = sorted(set(header) ^ set(self.columns.header)) or ["the order of the columns"]
             raise InputError(f"{self.path}: the header has changed ({', '.join(changed)}); move the file away "
                              "or choose another --logs-dir")
         for number, row in enumerate(lines, start=2):
-            if len(row) != len(self.header):
+            if len(row) != len(self.columns.header):
                 raise InputError(f"{self.path}: line {number} has {len(row)} fields, the header "
-                                 f"{len(self.header)}; delete that line")
+                                 f"{len(self.columns.header)}; delete that line")
             self._remember(row)
         if len(whole) < len(text):
             with self.path.open("r+b") as stream:
                 stream.truncate(len(whole))
 
     def _remember(self, row: Sequence[str]) -> None:
-        self._rows[tuple(row[: len(self.key)])] = dict(zip(self.header, row, strict=True))
+        self._rows[tuple(row[: len(self.columns.key)])] = dict(zip(self.columns.header, row, strict=True))
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
         return self._key_of(key) in self._rows
@@ -79,18 +85,43 @@ class Ledger:
         """The row of a key as text, or None."""
         return self._rows.get(self._key_of(key))
 
+    def find(self, key: Mapping[str, object], made_from: Mapping[str, str]) -> dict[str, str] | None:
+        """As `get`, for a run that would take the row as done.
+
+        Raises InputError if it was computed from something else than what this run has, or nobody knows from what.
+        """
+        row = self.get(key)
+        if row is None:
+            return None
+        changed = [name for name in self.columns.made_from if row[name] != made_from[name]]
+        if not changed:
+            return row
+        what = f"{self.path}: the row of {', '.join(self._key_of(row))}"
+        if any(row[name] == UNKNOWN for name in changed):
+            raise InputError(f"{what} comes from an older log, and what it was computed from is unknown: it can be "
+                             "drawn, not continued; choose another --logs-dir")
+        differences = ", ".join(f"{name.replace('_', ' ')} {row[name]}, now {made_from[name]}" for name in changed)
+        raise InputError(f"{what} was computed from other data or in another way ({differences}); choose another "
+                         "--logs-dir")
+
     def _key_of(self, row: Mapping[str, object]) -> tuple[str, ...]:
-        return tuple(str(row[name]) for name in self.key)
+        return tuple(str(row[name]) for name in self.columns.key)
+
+    def _together(self, row: Mapping[str, str]) -> tuple[str | None, ...]:
+        """Rows alike in this must have been made from the same."""
+        way = row["protocol"] if "protocol" in self.columns.key else None
+        return row.get("dataset"), row.get("scenario"), row.get("models"), way
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append whole rows in one write; a key that is there already is refused."""
-        new = [[*self._key_of(row), *(_text(row[name]) for name in self.columns)] for row in rows]
+        keys = len(self.columns.key)
+        new = [[*self._key_of(row), *(_text(row[name]) for name in self.columns.header[keys:])] for row in rows]
         for row in new:
-            if tuple(row[: len(self.key)]) in self._rows:
-                raise ValueError(f"{self.path}: key {row[: len(self.key)]} is there already")
+            if tuple(row[:keys]) in self._rows:
+                raise ValueError(f"{self.path}: key {row[:keys]} is there already")
         first = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(map(_line, ([list(self.header)] if first else []) + new))
+        text = "".join(map(_line, ([list(self.columns.header)] if first else []) + new))
         with self.path.open("ab") as stream:
             stream.write(text.encode())
             stream.flush()
@@ -118,46 +149,39 @@ def _text(value: object) -> str:
 def read(path: Path | str, made_by: str) -> pd.DataFrame:
     """A log as a table, keys as text (None stays the text None), empty results as NaN.
 
-    Raises InputError if it is not there, naming the script that makes it.
+    Raises InputError if it is not there, naming the script that makes it, or if an older version wrote it.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; python {made_by} makes it")
-    text = {"dataset": str, "scenario": str, "method": str, "sampling": str, "variance": str, "setting": str,
-            "covered": str}
     try:
-        numbers = set(pd.read_csv(path, nrows=0).columns) - set(text)
-        missing = {name: ["", "nan"] for name in numbers}
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=missing)
+        header = pd.read_csv(path, nrows=0).columns
+        refuse_old(path, tuple(header))
+        missing = {name: ["", "nan"] for name in set(header) - set(TEXT)}
+        return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=missing)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a result log ({error})") from None
-
-
-def columns_of(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(key columns, result columns) of a log on disk: a key ends with the seed, or the fold.
-
-    Raises InputError for a file that is no such log.
-    """
-    with path.open(newline="") as stream:
-        header = next(csv.reader(stream), [])
-    ends = [i for i, name in enumerate(header, start=1) if name in ("seed", "fold")]
-    if not ends:
-        raise InputError(f"{path}: not a result log: its header has neither seed nor fold")
-    return tuple(header[: ends[0]]), tuple(header[ends[0] :])
 
 
 def merge(target: Ledger, parts: Iterable[Path]) -> int:
     """Append the rows of shards' logs that `target` lacks; returns how many.
 
-    Raises InputError if a part's header differs.
+    Raises InputError, before anything is written, if a shard's header differs, or if rows of one dataset and scenario
+    were not all made from the same.
     """
-    added = 0
+    gathered = dict(target._rows)
+    made_from = {target._together(row): row for row in gathered.values()}
     for path in parts:
-        part = Ledger(path, target.key, target.columns)
-        rows = [row for key, row in part._rows.items() if key not in target._rows]
-        target.append(rows)
-        added += len(rows)
-    return added
+        for key, row in Ledger(path, target.columns)._rows.items():
+            first = made_from.setdefault(target._together(row), row)
+            if changed := [name for name in target.columns.made_from if row[name] != first[name]]:
+                where, what = f"{row.get('dataset')} {row.get('scenario')}", ", ".join(changed).replace("_", " ")
+                raise InputError(f"{path}: {where}: not made from the same {what} as the rows gathered so far, so they "
+                                 "must not stand in one log; merge them into another --logs-dir")
+            gathered.setdefault(key, row)
+    new = [row for key, row in gathered.items() if key not in target._rows]
+    target.append(new)
+    return len(new)
 
 
 def write_sidecar(path: Path) -> None:

@@ -18,15 +18,14 @@ import pandas as pd
 from ..errors import InputError
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
-from . import summaries
+from . import columns, summaries
 from .grids import SHARE_DENOMINATOR, Cell
 
 SUMMARIES = {"faq_summary.csv": "FAQ", "best_baseline_summary.csv": "best baseline",
              "best_ablation_summary.csv": "active + factors", "uniform_summary.csv": "uniform (published)"}
 SEEDS = 100
 MEASURES = {"ess_vs_published_uniform": "ESS", "coverage": "coverage", "mean_width": "width"}
-_STANDARD_ERRORS = {"ess_vs_published_uniform": "ess_vs_published_uniform_se", "coverage": "coverage_se",
-                    "mean_width": "width_se"}
+_STANDARD_ERRORS = {measure: columns.standard_error(measure) for measure in MEASURES}
 _CELL = ["dataset", "scenario", "fortieths", "name"]
 
 
@@ -112,7 +111,7 @@ def factor_setting(folder: Path, cell: Cell) -> tuple[int, float]:
 
 def ours(summary: pd.DataFrame) -> pd.DataFrame:
     """The arms of a summary that were published, computed as they were, in the columns of `read`."""
-    faq = summary[(summary["method"] == "faq") & (summary["variance"] == "published")]
+    faq = summary[(summary["method"] == "faq") & (summary["variance"] == "published") & (summary["batch"] == 1)]
     arms = [faq[faq["sampling"] == "with"].assign(name="FAQ"),
             faq[faq["sampling"] == "with"].assign(name="FAQ, ablation"),
             faq[faq["sampling"] == "naive-without"].assign(name="FAQ, naive without"),

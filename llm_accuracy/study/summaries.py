@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 
 from ..querying.intervals import binomial_se, ess_mse, mean_and_se
-from . import ledger
+from ..querying.policies import POLICIES
+from . import columns, ledger
 from .grids import TIERS
 
-CELL = ["dataset", "scenario", "budget"]
-ARM = [*CELL, "method", "sampling", "variance", "setting"]
+CELL, ARM = list(columns.CELL), list(columns.ARM)
 WALK = "walk"
 ABLATION = "active+factors"
 
 
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm (dataset, scenario, budget, method, sampling, variance, setting), over its seeds:
+    """One row per arm (dataset, scenario, budget, method, sampling, variance, setting, batch), over its seeds:
 
     mean_width ± width_se, coverage ± coverage_se (binomial over models × seeds), ess_width ± its SE: (SRS width /
     mean width)² per seed; ess_mse ± its SE: SRS variance / mean squared error, pooled over seeds;
@@ -46,7 +46,7 @@ def summarize(trials: pd.DataFrame) -> pd.DataFrame:
             "width_at_equal_coverage": equal, "width_at_equal_coverage_se": equal_se,
             "ess_vs_published_uniform": by_uniform, "ess_vs_published_uniform_se": by_uniform_se,
             "unique": float(arm["unique"].mean()), "rmse": float(np.sqrt(arm["mse"].mean()))})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(columns.SUMMARY))
 
 
 def with_published_variance(trials: pd.DataFrame) -> pd.DataFrame:
@@ -91,10 +91,20 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 
 # --- what a reader compares ----------------------------------------------------------------------------
 
+# The study's own arms; a policy's label is in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
-         "uniform+factors": "uniform + factors", ABLATION: "active + factors", "faq": "FAQ",
-         "faq-mix": "FAQ-mix", "oracle-factors": "oracle (factors)", "oracle": "oracle"}
+         ABLATION: "active + factors"}
+_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
 _SAMPLING = {"naive-without": "naive without"}
+
+
+def labels() -> dict[str, str]:
+    """What a reader sees of the methods in the logs, in the order in which tables and legends list them: yardsticks,
+    the paper's method, the default one, other policies as they were registered, oracles."""
+    found = NAMES | {policy.name: policy.label for policy in POLICIES.values()}
+    oracles = [policy.name for policy in POLICIES.values() if policy.knows]
+    order = [*_FIRST, *(name for name in found if name not in oracles), *oracles]
+    return {name: found[name] for name in order if name in found}
 
 
 def compared(summary: pd.DataFrame) -> pd.DataFrame:
@@ -105,13 +115,14 @@ def compared(summary: pd.DataFrame) -> pd.DataFrame:
     drawn = drawn[drawn["variance"].ne("published") | ~_has_another_variance(drawn)]
     table = pd.concat([published_uniform(summary), best_baseline(summary), best_ablation(summary), drawn],
                       ignore_index=True)
-    table["name"] = _distinct_names(table)
+    known = labels()
+    table["name"] = _distinct_names(table, known)
     table = _relative_width(table)
-    order = [*NAMES, *sorted(set(table["method"]) - set(NAMES))]
-    known = TIERS["paper"].scenarios
-    scenarios = [*known, *sorted(set(table["scenario"]) - set(known))]
+    order = [*known, *sorted(set(table["method"]) - set(known))]
+    grid = TIERS["paper"].scenarios
+    scenarios = [*grid, *sorted(set(table["scenario"]) - set(grid))]
     by = {"scenario": scenarios, "method": order}
-    return table.sort_values(["dataset", "scenario", "budget", "method", "name"], ignore_index=True,
+    return table.sort_values(["dataset", "scenario", "budget", "method", "batch", "name"], ignore_index=True,
                              key=lambda column: column.map(by[column.name].index) if column.name in by else column)
 
 
@@ -128,24 +139,26 @@ def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
     return arms.groupby(others)["variance"].transform("nunique") > 1
 
 
-def label(method: str) -> str:
-    """What a reader sees of a log's method: faq-mix:B64 → FAQ-mix, 64 at a time."""
-    policy, _, batch = method.partition(":B")
-    return NAMES.get(policy, policy) + (f", {batch} at a time" if batch else "")
+def label(method: str, batch: int, known: dict[str, str]) -> str:
+    """What a reader sees of a log's method and batch, e.g. FAQ-mix, 64 at a time; known: `labels()`."""
+    rounds = POLICIES[method].rounds if method in POLICIES else None
+    words = "" if batch == (rounds.first if rounds else 1) else f", {'first ' if rounds else ''}{batch} at a time"
+    return known.get(method, method) + words
 
 
 def batches(table: pd.DataFrame, policy: str = "faq-mix") -> pd.DataFrame:
-    """A policy's rows of `compared` at the budgets where it was also asked in batches, with their size as a column."""
-    parts = table["method"].str.partition(":B")
-    mine = table.assign(batch=parts[2].where(parts[2] != "", "1").astype(int))[parts[0] == policy]
+    """A policy's rows of `compared` at the budgets where it was also asked in batches."""
+    mine = table[table["method"] == policy]
     return mine[mine.groupby(CELL)["batch"].transform("nunique") > 1]
 
 
-def _distinct_names(table: pd.DataFrame) -> pd.Series:
-    """The method, and what else it takes to tell two arms of one cell apart: sampling, variance, setting."""
-    names = table["method"].map(label)
-    drawn = ~table["method"].isin(["srs", "unif", "best baseline", ABLATION])
-    by = ["dataset", "method"]  # named alike in all of a dataset's cells, so that a line of a figure keeps its name
+def _distinct_names(table: pd.DataFrame, known: dict[str, str]) -> pd.Series:
+    """The method and batch, and what else it takes to tell two arms of one cell apart: sampling, variance, setting."""
+    names = pd.Series([label(method, batch, known) for method, batch in
+                       zip(table["method"], table["batch"], strict=True)], index=table.index, dtype=object)
+    drawn = ~table["method"].isin(NAMES)
+    # Named alike in all of a dataset's cells, so that a line of a figure keeps its name.
+    by = ["dataset", "method", "batch"]
     for column in ("sampling", "variance", "setting"):
         ambiguous = drawn & (table.groupby([*CELL, *by[1:]])[column].transform("nunique") > 1)
         if column != "setting":  # settings are tuned cell by cell: only the ambiguous cell shows them
@@ -182,9 +195,8 @@ def markdown_table(table: pd.DataFrame, measures: Sequence[str]) -> str:
     """The numbers of a figure as a Markdown table: one row per dataset, scenario, budget and method, ± one SE."""
     lines = [["dataset", "scenario", "budget", "method", "seeds", *(_MARKDOWN[name][0] for name in measures)]]
     for row in table.to_dict("records"):
-        se = {"mean_width": "width_se"}
         lines.append([row["dataset"], row["scenario"], f"{row['budget']} ({float(row['share']):.1%})", row["name"],
-                      str(row["seeds"]), *(plus_minus(row[name], row[se.get(name, f"{name}_se")], _MARKDOWN[name][1])
+                      str(row["seeds"]), *(plus_minus(row[name], row[columns.standard_error(name)], _MARKDOWN[name][1])
                                            for name in measures)])
     return markdown(lines)
 

@@ -168,7 +168,7 @@ def test_the_default_is_the_first_variance_of_a_way_of_sampling():
     V, prior, z = tiny(3, n=30)
     trace = evaluate(Bank.of(V), prior, [Setting()], np.random.default_rng(0).random((1, 12)), z[None], "without")
     trace = trace._replace(answers=trace.p)  # no surprise: the empirical variance is small, the pooled one is not
-    default, pooled = estimate(trace, 12, 30, "without"), without_replacement(trace, 30, pooled=True)
+    default, pooled = estimate(trace, 12, 30, "without"), without_replacement(trace, 30, lifted=True)
     assert default == pooled and default.se > without_replacement(trace, 30).se
     assert [variances(sampling)[0] for sampling in ("with", "naive-without", "without")] == [
         "unbiased", "unbiased", "pooled"]

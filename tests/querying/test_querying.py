@@ -11,7 +11,7 @@ from llm_accuracy.querying import passes, policies, walks
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.evaluation import evaluate, replay, run
 from llm_accuracy.querying.factors import Prior
-from llm_accuracy.querying.policies import SAMPLING
+from llm_accuracy.querying.policies import ONE_AT_A_TIME
 from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 
@@ -28,7 +28,7 @@ def problem(seed, n=150, rank=3, rows=4, scale=1.0):
     return V, prior, scores, rng
 
 
-@pytest.mark.parametrize("sampling", SAMPLING)
+@pytest.mark.parametrize("sampling", ONE_AT_A_TIME)
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: s.key)
 def test_agrees_with_the_direct_formulas(setting, sampling):
     V, prior, scores, rng = problem(seed=1)
@@ -57,7 +57,7 @@ def test_whole_bank_without_replacement(n):
 def test_certain_predictions_do_not_break_the_draw():
     """Logits of ±hundreds: p rounds to 0 and 1, all scores are at their floor, draws stay proper."""
     V, prior, scores, rng = problem(seed=3, scale=500.0)
-    for sampling in SAMPLING:
+    for sampling in ONE_AT_A_TIME:
         for setting in SETTINGS:
             trace = evaluate(Bank.of(V), prior, [setting] * len(scores), rng.random((len(scores), 100)), scores,
                              sampling)
@@ -103,7 +103,7 @@ def test_settings_of_different_kinds_share_a_batch():
 
 def test_replay_is_an_audit_of_run():
     V, prior, scores, rng = problem(seed=7)
-    for sampling in SAMPLING:
+    for sampling in ONE_AT_A_TIME:
         made = evaluate(Bank.of(V), prior, [Setting()] * 4, rng.random((4, 90)), scores, sampling)
         audit = replay(Querier(Bank.of(V), prior, [Setting()] * 4, 90, sampling), made.asked, made.answers)
         for ours, theirs in zip(audit, made, strict=True):
@@ -161,7 +161,7 @@ def test_refuses_what_it_cannot_do():
     V, prior, _, _ = problem(seed=11)
     with pytest.raises(InputError, match="151 draws without replacement from 150 questions"):
         Querier(Bank.of(V), prior, [Setting()], 151, "without")
-    with pytest.raises(InputError, match="policy 'clairvoyant': there are faq-mix, faq, uniform"):
+    with pytest.raises(InputError, match="policy 'clairvoyant': there are faq-mix, faq, rounds, uniform"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="clairvoyant")
     with pytest.raises(InputError, match="an oracle, and only an oracle, must be given what it knows"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="oracle")

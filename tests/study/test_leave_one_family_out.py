@@ -1,6 +1,5 @@
 """Every family new in turn: it is left out, a killed run resumes, and the table is what a slow recomputation says."""
 
-import argparse
 import hashlib
 import math
 import multiprocessing
@@ -12,7 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import leave_one_family_out as lofo
+import leave_one_family_out
 from llm_accuracy.querying import factors
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.estimators import estimate
@@ -21,6 +20,7 @@ from llm_accuracy.querying.factors import Factors, Fit
 from llm_accuracy.querying.setting import MIXTURE_SETTING
 from llm_accuracy.randomness import stream, uniforms
 from llm_accuracy.scores.matrix import Responses, read_matrix, write_matrix
+from llm_accuracy.study import leave_one_out as lofo
 
 SCRIPT = "leave_one_family_out.py"
 QUICK = ["--rank", 2, "--epochs", 20]
@@ -42,11 +42,11 @@ def board(path, families=10, each=1, questions=40, partial=False, seed=0):
 
 def read(path, **changed):
     flags = dict(rank=2, weight_decay=1.0, protocol="map", epochs=20, methods=["faq-mix"], budgets=["5", "20"], seeds=3)
-    return lofo.Board.read(path, argparse.Namespace(**flags | changed))
+    return lofo.Board.read(path, **flags | changed)
 
 
 def run(matrix, logs, *flags):
-    lofo.main([str(flag) for flag in (matrix, *QUICK, "--logs-dir", logs, *flags)])
+    leave_one_family_out.main([str(flag) for flag in (matrix, *QUICK, "--logs-dir", logs, *flags)])
     return pd.read_csv(logs / "leave_one_family_out.csv")
 
 
@@ -226,8 +226,8 @@ def test_an_interrupted_run_ends_with_the_same_bytes(finished, tmp_path, capsys,
 
 def test_killed_at_work(finished, tmp_path, capsys):
     """kill -9 as soon as something is in the log, then the same command again."""
-    command = [finished / "b.csv", *QUICK, *FLAGS, "--logs-dir", tmp_path]
-    child = multiprocessing.get_context("forkserver").Process(target=lofo.main, args=(list(map(str, command)),))
+    command = [str(word) for word in (finished / "b.csv", *QUICK, *FLAGS, "--logs-dir", tmp_path)]
+    child = multiprocessing.get_context("forkserver").Process(target=leave_one_family_out.main, args=(command,))
     child.start()
     while child.is_alive() and not (tmp_path / FILES[1]).exists():
         time.sleep(0.005)

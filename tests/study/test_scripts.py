@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from conftest import run_script
 
-from llm_accuracy.study import ledger
+from llm_accuracy.querying.factors import Factors
+from llm_accuracy.study import columns, ledger, published
+from llm_accuracy.study.grids import Cell
 
 SCENARIO = "nfobs=0_p=0.1"
 GRID = ["--datasets", "board", "--scenarios", "nfobs=None_p=1.0", SCENARIO]
@@ -150,6 +152,61 @@ def test_without_replacement_and_the_whole_bank(copy, script):
     assert row["mean_width"] == 0 and row["coverage"] == 1 and row["mse"] < 1e-12 and row["unique"] == 240
 
 
+def test_rows_say_what_they_were_made_from(pipeline):
+    for name, log in columns.LOGS.items():
+        if not (pipeline / "logs" / f"{name}.csv").exists():
+            assert name.startswith("ablations_all"), name
+            continue
+        rows = trials(pipeline, f"{name}.csv")
+        assert tuple(rows.columns) == log.header
+        prints = rows[[column for column in log.made_from if name[:9] != "baselines" or column != "factors"]]
+        assert prints.map(lambda text: len(text) == 8 and set(text) <= set("0123456789abcdef")).all(axis=None), name
+        by_cell = rows.groupby(["dataset", "scenario"])[list(log.made_from)].nunique()
+        assert (by_cell == 1).all(axis=None)
+    assert trials(pipeline, "faq_final.csv")["history"].nunique() == 2  # as seen in two scenarios
+    assert set(trials(pipeline, "baselines_all.csv")["factors"]) == {"none"}
+
+
+def test_baselines_do_not_mind_other_factors(copy, script):
+    before = contents(copy)
+    refit(copy, "final")
+    script("baselines_all.py", *ONE, "--seeds", 2, *where(copy))
+    assert {path for path, print_ in contents(copy).items() if before[path] != print_} == {
+        path.relative_to(copy) for path in copy.rglob("nfobs=None_p=1.0_final.npz")}
+
+
+def test_files_of_choices_have_the_published_columns(pipeline, shared):
+    """They can be read as the published tables are, and say what the next steps used."""
+    logs = pipeline / "logs"
+    for name in ("factor_model_selected_settings.csv", "faq_best_settings.csv"):
+        ours, theirs = pd.read_csv(logs / name), pd.read_csv(shared / "paper" / name)
+        assert ours.columns.tolist() == theirs.columns.tolist()
+        assert set(ours["dataset"]) == {"board"} and len(ours) == 2 * (4 if "prop_budget" in ours else 1)
+    for scenario in ("nfobs=None_p=1.0", SCENARIO):
+        cell = Cell("board", scenario)
+        rank, decay = published.factor_setting(logs, cell)
+        about = Factors.load(logs / f"factor_models/board/{scenario}_final.npz").about
+        assert (rank, decay) == (about["rank"], float(about["weight_decay"]))
+        chosen = published.best_settings(logs, cell)
+        tuned = trials(pipeline, "faq_val.csv")
+        tuned = tuned[tuned["scenario"] == scenario]
+        best = tuned.loc[tuned.groupby("budget")["mean_se2"].idxmin()].set_index("budget")  # one seed
+        assert {240 * k // 40: setting.key for k, setting in chosen.items()} == best["setting"].to_dict()
+    table = pd.read_csv(logs / "faq_best_settings.csv")
+    rows = table[table["n_full_obs"].isna()]
+    assert rows["mcar_obs_prob"].eq(1).all()
+    first = tuned_row(trials(pipeline, "faq_val.csv"), rows.iloc[0])
+    assert rows.iloc[0]["mean_width"] == pytest.approx(first["width_published"])
+    assert rows.iloc[0]["coverage_full"] == pytest.approx(first["coverage_published"])
+
+
+def tuned_row(log, choice):
+    """The validation row, of one seed, behind a published row of a choice at all data observed."""
+    budget = round(choice["prop_budget"] * 240)
+    key = "_".join(f"{name}={float(choice[name])}" for name in ("beta0", "rho", "gamma", "tau"))
+    return log[(log["scenario"] == "nfobs=None_p=1.0") & (log["budget"] == budget) & (log["setting"] == key)].iloc[0]
+
+
 # --- input that cannot be used -------------------------------------------------------------------------
 
 def break_nothing(folder):
@@ -184,6 +241,32 @@ def repeat_the_first_model(folder):
     rewrite(M2, line(3, lambda row: first))(folder)
 
 
+def flip(row):
+    """The same models and questions, one answer changed."""
+    return row[:-1] + (b"0" if row.endswith(b"1") else b"1")
+
+
+def refit(folder, which):
+    path = folder / "logs" / "factor_models" / "board" / f"nfobs=None_p=1.0_{which}.npz"
+    model = Factors.load(path)
+    model.U[0, 0] += 1
+    model.save(path)
+
+
+def unknown(name):
+    """What migrate_logs.py makes of a log."""
+    def forget(folder):
+        path, log = folder / "logs" / name, columns.LOGS[name.removesuffix(".csv")]
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table.assign(**dict.fromkeys(log.made_from, columns.UNKNOWN)).to_csv(path, index=False)
+    return forget
+
+
+def older(path):
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table[list(columns.LOGS[path.stem].before)].to_csv(path, index=False)
+
+
 M2 = "data/board/M2.csv"
 FINAL = "logs/factor_models/board/nfobs=None_p=1.0_final.npz"
 ONE = ["--datasets", "board", "--scenarios", "nfobs=None_p=1.0"]
@@ -214,6 +297,25 @@ BAD = {
     "changed header": (rewrite("logs/faq_final.csv", line(0, lambda row: row + b",more")), "faq_final.py", ONE,
                        "the header has changed (more)"),
     "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "is there with 30 models"),
+    "other new models": (rewrite(M2, line(1, lambda row: flip(row))), "faq_final.py", ONE, "(new models "),
+    "other new models of a baseline": (rewrite(M2, line(1, lambda row: flip(row))), "baselines_all.py", ONE,
+                                       "computed from other data"),
+    "other factors": (lambda folder: refit(folder, "final"), "faq_final.py", ONE, "(factors "),
+    "other factors in tuning": (lambda folder: refit(folder, "val"), "faq_val.py", [*ONE, "--settings", *SETTINGS],
+                                "choose another --logs-dir"),
+    "other folds": (break_nothing, "factor_models_cv.py", [*ONE, "--ranks", 1, "--weight-decays", 1.0, "--epochs", 40,
+                                                           "--folds", 3], "(fitting "),
+    "rows of an older log": (unknown("faq_final.csv"), "faq_final.py", ONE, "it can be drawn, not continued"),
+    "rows of an older log of who was covered": (lambda folder: (unknown("faq_final_models.csv")(folder),
+                                                                (folder / "logs/faq_final.csv").unlink()),
+                                                "faq_final.py", ONE, "it can be drawn, not continued"),
+    "folds of an older log": (unknown("factor_models_cv.csv"), "factor_models_cv.py",
+                              [*ONE, "--ranks", 1, "--weight-decays", 1.0, "--epochs", 40, "--folds", 2],
+                              "it can be drawn, not continued"),
+    "an older log": (lambda folder: older(folder / "logs/faq_final.csv"), "faq_final.py", ONE,
+                     "python migrate_logs.py"),
+    "an older log in a summary": (lambda folder: older(folder / "logs/faq_final.csv"), "summarize_results.py", [],
+                                  "python migrate_logs.py"),
     "unknown setting": (break_nothing, "faq_final.py", [*ONE, "--setting", "tau=2"], "write it as"),
     "variance that does not go with the sampling": (break_nothing, "faq_final.py", [
         *ONE, "--sampling", "without", "--variance", "published"], "variance 'published': sampling 'without'"),

@@ -164,6 +164,30 @@ def test_several_settings_of_one_method_get_names_that_differ(study):
                           for setting in (SETTING, SETTING.replace("0.25", "0.5"))}
 
 
+def test_batches_are_arms_of_their_own(study):
+    """Told apart by their column: in names and audits, and where settings are tuned or compared with the paper."""
+    trials = ledger.read(study / "logs" / "faq_final.csv", "")
+    mixed = trials[trials["method"] == "faq-mix"]
+    everything = pd.concat([trials, mixed.assign(batch=8), mixed.assign(batch=64),
+                            trials[trials["sampling"] == "with"].assign(batch=8, mean_se2=0)], ignore_index=True)
+    summary = summaries.summarize(everything)
+    table = summaries.compared(summary)
+    assert {"FAQ-mix", "FAQ-mix, 8 at a time", "FAQ-mix, 64 at a time", "FAQ, 8 at a time"} <= set(table["name"])
+    cell = table[(table["scenario"] == SCENARIOS[0]) & (table["budget"] == 20)]
+    assert [name for name in cell["name"] if "mix" in name] == [
+        "FAQ-mix", "FAQ-mix, 8 at a time", "FAQ-mix, 64 at a time"]
+    assert summaries.batches(table).groupby(summaries.CELL)["batch"].agg(list).map(tuple).unique().tolist() == [
+        (1, 8, 64)]
+    assert set(published.ours(summary)["batch"]) == {1}
+    mine = tuning.of_method(everything, "faq", "with")
+    assert len(mine) == len(trials[trials["sampling"] == "with"]) and mine["mean_se2"].gt(0).all()
+    log = ledger.read(study / "logs" / "faq_final_models.csv", "")
+    log = log[(log["method"] == "faq-mix") & (log["scenario"] == SCENARIOS[0])]
+    audit = coverage.audit(coverage.per_model(pd.concat([log, log.assign(batch=8)]),
+                                              Dataset(study / "data", "board").new_models()))
+    assert sorted(audit["batch"]) == [1] * 4 + [8] * 4 and (audit["seeds"] == 3).all()
+
+
 def test_text_table_fits_80_columns(study):
     assert max(map(len, (study / "summary.txt").read_text().splitlines())) <= 80
 

@@ -1,0 +1,91 @@
+"""The baselines' trials: simple random sampling, and walks that know the history's means."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from .. import cli
+from ..querying.estimates import Estimate
+from ..querying.policies import WALKING
+from ..querying.walks import Walk, simple_random_sampling, walk
+from .flags import announce
+from .grids import TIERS, Tier, my_share, seeds
+from .trials import Judged, Task, TrialLog, final_tasks, trial_key
+
+PREDICTIONS = ("f=zero", "f=mean")
+Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, what `_wanted` finds
+
+
+def run(args: argparse.Namespace) -> None:
+    """Every budget, policy, share τ, prediction and seed that the log lacks."""
+    tier, log = TIERS[args.tier], TrialLog(args, "baselines_all")
+    units = [(task, seed, _wanted(args, tier, task, seed, log)) for task in final_tasks(args)
+             for seed in my_share(seeds(args, tier.seeds), args)]
+    units = [unit for unit in units if unit[2]]
+    trials = sum(len(keys) for *_, keys in units)
+    if args.dry_run:
+        announce(trials, "trial", _seconds(units))
+        return
+    with cli.Progress(trials, "baselines") as progress:
+        for task, seed, keys in units:
+            log.add(_judge(task, seed, keys), task.made_without_factors)
+            progress.advance(len(keys))
+
+
+def _wanted(args: argparse.Namespace, tier: Tier, task: Task, seed: int,
+            log: TrialLog) -> dict[tuple[str, int, float, int], dict]:
+    """{(policy, budget, tau, prediction index): key} of the trials the log lacks."""
+    keys = {}
+    for budget in task.budgets(args):
+        for policy in args.policies or ["srs", *WALKING]:
+            for tau, which in _variants(policy, tier.taus):
+                key = trial_key(task.cell, budget, policy, *_label(policy, tau, which), seed)
+                if log.lacks(key, len(task.truth), task.made_without_factors):
+                    keys[policy, budget, tau, which] = key
+    return keys
+
+
+def _variants(policy: str, taus: tuple[float, ...]) -> list[tuple[float, int]]:
+    """(tau, prediction index) of a policy; tau means nothing where coins or draws are uniform anyway."""
+    if policy == "srs":
+        return [(0.0, 0)]
+    return [(tau, which) for tau in ([0.0] if policy == "unif" else taus) for which in range(len(PREDICTIONS))]
+
+
+def _label(policy: str, tau: float, which: int) -> tuple[str, str, str]:
+    """(sampling, variance, setting) as they stand in the log."""
+    if policy == "srs":
+        return "without", "empirical", "none"
+    return "walk", "horvitz-thompson", PREDICTIONS[which] + (f"_tau={tau}" if policy != "unif" else "")
+
+
+def _judge(task: Task, seed: int, keys: dict) -> Iterator[tuple[dict, Judged, dict]]:
+    """All trials of one seed: every walk at once, each question's probabilities shared by its models."""
+    draws = task.draws(seed, task.n_questions)
+    walks = sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy != "srs"})
+    walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws) if walks else None
+    for (policy, budget, tau, which), key in keys.items():
+        if policy == "srs":
+            found, labels = simple_random_sampling(task.scores, draws, budget), np.full(len(task.truth), budget)
+        else:
+            i = walks.index((policy, budget, tau))
+            found = Estimate(walked.theta[which, :, i], walked.se[which, :, i], np.inf)
+            labels = walked.labels[:, i]
+        yield key, task.judge(budget, found, labels), {}
+
+
+def _seconds(units: list[Unit]) -> float:
+    """About how long: the first unit's share of a walk over 100 questions, times the whole."""
+    if not units:
+        return 0.0
+    task, seed, keys = units[0]
+    few = min(100, task.n_questions)
+    walks = [Walk(policy, min(budget, few), tau) for policy, budget, tau, _ in keys if policy != "srs"]
+    start = time.perf_counter()
+    if walks:
+        walk(task.scores[:, :few], task.factors.history_mean[:few], walks, task.draws(seed, few))
+    return (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)

@@ -1,0 +1,77 @@
+"""Flags that the study's scripts share, so that they mean the same in every script.
+
+Parsing must not wait for torch: --help and refused arguments take a moment, not seconds. The registries of querying/
+that name the choices are light.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import cli
+from ..errors import InputError
+from ..querying.estimators import ESTIMATORS
+from ..querying.policies import POLICIES, SAMPLING
+from ..querying.protocols import PROTOCOLS
+from ..querying.setting import Setting
+from ..scores.scenario import Scenario
+
+
+def learning() -> list[str]:
+    """The policies that learn from answers: all but the oracles."""
+    return [name for name, policy in POLICIES.items() if not policy.knows]
+
+
+def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
+    """A parser that prints the script's docstring, with the named common flags (all of them by default)."""
+    return cli.add_study_flags(cli.parser(doc), *names)
+
+
+def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    """The arguments, with scenarios and settings read once, so that a misspelt one is refused at once.
+
+    Raises InputError for one that cannot be read.
+    """
+    args = parser.parse_args(argv)
+    for key in getattr(args, "scenarios", None) or ():
+        Scenario.parse(key)
+    for key in filter(None, [getattr(args, "setting", None), *(getattr(args, "settings", None) or ())]):
+        Setting.parse(key)
+    return args
+
+
+def add_method_flags(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--sampling", choices=SAMPLING,
+                    help="draw without replacement, with (the paper), or naive-without (the published ablation), or in "
+                    "rounds; default: the policy's own")
+    to.add_argument("--batch", type=cli.at_least(1), metavar="B",
+                    help="ask B questions at a time and learn from all B answers at once (default 1); of growing "
+                    "rounds, the size of the first")
+    to.add_argument("--variance", choices=dict.fromkeys(variance for _, variance in ESTIMATORS),
+                    help="unbiased or published (with replacement); pooled, empirical, or betting which is exact "
+                    "(without); moderated (rounds)")
+
+
+def add_protocol_flags(to: argparse.ArgumentParser, default: str | None = None) -> None:
+    to.add_argument("--protocol", choices=PROTOCOLS, default=default,
+                    help=f"how to fit (default: {default or 'that of the tier'})")
+    to.add_argument("--epochs", type=cli.at_least(1), metavar="E", help="(default: the protocol's)")
+
+
+def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
+    """What factor_models_val.py and factor_models_final.py take."""
+    to = parser(doc, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "factors-dir", "device", "shard",
+                "dry-run")
+    to.add_argument("--rank", type=cli.at_least(1), metavar="K", help="rank, instead of the one chosen by CV")
+    to.add_argument("--weight-decay", metavar="L", help="weight decay, instead of the one chosen by CV")
+    add_protocol_flags(to)
+    args = parse(to, argv)
+    if (args.rank is None) != (args.weight_decay is None):
+        raise InputError("--rank and --weight-decay: give both or neither")
+    return args
+
+
+def announce(units: int, unit: str, seconds: float | None) -> None:
+    """What --dry-run prints."""
+    about = f", about {cli.duration(seconds)} on this machine" if seconds is not None else ""
+    print(f"{units} {unit}s to run{about}")

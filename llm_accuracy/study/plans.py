@@ -1,0 +1,213 @@
+"""Trials of drawing policies: which a log lacks, grouped into trajectories, run and judged."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .. import cli
+from ..querying.estimators import estimate, estimator, variances
+from ..querying.evaluation import evaluate
+from ..querying.policies import DEFAULT_POLICY, Policy, named
+from ..querying.rounds import RoundTrace
+from ..querying.setting import Setting
+from ..querying.trace import Trace
+from . import ledger, tuning
+from .columns import NOT_PUBLISHED
+from .flags import announce
+from .grids import TIERS, Cell, my_share, seeds
+from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
+
+
+@dataclass(frozen=True)
+class Method:
+    """A drawing policy with its way of sampling and of estimating the variance, asked `batch` questions at a time (in
+    growing rounds: the first time)."""
+
+    policy: Policy
+    sampling: str
+    variance: str
+    batch: int = 1
+
+    @staticmethod
+    def chosen(args: argparse.Namespace, name: str) -> Method:
+        """What the command line asks for, the policy's own way of sampling where it does not say.
+
+        Raises InputError for a way of sampling or a variance that does not go with it.
+        """
+        policy = named(name)
+        sampling = args.sampling or policy.sampling
+        policy.check(sampling)
+        estimator(sampling, args.variance)
+        batch = args.batch or (policy.rounds.first if policy.rounds else 1)
+        return Method(policy, sampling, args.variance or variances(sampling)[0], batch)
+
+
+class Plan:
+    """The trials of one task that a log lacks, grouped into trajectories.
+
+    A setting whose schedules do not depend on the budget needs one trajectory per seed, which serves every
+    budget as a prefix; the others need one per budget.
+    """
+
+    def __init__(self, task: Task, log: TrialLog, method: Method, wanted: Iterable[tuple[Setting, int, int]]):
+        """wanted: (setting, budget, seed)."""
+        self.task, self.log, self.method = task, log, method
+        self.groups: dict[tuple[bool, int], dict[Job, list[int]]] = {}
+        missing: dict[Job, list[int]] = {}
+        for setting, budget, seed in wanted:
+            if log.lacks(self.key(setting, budget, seed), len(task.truth), task.made_from):
+                missing.setdefault(Job(setting, seed), []).append(budget)
+        for job, budgets_of_job in missing.items():
+            separate = ([b] for b in budgets_of_job) if job.setting.depends_on_budget else [budgets_of_job]
+            for group in separate:
+                self.groups.setdefault((job.setting.rho > 0, max(group)), {})[job] = group
+
+    @property
+    def trials(self) -> int:
+        return sum(len(budgets) for jobs in self.groups.values() for budgets in jobs.values())
+
+    def key(self, setting: Setting, budget: int, seed: int) -> dict:
+        return trial_key(self.task.cell, budget, self.method.policy.name, self.method.sampling, self.method.variance,
+                         setting.key, seed, self.method.batch)
+
+    def seconds(self) -> float:
+        """About how long the trials take here, from a few steps of each kind of trajectory."""
+        total = 0.0
+        for (_, steps), jobs in self.groups.items():
+            rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
+            if self.method.policy.rounds:
+                total += self._seconds_of_rounds(jobs)
+                continue
+            if not getattr(self.method.policy.function("believe"), "stepwise", True):  # its steps are not alike
+                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
+                continue
+            some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
+            settings = [next(iter(jobs)).setting] * rows
+            per_step = []
+            for _ in range(3):
+                start = time.perf_counter()
+                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), self.task.scores[some],
+                         self.method.sampling, self.method.policy, known=None if known is None else known[some])
+                per_step.append(time.perf_counter() - start)
+            total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
+        return total
+
+    def _seconds_of_mixture(self, setting: Setting, steps: int) -> float:
+        # Few rows at a time cost more each; on large banks they are too slow for more of them.
+        scores = self.task.scores[: int(np.clip(2e9 / steps / self.task.n_questions, 24, 128))]
+        start = time.perf_counter()
+        evaluate(self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
+                 self.method.sampling, self.method.policy, batch=self.method.batch)
+        return (time.perf_counter() - start) * len(self.task.truth) / len(scores)
+
+    def _seconds_of_rounds(self, jobs: dict[Job, list[int]]) -> float:
+        start = time.perf_counter()
+        first = next(iter(jobs))
+        next(self._in_rounds({first: jobs[first]}))
+        return (time.perf_counter() - start) * len(jobs)
+
+    def _in_rounds(self, jobs: dict[Job, list[int]]) -> Iterator[tuple[Job, RoundTrace]]:
+        rounds = self.method.policy.rounds
+        assert rounds is not None
+        plan = replace(rounds, first=self.method.batch)
+        return self.task.round_traces(list(jobs), sorted(set().union(*jobs.values())), plan)
+
+    def _traces(self, jobs: dict[Job, list[int]], steps: int) -> Iterator[tuple[Job, Trace | RoundTrace]]:
+        if self.method.policy.rounds:
+            return self._in_rounds(jobs)
+        return self.task.traces(list(jobs), steps, self.method.sampling, self.method.policy, self.method.batch)
+
+    def run(self, progress: cli.Progress) -> None:
+        for (_, steps), jobs in self.groups.items():
+            for job, trace in self._traces(jobs, steps):
+                self.log.add((self._judge(job, budget, trace) for budget in jobs[job]), self.task.made_from)
+                progress.advance(len(jobs[job]))
+
+    def _judge(self, job: Job, budget: int, trace: Trace | RoundTrace) -> tuple[dict, Judged, dict]:
+        """One row: with replacement, also the published variance's width and coverage, unclipped."""
+        n, sampling = self.task.n_questions, self.method.sampling
+        first = trace.first(budget)
+        labels = unique_questions(first.asked)
+        beside = NOT_PUBLISHED
+        if "published" in variances(sampling):
+            published = self.task.judge(budget, estimate(trace, budget, n, sampling, "published"), labels, clip=False)
+            beside = {"width_published": published.row["mean_width"], "coverage_published": published.row["coverage"]}
+        rank = 0 if self.method.policy.knows else self.task.prior.mean.size  # an oracle has no factors to learn
+        one = estimator(sampling, self.method.variance)
+        found = one.of(first, n, rank)
+        band = one.interval(first, n, job.setting.tau, found)
+        return self.key(job.setting, budget, job.seed), self.task.judge(budget, found, labels, band=band), beside
+
+
+def unique_questions(asked: np.ndarray) -> np.ndarray:
+    """(models,) how many different questions each row of `asked` (models, T) holds."""
+    ordered = np.sort(asked, axis=1)
+    return 1 + (np.diff(ordered, axis=1) != 0).sum(1)
+
+
+def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
+    """Run the plans behind one progress bar, or say what they would cost."""
+    trials = sum(plan.trials for plan in plans)
+    if dry_run:
+        announce(trials, "trial", sum(plan.seconds() for plan in plans))
+        return
+    with cli.Progress(trials, what) as progress:
+        for plan in plans:
+            plan.run(progress)
+
+
+# --- faq_final.py, faq_val.py --------------------------------------------------------------------------
+
+def evaluate_new_models(args: argparse.Namespace) -> None:
+    """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
+    methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
+    log, plans = TrialLog(args, "faq_final"), []
+    remarks: dict[str, None] = {}
+    for task in final_tasks(args):
+        for method in methods:
+            wanted = []
+            for budget in task.budgets(args):
+                setting, remark = _setting(args, task, method, budget)
+                remarks[remark] = None
+                wanted += [(setting, budget, seed) for seed in my_share(seeds(args, TIERS[args.tier].seeds), args)]
+            plans.append(Plan(task, log, method, wanted))
+    for remark in filter(None, remarks):
+        print(remark)
+    run_plans(plans, "evaluate", args.dry_run)
+
+
+def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) -> tuple[Setting, str]:
+    """(setting, remark) of one trial: the one given, else the policy's own, else the one that faq_val.py found best."""
+    if args.setting:
+        return Setting.parse(args.setting), ""
+    if method.policy.setting is not None:
+        return method.policy.setting, ""
+    tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", args.select_by, method.sampling, method.policy.name)
+    return tuned.setting(task.cell, budget, task.n_questions)
+
+
+def tune(args: argparse.Namespace) -> None:
+    """Every setting of the grid on held-out history; then print the best one of every cell and budget."""
+    tier = TIERS[args.tier]
+    grid = [Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
+    method, log, plans = Method.chosen(args, args.policy), TrialLog(args, "faq_val"), []
+    for task in val_tasks(args):
+        mine = my_share([(setting, seed) for setting in grid for seed in seeds(args, tier.val_seeds)], args)
+        budgets = task.budgets(args)
+        plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine for b in budgets]))
+    run_plans(plans, f"tune {args.policy}", args.dry_run)
+    if not args.dry_run:
+        _print_choice(method, log, {plan.task.cell for plan in plans})
+
+
+def _print_choice(method: Method, log: TrialLog, cells: set[Cell]) -> None:
+    rows = tuning.of_method(ledger.read(log.rows.path, "faq_val.py"), method.policy.name, method.sampling, method.batch)
+    print(f"{'dataset':<16} {'scenario':<18} {'budget':>6}  setting")
+    for row in tuning.best_settings(rows, "variance").itertuples():
+        if Cell(row.dataset, row.scenario) in cells:
+            print(f"{row.dataset:<16.16} {row.scenario:<18} {row.budget:>6}  {row.setting}")
