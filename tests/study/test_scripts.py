@@ -286,7 +286,7 @@ BAD = {
                            "faq_final.py", ONE, "occurs 2 times"),
     "other questions": (rewrite(M2, line(0, lambda row: row + b"x")), "faq_final.py", ONE, "both must list the same"),
     "incomplete new model": (rewrite(M2, line(1, lambda row: row[:-1])), "faq_final.py", ONE, "must be complete"),
-    "unknown dataset": (break_nothing, "faq_final.py", ["--datasets", "bored"], "there: board"),
+    "unknown dataset": (break_nothing, "faq_final.py", ["--datasets", "bored"], "available: board"),
     "unknown scenario": (break_nothing, "faq_final.py", ["--datasets", "board", "--scenarios", "p=0.1"], "write it as"),
     "budget of 0": (break_nothing, "faq_final.py", [*ONE, "--budgets", 0], "between 1 and 240"),
     "budget above N": (break_nothing, "baselines_all.py", [*ONE, "--budgets", 241], "between 1 and 240"),
