@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..lazily import given
+from ..lazy import given
 from .setting import ALPHA
 
 if TYPE_CHECKING:

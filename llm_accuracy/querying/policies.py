@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..lazily import given
+from ..lazy import given
 from .estimators import estimator
 from .setting import DEFAULT_SETTING, MIXTURE_SETTING, ROUNDS_SETTING, Setting
 

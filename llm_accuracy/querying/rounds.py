@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..randomness import stream
 from .designs import choosing, inclusion, schedule, systematic
 from .predictors import Predictor
 
@@ -63,6 +64,8 @@ class Rounds:
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; `designs.systematic`
 
+    Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
+
     The steps of a round are named by numbers, as many as it has questions; their answers may come in any order, and the
     predictor learns when the last one is there.
     """
@@ -70,12 +73,17 @@ class Rounds:
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
                  draw=systematic):
+        if not 0 < tau <= 1:
+            raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
         self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
         self.costs = None if costs is None else torch.as_tensor(costs, dtype=torch.float64)
         self.strata = None if strata is None else torch.as_tensor(strata)
         self.groups = torch.ones(n_questions, 1, dtype=torch.float64) if groups is None else torch.as_tensor(
             groups, dtype=torch.float64)
         self.rounds: list[Round] = []
+        # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
+        # the same: a file may be periodic, and a systematic sample has a period of its own.
+        self._mixed = torch.as_tensor(stream("ties", n_questions).permutation(n_questions))
         self._open = torch.ones(rows, n_questions, dtype=torch.bool)
         self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
         self._asked = torch.zeros(rows, 0, dtype=torch.int64)
@@ -123,11 +131,12 @@ class Rounds:
 
     def _order(self, mean: torch.Tensor) -> torch.Tensor:
         """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
-        neighbours are alike across strata as well; the others last."""
+        neighbours are alike across strata as well; equals in an order mixed beforehand; the others last."""
         key = mean.to(torch.float64)
         if self.strata is not None:
             key = 2 * self.strata + torch.where(self.strata % 2 == 0, key, -key)
-        return torch.where(self._open, key, torch.inf).argsort(1)
+        key = torch.where(self._open, key, torch.inf)[:, self._mixed]
+        return self._mixed[key.argsort(dim=1, stable=True)]
 
     def question(self, step: int) -> torch.Tensor:
         """(rows,) the questions asked at a step."""
