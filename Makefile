@@ -17,6 +17,7 @@ quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
 
 # Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
+# Not into the committed logs: an older version wrote them, so they are not continued. make laptop LOGS=mine
 laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop

@@ -1,6 +1,6 @@
 """Step 9: the baselines on the same new models: uniform sampling and active inference from history means.
 
-    python baselines_all.py                                      laptop tier, about 2 minutes on two cores
+    python baselines_all.py                                      laptop tier, about 10 seconds on two cores
     python baselines_all.py --tier paper --shard 3/32            one of 32 parts of the full grid
     python baselines_all.py --datasets twin --budgets 5% --seeds 2 --models 100
 

@@ -1,6 +1,6 @@
 """Step 3: choose rank K and weight decay λ of the factor model by cross-validation over entries.
 
-    python factor_models_cv.py                                   laptop tier, about 2 minutes on two cores
+    python factor_models_cv.py                                   laptop tier, about a minute on two cores
     python factor_models_cv.py --tier paper --shard 0/16         one of 16 parts of the full grid (GPU)
     python factor_models_cv.py --datasets twin --ranks 32 64 --weight-decays 1.0 0.1 0.01 --folds 2
 

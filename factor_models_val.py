@@ -5,7 +5,7 @@
 
 Rank and weight decay are those chosen by factor_models_cv.py, unless given. Writes
 FACTORS_DIR/<dataset>/<scenario>_val.npz; a model that is there with the same settings and the same history is
-kept. The last 20 % then play the new models in faq_val.py.
+kept. In faq_val.py the last 20 % then take the part of new models.
 """
 
 from llm_accuracy import cli

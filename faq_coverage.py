@@ -6,7 +6,7 @@
 Reads LOGS_DIR/faq_final_models.csv, and dates and accuracies from the data. Writes LOGS_DIR/faq_coverage.csv, one
 row per model and trial setting, and prints for every cell the mean coverage, the slope of coverage along release
 dates and accuracies (difference between the last and the first fifth of the models), and the worst model beside
-what luck alone makes of the worst. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
+what luck alone would give. --figure writes STEM_<dataset>_<scenario>_<method>.png and .pdf: Gaussian
 weighted nearest neighbours, 501 of 2,213 models (of fewer models the same share), standard deviation a sixth of
 that. Takes seconds.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""12  Did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
+"""Step 12: did it get worse? Degradation tests that can gate a release (arXiv 2602.10144).
 
     python mcnemar_tests.py pair baseline.csv candidate.csv
     python mcnemar_tests.py pair runs/base runs/int4 --task leaderboard_mmlu_pro --json - --fail-on degraded

@@ -3,8 +3,8 @@
     python quickstart.py [--folder quickstart]
 
 Runs the numbered scripts in order on a simulated leaderboard (a subset of the laptop tier: all data observed,
-5 seeds), prints one table and writes one figure, all inside one folder. Three minutes on two cores; run again, it
-continues or just prints the result.
+5 seeds), prints one table and writes one figure, all inside one folder. About one minute on two idle cores; run
+again, it continues or just prints the result.
 """
 
 import time

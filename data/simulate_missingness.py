@@ -33,7 +33,7 @@ def main(argv=None):
     from llm_accuracy.scores.dataset import Dataset
     from llm_accuracy.scores.missingness import hide, shares, write_table
 
-    print(f"{'dataset':<26} {'scenario':<18} {'observed':>9} {'expected':>9} {'z':>5}  from")
+    header = f"{'dataset':<26} {'scenario':<18} {'observed':>9} {'expected':>9} {'z':>5}  from\n"
     for cell, scenario in todo:
         dataset = Dataset(args.data_dir, cell.dataset)
         full = dataset.history()
@@ -42,7 +42,9 @@ def main(argv=None):
         if args.csv:
             write_table(dataset, scenario, seen)
         observed, expected, z = shares(full, seen, scenario)
-        print(f"{cell.dataset:<26.26} {cell.scenario:<18} {observed:>9.6f} {expected:>9.6f} {z:>+5.1f}  {origin}")
+        row = f"{cell.dataset:<26.26} {cell.scenario:<18} {observed:>9.6f} {expected:>9.6f} {z:>+5.1f}  {origin}"
+        print(header + row)
+        header = ""
 
 
 if __name__ == "__main__":

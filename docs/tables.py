@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Write the generated tables of the documents: the steps, from the scripts' docstrings, and the commands.
+"""Write the generated tables of the documents: steps, from the scripts' docstrings, commands and figures.
 
     python docs/tables.py            rewrite the marked sections
     python docs/tables.py --check    exit 1, naming the page, where one is not as the code says
 
-A section stands between <!-- NAME --> and <!-- /NAME --> in a page of PAGES. The first line of a script's docstring is
+A section lies between <!-- NAME --> and <!-- /NAME --> in a page of PAGES. The first line of a script's docstring is
 "Step 7: what it does." or just what it does; the first span of time in the docstring is how long the laptop tier
-takes. So a table is mended by mending the docstring. Seconds.
+takes. So a table is corrected by correcting the docstring. Takes seconds.
 """
 
 import argparse
@@ -18,11 +18,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+sys.path.insert(1, str(ROOT / "figures"))
+
+import draw  # noqa: E402
+
 from llm_accuracy.__main__ import COMMANDS  # noqa: E402
 
-PAGES = ("README.md", "docs/performance.md", "docs/degradation.md")
-STEP = re.compile(r"(?:Step )?(?P<number>\d+[a-z]?)(?::| ) *(?P<what>.+)")
-NUMBER, UNIT = r"(?:\d+|half an?|one|two|three|tens of)", r"(?:seconds?|minutes?|hours?)"
+PAGES = ("README.md", "docs/performance.md", "docs/degradation.md", "docs/figures.md")
+STEP = re.compile(r"Step (?P<number>\d+[a-z]?): (?P<what>.+)")
+NUMBER, UNIT = r"(?:\d+|half an?|an?|one|two|three|tens of)", r"(?:seconds?|minutes?|hours?)"
 TIME = re.compile(rf"\b(?:about )?(?:{NUMBER} {UNIT}|seconds|minutes)\b", re.IGNORECASE)
 
 
@@ -59,7 +63,20 @@ def commands() -> list[str]:
             *(f"| `llm-accuracy {name}` | {what} |" for name, (_, what) in COMMANDS.items())]
 
 
-SECTIONS = {"steps": steps, "commands": commands, "benchmarks": benchmarks}
+def figures() -> list[str]:
+    rows = []
+    for figure in draw.figures().values():
+        first = ", ".join(f"`{log.name}`" for log in figure.logs) or "none: computed"
+        *before, last = (f"`{command}`" for command in figure.commands or [""])
+        made = ", ".join(before) + (", then " if before else "") + last
+        rows.append(f"| `{figure.name}{'_*' if figure.per else ''}` | {figure.paper or '(not in the paper)'} "
+                    f"| {figure.notebook}, \"{figure.section}\" | {first} | {made if figure.commands else ''} "
+                    f"| {figure.per or ''} |")
+    return ["| figure (`figures/…`) | in the paper | notebook, section | drawn from | commands that make the log "
+            "| one for each |", "|---|---|---|---|---|---|", *rows]
+
+
+SECTIONS = {"steps": steps, "commands": commands, "benchmarks": benchmarks, "figures": figures}
 
 
 def renewed(text: str) -> str:
@@ -81,7 +98,7 @@ def main(argv=None):
     for page in stale:
         if not check:
             (ROOT / page).write_text(renewed((ROOT / page).read_text()))
-        print(f"{page}: {'not what the code says; python docs/tables.py mends it' if check else 'rewritten'}")
+        print(f"{page}: {'not what the code says; python docs/tables.py rewrites it' if check else 'rewritten'}")
     return int(check and bool(stale))
 
 

@@ -15,28 +15,36 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from llm_accuracy import cli  # noqa: E402
 from llm_accuracy.errors import InputError  # noqa: E402
 
-STUDY = "make laptop LOGS={}"
-POWER, PAIRS = "make degradation-logs LOGS={}", "make degradation-logs LOGS={} PAIRS=FOLDER"
-NEEDS = {  # notebook: the logs it reads, and what makes them
-    "main_text": {"summary.csv": STUDY, "faq_coverage.csv": STUDY},
-    "appendix": {"summary.csv": STUDY, "faq_coverage.csv": STUDY},
-    "degradation": {"degradation_power_all.csv": POWER, "degradation_power_one.csv": POWER,
-                    "degradation_pairs.csv": PAIRS},
-}
+if TYPE_CHECKING:
+    from llm_accuracy.gallery import FigureRecord
+
+NOTEBOOKS = ("main_text", "appendix", "degradation")
+
+
+def figures() -> dict[str, FigureRecord]:
+    """Every room's figures by name, in the order of the notebooks."""
+    from llm_accuracy.degradation.gallery import FIGURES as OF_PAIRS
+    from llm_accuracy.study.gallery import FIGURES as OF_THE_STUDY
+
+    known = {**OF_THE_STUDY, **OF_PAIRS}
+    return {name: figure for notebook in NOTEBOOKS for name, figure in known.items() if figure.notebook == notebook}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.add_study_flags(cli.parser(__doc__), "logs-dir")
-    parser.add_argument("--notebooks", nargs="+", choices=tuple(NEEDS), default=tuple(NEEDS), metavar="NAME",
-                        help=f"of {', '.join(NEEDS)} (default: all)")
+    parser.add_argument("--notebooks", nargs="+", choices=NOTEBOOKS, default=NOTEBOOKS, metavar="NAME",
+                        help=f"of {', '.join(NOTEBOOKS)} (default: all)")
     args = parser.parse_args(arguments)
-    missing = {name: [log for log in NEEDS[name] if not (args.logs_dir / log).is_file()] for name in args.notebooks}
+    missing = {name: dict.fromkeys(log for figure in figures().values() if figure.notebook == name
+                                   for log in figure.logs if not (args.logs_dir / log.name).is_file())
+               for name in args.notebooks}
     drawn = [HERE / f"{name}.ipynb" for name in args.notebooks if not missing[name]]
     if drawn:
         code = subprocess.run(
@@ -44,14 +52,13 @@ def main(arguments: list[str] | None = None) -> None:
              "--log-level=ERROR", *drawn], env={**os.environ, "LOGS": str(args.logs_dir.resolve())}).returncode
         if code:
             sys.exit(code)
-    told = {}  # command: the missing logs that it makes
-    for name, logs in missing.items():
-        for log in logs:
-            told.setdefault(NEEDS[name][log].format(args.logs_dir), {})[log] = name
-    if told:
+    makes: dict[str, dict[str, None]] = {}  # command: the missing logs that it makes
+    for log in (log for logs in missing.values() for log in logs):
+        makes.setdefault(log.made_by.format(args.logs_dir), {})[log.name] = None
+    if makes:
         raise InputError(f"not drawn: {', '.join(name for name in missing if missing[name])}. " + " ".join(
             f"{args.logs_dir} has no {', '.join(logs)}: {command} makes {'it' if len(logs) == 1 else 'them'}."
-            for command, logs in told.items()))
+            for command, logs in makes.items()))
 
 
 if __name__ == "__main__":

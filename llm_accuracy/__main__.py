@@ -1,9 +1,9 @@
 """The command `llm-accuracy` (or `python -m llm_accuracy`): the tool. The numbered scripts are the study, on the same
 code.
 
-A command is one row of COMMANDS: a module of any room with `main(argv)`, which gets the command's name and what
-follows it and returns an exit code. The module is imported when its command is called, so that --help and a
-misspelt name cost no import.
+A command is one row of COMMANDS: a module with `main(argv)`, which receives the command's name and the arguments
+after it and returns an exit code. The module is imported only when its command is called, so --help and a misspelt
+name cost no import.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (_, help_text) in COMMANDS.items():
         commands.add_parser(name, help=help_text)
-    parser.epilog = "llm-accuracy COMMAND --help says what a command takes."
+    parser.epilog = "llm-accuracy COMMAND --help lists what a command takes."
     return parser
 
 

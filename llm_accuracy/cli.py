@@ -45,7 +45,7 @@ def step(script: str, *arguments: object) -> None:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that prints the script's docstring as it is written."""
+    """A parser that prints the script's docstring with its own line breaks."""
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -114,7 +114,7 @@ def device(choice: str) -> str:
 
 
 class Progress:
-    """One bar with an ETA on a terminal; elsewhere a plain line now and then, so that logs stay readable."""
+    """A bar with the time left on a terminal; elsewhere an occasional plain line, which keeps logs readable."""
 
     def __init__(self, total: int, what: str, unit: str = "trial"):
         self.total, self.what, self.unit = total, what, unit
@@ -134,7 +134,7 @@ class Progress:
             self._line(f"about {duration(left)} left")
 
     def note(self, text: str) -> None:
-        """Say something without breaking the bar."""
+        """Print a line without breaking the bar."""
         if self.bar is not None:
             self.bar.write(text, file=sys.stderr)
         else:

@@ -1,7 +1,7 @@
-"""Files: read or refused, written whole or not at all, and never over one that is there unless that was asked for.
+"""Files: read or refused, written whole or not at all, and never overwritten unless that is requested.
 
-Whatever the disk says (full, read-only, a folder in the way, a name too long) is one InputError; of a file that
-could not be written whole, nothing is left.
+Every failure of the disk (full, read-only, a folder in the way, a name too long) becomes one InputError, and no part
+of a file that could not be written whole is left behind.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
 from .errors import InputError
 
@@ -19,10 +20,10 @@ LONGEST_NAME = 255  # bytes, on every file system in use
 
 
 @contextmanager
-def atomic(path: Path | str, mode: str = "wb"):
-    """Open a file that takes its name only when it is complete; its folder is made.
+def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
+    """Open a file that gets its name only once it is complete; its folder is created.
 
-    mode   "wb", or "w" for text as UTF-8 with the line ends as they are given
+    mode   "wb", or "w" for text as UTF-8 with its line ends unchanged
 
     Raises InputError where it cannot be written; an error that names another file is passed on.
     """
@@ -30,7 +31,8 @@ def atomic(path: Path | str, mode: str = "wb"):
     part = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open(mode, **({} if "b" in mode else {"newline": "", "encoding": "utf-8"})) as stream:
+        newline, encoding = (None, None) if "b" in mode else ("", "utf-8")
+        with part.open(mode, newline=newline, encoding=encoding) as stream:
             yield stream
         part.replace(path)
     except BrokenPipeError:
@@ -45,15 +47,14 @@ def atomic(path: Path | str, mode: str = "wb"):
 
 
 def write_whole(path: Path | str, content: str | bytes) -> None:
-    """Write a file so that a reader sees all of it or none; its folder is made. Raises as `atomic` does."""
+    """Write a file so that a reader sees all of it or none; its folder is created. Raises as `atomic` does."""
     with atomic(path) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
 
 
 def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool = False) -> None:
-    """Raise InputError where a file that is about to be written is there already and was not to be replaced, where
-    it can never be (a folder has its name, the name is too long), or, unless `make_parent`, where its folder is not
-    there."""
+    """Raise InputError if a file that is about to be written exists and must not be replaced, if it cannot be written
+    at all (a folder has its name, the name is too long), or, unless `make_parent`, if its folder does not exist."""
     targets = [targets] if isinstance(targets, (Path, str)) else list(targets)
     try:
         there = [path for path in map(Path, targets) if path.exists()]
@@ -78,7 +79,7 @@ def read_json(path: Path | str):
 
 
 def _partial(path: Path) -> Path:
-    """The name a file has while it is being written, of this process alone and never too long."""
+    """The name a file has while it is being written: unique to this process and never too long."""
     end = f".{os.getpid()}.part"
     name = os.fsencode(path.name)
     if len(name) + len(end) + 1 <= LONGEST_NAME:
@@ -86,6 +87,6 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{hashlib.blake2b(name, digest_size=16).hexdigest()}{end}")
 
 
-def _is_ours(named: object, path: Path, part: Path) -> bool:
-    """Whether an error names the file, the one it is meanwhile, or a folder on the way to it."""
+def _is_ours(named: str | bytes, path: Path, part: Path) -> bool:
+    """Whether an error names the file, its temporary name, or a folder above it."""
     return Path(os.fsdecode(named)) in {path, part, *path.parents}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito's palette by their names, told apart by colour-blind readers; markers and dashes do it in greyscale.
+# Okabe & Ito's palette by name, distinguishable for colour-blind readers; in greyscale, markers and dashes differ.
 PALETTE = {"black": "#000000", "grey": "#999999", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73",
            "blue": "#0072B2", "vermillion": "#D55E00", "purple": "#CC79A7"}
 STYLES = {  # method: (colour, marker, dashes)
@@ -23,7 +23,7 @@ STYLES = {  # method: (colour, marker, dashes)
         "oracle (factors)": ("purple", "h", "-."),
     }.items()
 }
-# Of any other method: markers that none of those above has; 4, 5 and 3 have no common divisor, so 60 methods differ.
+# For any other method: markers that none of the above uses; 4, 5 and 3 have no common divisor, so 60 methods differ.
 _SPARE = [(PALETTE[colour], marker, dashes) for colour, marker, dashes in
           zip(["vermillion", "green", "orange", "purple"] * 15, ["<", ">", "8", "d", "H"] * 12, [":", "-", "--"] * 20,
               strict=True)]
@@ -31,7 +31,7 @@ WIDTH = 6.75  # inches: the text width of the conference's paper
 
 
 def style(name: str, names: Sequence[str]) -> dict:
-    """Colour, marker and dashes of a method: fixed for the known ones, spare ones in order for the others."""
+    """Colour, marker and dashes of a method: fixed for known ones, spare ones in order for others."""
     others = [other for other in names if other not in STYLES]
     colour, marker, dashes = STYLES.get(name) or _SPARE[others.index(name) % len(_SPARE)]
     return {"color": colour, "marker": marker, "linestyle": dashes, "markersize": 4, "linewidth": 1.2, "capsize": 2}
@@ -48,20 +48,22 @@ def use_look() -> None:
 
 
 def titled(figure: Figure, point: str, note: str = "") -> Figure:
-    """Give a figure its point as the title, wrapped at its width, and in small type, above its legend or at its foot,
-    what was measured."""
+    """Title a figure with its main finding, wrapped to its width, and say in small type, above its legend or at its
+    foot, what was measured."""
+    from matplotlib.font_manager import FontProperties
+
     most = int(80 * figure.get_figwidth() / WIDTH)  # characters in a line of the title; half as many again of the note
     figure.suptitle(_wrapped(point, most), fontsize=9, fontweight="bold", x=0.01, ha="left")
     note = _wrapped(note, most * 3 // 2)
     for legend in figure.legends:
-        legend.set_title(note, prop={"size": 6.5})
+        legend.set_title(note, prop=FontProperties(size=6.5))
     if note and not figure.legends:
         figure.supxlabel(note, fontsize=6.5)
     return figure
 
 
 def _wrapped(text: str, most: int) -> str:
-    """In lines about equally long, as few as `most` characters a line allow."""
+    """Wrapped into lines of about equal length, as few as `most` characters per line allow."""
     lines = len(textwrap.wrap(text, most))
     return "\n".join(textwrap.wrap(text, next(width for width in range(min(20, most), most + 1)
                                               if len(textwrap.wrap(text, width)) <= lines)))

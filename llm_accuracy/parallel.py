@@ -1,4 +1,4 @@
-"""Sharing a CPU's cores out over jobs instead of inside every operation."""
+"""Sharing a CPU's cores between jobs instead of within every operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 @contextmanager
 def one_thread_each(device: str):
-    """On the CPU, PyTorch's operations take one thread each: for jobs that run side by side."""
+    """On the CPU, PyTorch's operations use one thread each: for jobs that run side by side."""
     before = torch.get_num_threads()
     torch.set_num_threads(1 if device == "cpu" else before)
     try:
@@ -22,15 +22,15 @@ def one_thread_each(device: str):
 
 
 def even_slices(length: int, count: int) -> list[slice]:
-    """0 … length cut into `count` pieces (at most `length`, at least one) that differ by one at the most."""
+    """0 … length cut into `count` pieces (at most `length`, at least one) whose lengths differ by at most one."""
     count = max(1, min(length, count))
     edges = [length * i // count for i in range(count + 1)]
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
 def side_by_side(job: Callable, works: Sequence, device: str) -> Iterator:
-    """job(work) of every work, in order. On the CPU as many at a time as there are threads, each on one of them:
-    no barriers between cores, which on a busy machine cost more than they share out."""
+    """job(work) for every work, in order. On the CPU as many run at a time as there are threads, each on one of them:
+    there are no barriers between cores, which on a busy machine cost more than they gain."""
     threads = torch.get_num_threads()
     if len(works) == 1 or device != "cpu":
         with one_thread_each(device):

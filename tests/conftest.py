@@ -9,7 +9,7 @@ import tempfile
 import threading
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import pytest
 import torch
@@ -40,6 +40,21 @@ class Done(NamedTuple):
     returncode: int
     stdout: str
     stderr: str
+
+
+def not_installed(what: str, how: str) -> NoReturn:
+    """Skip a test whose tool is not installed; in CI, where it must be, the test fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"no {what}: {how}")
+    pytest.skip(f"no {what} ({how})")
+
+
+def harness_python(*needed: Path) -> Path:
+    """The interpreter that has lm-evaluation-harness; the test is skipped where it or a `needed` folder is absent."""
+    python = HARNESS / "bin" / "python"
+    if not all(path.exists() for path in (python, *needed)):
+        not_installed(".venv-lm-eval", "`make test` installs lm-evaluation-harness there")
+    return python
 
 
 def _run_as_main(path, arguments, cwd, outputs, stdin):

@@ -1,7 +1,6 @@
 """The documents say what the code does: scripts, commands, flags, paths, links, generated tables, README examples."""
 
 import ast
-import json
 import os
 import re
 import shlex
@@ -9,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from itertools import chain
 
 import pytest
 from conftest import ROOT, SHARED, run_script
@@ -118,6 +116,55 @@ def test_python_in_documents_is_python():
                 assert all(hasattr(module, alias.name) for alias in node.names), page
 
 
+RECIPES_ARE_FOUND = """
+import matplotlib, numpy, pathlib, torch
+from types import SimpleNamespace
+
+from llm_accuracy import __main__ as console
+from llm_accuracy.degradation import commands
+from llm_accuracy.querying import estimators, policies
+from llm_accuracy.querying.trace import Trace
+from llm_accuracy.scores import readers
+from llm_accuracy.study.gallery import FIGURES
+
+pathlib.Path("answers.tsv").write_text("model\\tquestion\\tscore\\na\\tq0\\t1\\na\\tq1\\t0\\nb\\tq0\\t0\\nb\\tq1\\t1\\n")
+matrix, _ = readers.read("tsv", [pathlib.Path("answers.tsv")])
+assert matrix.scores.tolist() == [[1, 0], [0, 1]]
+
+beliefs = SimpleNamespace(p=torch.tensor([[0.5, 1.0]]))
+assert policies.named("confident").function("scores")(beliefs, None).tolist() == [[0, 1]]
+
+steps = numpy.array([[0.25, 0.5, 0.75]])
+trace = Trace((4 * steps).astype(int), numpy.array([[0.0, 1.0, 1.0]]), steps / 2, steps, 2 + steps)
+wide, narrow = (estimators.estimator("without", name).of(trace, 4) for name in ("wider", "pooled"))
+assert wide.theta == narrow.theta and numpy.allclose(wide.se, 1.1 * narrow.se) and narrow.se > 0
+
+assert commands.main(["pair", "--counts", "100", "20", "5"]) == 0
+assert commands.main(["odds", "--counts", "30", "20"], commands=[COMMAND]) == 0
+pathlib.Path("my_package").mkdir()
+pathlib.Path("my_package/odds.py").write_text("main = lambda argv: len(argv)")
+assert console.main(["odds", "--more"]) == 2
+
+drawing = FIGURES.notebook("appendix", LOGS)
+drawing("appendix_4_unique")
+"""
+
+
+def test_recipes_run_and_what_they_add_is_found(tmp_path):
+    """The blocks of CONTRIBUTING.md, each with names of its own, in one process; then one look for each."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGES["CONTRIBUTING.md"], re.DOTALL)
+    assert len(blocks) == 7
+    code = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']\nfor block in {blocks!r}:\n"
+            "    exec(block, space := {})\n    COMMAND = space.get('COMMAND') or globals().get('COMMAND')\n"
+            f"LOGS = {str(ROOT / 'logs')!r}\n{RECIPES_ARE_FOUND}")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
+                          env={**os.environ, "MPLBACKEND": "Agg"})
+    assert done.returncode == 0, done.stderr
+    assert "p_ranks" in done.stdout and "1.50 losses a gain" in done.stdout
+    assert {path.name for path in tmp_path.glob("appendix_4_unique_*.png")} == {
+        f"appendix_4_unique_{dataset}.png" for dataset in ("simulated", "twin")}
+
+
 # ---- tables that cannot disagree with the code -------------------------------------------------------------
 
 
@@ -138,34 +185,6 @@ def test_what_a_script_says_of_itself():
     assert tables.TIME.search("laptop tier, about 3 minutes on two cores")[0] == "about 3 minutes"
     assert tables.TIME.search("A pair takes seconds, a suite less than half a minute")[0] == "seconds"
     assert tables.renewed("a\n<!-- steps -->\nold\n<!-- /steps -->\nb").count("\n") == len(tables.steps()) + 3
-
-
-def test_figure_table_is_that_of_the_notebooks():
-    """Every figure that a notebook exports has a row; rows name headings, logs and scripts that are there."""
-    table = PAGES["docs/figures.md"].partition("What feeds the logs")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:3] == "| `"]
-    patterns = [row[0].strip("`").removesuffix("_*") for row in rows]
-    exported = set()
-    for notebook in sorted((ROOT / "figures").glob("*.ipynb")):
-        cells = json.loads(notebook.read_text())["cells"]
-        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-        headings = {"".join(cell["source"]).partition("\n")[0].strip("# ") for cell in cells
-                    if cell["cell_type"] == "markdown"}
-        stems = re.findall(rf'"({notebook.stem}_\d_[a-z_]+?)_?(?:\{{|")', code)
-        exported |= {(notebook.stem, stem) for stem in stems}
-        for row in rows:
-            name, _, heading = row[2].partition(", ")
-            if name == notebook.stem and heading:
-                begins = heading.strip('"')
-                assert any(given.startswith(begins) for given in headings), f"{notebook.name}: no heading {begins}"
-    assert len(exported) >= 14
-    others = {row[0] for row in rows if row[0].startswith("`degradation")}
-    for notebook, stem in exported:
-        assert any(stem.startswith(pattern) for pattern in patterns) or (notebook == "degradation" and others), stem
-    for pattern in patterns:
-        assert any(stem.startswith(pattern) for _, stem in exported), f"no notebook exports {pattern}"
-    for log in chain.from_iterable(re.findall(r"`([\w*]+\.csv)`", row[3]) for row in rows):
-        assert list((ROOT / "logs").glob(log)), f"figures.md: no log {log}"
 
 
 def test_numbers_of_the_readme_are_those_of_the_pages():

@@ -1,4 +1,4 @@
-"""What a test assumes where nothing else is said, and the checks of what is said instead. Imports next to nothing."""
+"""The defaults of the tests, and checks of the values given instead. Imports next to nothing."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ def check_margin(margin: float) -> None:
 
 
 def check_share(margin: float) -> None:
-    """A margin of scores of 0 and 1."""
+    """Check the margin of 0/1 scores."""
     if not 0 < margin < 1:
         raise InputError(f"margin = {margin} must lie between 0 and 1")
 
 
-def check_numbers(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5, alpha: float = ALPHA) -> None:
-    """Those of a plan: items, flip rate, drop, and the power to reach."""
+def check_numbers(n: float = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5,
+                  alpha: float = ALPHA) -> None:
+    """Check the numbers of a plan: items, flip rate, drop, and the power to reach."""
     if not 0 <= n <= LARGEST_N:
         raise InputError(f"n = {n} items: give 0 to {LARGEST_N:,}")
     if not 0 <= flip <= 1:
@@ -43,8 +44,8 @@ def check_numbers(n: int = 1, flip: float = 1.0, drop: float = 0.0, target: floa
     check_alpha(alpha)
 
 
-def check_plan(n: int | None, flip: float | None, drop: float | None, power: float | None, alpha: float) -> None:
-    """The numbers that are given of a plan, None for the one that is to be found."""
+def check_plan(n: float | None, flip: float | None, drop: float | None, power: float | None, alpha: float) -> None:
+    """Check the known numbers of a plan; None stands for the one to be computed."""
     lost = drop or 0.0
     check_numbers(n=n or 1, flip=max(lost, 1e-9) if flip is None else flip, drop=lost,
                   target=0.5 if power is None else power, alpha=alpha)

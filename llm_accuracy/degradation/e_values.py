@@ -1,18 +1,18 @@
-"""Watch a comparison while it runs: e-values that may be looked at after every item (arXiv 2602.10144).
+"""Watch a comparison while it runs: e-values that may be inspected after every item (arXiv 2602.10144).
 
-Peeking at a p-value and stopping when it is small rejects far too often. An e-value may be peeked at: under
-its null it reaches 1/α at any time with probability at most α (Ville). Two are kept, on 0/1 scores, b items
+Stopping as soon as a p-value is small rejects far too often. An e-value may be inspected at any time: under
+its null it ever reaches 1/α with probability at most α (Ville). Two are kept, on 0/1 scores, b items
 lost and c gained by the candidate, m = b + c:
 
     worse   H0: P(baseline right | they differ) ≤ ½.  E = 2^(m+1)·Beta(b+1, c+1)·P[Be(b+1, c+1) > ½], the
             likelihood ratio against q = ½, averaged over q uniform on (½, 1).
-    safe    H0: drop ≥ margin.  The capital Π_i (1 + λ(margin − d_i)), d_i = baseline − candidate, of one who
-            bets that the drop is smaller; averaged over λ in (0, 1/(1 − margin)).
+    safe    H0: drop ≥ margin.  The capital Π_i (1 + λ(margin − d_i)), d_i = baseline − candidate, of someone
+            who bets that the drop is smaller; averaged over λ in (0, 1/(1 − margin)).
 
-The question answered is about the population that the items come from, in an order that is random or was
-fixed before. For one finite bank the E are not exactly e-values (for a bank {lost, gained} in random order,
-stopping at the first loss gives a mean of 1.083): run to its end and test with `pair` for an answer about
-that bank.
+The answer is about the population that the items come from, in an order that is random or was fixed in
+advance. For one finite bank the E are not exactly e-values (for a bank {lost, gained} in random order,
+stopping at the first loss gives a mean of 1.083): for an answer about that bank, finish it and
+test it with `pair`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def log_e_safe(n, b, c, margin: float):
 
 @dataclass
 class Watch:
-    """Counts and e-values so far. `verdict` is the first that was shown, and stays: both errors at most alpha
-    however often one looks; p-values valid at any time are 1/(the largest e-value so far)."""
+    """Counts and e-values so far. `verdict` is the first one reached, and stays: both errors are at most alpha
+    however often one looks. p-values valid at any time are 1/(the largest e-value so far)."""
 
     margin: float = MARGIN
     alpha: float = ALPHA

@@ -18,7 +18,7 @@ from .repeats import Successes
 from .verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 from .words import shorten
 
-# Colour, marker and dashes by what is drawn, in all figures and in report.html: no figure uses a colour by its name.
+# Colour, marker and dashes by meaning, in all figures and in report.html: no figure refers to a colour by name.
 LOOKS = {
     meaning: (PALETTE[colour], marker, dashes) for meaning, (colour, marker, dashes) in {
         DEGRADED: ("vermillion", "s", "-"), NOT_DEGRADED: ("green", "o", "-"), UNDECIDED: ("black", "D", "-"),
@@ -32,14 +32,14 @@ LOOKS = {
     }.items()
 }
 COLOURS = {meaning: look[0] for meaning, look in LOOKS.items()}
-HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]  # behind a label that lies on a map
+HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]  # behind labels on a map
 WIDTH = 7.0  # inches
 
 use_look()
 
 
 def look(meaning: str, **more) -> dict:
-    """The look of what is drawn, as keywords of a line."""
+    """The look of something drawn, as keyword arguments of a line."""
     colour, marker, dashes = LOOKS[meaning]
     return {"color": colour, "marker": marker, "linestyle": dashes or "none", "markersize": 4, "linewidth": 1.2} | more
 
@@ -55,7 +55,7 @@ def as_bytes(figure: plt.Figure, kind: str) -> bytes:
 
 
 def power_against_items(
-    plan: dict, alpha: float, tasks: int = 1, one: bool = False, flips: list[float] | None = None,
+    plan: dict, alpha: float, tasks: int = 1, one: bool = False, flips: tuple[float, float] | None = None,
     table: pd.DataFrame | None = None,
 ) -> plt.Figure:
     """Power against the number of items; exact and normal for one task, the simulated table for a suite.
@@ -73,10 +73,10 @@ def power_against_items(
                               label="flip rate's 95 % interval")
         axes.plot(items, [100 * planning.power(int(k), flip, drop, alpha) for k in items], label="exact",
                   **look("exact"))
-    else:
+    elif table is not None:
         axes.plot(table["items"], 100 * table["power"], label="simulated", **look("simulated"))
-    normal = [planning.suite_normal("power", tasks=tasks, one=one, alpha=alpha, n=int(k), flip=flip, drop=drop)
-              for k in items]
+    normal = [planning.suite_normal("power", {"n": int(k), "flip": flip, "drop": drop}, tasks=tasks, one=one,
+                                    alpha=alpha) for k in items]
     axes.plot(items, 100 * np.array(normal), label="normal", **look("approximate"))
     axes.plot([n], [100 * plan["power"]], label="the plan", **look("the plan", markersize=5))
     axes.set(xscale="log", xlabel="items" + (" in each task" if tasks > 1 else ""), ylabel="power (%)", ylim=(0, 101),
@@ -89,7 +89,7 @@ def power_against_items(
 
 
 def success_histogram(whole: Successes) -> plt.Figure:
-    """How many items succeed in k of the runs, k = 0 … runs; those at the ends never flip."""
+    """How many items succeed in k of the runs, k = 0 … runs; items at either end never flip."""
     counts, a = whole.histogram(), whole.summary()
     figure, axes = plt.subplots(figsize=(WIDTH / 2, 2.6), layout="constrained")
     colours = [COLOURS["never flips" if k in (0, whole.runs) else "flips"] for k in range(whole.runs + 1)]
@@ -106,7 +106,7 @@ def success_histogram(whole: Successes) -> plt.Figure:
 def forest(rows: list[tuple[str, PairedResult, str]], point: str = "") -> plt.Figure:
     """Drops with their two-sided 95 % intervals, one line each, coloured by verdict; the margin is dashed.
 
-    rows   (name, result, verdict); verdict "" for one that is not judged by itself
+    rows   (name, result, verdict); verdict "" for a row that is not judged on its own
     point  a title
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 0.75 + 0.3 * bool(point) + 0.24 * len(rows)), layout="constrained")
@@ -133,7 +133,7 @@ def forest(rows: list[tuple[str, PairedResult, str]], point: str = "") -> plt.Fi
 
 
 def verdicts_point(rows: list[tuple[str, PairedResult, str]]) -> str:
-    """What a forest of verdicts shows, in a sentence: how many of each, and how large the undecided pairs are."""
+    """What a forest plot of verdicts shows, in a sentence: how many of each, and how large the undecided pairs are."""
     of = {verdict: [result for _, result, v in rows if v == verdict] for verdict in (DEGRADED, NOT_DEGRADED, UNDECIDED)}
     margin = 100 * rows[0][1].margin
     point = (f"Of {len(rows)} pairs {len(of[DEGRADED])} got worse, {len(of[NOT_DEGRADED])} did not by {margin:g} "
@@ -148,7 +148,7 @@ def verdicts_point(rows: list[tuple[str, PairedResult, str]]) -> str:
 
 
 def introduction(n: int, accuracy: float, b: int, c: int) -> plt.Figure:
-    """What two accuracies with error bars miss and pairing sees: n items, the baseline's accuracy, b lost, c
+    """What two accuracies with error bars miss but pairing reveals: n items, the baseline's accuracy, b lost, c
     gained."""
     result = judge_counts(n, b, c)
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.5), layout="constrained")
@@ -176,9 +176,9 @@ def p_unpaired(n, accuracy: float, b, c):
 
 
 def power_map(sizes: list[int], alpha: float = 0.05, points: int = 60, flip: float = 0.1) -> plt.Figure:
-    """Exact power against drop and flip rate in bands, a panel for each number of items.
+    """Exact power by drop and flip rate, in bands; a panel for each number of items.
 
-    flip  the flip rate at which the title says what is found
+    flip  the flip rate for which the title states the detectable drops
     """
     figure, panels = plt.subplots(1, len(sizes), figsize=(WIDTH, 3.0), layout="constrained", sharey=True)
     figure.get_layout_engine().set(wspace=0.05)
@@ -187,7 +187,7 @@ def power_map(sizes: list[int], alpha: float = 0.05, points: int = 60, flip: flo
     shades = [plt.get_cmap("Blues")(shade) for shade in (0.05, 0.25, 0.45, 0.7)]
     for axes, n in zip(panels, sizes, strict=True):
         axes.set(xscale="log", yscale="log", xlabel="drop (points)", title=f"{n:,} items")
-        # Below the diagonal there is nothing: the grid goes on as if every flip were a loss, and is painted over.
+        # Nothing is possible below the diagonal: the grid continues as if every flip were a loss, and is hidden.
         grid = np.array([[planning.power(n, max(f, drop), drop, alpha) for drop in drops] for f in flips])
         image = axes.contourf(100 * drops, 100 * flips, 100 * grid, [0, *levels, 100], colors=shades)
         axes.contour(100 * drops, 100 * flips, 100 * grid, levels, colors="black", linewidths=0.8)
@@ -195,7 +195,7 @@ def power_map(sizes: list[int], alpha: float = 0.05, points: int = 60, flip: flo
         axes.plot(100 * drops, 100 * drops, color="0.5", linewidth=0.8, zorder=2)
         axes.text(0.97, 0.05, "drop > flip rate:\ncannot be", color="0.4", ha="right", transform=axes.transAxes,
                   zorder=3)
-        for level, at in zip(levels, (0.24, 0.12, 0.06), strict=True):  # one above the other, where each has room
+        for level, at in zip(levels, (0.24, 0.12, 0.06), strict=True):  # one above the other, where there is room
             drop = planning.detectable_drop(n, at, level / 100, alpha)
             axes.text(100 * drop, 100 * at, f"{level} %", ha="center", va="center", path_effects=HALO, zorder=4)
         axes.set(xlim=(100 * drops[0], 100 * drops[-1]), ylim=(100 * flips[0], 100 * flips[-1]))
@@ -261,7 +261,7 @@ def power_against_tasks(tables: list[pd.DataFrame]) -> plt.Figure:
 
 
 def peeking(items: int, flip: float, trials: int, alpha: float = 0.05, seed: int = 0) -> plt.Figure:
-    """Share of equal pairs called degraded by now, looking after every item: the exact test and the e-value."""
+    """Share of equal pairs called degraded so far when looking after every item: the exact test and the e-value."""
     rng = np.random.default_rng(seed)
     outcome = rng.choice([1, -1, 0], size=(trials, items), p=[flip / 2, flip / 2, 1 - flip])
     b, c = (outcome == 1).cumsum(1), (outcome == -1).cumsum(1)

@@ -1,4 +1,4 @@
-"""Items of two models as they arrive: a stream of JSON lines, or two score files that are still being written."""
+"""Items of two models as they arrive, in a stream of JSON lines or in two score files that are still being written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's scor
 def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
     """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; None for one without a score.
 
-    Raises InputError, with the line, for anything else and for a prompt_id given twice.
+    Raises InputError, with the line number, for anything else and for a prompt_id given twice.
     """
     seen: set[str] = set()
     for number, line in enumerate(lines, start=1):
@@ -37,10 +37,15 @@ def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
             raise InputError(f'{where}: expected {{"prompt_id": …, "baseline": 0, "candidate": 1}}')
         item = str(record["prompt_id"])
         if item in seen:
-            raise InputError(f"{where}: prompt_id {item} came before; every item counts once")
+            raise InputError(f"{where}: prompt_id {item} appeared before; every item must be given once")
         seen.add(item)
-        scores = [_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate")]
-        yield None if None in scores else (item, *scores)
+        baseline, candidate = (_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate"))
+        yield _item(item, baseline, candidate)
+
+
+def _item(name: str, baseline: float | None, candidate: float | None) -> Item | None:
+    """None where a score is missing."""
+    return None if baseline is None or candidate is None else (name, baseline, candidate)
 
 
 def _zero_one(value, where: str) -> float | None:
@@ -57,7 +62,8 @@ class Growing:
 
     def __init__(self, path: Path | str, choices: Choices | None = None, task: str | None = None):
         self.path, self.choices, self.task = Path(path), choices or Choices(), task
-        self.place, self.lines, self.header = 0, 0, None
+        self.place, self.lines = 0, 0
+        self.header: list[str] | None = None
         self.metric: tuple[str, str] | None = None
         self.scores: dict[str, float | None] = {}
         self.hashes: dict[str, dict] = {}
@@ -65,7 +71,7 @@ class Growing:
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
 
     def higher_is_better(self) -> bool | None:
-        """By the results file beside finished samples; None where nothing says so."""
+        """Whether a higher score is better, according to the results file next to finished samples; None if unknown."""
         return sample_direction(self.path, self.metric[0]) if self.metric else None
 
     def read_new(self) -> list[str]:
@@ -73,7 +79,7 @@ class Growing:
         with self.path.open("rb") as file:
             file.seek(0, io.SEEK_END)
             if file.tell() < self.place:
-                raise InputError(f"{self.path}: it became shorter while it was watched; start again")
+                raise InputError(f"{self.path}: it became shorter while it was being watched; start again")
             file.seek(self.place)
             text = file.read()
         text = text[: text.rfind(b"\n") + 1]  # a line without its end is still being written
@@ -111,7 +117,7 @@ class Growing:
 
     def _keep(self, item: str, value, hashes: dict) -> str:
         if item in self.scores:
-            raise InputError(f"{self.path}: row {self.lines}: item {item} stands twice")
+            raise InputError(f"{self.path}: row {self.lines}: item {item} occurs twice")
         self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score")
         self.hashes[item] = hashes
         return item
@@ -121,7 +127,7 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
         Item | None]:
     """Items of two growing files, as soon as both have them; None for one without a score.
 
-    patience  seconds without news after which the files are taken to be complete; None: read once
+    patience  seconds without new items after which the files are considered complete; None: read once
     """
     last = time.monotonic()
     while True:
@@ -135,10 +141,9 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
             for name in ("doc_hash", "target_hash"):
                 hashes = [run.hashes[item].get(name) for run in (baseline, candidate)]
                 if None not in hashes and hashes[0] != hashes[1]:
-                    raise InputError(f"{baseline.path} and {candidate.path}: item {item}: another {name[:-5]}: not "
-                                     "the same questions, so the runs cannot be paired")
-            scores = baseline.scores[item], candidate.scores[item]
-            yield None if None in scores else (item, *scores)
+                    raise InputError(f"{baseline.path} and {candidate.path}: item {item}: the {name[:-5]} differs: "
+                                     "not the same questions, so the runs cannot be paired")
+            yield _item(item, baseline.scores[item], candidate.scores[item])
         if fresh or late:
             last = time.monotonic()
         if patience is None or time.monotonic() - last >= patience:

@@ -1,7 +1,7 @@
 """Intervals and margins for the drop: score and melded exact ones from counts, a t interval for means.
 
 From counts (n items, b lost and c gained by the candidate): Tango's score (1998) and the melded exact interval (Fay &
-Lumbard 2021). For averaged reruns, continuous scores and clusters: a t interval of the mean difference with
+Lumbard 2021). For averaged reruns, continuous scores and clusters: a t interval for the mean difference with
 cluster-robust errors and two added clusters (Bonett & Price 2012).
 """
 
@@ -43,7 +43,7 @@ def tango_score(drop: float, n: int, b: int, c: int) -> float:
 
 
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
-    """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits: those at twice it."""
+    """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits are those at twice the level."""
     z = stats.norm.isf(level / 2)
 
     def solve(target: float) -> float:
@@ -100,7 +100,7 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
 
 
 def p_noninferiority(n: int, b: int, c: int, margin: float) -> float:
-    """Φ(T(margin)), H0: drop ≥ margin; small where the candidate is shown not to be worse by the margin."""
+    """Φ(T(margin)), H0: drop ≥ margin; small if the candidate is shown not to be worse by the margin."""
     return float(stats.norm.cdf(tango_score(margin, n, b, c)))
 
 
@@ -131,7 +131,7 @@ class MeanDrop:
         return float(self.centre + self.error * stats.t.ppf(prob, self.freedom))
 
     def p_below(self, drop: float) -> float:
-        """Small where the mean is shown to lie below `drop`."""
+        """Small if the mean is shown to lie below `drop`."""
         return float(stats.t.cdf((self.centre - drop) / self.error, self.freedom))
 
     def p_above(self, drop: float) -> float:
@@ -142,14 +142,14 @@ def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: flo
     """The mean difference of n items in G clusters with a cluster-robust error.
 
     Two more clusters of average size are added, one all +largest and one all −largest, the most that an item
-    can lose or gain. On 0/1 scores this is the adjusted Wald interval of Bonett & Price (2012); it keeps a
-    width where no item differs, and vanishes as G grows.
+    can lose or gain. On 0/1 scores this is the adjusted Wald interval of Bonett & Price (2012); its width
+    stays positive where no item differs, and the effect of the two clusters vanishes as G grows.
     """
     sums = cluster_sums(differences, clusters)
     sizes = np.ones(sums.size) if clusters is None else np.bincount(clusters)
     groups = sums.size
     if groups < 2:
-        raise InputError("all items belong to one cluster: there is nothing to judge the noise by")
+        raise InputError("all items belong to one cluster: there is nothing to estimate the noise from")
     extra = largest * differences.size / groups
     n = differences.size * (1 + 2 / groups)
     centre = sums.sum() / n
@@ -160,12 +160,12 @@ def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: flo
 
 
 def in_unit_range(*scores: np.ndarray) -> bool:
-    """Do all scores lie in [0, 1]?"""
+    """Whether all scores lie in [0, 1]."""
     return all(s.min() >= 0 and s.max() <= 1 for s in scores)
 
 
 def largest_difference(baseline: np.ndarray, candidate: np.ndarray) -> float:
-    """The most one item can differ: 1 where all scores lie in [0, 1], else the range that was seen."""
+    """The most that one item can differ by: 1 if all scores lie in [0, 1], else the observed range."""
     if in_unit_range(baseline, candidate):
         return 1.0
     return float(max(baseline.max(), candidate.max()) - min(baseline.min(), candidate.min()))

@@ -12,11 +12,11 @@ import numpy as np
 from scipy import stats
 from scipy.special import logsumexp
 
-SMALLEST_FLOAT = sys.float_info.min  # what a p-value below it is given as; log10_p tells how far below
+SMALLEST_FLOAT = sys.float_info.min  # smaller p-values are reported as this; log10_p has their magnitude
 
 
 def count_flips(baseline: np.ndarray, candidate: np.ndarray) -> tuple[int, int]:
-    """(b, c): items only the baseline, and only the candidate, got right; scores 0/1 or boolean, (n,)."""
+    """(b, c): items that only the baseline, and only the candidate, got right; scores 0/1 or boolean, (n,)."""
     baseline, candidate = np.asarray(baseline) == 1, np.asarray(candidate) == 1
     return int(np.count_nonzero(baseline & ~candidate)), int(np.count_nonzero(candidate & ~baseline))
 
@@ -24,7 +24,7 @@ def count_flips(baseline: np.ndarray, candidate: np.ndarray) -> tuple[int, int]:
 def p_exact(b, c):
     """P[Bin(b + c, ½) ≥ b]: one-sided exact McNemar, small where the candidate is worse; 1 where b + c = 0.
 
-    Swap b and c for the improvement test. Arrays are taken element by element.
+    Swap b and c for the improvement test. Arrays are processed elementwise.
     """
     return stats.binom.sf(np.subtract(b, 1), np.add(b, c), 0.5)
 
@@ -51,5 +51,5 @@ def log10_p_exact(b: int, c: int) -> float:
 
 
 def positive(p: float) -> float:
-    """A p-value is never 0: one too small for a float is given as the smallest one."""
+    """A p-value is never reported as 0: one too small for a float becomes the smallest float."""
     return max(float(p), SMALLEST_FLOAT)

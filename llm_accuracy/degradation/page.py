@@ -1,4 +1,4 @@
-"""report.html: one page that says what was decided and why, with nothing to load from anywhere."""
+"""report.html: one self-contained page that says what was decided and why."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .pairing import Pairs
 from .report import PairReport, SuiteReport
 from .verdicts import DEGRADED
 
-SHOWN_ITEMS = 50  # of those left out for one reason
-# No script, no request: the browser is told so, whatever a file name or a note contains.
+SHOWN_ITEMS = 50  # of the items left out for one reason
+# The browser is forbidden to run scripts or make requests, whatever a file name or a note contains.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
@@ -41,7 +41,7 @@ def suite_page(report: SuiteReport, command: str) -> str:
     body += ["<h2>Candidates</h2>", _forest([(name, r.pooled, r.verdict) for name, r in results.items()]),
              _table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
                      "verdict"), [(name, *cells) for name, cells in report.candidates.items()])]
-    left_out = {}
+    left_out: dict[str | None, Pairs | None] = {}
     for name, result in results.items():
         rows = [(task, row, DEGRADED if result.p_step_down[task] <= row.alpha else "") for task, row in
                 result.tasks.items()]
@@ -54,7 +54,7 @@ def suite_page(report: SuiteReport, command: str) -> str:
     return _page(f"Degradation tests against {report.baseline}", body, left_out, report.notes, command)
 
 
-def _page(title: str, body: list[str], pairs: dict, notes: list[str], command: str) -> str:
+def _page(title: str, body: list[str], pairs: dict[str | None, Pairs | None], notes: list[str], command: str) -> str:
     parts = [f"<h1>{escape(title)}</h1>", *body, "<h2>Items left out</h2>", _left_out(pairs)]
     if notes:
         parts += ["<h2>Notes</h2><ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"]

@@ -1,7 +1,7 @@
-"""The tests of one pair, each a record in one table: what it is called, the null it tests, and its p-value.
+"""The tests of one pair, each a record in one table: its name, the null hypothesis it tests, and its p-value.
 
-A record that is added to TESTS, by `register`, is from then on computed for every pair and found in the table of
-`pair`, in its JSON, on its page, and in summary.csv and the JSON of `suite`.
+A record that `register` adds to TESTS is from then on computed for every pair and appears in the table of `pair`, in
+its JSON, on its page, and in summary.csv and the JSON of `suite`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .sign_flips import SignFlip, cluster_sums, sign_flip_test
 
 @dataclass(frozen=True)
 class PairedScores:
-    """What a test is given: n items, as scores of two models, or as counts.
+    """The input of a test: n items, as scores of two models or as counts.
 
     counts     (b, c), items lost and gained by the candidate, where all scores are 0 or 1 and items are independent;
                None otherwise
-    baseline   and `candidate`, scores of shape (n,), finite; None where only the counts are known
-    clusters   codes 0 … G−1 of shape (n,) of items that stand or fall together; None where each is by itself
+    baseline   and `candidate`, finite scores of shape (n,); None if only the counts are known
+    clusters   codes 0 … G−1 of shape (n,) of items that are not independent; None if every item is
     margin     the smallest drop that matters, in units of the score
-    draws      and `seed`, of random sign flips where they are needed
+    draws      and `seed`, of random sign flips if they are needed
     """
 
     n: int
@@ -38,18 +38,30 @@ class PairedScores:
     draws: int = 0
     seed: int = 0
 
+    @property
+    def flipped(self) -> tuple[int, int]:
+        """`counts`, of scores that have them."""
+        assert self.counts is not None
+        return self.counts
+
+    @property
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """`baseline` and `candidate`, where they are known."""
+        assert self.baseline is not None and self.candidate is not None
+        return self.baseline, self.candidate
+
     @cached_property
     def differences(self) -> np.ndarray:
-        """(n,), positive where the candidate is worse; from counts alone their order means nothing."""
-        if self.baseline is None:
-            b, c = self.counts
+        """(n,), positive where the candidate is worse; computed from counts, their order means nothing."""
+        if self.baseline is None or self.candidate is None:
+            b, c = self.flipped
             return np.repeat([1.0, -1.0, 0.0], [b, c, self.n - b - c])
         differences = np.subtract(self.baseline, self.candidate, dtype=np.float64)
         return differences if self.higher_is_better else -differences
 
     @cached_property
     def sums(self) -> np.ndarray:
-        """Differences of the independent units: of whole clusters, (G,), or of the items, (n,)."""
+        """Differences of the independent units: sums over clusters, (G,), or the items' own, (n,)."""
         return cluster_sums(self.differences, self.clusters)
 
     @cached_property
@@ -58,7 +70,7 @@ class PairedScores:
 
     @cached_property
     def mean(self) -> intervals.MeanDrop:
-        largest = 1.0 if self.baseline is None else intervals.largest_difference(self.baseline, self.candidate)
+        largest = 1.0 if self.baseline is None else intervals.largest_difference(*self.vectors)
         return intervals.mean_drop(self.differences, self.clusters, largest)
 
 
@@ -66,12 +78,12 @@ class PairedScores:
 class PairTest:
     """One test of a pair.
 
-    name      its key in the JSON, a column of summary.csv; it begins with p_
-    null      the hypothesis whose rejection a small p allows, in words; {margin} stands for the margin
+    name      its key in the JSON and its column of summary.csv; it begins with p_
+    null      the hypothesis that a small p rejects, in words; {margin} stands for the margin
     p         the p-value of `PairedScores`, or None where the test does not apply to them
-    question  the label of its row in the table; tests with the same one share a row
+    question  the label of its row in the table; tests with the same label share a row
     words     its part of that row, with {p}, {null}, {margin} and {method} (of the sign flips)
-    instead   shown only where the test of this name does not apply
+    instead   the name of a test; this one is shown only if that test does not apply
     """
 
     name: str
@@ -86,7 +98,7 @@ class PairTest:
         return self.question or self.name
 
     def p_value(self, scores: PairedScores) -> float | None:
-        """Never 0: a p-value too small for a float is given as the smallest one."""
+        """Never 0: a p-value too small for a float becomes the smallest float."""
         p = self.p(scores)
         return None if p is None else mcnemar.positive(p)
 
@@ -95,9 +107,9 @@ TESTS: dict[str, PairTest] = {}
 
 
 def register(test: PairTest) -> PairTest:
-    """Add a test to the table. Raises ValueError for a name that is taken or does not begin with p_."""
+    """Add a test to the table. Raises ValueError if its name is taken or does not begin with p_."""
     if test.name in TESTS or not test.name.startswith("p_"):
-        raise ValueError(f"{test.name}: the name of a test begins with p_ and is its own; there are {', '.join(TESTS)}")
+        raise ValueError(f"{test.name}: the name of a test must begin with p_ and be new; taken: {', '.join(TESTS)}")
     TESTS[test.name] = test
     return test
 

@@ -2,14 +2,14 @@
 
 Baseline and candidate answer the same n items. On b items only the baseline is right, on c items only the candidate
 is, m = b + c. The drop is D = (b − c)/n, positive where the candidate is worse; the flip rate is m/n (arXiv
-2602.10144, section 3). The tests are in `mcnemar` and `sign_flips`, the intervals in `intervals`, the table of what is
-computed in `pair_tests`, the three verdicts in `verdicts`.
+2602.10144, section 3). The tests are in `mcnemar` and `sign_flips`, the intervals in `intervals`, the table of all
+tests in `pair_tests`, the three verdicts in `verdicts`.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class PairedResult:
-    """Everything that is said about one pair of runs. p-values of tests that do not apply are None.
+    """Everything computed for one pair of runs. p-values of tests that do not apply are None.
 
     `p` decides "degraded": `p_exact` on 0/1 scores of independent items, else `p_permutation`.
     `drop_lower` and `drop_upper` are one-sided 1 − alpha limits that always agree with the verdict:
     degraded ⟺ drop_lower > 0 (or = 0 at p = alpha), shown to be within the margin ⟺ drop_upper < margin.
-    Drops, limits, margin and means are in units of the score: on [0, 1], .01 is one point.
+    Drops, limits, margin and means are in units of the score; if scores lie in [0, 1], .01 is one point.
     """
 
     n: int
@@ -75,7 +75,7 @@ class PairedResult:
         return f"PairedResult({self.verdict}: drop {drop_text(self)}, p = {p}, {self.n:,} items)"
 
     def to_dict(self) -> dict:
-        """Every field by its name, and every further test of TESTS by its own."""
+        """Every field, and every further test of TESTS, by name."""
         content = asdict(self)
         others = content.pop("others")
         return {**content, **others}
@@ -107,7 +107,7 @@ def judge_counts(
     check_alpha(alpha)
     check_margin(margin)
     if min(n, b, c) < 0 or n == 0 or b + c + (n11 or 0) > n:
-        raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: of n > 0 items, b + c are different")
+        raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: b + c of n > 0 items differ")
     both = float("nan") if n11 is None else n11
     return _from_counts(PairedScores(n, margin, (b, c)), n11, ((both + b) / n, (both + c) / n), alpha, interval)
 
@@ -117,12 +117,12 @@ def judge_pair(
     clusters: np.ndarray | pd.Series | None = None, higher_is_better: bool = True, alpha: float = ALPHA,
     margin: float = MARGIN, interval: str = "tango", draws: int = DRAWS_OF_A_PAIR, seed: int = 0,
 ) -> PairedResult:
-    """Test one pair of score vectors, both of shape (n,), item by item the same questions.
+    """Test one pair of score vectors, both of shape (n,), item by item on the same questions.
 
     Scores may be 0/1, averages over reruns, or continuous, without missing values. Two pandas Series are matched by
-    their index, in whatever order. `clusters` (n,) are integer codes 0 … G−1 of items that stand or fall together;
-    beside two Series it may be a third one, of any labels. `alpha` is the error rate, `margin` the smallest drop that
-    matters, in units of the score. `interval` names the method of ci_low and ci_high for 0/1 scores of independent
+    their index, in any order. `clusters` (n,) are integer codes 0 … G−1; items with the same code are not independent.
+    With two Series it may be a third Series of arbitrary labels. `alpha` is the error rate, `margin` the smallest drop
+    that matters, in units of the score. `interval` names the method of ci_low and ci_high for 0/1 scores of independent
     items, "tango" or "melded-exact". `draws` and `seed` matter only where the sign-flip test is not exact.
 
     Raises InputError for unequal lengths, items that cannot be matched, missing scores, no items, and for an alpha or
@@ -142,14 +142,15 @@ def judge_pair(
         raise InputError(f"need one cluster code for each of the {baseline.size} items, got {clusters.shape}")
     zero_one = _zero_one(baseline) and _zero_one(candidate)
     means = float(baseline.mean()), float(candidate.mean())
-    vectors = dict(baseline=baseline, candidate=candidate, clusters=clusters, higher_is_better=higher_is_better,
-                   draws=draws, seed=seed)
+    counts, both = None, None
     if clusters is None and zero_one:
         b, c = count_flips(baseline, candidate)
         both = int(np.count_nonzero((baseline == 1) & (candidate == 1)))
         b, c, both = (b, c, both) if higher_is_better else (c, b, baseline.size - b - c - both)
-        return _from_counts(PairedScores(baseline.size, margin, (b, c), **vectors), both, means, alpha, interval)
-    scores = PairedScores(baseline.size, margin, **vectors)
+        counts = b, c
+    scores = PairedScores(baseline.size, margin, counts, baseline, candidate, clusters, higher_is_better, draws, seed)
+    if counts is not None:
+        return _from_counts(scores, both, means, alpha, interval)
     if not np.isfinite(scores.differences).all():
         raise InputError("scores must be finite numbers: drop missing items from both runs first")
     return _from_differences(scores, zero_one, means, alpha)
@@ -158,7 +159,7 @@ def judge_pair(
 def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, float], alpha: float,
                  interval: str) -> PairedResult:
     """0/1 scores of independent items; `n11` both right, `means` of baseline and candidate."""
-    n, (b, c) = scores.n, scores.counts
+    n, (b, c) = scores.n, scores.flipped
     smallest, log10_p = positive(0.5 ** (b + c)), log10_p_exact(b, c)
     low, high = {"tango": tango_interval, "melded-exact": melded_interval}[interval](n, b, c)
     return _decided(
@@ -172,10 +173,10 @@ def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, floa
 
 def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, float], alpha: float) -> PairedResult:
     """Averaged reruns, continuous scores, clusters; `means` of baseline and candidate."""
-    baseline, candidate, differences = scores.baseline, scores.candidate, scores.differences
+    (baseline, candidate), differences = scores.vectors, scores.differences
     flips, t, count = scores.flips, scores.mean, np.count_nonzero
     b, c = int(count(differences > 0)), int(count(differences < 0))
-    # The set of drops that are not rejected, with the sign-flip test at 0 and the t statistic elsewhere.
+    # The set of drops that are not rejected: by the sign-flip test at 0, by the t statistic elsewhere.
     lower = max(t.limit(alpha), 0.0) if flips.p <= alpha else min(t.limit(alpha), 0.0)
     return _decided(
         scores, alpha, "p_permutation", n=scores.n, units=scores.sums.size, b=b, c=c,
@@ -193,12 +194,15 @@ def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, 
 def _decided(scores: PairedScores, alpha: float, deciding: str, **rest) -> PairedResult:
     """The p-values of all tests in the table, the verdict of the deciding one, and the rest."""
     p_values = {name: test.p_value(scores) for name, test in TESTS.items()}
-    decided, within = verdict(p_values[deciding], p_values["p_noninferiority"], alpha)
+    p, p_safe = p_values[deciding], p_values["p_noninferiority"]
+    assert p is not None and p_safe is not None  # these tests apply to all scores
+    decided, within = verdict(p, p_safe, alpha)
     own = {one.name for one in fields(PairedResult)}
+    # By name, as further tests may be registered: what the fields are is known at run time only.
+    content: dict[str, Any] = {**rest, **{name: value for name, value in p_values.items() if name in own}}
     return PairedResult(
-        **rest, **{name: p for name, p in p_values.items() if name in own}, p=p_values[deciding], alpha=alpha,
-        margin=scores.margin, verdict=decided, within_margin=within,
-        others={name: p for name, p in p_values.items() if name not in own},
+        **content, p=p, alpha=alpha, margin=scores.margin, verdict=decided, within_margin=within,
+        others={name: value for name, value in p_values.items() if name not in own},
     )
 
 

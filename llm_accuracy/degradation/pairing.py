@@ -1,7 +1,6 @@
 """Two models on one task, matched item by item.
 
-`pair_up` refuses what cannot be compared. Nothing is dropped silently: every excluded item is counted under its
-reason.
+`pair_up` refuses models that cannot be compared. Nothing is dropped silently: excluded items are counted by reason.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from .defaults import MAX_EXCLUDED
 class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
-    `units` (n,) says which items stand or fall together (one label, one unit), across tasks too; None where
-    nothing is known that would tie items together. `left_out` lists the items left out, by reason.
+    `units` (n,) labels items that are not independent (one label, one unit), across tasks as well; None if nothing
+    is known that would tie items together. `left_out` lists the items left out, by reason.
     """
 
     task: str
@@ -41,7 +40,7 @@ class Pairs:
 
     @property
     def clusters(self) -> np.ndarray | None:
-        """Codes 0 … G−1 of the units, or None where every item is its own."""
+        """Codes 0 … G−1 of the units, or None if every item is a unit of its own."""
         if self.units is None:
             return None
         codes, labels = pd.factorize(self.units)
@@ -60,8 +59,8 @@ def pair_up(
     """Match two models on one task, item by item.
 
     Items that only one model has, or that lack a score in either, are left out and counted. Raises InputError
-    where they are more than `max_excluded` of all items, where the documents or targets of the two differ,
-    where clusters differ, and where the models disagree on which direction is better.
+    if they are more than `max_excluded` of all items, if documents, targets or clusters of the two differ, and if
+    the models disagree on which direction is better.
     """
     names = (baseline.source, candidate.source)
     if baseline.higher_is_better != candidate.higher_is_better:
@@ -81,8 +80,8 @@ def pair_up(
     union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
     kept = both[scored]
     if sum(excluded.values()) > max_excluded * union or kept.empty:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
-        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({reasons}) in "
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
+        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({listed}) in "
                          f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
                          f"(now {max_excluded:g})")
     runs = kept["runs"], kept["runs_candidate"]
@@ -111,9 +110,9 @@ def match_series(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Two Series of scores by item → two arrays in the order of the first, and codes 0 … G−1 of the clusters.
 
-    `clusters` may be a third Series of any labels, or codes in the order of the first. Nothing is dropped: raises
-    InputError, with how many and the first, where items stand twice, are in one of the Series only, or have no score
-    (`pair_up` counts such items and goes on).
+    `clusters` may be a third Series of arbitrary labels, or codes in the order of the first. Nothing is dropped: raises
+    InputError, with the number of items and the first of them, if items are repeated, are in only one of the Series, or
+    have no score (`pair_up` counts such items and continues).
     """
     named = {"baseline": baseline, "candidate": candidate}
     if isinstance(clusters, pd.Series):
@@ -136,8 +135,8 @@ def match_series(
         missing = series.index[series.isna()]
         if len(missing):
             raise InputError(f"{name}: no value for {_items(missing)}: drop what is missing from both")
-    scores = [_numbers(matched[name], name) for name in ("baseline", "candidate")]
-    return *scores, pd.factorize(matched["clusters"])[0] if "clusters" in matched else clusters
+    codes = pd.factorize(matched["clusters"])[0] if isinstance(clusters, pd.Series) else clusters
+    return _numbers(matched["baseline"], "baseline"), _numbers(matched["candidate"], "candidate"), codes
 
 
 def _numbers(series: pd.Series, name: str) -> np.ndarray:
@@ -151,5 +150,5 @@ def _numbers(series: pd.Series, name: str) -> np.ndarray:
 
 
 def _items(index: pd.Index) -> str:
-    """How many, and the first."""
+    """The number of items, and the first of them."""
     return f"item {index[0]!r}" if len(index) == 1 else f"{len(index):,} items (first: {index[0]!r})"

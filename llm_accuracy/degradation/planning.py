@@ -6,8 +6,8 @@ least k with P[Bin(m, ½) ≥ k] ≤ α, and
 
     power = Σ_m Bin(n, flip)(m) · P[Bin(m, q) ≥ k_m].
 
-Any one of n, flip, drop and power follows from the other three. The normal approximation is given beside the
-exact answer; its n falls short. Power is roughly a function of √(n/flip)·drop alone.
+Any one of n, flip, drop and power follows from the other three. The normal approximation is given next to the
+exact answer; its n is too small. Power is roughly a function of √(n/flip)·drop alone.
 
 A suite is judged by min(1, 3·min p) of the pooled, max-drop and Fisher tests; its power is simulated with the
 tests themselves.
@@ -15,7 +15,7 @@ tests themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -28,6 +28,7 @@ from .defaults import ALPHA, DRAWS_PER_SIMULATED_SUITE, LARGEST_N, check_numbers
 from .mcnemar import p_exact
 
 SUITES = 1_000  # simulated
+Numbers = Sequence[float] | np.ndarray | float
 SUITE_TESTS = ("pooled", "max-drop", "Fisher", "combined")
 
 
@@ -37,7 +38,7 @@ SUITE_TESTS = ("pooled", "max-drop", "Fisher", "combined")
 def critical_losses(m, alpha: float):
     """k_m = least k with P[Bin(m, ½) ≥ k] ≤ alpha, elementwise; m + 1 where no outcome rejects."""
     m = np.asarray(m)
-    # Rounding may put the quantile one off: it is settled by the p-values that the test itself uses.
+    # Rounding may move the quantile by one: the p-values that the test itself uses decide.
     k = stats.binom.isf(alpha, m, 0.5).astype(np.int64) + 1
     k = np.where((k > 0) & (p_exact(k - 1, m - k + 1) <= alpha), k - 1, k)
     return np.where(p_exact(k, m - k) > alpha, k + 1, k)
@@ -60,15 +61,15 @@ def power(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
 def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
     """The least n from which on the exact power is at least `target`.
 
-    Power is not quite monotone in n where almost every item flips: n is such that no larger one falls short.
-    Raises InputError where that takes more than 10^8 items, or drop is 0.
+    Power is not quite monotone in n where almost every item flips: no larger n falls short either.
+    Raises InputError if that takes more than 10^8 items, or if drop is 0.
     """
     check_numbers(flip=flip, drop=drop, target=target, alpha=alpha)
     if drop == 0:
         raise InputError("drop = 0 cannot be detected: give the smallest drop that should be")
 
     def enough(n: int) -> bool:
-        # m is smeared over several values unless few items do not flip: only there n + 1 can be worse than n.
+        # m varies over several values unless nearly all items flip: only then can n + 1 be worse than n.
         jagged = n * flip * (1 - flip) < 9
         ahead = range(n, n + 1 + (ceil(6 / flip) if jagged else 0))
         return all(power(k, flip, drop, alpha) >= target for k in ahead)
@@ -85,7 +86,7 @@ def sample_size(flip: float, drop: float, target: float = 0.8, alpha: float = AL
 
 
 def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
-    """The smallest drop found with probability `target`; NaN where even drop = flip is found less often."""
+    """The smallest drop found with probability `target`; NaN if even drop = flip is found less often."""
     check_numbers(n=n, flip=flip, target=target, alpha=alpha)
     if power(n, flip, flip, alpha) < target:
         return float("nan")
@@ -95,10 +96,10 @@ def detectable_drop(n: int, flip: float, target: float = 0.8, alpha: float = ALP
 
 
 def highest_flip_rate(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
-    """The largest flip rate at which the drop is found with probability `target`; NaN where there is none.
+    """The largest flip rate at which the drop is found with probability `target`; NaN if there is none.
 
-    With more flips the same drop drowns. At flip = drop, no item got better, power need not be the highest:
-    few flips cannot reject.
+    With more flips the same drop is harder to see. At flip = drop, where no item got better, power need not be the
+    highest: too few flips cannot reject.
     """
     check_numbers(n=n, drop=drop, target=target, alpha=alpha)
     return _largest(lambda flip: power(n, flip, drop, alpha), drop, target)
@@ -117,7 +118,7 @@ def _largest(power_of: Callable[[float], float], least: float, target: float) ->
 # ---- the normal approximation ------------------------------------------------------------------------------
 
 
-def power_normal(n: int, flip: float, drop: float, alpha: float = ALPHA) -> float:
+def power_normal(n: float, flip: float, drop: float, alpha: float = ALPHA) -> float:
     """Φ((√n·drop − z_α√flip)/√(flip − drop²)) (Connor 1987)."""
     check_numbers(n=n, flip=flip, drop=drop, alpha=alpha)
     spread = (flip - drop**2) ** 0.5
@@ -125,19 +126,19 @@ def power_normal(n: int, flip: float, drop: float, alpha: float = ALPHA) -> floa
 
 
 def sample_size_normal(flip: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> int:
-    """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point, it falls short of the exact answer."""
+    """⌈((z_α√flip + z_β√(flip − drop²))/drop)²⌉: a starting point; it is smaller than the exact answer."""
     z_alpha, z_beta = stats.norm.isf(alpha), stats.norm.ppf(target)
     return ceil(max(0.0, (z_alpha * flip**0.5 + z_beta * (flip - drop**2) ** 0.5) / drop) ** 2)
 
 
-def detectable_drop_normal(n: int, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
+def detectable_drop_normal(n: float, flip: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     """The drop at which `power_normal` is `target`; about (z_α + z_β)√(flip/n). NaN where flip is too small."""
     if power_normal(n, flip, flip, alpha) < target:
         return float("nan")
     return float(brentq(lambda drop: power_normal(n, flip, drop, alpha) - target, 0, flip, xtol=1e-12))
 
 
-def highest_flip_rate_normal(n: int, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
+def highest_flip_rate_normal(n: float, drop: float, target: float = 0.8, alpha: float = ALPHA) -> float:
     return _largest(lambda flip: power_normal(n, flip, drop, alpha), drop, target)
 
 
@@ -155,22 +156,23 @@ def flip_rate_interval(flips: int, n: int, level: float = 0.05) -> tuple[float, 
 
 @dataclass(frozen=True)
 class SuitePower:
-    """Power of each of SUITE_TESTS at level alpha, and the number of simulated suites it is a share of."""
+    """Power of each of SUITE_TESTS at level alpha, and the number of simulated suites it is estimated from."""
 
     power: dict[str, float]
     suites: int
 
 
 def suite_power(
-    n: np.ndarray, flip: np.ndarray, drop: np.ndarray, alpha: float = ALPHA, *, suites: int = SUITES,
+    n: Numbers, flip: Numbers, drop: Numbers, alpha: float = ALPHA, *, suites: int = SUITES,
     draws: int = DRAWS_PER_SIMULATED_SUITE, seed: int = 0,
 ) -> SuitePower:
     """Power of the pooled, max-drop and Fisher tests, each at alpha, and of min(1, 3·min p), by simulation.
 
-    n, flip and drop of shape (tasks,); negative drops are improvements. Independent 0/1 items. The p-values
-    are those of `suite`, for all simulated suites at once, Fisher's null from `draws` draws each.
+    n, flip and drop are of shape (tasks,), or one number for all tasks; negative drops are improvements. Independent
+    0/1 items. The p-values are those of `suite`, for all simulated suites at once, with Fisher's null from `draws`
+    draws each.
     """
-    n, flip, drop = (np.asarray(a) for a in np.broadcast_arrays(n, flip, drop))
+    n, flip, drop = np.broadcast_arrays(n, flip, drop)
     if (np.abs(drop) > flip).any():
         raise InputError("a drop larger than the flip rate is impossible")
     rng = np.random.default_rng([seed, n.size])
@@ -192,7 +194,7 @@ def _p_max_drop(b: np.ndarray, m: np.ndarray) -> np.ndarray:
     z = np.where(m > 0, x / np.sqrt(np.maximum(m, 1)), -np.inf).max(axis=1, keepdims=True)
     there = np.isfinite(z[:, 0])
     z = np.where(there[:, None], z, 0.0)
-    # Exact ties come out unequal in floats: a difference below the last bits is a tie.
+    # Exact ties can be unequal in floating point: a difference in the last bits is a tie.
     least = np.ceil((z * np.sqrt(m) + m) / 2 - 1e-9)
     tails = np.where(m > 0, stats.binom.sf(least - 1, m, 0.5), 0.0)
     with np.errstate(divide="ignore"):  # a tail of 1 makes the product 0
@@ -218,24 +220,26 @@ def _p_fisher(b: np.ndarray, m: np.ndarray, draws: int, rng: np.random.Generator
     return (1 + reached) / (draws + 1)
 
 
-def suite_answer(
-    unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None, flip: float | None = None,
-    drop: float | None = None, target: float | None = None, seed: int = 0,
-) -> float:
-    """What one task's functions above answer, for the combined test on a suite of equal tasks.
+def suite_answer(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float,
+                 seed: int = 0) -> float:
+    """What the functions above compute for one task, for the combined test on a suite of equal tasks.
 
-    n items a task; the drop falls on every task, or on `one` of them. Found by bisection on simulated power
-    with common random numbers; NaN where no value in range suffices.
+    unknown  one of n (items a task), flip, drop and power
+    known    the other three, by their names
+
+    The drop falls on every task, or on `one` of them. Found by bisection on simulated power with common random
+    numbers; NaN if no value in range suffices.
     """
-    def found(n: int, flip: float, drop: float) -> float:
+    def found(n: float, flip: float, drop: float) -> float:
         drops = np.r_[drop, np.zeros(tasks - 1)] if one else np.full(tasks, drop)
         return suite_power(np.full(tasks, n), np.full(tasks, flip), drops, alpha, seed=seed).power["combined"]
 
     if unknown == "power":
-        return found(n, flip, drop)
+        return found(known["n"], known["flip"], known["drop"])
+    target = known["power"]
     if unknown == "n":
-        low, high = 0, max(8, suite_normal("n", tasks=tasks, one=one, alpha=alpha, flip=flip, drop=drop,
-                                           target=target))
+        flip, drop = known["flip"], known["drop"]
+        low, high = 0, max(8, ceil(suite_normal("n", known, tasks=tasks, one=one, alpha=alpha)))
         while high > LARGEST_N or found(high, flip, drop) < target:
             low, high = high, 2 * high
             if high > LARGEST_N:
@@ -245,10 +249,13 @@ def suite_answer(
             middle = (low + high) // 2
             low, high = (low, middle) if found(middle, flip, drop) >= target else (middle, high)
         return high
+    n = known["n"]
     if unknown == "drop":
+        flip = known["flip"]
         if found(n, flip, flip) < target:
             return float("nan")
         return _bisect(lambda x: found(n, flip, x) >= target, 0.0, flip)
+    drop = known["drop"]
     if found(n, drop, drop) < target:
         return float("nan")
     if found(n, 1.0, drop) >= target:
@@ -257,23 +264,22 @@ def suite_answer(
 
 
 def _bisect(holds: Callable[[float], bool], low: float, high: float) -> float:
-    """The point, to half a per cent, from which on `holds` is true."""
+    """The point, to half a per cent, from which `holds` is true."""
     while high - low > 0.005 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
 
 
-def suite_normal(unknown: str, *, tasks: int, one: bool, alpha: float, n: int | None = None,
-                 flip: float | None = None, drop: float | None = None, target: float | None = None) -> float:
-    """The normal answer: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
-    one. The combined test does a little better than either part of it."""
+def suite_normal(unknown: str, known: Mapping[str, float], *, tasks: int, one: bool, alpha: float) -> float:
+    """The normal approximation: the pooled test at α/3 for a drop on all tasks, the damaged task at α/(3·tasks) for
+    one. The combined test does a little better than either part of it. `known` as for `suite_answer`."""
     alpha = alpha if tasks == 1 else alpha / (3 * tasks) if one else alpha / 3
     times = 1 if one else tasks
     if unknown == "power":
-        return power_normal(n * times, flip, drop, alpha)
+        return power_normal(known["n"] * times, known["flip"], known["drop"], alpha)
     if unknown == "n":
-        return ceil(sample_size_normal(flip, drop, target, alpha) / times)
+        return ceil(sample_size_normal(known["flip"], known["drop"], known["power"], alpha) / times)
     if unknown == "drop":
-        return detectable_drop_normal(n * times, flip, target, alpha)
-    return highest_flip_rate_normal(n * times, drop, target, alpha)
+        return detectable_drop_normal(known["n"] * times, known["flip"], known["power"], alpha)
+    return highest_flip_rate_normal(known["n"] * times, known["drop"], known["power"], alpha)

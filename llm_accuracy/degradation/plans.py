@@ -1,11 +1,12 @@
-"""A plan: of items, flip rate, drop and power three are given, the fourth is computed, with a table around it.
+"""A plan: of items, flip rate, drop and power three are given, and the fourth is computed, with a table around it.
 
-The formulas are those of `planning`; here one task and suites of equal tasks are asked in the same words.
+The formulas are in `planning`; here one task and suites of equal tasks have the same interface.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,11 +20,12 @@ from .words import percent
 
 NAMES = {"n": "items", "flip": "largest flip rate", "drop": "smallest drop", "power": "power"}
 Known = dict[str, float | None]  # of each of NAMES
+Plan = dict[str, float]  # all four
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How a plan is judged: `tasks` equal tasks, the drop on all of them or, with `one`, on one; `seed` of the
+    """How a plan is evaluated: `tasks` equal tasks, with the drop on all of them or, with `one`, on one; `seed` for the
     simulation of suites."""
 
     alpha: float = ALPHA
@@ -32,40 +34,45 @@ class Setting:
     seed: int = 0
 
     def answer(self, unknown: str, known: Known) -> float:
-        """The unknown one, exactly, or simulated for a suite; NaN where no value suffices."""
-        n, flip, drop, target = (known[name] for name in NAMES)
+        """The unknown number, exactly, or simulated for a suite; NaN if no value suffices."""
+        given = _given(known)
         if self.tasks > 1:
-            return planning.suite_answer(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
-                                         drop=drop, target=target, seed=self.seed)
+            return planning.suite_answer(unknown, given, tasks=self.tasks, one=self.one, alpha=self.alpha,
+                                         seed=self.seed)
         if unknown == "n":
-            return planning.sample_size(flip, drop, target, self.alpha)
+            return planning.sample_size(given["flip"], given["drop"], given["power"], self.alpha)
+        n = int(given["n"])
         if unknown == "flip":
-            return planning.highest_flip_rate(n, drop, target, self.alpha)
+            return planning.highest_flip_rate(n, given["drop"], given["power"], self.alpha)
         if unknown == "drop":
-            return planning.detectable_drop(n, flip, target, self.alpha)
-        return planning.power(n, flip, drop, self.alpha)
+            return planning.detectable_drop(n, given["flip"], given["power"], self.alpha)
+        return planning.power(n, given["flip"], given["drop"], self.alpha)
 
     def normal(self, unknown: str, known: Known) -> float | None:
-        """The same by the normal approximation; None where no value suffices."""
-        n, flip, drop, target = (known[name] for name in NAMES)
-        return _number(planning.suite_normal(unknown, tasks=self.tasks, one=self.one, alpha=self.alpha, n=n, flip=flip,
-                                             drop=drop, target=target))
+        """The same by the normal approximation; None if no value suffices."""
+        return _number(planning.suite_normal(unknown, _given(known), tasks=self.tasks, one=self.one, alpha=self.alpha))
 
 
-def solve(known: Known, unknown: str, setting: Setting) -> Known:
-    """All four. Raises InputError for impossible numbers, and where no value of the unknown one suffices."""
+def solve(known: Known, unknown: str, setting: Setting) -> Plan:
+    """All four numbers. Raises InputError for impossible ones, and if no value of the unknown one suffices."""
     check_plan(**known, alpha=setting.alpha)
     found = setting.answer(unknown, known)
     if _number(found) is None:
-        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(known['power'])} with {told(known)}: "
+        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(_given(known)['power'])} with {told(known)}: "
                          "take more items or a lower power")
-    return {**known, unknown: found}
+    return {name: found if name == unknown else _given(known)[name] for name in NAMES}
+
+
+def _given(known: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are known."""
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def told(known: Known) -> str:
+    given = _given(known)
     parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
              "drop": lambda d: f"a drop of {100 * d:.4g} points"}
-    return ", ".join(say(known[name]) for name, say in parts.items() if known[name] is not None)
+    return ", ".join(say(given[name]) for name, say in parts.items() if name in given)
 
 
 def _number(found: float) -> float | None:
@@ -76,7 +83,7 @@ def _number(found: float) -> float | None:
 
 
 def pilot_of(pairs: Pairs, baseline: str, candidate: str) -> tuple[dict, list[str]]:
-    """({n, flips, flip_rate, flip_low, flip_high}, notes) of two runs on the same items, and their names.
+    """({n, flips, flip_rate, flip_low, flip_high}, notes) of two runs, with these names, on the same items.
 
     Raises InputError for scores other than 0 and 1.
     """
@@ -86,12 +93,12 @@ def pilot_of(pairs: Pairs, baseline: str, candidate: str) -> tuple[dict, list[st
                          "not averages; name one run of each")
     notes = list(pairs.notes)
     if pairs.clusters is not None:
-        notes.append("the pilot's items come in clusters; the plan takes them as independent and so asks for "
-                     "too few")
+        notes.append("the pilot's items come in clusters; the plan treats them as independent and so asks "
+                     "for too few")
     flips = scores.b + scores.c
     low, high = planning.flip_rate_interval(flips, scores.n)
     if flips == 0:
-        notes.append("the two runs never differ: planned for the largest flip rate that fits them")
+        notes.append("the two runs never differ: planned with the largest flip rate that is compatible with them")
     rate = flips / scores.n if flips else high
     notes.append("two runs of one model give the noise floor: a changed model flips at least as often, so plan "
                  "with a pilot of the change where there is one")
@@ -99,18 +106,18 @@ def pilot_of(pairs: Pairs, baseline: str, candidate: str) -> tuple[dict, list[st
 
 
 def over_pilot(known: Known, unknown: str, setting: Setting, ends: tuple[float, float]) -> list[float | None]:
-    """The answer at both ends of the flip rate's interval; None where there is none."""
+    """The answer at both ends of the flip rate's interval; None if there is no answer."""
     return [_number(setting.answer(unknown, {**known, "flip": max(flip, known["drop"] or 1e-9)})) for flip in ends]
 
 
 # ---- tables ------------------------------------------------------------------------------------------------
 
 
-def items_table(plan: Known, setting: Setting) -> pd.DataFrame:
-    """Around the number of items: power, exact (simulated for a suite) and normal, and the detectable drop."""
+def items_table(plan: Plan, setting: Setting) -> pd.DataFrame:
+    """For numbers of items near the plan's: power, exact (simulated for a suite) and normal, and detectable drop."""
     rows = []
     for items in sorted({max(1, round(plan["n"] * times)) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}):
-        known = {**plan, "n": items, "power": None}
+        known: Known = {**plan, "n": items, "power": None}
         row = {"items": items, "power": setting.answer("power", known),
                "power_normal": setting.normal("power", known)}
         if setting.tasks == 1:
@@ -120,7 +127,7 @@ def items_table(plan: Known, setting: Setting) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def tasks_table(plan: Known, numbers: list[int], *, one: bool, alpha: float, seed: int) -> pd.DataFrame:
+def tasks_table(plan: Plan, numbers: list[int], *, one: bool, alpha: float, seed: int) -> pd.DataFrame:
     """Power of each test of a suite against the number of tasks."""
     rows = []
     for tasks in numbers:

@@ -16,8 +16,8 @@ Model = dict[str, TaskScores]  # by task
 
 @dataclass(frozen=True)
 class Source:
-    """Where models come from: each from files of its own, or all from the rows of a `matrix`. `choices` says what
-    harness logs leave open, and which items are wanted."""
+    """Where models come from: each from its own files, or all from the rows of a `matrix`. `choices` settles what
+    harness logs leave open, and which items are used."""
 
     matrix: Path | None = None
     choices: Choices = field(default_factory=Choices)
@@ -30,14 +30,16 @@ class Source:
         return [read_model(name, self.choices, only) for name in names]
 
     def rows(self, names: list[str] | None = None) -> dict[str, Model]:
-        """Models of the matrix, all of them by default."""
+        """Models of the matrix, all of them by default. Raises InputError where there is no matrix."""
+        if self.matrix is None:
+            raise InputError("no matrix to take these models from")
         models, chosen = read_matrix_models(self.matrix, names), self.choices.selection
         return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
 
 
 def read_pair(source: Source, baseline: str, candidate: str, task: str | None = None,
               max_excluded: float = MAX_EXCLUDED) -> Pairs:
-    """Two models on one task. Raises InputError where several tasks could be meant and none is named."""
+    """Two models on one task. Raises InputError if several tasks are possible and none is named."""
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
@@ -54,7 +56,7 @@ def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
     common = [task for task in read[0] if task in read[1]]
     if len(common) != 1 or len(read[0]) + len(read[1]) != 2:
         has = [", ".join(tasks) for tasks in read]
-        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose one of both "
+        raise InputError(f"{names[0]} has the tasks {has[0]} and {names[1]} has {has[1]}: choose a task of both "
                          "with --task, or test all of them with suite")
     return common[0]
 
@@ -97,11 +99,11 @@ def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str
 
 
 def read_all_runs(paths: list[str], choices: Choices, task: str | None = None) -> dict[str, Model]:
-    """{name: run} of all runs in files and folders; one `task` of each where it is named."""
+    """{name: run} of all runs in files and folders; only their `task`, if it is named."""
     runs: dict[str, Model] = {}
     for path in paths:
         for name, run in read_runs(path, choices, task).items():
             if name in runs:
-                raise InputError(f"{name} is named twice; runs must be different ones")
+                raise InputError(f"{name} is given twice; the runs must be different")
             runs[name] = run if task is None else {task: run[one_task([run], [name], task)]}
     return runs

@@ -1,6 +1,6 @@
 """Several runs of one model: how often each item succeeds, and which items are worth asking (arXiv 2602.10144).
 
-Runs that differ by seed or temperature only disagree on some items; that flip rate is the noise floor under
+Runs that differ only by seed or temperature disagree on some items; that flip rate is the noise floor of
 every comparison. Items on which all runs agree add nothing to the exact test where they do not flip in the
 comparison either: leaving out items without flips raises drop and flip rate alike and keeps √(n/flip)·drop, the
 power, at less cost.
@@ -24,7 +24,7 @@ WARNING = ("these items were chosen because they flipped in these runs. Never te
 
 @dataclass(frozen=True)
 class Successes:
-    """Scores (items, runs) of 0 and 1, for the items that every run has a score for; `excluded` others."""
+    """0/1 scores (items, runs) of the items for which every run has a score; the other `excluded` items lack one."""
 
     items: np.ndarray
     scores: np.ndarray
@@ -43,15 +43,15 @@ class Successes:
 
     @property
     def kept(self) -> np.ndarray:
-        """(items,) true where the runs disagree."""
+        """(items,) bool, True where the runs disagree."""
         return (self.counts > 0) & (self.counts < self.runs)
 
     def histogram(self) -> list[int]:
-        """How many items succeed in 0, 1, …, runs of the runs."""
+        """How many items succeed in 0, 1, … and all runs."""
         return np.bincount(self.counts, minlength=self.runs + 1).tolist()
 
     def pair_flip_rates(self) -> np.ndarray:
-        """The share of items on which each two of the runs differ."""
+        """For every pair of runs, the share of items on which they differ."""
         ones = self.scores.astype(float)
         both = ones.T @ ones
         right = np.diag(both)
@@ -74,12 +74,12 @@ def count_successes(runs: dict[str, dict[str, TaskScores]], max_excluded: float)
     """
     names = list(runs)
     if len(names) < 2:
-        raise InputError("flips needs two runs of one model or more: nothing flips in a single one")
+        raise InputError("flips needs two runs of one model or more: in a single run nothing can flip")
     first = runs[names[0]]
     for name in names[1:]:
         odd = sorted(runs[name].keys() ^ first.keys())
         if odd:
-            raise InputError(f"{name}: its tasks differ from those of {names[0]} ({', '.join(odd)}); choose one "
+            raise InputError(f"{name}: its tasks differ from those of {names[0]} ({', '.join(odd)}); choose a task "
                              "of both with --task")
     return {task: _one_task({name: runs[name][task] for name in names}, task, max_excluded) for task in first}
 
@@ -112,8 +112,8 @@ def together(tasks: dict[str, Successes]) -> Successes:
 
 
 def counts_content(tasks: dict[str, Successes], sources: list[str]) -> dict:
-    """Of success_counts.json: {runs, sources, histogram: {task: [items with 0, 1, … successes]}, tasks: {task:
-    {item: successes}}}."""
+    """The content of success_counts.json: {runs, sources, histogram: {task: [items with 0, 1, … successes]},
+    tasks: {task: {item: successes}}}."""
     return {"runs": len(sources), "sources": sources,
             "histogram": {task: found.histogram() for task, found in tasks.items()},
             "tasks": {task: dict(zip(map(str, found.items), found.counts.tolist(), strict=True))
@@ -121,8 +121,8 @@ def counts_content(tasks: dict[str, Successes], sources: list[str]) -> dict:
 
 
 def selection_content(tasks: dict[str, Successes], sources: list[str]) -> dict:
-    """Of selection.json, which `task_scores.Selection` reads: the items on which the runs disagree, and a
-    fingerprint of every run on them, by which these runs are known again."""
+    """The content of selection.json, which `task_scores.Selection` reads: the items on which the runs disagree, and a
+    fingerprint of every run on them, by which these runs are recognised."""
     fingerprints = {}
     for task, found in tasks.items():
         kept = pd.DataFrame(found.scores[found.kept].astype(float), index=found.items[found.kept])

@@ -1,4 +1,4 @@
-"""How a result is reported: every line and cell is made here, once, for the terminal, JSON, summary.md and the page."""
+"""How results are reported: every line and cell is made here, once, for the terminal, JSON, summary.md and the page."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def interval_text(result: PairedResult) -> str:
 
 @dataclass(frozen=True)
 class PairReport:
-    """One pair as it is reported.
+    """The report of one pair.
 
     headline  what was decided
     rows      the numbers behind it, (label, text)
-    notes     what the reader of the files noticed; `remarks`: these, and before them what must be known of the result
+    notes     what was noticed while reading the files; `remarks` are these, preceded by caveats about the result
     source    baseline and candidate (None where only counts were given), task, items left out by reason
     """
 
@@ -58,7 +58,7 @@ class PairReport:
     source: dict
 
     def text(self) -> str:
-        """As it is printed, at most 80 columns wide but for the first line."""
+        """The printed report, at most 80 columns wide except for the first line."""
         lines = [self.headline, ""]
         for label, text in self.rows:
             lines += textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
@@ -71,18 +71,18 @@ class PairReport:
 
 def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: str | None = None,
                 candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
-    """Report the result of `pairs` (None: of counts); `notes` come before those of the pairs."""
+    """The report of the result of `pairs` (None: of counts); `notes` precede those of the pairs."""
     excluded = pairs.excluded if pairs else {}
-    notes = [*notes, *(pairs.notes if pairs else ())]
+    noticed = [*notes, *(pairs.notes if pairs else ())]
     return PairReport(
-        result, headline(result), pair_rows(result, excluded, baseline, candidate), notes,
-        [*remarks(result), *notes],
+        result, headline(result), pair_rows(result, excluded, baseline, candidate), noticed,
+        [*remarks(result), *noticed],
         dict(baseline=baseline, candidate=candidate, task=pairs.task if pairs else None, excluded=excluded),
     )
 
 
 def headline(result: PairedResult) -> str:
-    """What was decided, at what error rate, on how many items, and the drop with its one-sided limits."""
+    """The decision, its error rate, the number of items, and the drop with its one-sided limits."""
     drop, lower, upper = (amount(x, result) for x in (result.drop, result.drop_lower, result.drop_upper))
     at = f"at error rate {percent(result.alpha)} ({result.n:,} items)"
     limits = f"{drop}{unit(result)}, at least {lower} and at most {upper}"
@@ -100,7 +100,7 @@ def pair_rows(
     """The numbers behind the first line, (label, text): what was compared, the drop, and every test of TESTS."""
     r = result
     left_out = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items()) or "none"
-    rows = [] if baseline is None else [
+    rows = [] if baseline is None or candidate is None else [
         ("baseline", f"{_score(r.mean_baseline)}  {shorten(baseline, 58)}"),
         ("candidate", f"{_score(r.mean_candidate)}  {shorten(candidate, 58)}"),
     ]
@@ -117,7 +117,7 @@ def pair_rows(
 
 
 def _test_words(test: PairTest, result: PairedResult) -> str:
-    """What a test says in its row; nothing where it does not apply, or another is told instead."""
+    """The words of a test in its row; empty if it does not apply, or if another is shown instead."""
     p = result.p_of(test.name)
     if p is None or (test.instead and result.p_of(test.instead) is not None):
         return ""
@@ -127,7 +127,7 @@ def _test_words(test: PairTest, result: PairedResult) -> str:
 
 
 def remarks(result: PairedResult) -> list[str]:
-    """What must be known beside the numbers: what could not be shown at all, what looks odd."""
+    """Caveats about the numbers: what could not have been shown at all, and what looks odd."""
     said = []
     if not result.can_reject:
         said.append(f"with {result.b + result.c} differing items the smallest possible p is "
@@ -147,7 +147,7 @@ def _score(value: float) -> str:
 
 @dataclass(frozen=True)
 class SuiteReport:
-    """All candidates of a suite as they are reported; dictionaries go by candidate.
+    """The report of all candidates of a suite; the keys of dictionaries are candidates.
 
     headlines   what was decided
     candidates  cells: items, drop, interval, p pooled, max-drop, Fisher, adjusted, verdict
@@ -163,7 +163,7 @@ class SuiteReport:
     tasks: dict[str, list[tuple]]
 
     def text(self) -> str:
-        """As it is printed: of every candidate the decision and its tasks, then the notes."""
+        """The printed report: the decision and the tasks of every candidate, then the notes."""
         parts = [f"{self.headlines[name]}\n{suite_table(result)}\n" for name, result in self.results.items()]
         return "\n".join([*parts, *map(note_text, self.notes)])
 
@@ -177,7 +177,7 @@ class SuiteReport:
         return as_json({"baseline": self.baseline, "notes": self.notes, "candidates": candidates})
 
     def to_markdown(self, command: str) -> str:
-        """A summary that a CI job can post: the decisions, one table of models, the tasks folded away."""
+        """A summary that a CI job can post: the decisions, one table of models, and the tasks in folded sections."""
         first = next(iter(self.results.values())).pooled
         lines = [f"## Degradation tests against {_cell(self.baseline)}", "",
                  f"One-sided, error rate {percent(first.alpha)} over {len(self.results)} candidate(s) and all tasks; "
@@ -198,16 +198,16 @@ class SuiteReport:
 
 
 def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
-    """Report the results of all candidates, {name: result}, of their pairs, {name: one for each task}."""
+    """The report of the results of all candidates, {name: result}, with their pairs, {name: one for each task}."""
     notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
-    notes += [f"{name}: {result.shared:,} items belong to questions or clusters that stand in several tasks; "
+    notes += [f"{name}: {result.shared:,} items belong to questions or clusters that occur in several tasks; "
               "each is tested as one unit" for name, result in results.items() if result.shared]
-    candidates = {
+    candidates: dict[str, tuple[str, ...]] = {
         name: (f"{r.pooled.n:,}", amount(r.pooled.drop, r.pooled), interval_text(r.pooled),
                p_text(r.p_pooled, r.pooled.log10_p), p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted),
                r.verdict)
         for name, r in results.items()}
-    tasks = {
+    tasks: dict[str, list[tuple]] = {
         name: [(task, row.n, row.b, row.c, amount(row.drop, row), interval_text(row), p_text(row.p, row.log10_p),
                 p_text(r.p_step_down[task])) for task, row in r.tasks.items()]
         for name, r in results.items()}

@@ -17,20 +17,20 @@ from scipy.optimize import brentq
 from .defaults import DRAWS_OF_A_PAIR
 from .mcnemar import SMALLEST_FLOAT, positive
 
-ENUMERATED_UNITS = 20  # up to 2^20 sign patterns are listed
-LARGEST_DENOMINATOR = 1000  # of a grid: averages over up to 31 × 32 reruns, three decimals
-LARGEST_TRANSFORM = 30_000_000  # distinct sizes × transform length, a second or two
-LARGEST_SAMPLE = 5_000_000_000  # random signs drawn at most, a few seconds; never under 999 draws
+ENUMERATED_UNITS = 20  # up to 2^20 sign patterns are enumerated
+LARGEST_DENOMINATOR = 1000  # of a grid: averages over up to 31 × 32 reruns, or three decimals
+LARGEST_TRANSFORM = 30_000_000  # distinct sizes × transform length: a second or two
+LARGEST_SAMPLE = 5_000_000_000  # random signs at most: a few seconds; never fewer than 999 draws
 
 
 @dataclass(frozen=True)
 class SignFlip:
-    """A sign-flip test of Σd: p-values of both tails (never 0), log10 of the first, and how they were found."""
+    """A sign-flip test of Σd: p-values of both tails (never 0), log10 of the first, and how they were computed."""
 
     p: float
     p_improvement: float
     log10_p: float
-    smallest_p: float  # what the most extreme data of this size would give
+    smallest_p: float  # of the most extreme data of this size
     method: str  # "exact" or "99,999 random sign flips"
 
 
@@ -48,12 +48,12 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS_OF_A_PAIR, seed: 
     grid = _grid(np.abs(differences))
     if grid is not None:
         steps, counts, step = grid
-        kept = [round(float(differences[differences > 0].sum()) / step)]
-        kept.append(int(steps @ counts) - kept[0])
-        tails = [_log_tail_on_grid(steps, counts, k) for k in kept]
-        if None not in tails:
-            p, better = (positive(np.exp(tail)) for tail in tails)
-            return SignFlip(p, better, float(tails[0] / np.log(10)), positive(0.5**units), "exact")
+        lost = round(float(differences[differences > 0].sum()) / step)
+        tail = _log_tail_on_grid(steps, counts, lost)
+        other = _log_tail_on_grid(steps, counts, int(steps @ counts) - lost)
+        if tail is not None and other is not None:
+            return SignFlip(positive(np.exp(tail)), positive(np.exp(other)), float(tail / np.log(10)),
+                            positive(0.5**units), "exact")
     method, smallest = "exact", 0.5**units
     if units <= ENUMERATED_UNITS:
         sums = np.zeros(1)
@@ -72,7 +72,7 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS_OF_A_PAIR, seed: 
 
 
 def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
-    """(steps, counts, unit): the distinct sizes as whole multiples of a unit; None where there is no grid."""
+    """(steps, counts, unit): the distinct sizes as whole multiples of a unit; None if there is no grid."""
     values, counts = np.unique(sizes.round(12), return_counts=True)
     if values.size > 2 * LARGEST_DENOMINATOR or values[0] <= 0:
         return None
@@ -90,10 +90,10 @@ def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
 
 
 def _log_tail_on_grid(steps: np.ndarray, counts: np.ndarray, gained: int) -> float | None:
-    """ln P[Σ_v steps_v·Bin(counts_v, ½) ≥ gained]; None where the transform would be too long.
+    """ln P[Σ_v steps_v·Bin(counts_v, ½) ≥ gained]; None if the transform would be too long.
 
     The distribution comes from its characteristic function by one inverse FFT. It is first tilted so that its
-    mean is the observed sum: the tail then keeps its relative accuracy at 1e-300 as at .1. A window of ± 9.5
+    mean is the observed sum: so that the tail is as accurate, relatively, at 1e-300 as at .1. A window of ± 9.5
     standard deviations suffices, as each tilted term is sub-Gaussian with its untilted variance (Hoeffding).
     """
     total = int(steps @ counts)
@@ -148,5 +148,5 @@ def random_sign_sums(rows: np.ndarray, draws: int, rng: np.random.Generator) -> 
 
 
 def cluster_sums(values: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
-    """Σ of the values in each cluster, (G,); clusters are codes 0 … G−1, or None where every item is one."""
+    """Σ of the values in each cluster, (G,); clusters are codes 0 … G−1, or None if every item is one."""
     return np.asarray(values, float) if clusters is None else np.bincount(clusters, weights=values)

@@ -3,16 +3,18 @@
 Three tests see different damage. Pooled: one exact test on all flips together, best for a drop spread over
 all tasks. Max-drop: the largest standardised drop z_t = (b_t − c_t)/√m_t, best for one damaged task. Fisher:
 the sum of −2 ln p_t, best for a few. The combined p = min(1, 3·min of the three) controls the error of
-looking at all.
+using all three.
 
 Null distributions are those of independent sign flips: with independent 0/1 items B_t ~ Bin(m_t, ½), and the
-first two tests are exact. Items that several tasks share, clusters, reruns and continuous scores keep their
-ties: each unit has one sign, wherever its items stand (z_t = Σd/√Σd² over the units' sums).
+first two tests are exact. Items that several tasks share, clusters, reruns and continuous scores stay
+tied: each unit has one sign, in whatever tasks its items occur (z_t = Σd/√Σd² over the units' sums).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 def p_max_drop(b: np.ndarray, c: np.ndarray) -> float:
     """1 − Π_t P[Z_t < z_max], Z_t = (2B_t − m_t)/√m_t, B_t ~ Bin(m_t, ½): exact, ties counted against.
 
-    `b`, `c` of shape (tasks,). Tasks without flips say nothing; 1 where no task has any.
+    `b`, `c` of shape (tasks,). Tasks without flips carry no information; 1 if no task has any.
     """
     flips = _flips(b, c)
     return _p_any_reaches(max(flips, key=_Z), [m for _, m in flips]) if flips else 1.0
@@ -124,12 +126,12 @@ def p_combined(*p_values: float) -> float:
     return min(1.0, len(p_values) * min(p_values))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Holm's adjusted p-values, same shape (k,)."""
-    p_values = np.asarray(p_values, dtype=float)
-    order = np.argsort(p_values, kind="stable")
-    steps = np.minimum(1.0, p_values[order] * np.arange(p_values.size, 0, -1))
-    adjusted = np.empty_like(p_values)
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    steps = np.minimum(1.0, p[order] * np.arange(p.size, 0, -1))
+    adjusted = np.empty_like(p)
     adjusted[order] = np.maximum.accumulate(steps)
     return adjusted
 
@@ -149,10 +151,10 @@ class SignDraws:
 def sign_draw_tests(
     differences: np.ndarray, units: np.ndarray, tasks: np.ndarray, draws: int, seed: int
 ) -> SignDraws:
-    """Max-drop, Fisher and step-down max-z where a unit's items keep one sign across all tasks.
+    """Max-drop, Fisher and step-down max-z, with one sign for all items of a unit across all tasks.
 
     differences, units (codes 0 … U−1) and tasks (codes 0 … T−1) are parallel, shape (n,). Per-task p-values
-    inside Fisher's statistic are ranks among the draws, of the observed row as of every drawn one.
+    inside Fisher's statistic are ranks among the draws, for the observed row as for every drawn one.
     """
     sums, square_roots = _draw_sums(differences, units, tasks, draws, seed)
     there = np.flatnonzero(square_roots > 0)
@@ -207,7 +209,7 @@ class SuiteResult:
     """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
 
     `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded"; whether a
-    drop of the margin is excluded is judged on the pooled drop, for each candidate by itself. `shared` counts
+    drop of the margin is excluded is judged on the pooled drop, for each candidate separately. `shared` counts
     the items that occur in more than one task.
     """
 
@@ -220,7 +222,7 @@ class SuiteResult:
     p_holm: dict[str, float]
     p_step_down: dict[str, float]
     shared: int
-    null: str  # how the null distributions were found
+    null: str  # how the null distributions were computed
     verdict: str
     within_margin: bool
 
@@ -229,8 +231,8 @@ class SuiteResult:
                 f"p adjusted = {p_text(self.p_adjusted)}, {len(self.tasks)} tasks, {self.pooled.n:,} items)")
 
     def to_dict(self) -> dict:
-        """Every field by its name, tasks and the pooled row as dictionaries of their own; those have no verdicts, as
-        the verdict of a suite is adjusted."""
+        """Every field by name, with the tasks and the pooled row as dictionaries; those have no verdicts, because the
+        verdict of a suite is adjusted."""
         content = {"verdict": self.verdict, "p_pooled": self.p_pooled, **asdict(self)}
         content["tasks"] = {task: result.to_dict() for task, result in self.tasks.items()}
         content["pooled"] = self.pooled.to_dict()
@@ -239,7 +241,7 @@ class SuiteResult:
         return content
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each task: what `to_dict` has of it, and its p-values adjusted for all tasks."""
+        """One row for each task: its fields in `to_dict`, and its p-values adjusted for all tasks."""
         rows = {task: {**row, "p_holm": self.p_holm[task], "p_step_down": self.p_step_down[task]}
                 for task, row in self.to_dict()["tasks"].items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("task")
@@ -250,10 +252,10 @@ class SuiteResult:
 
     @property
     def decisive(self) -> str:
-        """The test with the smallest p, and the task where that is the max-drop test."""
-        worst = min(self.p_step_down, key=self.p_step_down.get)
+        """The test with the smallest p; for the max-drop test, with its task."""
+        worst = min(self.p_step_down, key=lambda task: self.p_step_down[task])
         tests = {"pooled": self.p_pooled, f"max-drop: {worst}": self.p_max_drop, "Fisher": self.p_fisher}
-        return min(tests, key=tests.get)
+        return min(tests, key=lambda test: tests[test])
 
 
 def judge_suite(
@@ -262,11 +264,11 @@ def judge_suite(
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
 
-    `alpha`, `margin` and `interval` are those of `judge_pair`; `draws` and `seed` are of Fisher's null, and of every
-    test where units are shared or scores are not 0/1 (arXiv 2602.10144, section 4).
+    `alpha`, `margin` and `interval` are those of `judge_pair`; `draws` and `seed` apply to Fisher's null, and to every
+    test if units are shared or scores are not 0/1 (arXiv 2602.10144, section 4).
 
-    Raises InputError for no tasks, an alpha or margin out of range, and where scores of a multi-task suite leave
-    [0, 1]: such drops cannot be added up.
+    Raises InputError for no tasks, an alpha or margin out of range, and if scores of a multi-task suite lie
+    outside [0, 1]: such drops cannot be added up.
     """
     if not suite:
         raise InputError("no tasks to test")
@@ -274,11 +276,11 @@ def judge_suite(
         for pairs in suite:
             if not in_unit_range(pairs.baseline, pairs.candidate):
                 raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
-                                 "choose another metric, or test this task by itself with pair")
+                                 "choose another metric, or test this task alone with pair")
     names = [pairs.task for pairs in suite]
-    settings = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
-    results = {pairs.task: judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                                      higher_is_better=pairs.higher_is_better, **settings) for pairs in suite}
+    judge = partial(judge_pair, alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
+    results = {pairs.task: judge(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
+                                 higher_is_better=pairs.higher_is_better) for pairs in suite}
     differences = np.concatenate([pairs.differences for pairs in suite])
     tasks = np.repeat(np.arange(len(suite)), [pairs.baseline.size for pairs in suite])
     units, alone = _units(suite)
@@ -286,8 +288,8 @@ def judge_suite(
     baseline, candidate = (np.concatenate([s if p.higher_is_better or len(suite) == 1 else 1 - s
                                            for p, s in zip(suite, scores, strict=True)])
                            for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
-    pooled = judge_pair(baseline, candidate, clusters=None if alone else units,
-                        higher_is_better=len(suite) > 1 or suite[0].higher_is_better, **settings)
+    pooled = judge(baseline, candidate, clusters=None if alone else units,
+                   higher_is_better=len(suite) > 1 or suite[0].higher_is_better)
     shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
     if alone and all(result.p_exact is not None for result in results.values()):
         b, c = np.array([[r.b, r.c] for r in results.values()]).T
@@ -309,10 +311,10 @@ def judge_suite(
 
 
 def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
-    """(codes 0 … U−1 of the units over all items, is every item its own unit)."""
+    """(codes 0 … U−1 of the units over all items, whether every item is its own unit)."""
     if all(pairs.units is None for pairs in suite):
         return np.arange(sum(pairs.items.size for pairs in suite)), True
-    # An item of which nothing is known is a unit of its own: a label that no other has.
+    # An item about which nothing is known is a unit of its own: it gets a label that no other item has.
     labels = [pairs.units if pairs.units is not None else [(t, i) for i in range(pairs.items.size)]
               for t, pairs in enumerate(suite)]
     codes, found = pd.factorize(pd.Series([label for part in labels for label in part], dtype=object))

@@ -1,4 +1,4 @@
-"""The tables of a suite, as DataFrames: what is written as CSV beside its summary.md."""
+"""The tables of a suite, as DataFrames, which are written as CSV files next to its summary.md."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
 
 
 def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:
-    """summary.csv: for each candidate the pooled row (task ALL), then its tasks; last, further tests of TESTS."""
+    """summary.csv: for each candidate the pooled row (task ALL), then its tasks; further tests of TESTS come last."""
     rows = []
     for name, suite in results.items():
         for task, r in {ALL: suite.pooled, **suite.tasks}.items():
@@ -59,7 +59,7 @@ def differences_frame(results: dict[str, SuiteResult], pairs: dict[str, list[Pai
                          "baseline_better": r.b, "candidate_better": r.c, "both_wrong": r.n00,
                          "equal": r.n - r.b - r.c, "disagreement_ratio": r.flip_rate,
                          "excluded": sum(task_pairs.excluded.values())})
-    # Whole numbers stay whole where a task has no such count.
+    # Counts stay integers even if a task has none.
     return pd.DataFrame(rows).astype({"both_right": "Int64", "both_wrong": "Int64"})
 
 
@@ -78,7 +78,7 @@ def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd
         for task, scores in tasks.items():
             for category in (scores.category or task, ALL):
                 categories.setdefault(category, []).append(scores.frame.assign(task=task))
-        row = {"model": model}
+        row: dict[str, str | float] = {"model": model}
         for category in sorted(categories, key=lambda c: c != ALL):
             items = pd.concat(categories[category]).dropna(subset="score")
             row[category] = items["score"].mean()
@@ -89,7 +89,7 @@ def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd
 
 
 def _standard_error(items: pd.DataFrame) -> float:
-    """Of a mean score; items of one cluster, or with the same content, count together."""
+    """The standard error of a mean score; items of one cluster, or with the same content, count as one unit."""
     label = next((items[c] for c in ("cluster", "content") if c in items and items[c].notna().all()), None)
     codes = np.arange(len(items)) if label is None else pd.factorize(label)[0]
     return cluster_standard_error(items["score"].to_numpy(), codes) if codes.max() > 0 else float("nan")

@@ -1,11 +1,11 @@
-"""The three verdicts, and when a gate is to fail. Imports nothing.
+"""The three verdicts, and when a gate fails. Imports nothing.
 
-"Not significantly worse" is not "as good": beside "degraded" and "not degraded beyond the margin", both of which are
-shown, there is "undecided".
+"Not significantly worse" is not "as good": besides "degraded" and "not degraded beyond the margin", which both require
+evidence, there is "undecided".
 """
 
 DEGRADED, NOT_DEGRADED, UNDECIDED = "degraded", "not degraded beyond the margin", "undecided"
-CONDITIONS = ("degraded", "not-shown-safe")  # of a failing gate
+CONDITIONS = ("degraded", "not-shown-safe")  # under which a gate fails
 
 
 def verdict(p: float, p_noninferiority: float, alpha: float) -> tuple[str, bool]:
@@ -17,7 +17,7 @@ def verdict(p: float, p_noninferiority: float, alpha: float) -> tuple[str, bool]
 
 
 def fails(verdict: str, within_margin: bool, condition: str | None) -> bool:
-    """Does the condition, one of CONDITIONS or None for never, hold?"""
+    """Whether the condition holds: one of CONDITIONS, or None for never."""
     if condition == "degraded":
         return verdict == DEGRADED
     if condition == "not-shown-safe":

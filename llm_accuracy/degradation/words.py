@@ -1,4 +1,4 @@
-"""Numbers in words, and JSON: what every command and page writes the same way. Imports next to nothing."""
+"""Numbers as text, and JSON, written the same way by every command and page. Imports next to nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WIDTH = 80
 
 
 def p_text(p: float | None, log10_p: float | None = None) -> str:
-    """A p-value to three digits, never 0."""
+    """A p-value to three digits, never shown as 0."""
     if p is None or math.isnan(p):
         return "-"
     if log10_p is not None and log10_p < -300:
@@ -23,12 +23,12 @@ def percent(share: float) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """A long path keeps its end."""
+    """A long text, such as a path, shortened to its end."""
     return text if len(text) <= width else "…" + text[-(width - 1) :]
 
 
 def note_text(note: str) -> str:
-    """A note as it is printed, wrapped to 80 columns; paths stay whole."""
+    """A note as printed, wrapped to 80 columns; paths are not broken."""
     return textwrap.fill(f"  note: {note}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
                          break_on_hyphens=False)
 

@@ -1,1 +1,1 @@
-"""The Open LLM Leaderboard, scraped, and a made-up one that behaves like it."""
+"""The Open LLM Leaderboard, scraped, and a simulated one that behaves like it."""

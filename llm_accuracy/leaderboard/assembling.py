@@ -26,7 +26,7 @@ MADE_BY = "data/scrape_leaderboard.py"
 
 @dataclass(frozen=True)
 class Assembled:
-    """What became of the models that were chosen: complete ones, and why the others were left out."""
+    """The outcome for the chosen models: which are complete, and why the others were left out."""
 
     suite: str
     models: list[Model]
@@ -38,7 +38,7 @@ class Assembled:
     data_dir: Path
 
     def lines(self) -> Iterator[str]:
-        """What a user is told."""
+        """A summary for the user."""
         yield f"{self.suite}: {len(self.kept)} of {len(self.models)} models are complete"
         for reason, n in Counter(self.dropped.values()).most_common(5):
             yield f"  left out: {n} x {reason}"
@@ -58,11 +58,11 @@ def assemble(suite: str, tasks: tuple[Task, ...], models: list[Model], failures:
     """M1, M2, questions and manifest from the models' records in `raw`, into a folder of `data_dir`.
 
     tasks     of the suite
-    models    that were chosen
-    failures  (model, task) → why it could not be read, as `Scrape.run` gives them
+    models    the chosen ones
+    failures  (model, task) → why it could not be read, as returned by `Scrape.run`
     contents  revision of the table of models
 
-    Raises InputError where fewer than two models are complete.
+    Raises InputError if fewer than two models are complete.
     """
     write_rows(raw / "failures.csv", ("model", "task", "reason"),
                [(*key, reason) for key, reason in sorted(failures.items())])
@@ -93,7 +93,7 @@ def _gather(raw: Path, tasks: tuple[Task, ...], models: list[Model]):
     """(scores (M, N) int8, {model: record without its scores}, {model: why it is dropped}, hashes).
 
     The questions must be the same for all. A model whose hashes are the usual ones in another order is dropped;
-    one with other hashes is kept and counted: some tasks shuffle the choices anew in every run.
+    one with other hashes is kept and counted: some tasks reshuffle the choices in every run.
     """
     scores = np.empty((len(models), sum(task.size for task in tasks)), np.int8)
     records = {}
@@ -103,7 +103,8 @@ def _gather(raw: Path, tasks: tuple[Task, ...], models: list[Model]):
         for kept in record["tasks"].values():
             del kept["scores"]
         records[model.name] = record
-    dropped, hashes = {}, {}
+    dropped: dict[str, str] = {}
+    hashes: dict[str, dict] = {}
     for task in tasks:
         kept = {name: record["tasks"][task.name] for name, record in records.items()}
         docs = suites.usual(r["docs"] for r in kept.values())
@@ -131,7 +132,7 @@ def _question_columns(raw: Path, tasks: tuple[Task, ...], hashes: dict):
 def _check_published(tasks: tuple[Task, ...], models: list[Model], records: dict) -> list[tuple]:
     """(model, benchmark, scraped, published, agrees): a mean agrees if it is off by less than half a question in
     one of the model's published evaluations."""
-    asked = Counter()
+    asked: Counter[str] = Counter()
     for task in tasks:
         asked[task.published] += task.size
     rows = []
@@ -144,7 +145,7 @@ def _check_published(tasks: tuple[Task, ...], models: list[Model], records: dict
 
 
 def _write(suite: str, responses: Responses, data_dir: Path, facts: dict) -> None:
-    """The dataset's files, in an order that a kill at any moment leaves a folder the scraper may finish."""
+    """The dataset's files, in an order such that a kill at any moment leaves a folder that the scraper can finish."""
     folder = data_dir / suite
     history, new = split_by_date(responses)
     manifest = {"made_by": MADE_BY, "suite": suite, "questions": responses.n_questions,
@@ -161,10 +162,10 @@ def _write(suite: str, responses: Responses, data_dir: Path, facts: dict) -> Non
         torn.unlink(missing_ok=True)
 
 
-# --- what is there already -----------------------------------------------------------------------------
+# --- what exists already -------------------------------------------------------------------------------
 
 def _read_manifest(folder: Path) -> dict:
-    """What the scraper wrote beside a dataset; {} where there is none."""
+    """The manifest that the scraper wrote with a dataset; {} if there is none."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         return manifest if manifest["made_by"] == MADE_BY else {}
@@ -179,15 +180,15 @@ def refuse_foreign(folder: Path, overwrite: bool) -> None:
     files = manifest.get("files")  # None while it is being written
     ours = bool(manifest) and (files is None or all(_sha256(path) == files.get(path.name) for path in there))
     if there and not ours and not overwrite:
-        raise InputError(f"{there[0]}: already there and not as this script wrote it; choose another --data-dir, "
+        raise InputError(f"{there[0]}: exists already and is not what this script wrote; choose another --data-dir, "
                          "or pass --overwrite")
 
 
 def refuse_fewer(folder: Path, models: list[Model], overwrite: bool) -> None:
-    """Raise InputError if a dataset that is there has models that are not chosen now."""
+    """Raise InputError if an existing dataset has models that are not chosen now."""
     lost = sorted(set(_read_manifest(folder).get("revisions", {})) - {model.name for model in models})
     if lost and not overwrite:
-        raise InputError(f"{folder}: the dataset that is there has {len(lost)} models that are not chosen now, first "
+        raise InputError(f"{folder}: the existing dataset has {len(lost)} models that are not chosen now, first "
                          f"{lost[0]}; choose another --data-dir, or pass --overwrite")
 
 

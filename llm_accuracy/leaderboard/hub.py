@@ -1,8 +1,8 @@
-"""Reading details datasets from the Hugging Face hub, piece by piece, with patience.
+"""Reading details datasets from the Hugging Face hub, piece by piece, with retries.
 
 Nothing is downloaded to a file and the user's hub cache is never touched: JSON lines are parsed as they arrive
-and dropped, and of a parquet file only the column chunks that are wanted are fetched, by range requests. Every
-request is retried with back-off; a body that breaks off is taken up again where it broke.
+and discarded, and only the needed column chunks of a parquet file are fetched, by range requests. Every request
+is retried with back-off; an interrupted body is resumed where it stopped.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from huggingface_hub.utils import build_hf_headers, logging
 
 from ..errors import InputError
 
+HTTPError: type[Exception]
 try:  # the transport of huggingface_hub 2; version 1 spoke through httpx, with the same names
     from httpx2 import HTTPError
 except ImportError:
@@ -38,7 +39,7 @@ _WORTH_RETRYING = (408, 429, 500, 502, 503, 504)
 # RuntimeError: huggingface_hub closes its shared client when a connection fails in another thread.
 _BROKEN = (HTTPError, OSError, RuntimeError)
 
-logging.set_verbosity_error()  # the retries are ours; the library's warnings would tear the progress bar
+logging.set_verbosity_error()  # we retry ourselves; the library's warnings would break the progress bar
 
 
 class Unavailable(Exception):
@@ -64,8 +65,8 @@ class Hub:
     """A patient client of one hub.
 
     endpoint    address of the hub; None = the environment's HF_ENDPOINT, else the public hub
-    retries     how often one request is tried again; a stream that makes progress starts counting anew
-    first_wait  seconds before the first retry, doubled each time up to a minute; a Retry-After wins
+    retries     how often one request is tried again; a stream that makes progress resets the count
+    first_wait  seconds before the first retry, doubled each time up to a minute; a Retry-After takes precedence
     """
 
     endpoint: str | None = None
@@ -78,32 +79,32 @@ class Hub:
         self.api = HfApi(endpoint=self.endpoint)
 
     def revision(self, repo: str, revision: str | None = None) -> str:
-        """The commit a dataset's branch stands at."""
+        """The commit that a dataset's branch points to."""
         return self._patiently(
             lambda: self.api.dataset_info(repo, revision=revision, timeout=self.timeout).sha, repo)
 
     def files(self, repo: str, revision: str, folder: str | None = None) -> list[File]:
-        """Every file below `folder`, all pages of the listing."""
+        """Every file below `folder`, from all pages of the listing."""
         listed = self._patiently(lambda: list(self.api.list_repo_tree(
             repo, folder, recursive=True, revision=revision, repo_type="dataset")), repo)
         return [File(repo, revision, entry.path, entry.size) for entry in listed if hasattr(entry, "size")]
 
     def converted(self, repo: str) -> list[File]:
-        """The files of the hub's own parquet conversion; none where there is no conversion."""
+        """The files of the hub's own parquet conversion; empty if there is no conversion."""
         try:
             revision = self.revision(repo, CONVERTED)
             root = f"datasets/{repo}@{revision}"
             system = self._file_system()
-            system.invalidate_cache()  # of the dataset before; this one listing then serves every `table`
+            system.invalidate_cache()  # of the previous dataset; this listing then serves every `table`
             listed = self._patiently(lambda: system.find(root, detail=True), repo)
         except Unavailable:
             return []
         return [File(repo, revision, name.removeprefix(f"{root}/"), entry["size"]) for name, entry in listed.items()]
 
     def lines(self, file: File, offset: int = 0) -> Iterator[tuple[bytes, int]]:
-        """(line, offset just after it) from `offset` on, which must be 0 or an offset given here before.
+        """(line, offset just after it) from `offset` on, which must be 0 or an offset returned earlier.
 
-        Raises Unavailable when the file cannot be had, or has a line of more than 64 MiB.
+        Raises Unavailable if the file cannot be fetched, or has a line of more than 64 MiB.
         """
         failures = 0
         while offset < file.size:
@@ -120,7 +121,7 @@ class Hub:
     def table(self, file: File, columns: list[str]):
         """Some columns of a parquet file as an Arrow table; only their bytes are fetched.
 
-        Raises Unavailable when the file cannot be had, KeyError when a column is missing.
+        Raises Unavailable if the file cannot be fetched, KeyError if a column is missing.
         """
         return self._parquet(file, columns, lambda parquet, _: parquet.read(columns=columns))
 
@@ -133,7 +134,7 @@ class Hub:
         return self._parquet(file, columns, add)
 
     def _parquet(self, file: File, columns: list[str], use: Callable):
-        """use(ParquetFile, numbers of the leaf columns)."""
+        """use(ParquetFile, numbers of the leaf columns) of a file."""
         import pyarrow
         import pyarrow.parquet
 
@@ -157,7 +158,7 @@ class Hub:
         return self._file_system().open(f"datasets/{file.repo}@{file.revision}/{file.path}", "rb", cache_type="none")
 
     def _file_system(self) -> HfFileSystem:
-        """The same one for the same thread, so that it remembers what it has listed."""
+        """One per thread, so that it remembers its listings."""
         return HfFileSystem(endpoint=self.endpoint, max_workers=1)
 
     def _lines_once(self, file: File, offset: int) -> Iterator[tuple[bytes, int]]:
@@ -182,7 +183,7 @@ class Hub:
         with get_session().stream("GET", url, headers=headers, timeout=self.timeout,
                                   follow_redirects=True) as response:
             hf_raise_for_status(response)
-            # A server may answer a range with the whole file: read past what is known.
+            # A server may answer a range request with the whole file: skip what is known.
             skip = offset if response.status_code == 200 else 0
             for chunk in response.iter_raw():
                 if self.stop.is_set():
@@ -214,7 +215,7 @@ class Hub:
             raise Stopped
 
     def _final_reason(self, error: Exception, status: int | None, repo: str) -> str | None:
-        """Why trying again is of no use, None where it may be."""
+        """Why trying again is pointless; None if it may help."""
         if isinstance(error, GatedRepoError):
             page = f"{self.api.endpoint}/datasets/{repo}"
             if self._has_token():

@@ -1,4 +1,4 @@
-"""Looking at datasets, folders and zips: what they hold, and whether it fits what their names promise."""
+"""Inspecting datasets, folders and zips: their content, and whether it matches their names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from ..scores.splitting import span
 from . import suites
 
 WANTED = re.compile(r"M1\.csv|M2\.csv|M1_nfobs=(None|\d+)_p=[0-9.e+-]+\.csv|questions\.csv|manifest\.json")
-LARGE_Z = 4.5  # by luck alone: 7 in a million
+LARGE_Z = 4.5  # exceeded by chance 7 times in a million
 
 
 def unzip(data_dir: Path, name: str, overwrite: bool) -> list[str]:
-    """Write the files of the layout in DATA_DIR/NAME.zip, wherever they lie in it, into DATA_DIR/NAME; their names.
+    """Write the files of the layout in DATA_DIR/NAME.zip, wherever they are in it, into DATA_DIR/NAME; returns their
+    names.
 
-    Raises InputError for a zip that is absent or torn, and for files that are there and not to be replaced.
+    Raises InputError if the zip is absent or incomplete, and if a file exists and must not be replaced.
     """
     archive, folder = data_dir / f"{name}.zip", data_dir / name
     if not archive.is_file():
@@ -44,9 +45,9 @@ def unzip(data_dir: Path, name: str, overwrite: bool) -> list[str]:
 
 
 def look(dataset: Dataset, say: Callable[[str], None] = print) -> list[str]:
-    """Say what a dataset holds, line by line as it is read; → what does not fit.
+    """Describe a dataset, line by line as it is read; returns the problems found.
 
-    Raises InputError where it cannot be read, new models lack scores, or the questions differ.
+    Raises InputError if it cannot be read, if new models lack scores, or if the questions differ.
     """
     history, new = dataset.history(), dataset.new_models()  # same questions, new models complete: or InputError
     problems = []
@@ -58,7 +59,7 @@ def look(dataset: Dataset, say: Callable[[str], None] = print) -> list[str]:
         say(f"  {label:<10} {part.n_models:>5} models, {span(part)}, {1 - part.observed.mean():.3%} blank, accuracy "
             f"{np.nanmin(accuracy):.3f} to {np.nanmax(accuracy):.3f}")
     if both := sorted(set(history.models) & set(new.models)):
-        problems.append(f"{len(both)} models stand in M1 and M2, first {both[0]}")
+        problems.append(f"{len(both)} models are in both M1 and M2, first {both[0]}")
     dated = history.dates[history.dates != ""], new.dates[new.dates != ""]
     if all(map(len, dated)) and max(dated[0]) > min(dated[1]):
         say(f"  the history is not older: M1 ends {max(dated[0])}, M2 begins {min(dated[1])}")
@@ -80,11 +81,11 @@ def _expected_size(name: str, history: Responses) -> list[str]:
     known = {suite: sum(task.size for task in tasks) for suite, tasks in suites.SUITES.items()}
     if known.get(name, history.n_questions) == history.n_questions:
         return []
-    return [f"{history.n_questions} questions, {known[name]} are expected of a dataset of this name"]
+    return [f"{history.n_questions} questions, {known[name]} are expected in a dataset of this name"]
 
 
 def _scenarios(dataset: Dataset) -> list[Scenario]:
-    """Those with a CSV of their own or a mask, from complete to sparse."""
+    """The scenarios with a CSV of their own or a mask, from complete to sparse."""
     files = [path.name for path in dataset.folder.glob("M1_*.csv")]
     if dataset.archive:
         with zipfile.ZipFile(dataset.archive) as archive:
@@ -109,9 +110,9 @@ def _look_at_scenario(dataset: Dataset, scenario: Scenario, full: Responses, say
     wanted = min(scenario.n_full or 0, len(own)) if scenario != ALL_OBSERVED else len(own)
     checkable = from_mask or known.all()  # blanks of M1 itself hide the mask
     if n_full != wanted and checkable:
-        problems.append(f"{n_full} models are seen fully, the name says {wanted}")
+        problems.append(f"{n_full} models are seen fully, but the name says {wanted}")
     if abs(z) > LARGE_Z and checkable:
-        problems.append(f"{share:.6f} of the entries are seen, the name says {scenario.p:g} (z = {z:+.1f})")
+        problems.append(f"{share:.6f} of the entries are seen, but the name says {scenario.p:g} (z = {z:+.1f})")
     return problems
 
 

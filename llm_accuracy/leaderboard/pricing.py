@@ -1,4 +1,4 @@
-"""What scraping would cost: bytes and hours, from a look at no more than five models."""
+"""What scraping would cost, in bytes and hours, estimated from at most five models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from .. import cli
 from ..errors import InputError
 from . import suites
-from .hub import Hub, Unavailable
+from .hub import File, Hub, Unavailable
 from .scraping import Model
 from .suites import Task
 
@@ -18,9 +18,9 @@ SPEED_SAMPLE = 4 << 20  # bytes
 
 
 def price(hub: Hub, suite: str, models: list[Model], parquet: bool, jobs: int) -> Iterator[str]:
-    """Lines: the models looked at that cannot be read, then the bytes and hours that `models` would cost.
+    """Lines of text: the sampled models that cannot be read, then the bytes and hours that `models` would cost.
 
-    Raises InputError where none of those looked at can be read.
+    Raises InputError if none of the sampled models can be read.
     """
     tasks = suites.SUITES[suite]
     sample = [models[i] for i in sorted({int(i) for i in np.linspace(0, len(models) - 1, 5)})]
@@ -49,20 +49,21 @@ def price_model(hub: Hub, model: Model, tasks: tuple[Task, ...], parquet: bool) 
     repo = suites.dataset_of(model.name)
     listed = {file.path: file for file in hub.files(repo, hub.revision(repo))}
     converted = hub.converted(repo) if parquet else []
-    whole = needed = 0
+    chosen: list[File] = []
+    needed = 0
     for task in tasks:
         path = suites.newest_file(task, listed)
         if path is None:
             raise Unavailable(f"no samples file of {task.name}")
-        whole += listed[path].size
+        chosen.append(listed[path])
         parts = next((parts for folder in suites.parquet_folders(model.name, task, path)
                       if (parts := [f for f in converted if f.path.startswith(folder)])), None)
-        needed += sum(hub.column_bytes(f, task.columns) for f in parts) if parts else listed[path].size
+        needed += sum(hub.column_bytes(f, task.columns) for f in parts) if parts else chosen[-1].size
     start, read = time.monotonic(), 0
-    for _, read in hub.lines(listed[path]):
+    for _, read in hub.lines(chosen[-1]):
         if read > SPEED_SAMPLE or time.monotonic() - start > 5:
             break
-    return whole, needed, read / (time.monotonic() - start)
+    return sum(file.size for file in chosen), needed, read / (time.monotonic() - start)
 
 
 def in_bytes(n: float) -> str:

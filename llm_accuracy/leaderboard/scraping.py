@@ -1,4 +1,4 @@
-"""Scraping the leaderboard: which models, and reading their answers, several at a time and resumable."""
+"""Scraping the leaderboard: choosing models, and reading their answers, several at a time and resumable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ CONTENT_COLUMNS = ["fullname", "Model sha", "Upload To Hub Date", "Submission Da
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the contents table; `published`: one dict of raw scores per evaluation of it."""
+    """One model of the contents table; `published` has the raw scores of each of its evaluations."""
 
     name: str
     date: str
@@ -46,7 +47,7 @@ class Contents:
 
     @staticmethod
     def load(hub: Hub, raw_dir: Path, refresh: bool, keep: bool) -> Contents:
-        """From the kept copy, else from the hub; then it is kept if `keep`."""
+        """From the local copy, else from the hub; a local copy is then made if `keep`."""
         there = sorted(raw_dir.glob("contents.*.csv"))
         if there and not refresh:
             with there[-1].open(newline="", encoding="utf-8") as stream:
@@ -66,7 +67,7 @@ class Contents:
 def _fetch_rows(hub: Hub, revision: str) -> list[dict[str, str]]:
     tables = [file for file in hub.files(suites.CONTENTS, revision) if file.path.endswith(".parquet")]
     if not tables:
-        raise Unavailable("it holds no parquet file")
+        raise Unavailable("it contains no parquet file")
     rows = [row for file in sorted(tables, key=lambda file: file.path)
             for row in hub.table(file, CONTENT_COLUMNS).to_pylist()]
     return [{name: "" if row[name] is None else str(row[name]) for name in CONTENT_COLUMNS} for row in rows]
@@ -86,7 +87,7 @@ def _models(rows: list[dict]) -> list[Model]:
 
 
 def _root(name: str, base: dict[str, str]) -> str:
-    """The base model of the base model … ; a model without a known base is its own."""
+    """The base model of the base model, and so on; a model without a known base is its own root."""
     seen = {name}
     while (parent := base.get(name, "")) and parent != "Removed" and parent not in seen:
         seen.add(parent)
@@ -96,14 +97,14 @@ def _root(name: str, base: dict[str, str]) -> str:
 
 def choose(models: list[Model], tasks: tuple[Task, ...], names: list[str] | None = None, since: str | None = None,
            one_per_base_model: bool = False, limit: int | None = None) -> list[Model]:
-    """The models that are asked for, by name; `limit` of them are spread evenly over the suite's published score.
+    """The requested models, by name; with `limit`, that many, spread evenly over the suite's published score.
 
-    Raises InputError for a name that the table does not have, and if nothing is left.
+    Raises InputError for a name that is not in the table, and if no model is left.
     """
     if names:
         unknown = sorted(set(names) - {model.name for model in models})
         if unknown:
-            raise InputError(f"--models {unknown[0]}: not in {suites.CONTENTS}; write it as org/name, as there")
+            raise InputError(f"--models {unknown[0]}: not in {suites.CONTENTS}; write it as org/name, as in that table")
         models = [model for model in models if model.name in set(names)]
     if since:
         models = [model for model in models if model.date >= since]
@@ -131,8 +132,8 @@ def _mean_published(model: Model, tasks: tuple[Task, ...]) -> float:
 class Scrape:
     """Reads the answers of many models to a suite's tasks, several at a time.
 
-    A record (models/<org>__<model>.json) is rewritten whole after every task; a task under way leaves its state in
-    .partial/ every `checkpoint` seconds, which names the revision and the byte to go on from.
+    A record (models/<org>__<model>.json) is rewritten as a whole after every task; an unfinished task saves its state
+    in .partial/ every `checkpoint` seconds, with the revision and the byte to resume from.
     """
 
     def __init__(self, hub: Hub, tasks: tuple[Task, ...], folder: Path, parquet: bool, checkpoint: float,
@@ -144,9 +145,9 @@ class Scrape:
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def run(self, models: list[Model], jobs: int, what: str) -> dict[tuple[str, str], str]:
-        """(model, task) → why it could not be read; task "" where it was the dataset.
+        """(model, task) → why it could not be read; task "" if it was the dataset.
 
-        Raises InputError where the hub refuses everything.
+        Raises InputError if the hub refuses everything.
         """
         failures: dict[tuple[str, str], str] = {}
         with cli.Progress(len(models) * len(self.tasks), what, "task") as self.progress:
@@ -164,11 +165,11 @@ class Scrape:
         return failures
 
     def model(self, model: Model) -> dict[tuple[str, str], str]:
-        """Read what is missing of one model; the first task that cannot be read ends it."""
+        """Read the missing tasks of one model, up to the first that cannot be read."""
         record = self._read_record(model)
         at, left = "", len(self.tasks)
         for settled in (*record["tasks"], *record["failed"]):
-            self._partial(record, settled).unlink(missing_ok=True)  # a kill may fall between the two
+            self._partial(record, settled).unlink(missing_ok=True)  # a kill may have come between the two writes
         try:
             if len(record["tasks"]) < len(self.tasks) and not record["failed"]:
                 self._open(record)
@@ -187,7 +188,7 @@ class Scrape:
         return {(model.name, task): reason for task, reason in record["failed"].items()}
 
     def _open(self, record: dict) -> None:
-        """Pin the revision, find the newest run of every task; tasks without one are failures."""
+        """Pin the revision and find the newest run of every task; tasks without one are failures."""
         repo = record["dataset"]
         record["revision"] = record["revision"] or self.hub.revision(repo)
         listed = {file.path: file for file in self.hub.files(repo, record["revision"])}
@@ -216,7 +217,7 @@ class Scrape:
         self._partial(record, task.name).unlink(missing_ok=True)
 
     def _from_parquet(self, record: dict, task: Task, file: File) -> tuple[Answers, str] | None:
-        """The answers from the hub's parquet conversion, None where it does not have this run whole."""
+        """The answers from the hub's parquet conversion; None if that does not have all of this run."""
         if not self.parquet or self._partial(record, task.name).is_file():
             return None
         if record["converted"] is None:
@@ -231,7 +232,7 @@ class Scrape:
                     suites.add_table(answers, self.hub.table(part, task.columns))
                 answers.finished()
             except (Unavailable, KeyError, BadSamples):
-                return None  # the file itself has the last word
+                return None  # the file itself is authoritative
             return answers, f"parquet {parts[0].revision}"
         return None
 
@@ -266,8 +267,8 @@ class Scrape:
 
     def _read_record(self, model: Model) -> dict:
         path = self._record_path(model.name)
-        fresh = {"model": model.name, "dataset": suites.dataset_of(model.name), "revision": None, "tasks": {},
-                 "failed": {}}
+        fresh: dict[str, Any] = {"model": model.name, "dataset": suites.dataset_of(model.name), "revision": None,
+                                 "tasks": {}, "failed": {}}
         if not path.is_file():
             return fresh
         record = read_record(path)
@@ -286,7 +287,7 @@ class Scrape:
                 self.progress.advance(n)
 
     def _clean(self) -> None:
-        """Nothing is under way any more: what killed runs left half-written can go."""
+        """Remove the half-written files of killed runs, once nothing is being written any more."""
         for torn in self.folder.rglob(".*.part"):
             torn.unlink(missing_ok=True)
         if not any((self.folder / ".partial").iterdir()):

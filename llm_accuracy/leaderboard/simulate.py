@@ -1,4 +1,4 @@
-"""A leaderboard made up to behave like a real one, and the twin of a real one.
+"""A simulated leaderboard that behaves like a real one, and the twin of a real one.
 
 The real one is the MMLU-Pro half of the Open LLM Leaderboard v2 as its published factor model describes it
 (arXiv 2601.20251: 2,212 models, 12,032 questions, 64 factors). In the simulated one the logit of a right answer is
@@ -6,14 +6,14 @@ The real one is the MMLU-Pro half of the Open LLM Leaderboard v2 as its publishe
     level_i + slope_i · easiness_j + sharpness_i · contrast_j · (direction_i · loading_j)
 
 * Models are grown as a family tree in date order: a new base, a fine-tune (its parent's traits plus a step) or a
-  merge of two siblings. Rows are therefore near-duplicates to every degree, and sharp bases are the much-copied ones.
+  merge of two siblings. Rows are therefore near-duplicates to varying degrees, and sharp bases are copied the most.
   Younger models are better. A smaller board is a sample of the models of a full-sized tree.
-* One derived model in nine is broken and guesses: it prefers one letter whatever it is asked, so it is right where
+* One derived model in nine is broken and guesses: it prefers one letter whatever the question, so it is right where
   that letter is the answer.
-* Tasks have their own easiness, and lean their own way a little on every factor.
-* level and easiness are solved for, so that accuracy and difficulty have the real distributions; sharpness, slope and
+* Every task has its own easiness, and its loadings on every factor are slightly shifted.
+* level and easiness are solved for so that accuracy and difficulty have the real distributions; sharpness, slope and
   contrast are drawn from the real ones. Everything else follows from the tree: `statistics` measures it, and
-  `comparison` sets it beside the real values. How well any method does is nowhere an input.
+  `comparison` compares it with the real values. The performance of a method is never an input.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DIFFICULTY = (.0035, .0217, .0363, .0536, .0733, .0959, .1216, .1491, .1777, .21
 SPREAD_AT = (0, .05, .25, .5, .75, .95, 1)
 SLOPE = (.09, .37, .64, 1.03, 1.52, 1.96, 2.40)
 SHARPNESS = (.78, 1.39, 2.25, 3.61, 5.56, 7.26, 8.81)
-# That residual standard deviation by tenth of the questions, hardest first: middling questions divide models more.
+# That residual standard deviation by tenth of the questions, hardest first; middling ones separate models more.
 CONTRAST = np.array([3.48, 4.01, 4.32, 4.46, 4.48, 4.49, 4.50, 4.48, 4.36, 3.93]) / 4.26
 TASK_SIZES = np.array([717, 789, 1132, 410, 844, 969, 818, 381, 1101, 1351, 924, 499, 1299, 798])
 BETWEEN_TASKS = .147  # of the variance of difficulty
@@ -70,7 +70,7 @@ FAVOURITE = .4                  # P(a guesser's letter is the first); the k-th: 
 class Board:
     """What models would answer, as probabilities.
 
-    logits (M, N) float64: log-odds of a right answer; the other fields are those of `Responses`, by date.
+    logits (M, N) float64: log-odds of a right answer; the other fields are those of `Responses`, in date order.
     """
 
     logits: np.ndarray
@@ -95,15 +95,16 @@ def simulate_leaderboard(n_models: int, n_questions: int, seed: int = 0) -> Resp
 
 
 def twin(factors: Path | str, seed: int = 0) -> Responses:
-    """Answers of the twin of a real board, see `twin_board`."""
+    """Answers of the twin of a real board; see `twin_board`."""
     return twin_board(factors).draw(seed)
 
 
 def twin_board(factors: Path | str) -> Board:
     """The board σ(U Vᵀ) of fitted factors: an .npz with U (M, K), rows in date order, and V (N, K).
 
-    It is what the factor model believes, hence well specified for it: model-based variances and oracle gaps look
-    better on a twin than on the board it was fitted to. Raises InputError if the file is not such an .npz.
+    It follows the factor model exactly, so the model is well specified: model-based variances and oracle gaps look
+    better on a twin than on the board that the factors were fitted to. Raises InputError if the file is not such an
+    .npz.
     """
     try:
         stored = np.load(factors, allow_pickle=False)
@@ -136,7 +137,7 @@ def simulated_board(n_models: int, n_questions: int, seed: int = 0) -> Board:
     tree = _sample(_family_tree(max(n_models, TREE), stream("simulate", "tree", seed)), n_models,
                    stream("simulate", "sample", seed))
     slope, specific = _specific(tree, bank, stream("simulate", "guessers", seed))
-    # From worst to best: those that guess, then the others by ability.
+    # From worst to best: the guessers, then the others by ability.
     accuracy = _quantiles(np.lexsort((tree.ability, ~tree.guesses)), ACCURACY)
     logits = _calibrated(slope, specific, accuracy, bank.difficulty)
     models = [f"{family}-{kind}-{i:04d}" for i, (family, kind) in enumerate(zip(tree.family, tree.kind, strict=True))]
@@ -258,7 +259,7 @@ def _specific(models: _Models, bank: _Bank, rng: np.random.Generator) -> tuple[n
     slope, sharpness = np.empty(len(guess)), np.empty(len(guess))
     sharpness[real] = _quantiles(np.argsort(blur), SHARPNESS, SPREAD_AT)
     slope[real] = _quantiles(np.argsort(follow), SLOPE, SPREAD_AT)
-    # Those that guess the same letter are broken in the same way.
+    # Models that guess the same letter are broken in the same way.
     n_guess = int(guess.sum())
     letter = np.minimum(rng.geometric(FAVOURITE, n_guess) - 1, LETTERS - 1)
     style = rng.standard_normal((LETTERS, FACTORS))[letter] + .5 * rng.standard_normal((n_guess, FACTORS))
@@ -307,7 +308,7 @@ def _ranks(order: np.ndarray) -> np.ndarray:
 
 
 def _quantiles(order: np.ndarray, values: tuple[float, ...], at: tuple[float, ...] | None = None) -> np.ndarray:
-    """The things that `order` sorts get the quantiles of a distribution given by its `values` at shares `at`."""
+    """Assign the things that `order` sorts the quantiles of a distribution, given by its `values` at shares `at`."""
     return np.interp(_ranks(order), np.linspace(0, 1, len(values)) if at is None else at, values)
 
 
@@ -330,8 +331,8 @@ def _blocks(shape: tuple[int, int], cells: int = 1 << 20) -> Iterator[slice]:
 
 @dataclass(frozen=True)
 class Fact:
-    """A summary statistic of the real board, and how far a simulated one may be from it: at most `band` away, or
-    with `factor` at most that many times larger or smaller. `other`: the same on BBH+GPQA+IFEval+MATH+MuSR."""
+    """A summary statistic of the real board, and how far a simulated one may deviate: by at most `band`, or with
+    `factor` by at most that factor. `other`: the same statistic on BBH+GPQA+IFEval+MATH+MuSR."""
 
     name: str
     real: float
@@ -377,7 +378,7 @@ FACTS = (
 def statistics(board: Board) -> dict[str, float]:
     """The statistics of FACTS, by name, from a board's probabilities (question means are taken off the logits; the
     distance is the mean over questions, from a model to the nearest of 300 spread over the board's life).
-    That of tasks is left out where the board has none."""
+    The statistic of tasks is left out if the board has none."""
     logits, (n_models, n_questions) = board.logits, board.logits.shape
     accuracy, difficulty, total = np.empty(n_models), np.zeros(n_questions), np.zeros(3)
     for rows in _blocks(logits.shape):
@@ -417,7 +418,7 @@ def _nearest(gram: np.ndarray) -> np.ndarray:
 
 
 def comparison(values: dict[str, float]) -> str:
-    """A table, 80 columns wide: every fact beside a board's value, `<` where that is outside the fact's band."""
+    """A table, 80 columns wide: every fact with a board's value, marked `<` if that is outside the fact's band."""
     lines = [f"{'':<42}{'BBH+...':>8}{'MMLU-Pro':>10}{'here':>8}  allowed"]
     for fact in FACTS:
         if fact.name in values:

@@ -1,9 +1,9 @@
-"""The two suites of the Open LLM Leaderboard (v2): their tasks, and how one model's answers are read and kept.
+"""The two suites of the Open LLM Leaderboard (v2): their tasks, and how one model's answers are read and stored.
 
-A model's answers lie in the gated dataset `open-llm-leaderboard/<org>__<model>-details`, one file per task and
+A model's answers are in the gated dataset `open-llm-leaderboard/<org>__<model>-details`, one file per task and
 run: `<org>__<model>/samples_leaderboard_<task>_<timestamp>.json` (2024) or `.jsonl` (later), JSON lines in both.
 The split `latest` of each configuration is the newest timestamp. Nearly all of a file is the repeated few-shot
-prompt; what is kept of a line is the question's number, hash and category, and the score.
+prompt; only the question's number, hash and category and the score are kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..scores.score_values import RULES
@@ -43,7 +44,7 @@ class Task:
 
     @property
     def columns(self) -> list[str]:
-        """What of a sample is needed; IFEval's published score is made of the strict metrics."""
+        """The needed fields of a sample; IFEval's published score is computed from the strict metrics."""
         strict = ["prompt_level_strict_acc", "inst_level_strict_acc"] if self.category == "ifeval" else []
         return ["doc_id", "doc_hash", self.metric, *strict] + ["doc.category"] * (self.category == "mmlu_pro")
 
@@ -90,16 +91,16 @@ def folder_of(model: str) -> str:
 
 
 def newest_file(task: Task, paths: Iterable[str]) -> str | None:
-    """The task's samples file of the newest run (the split `latest`), None where there is none."""
+    """The task's samples file of the newest run (the split `latest`); None if there is none."""
     name = re.compile(rf"(?:.*/)?samples_leaderboard_{re.escape(task.name)}_(\d{{4}}-[^/_]*)\.jsonl?")
     runs = [(match[1], path) for path in paths if (match := name.fullmatch(path))]
     return max(runs)[1] if runs else None
 
 
 def parquet_folders(model: str, task: Task, path: str) -> tuple[str, str]:
-    """Where the hub's conversion of that run lies: under the run's own split, or the one of the newest."""
+    """Where the hub's conversion of that run is: in the run's own split, or in the split of the newest run."""
     config = f"{folder_of(model)}__leaderboard_{task.name}"
-    timestamp = re.search(r"_(\d{4}-[^/_]*)\.jsonl?$", path)[1]
+    timestamp = PurePosixPath(path).stem.rpartition("_")[2]
     return f"{config}/{timestamp.replace('-', '_')}/", f"{config}/latest/"
 
 
@@ -111,7 +112,7 @@ class BadSamples(ValueError):
 
 @dataclass
 class Answers:
-    """The answers of one model to one task, gathered line by line in any order.
+    """The answers of one model to one task, collected line by line in any order.
 
     rows    doc_id → (score 0/1, first 16 digits of doc_hash, label)
     strict  IFEval only: prompts right, instructions right, instructions seen, under the strict metric
@@ -123,7 +124,7 @@ class Answers:
     repeated: int = 0
 
     def add_line(self, line: bytes) -> None:
-        """Raises BadSamples for what is not a sample of this task."""
+        """Add one line. Raises BadSamples if it is not a sample of this task."""
         if not line.strip():
             return
         try:
@@ -144,7 +145,7 @@ class Answers:
         row = (_binary(metric, self.task.metric, doc_id), (doc_hash or "")[:16], label or "")
         if doc_id in self.rows:
             if self.rows[doc_id] != row:
-                raise BadSamples(f"doc_id {doc_id} stands twice with different answers")
+                raise BadSamples(f"doc_id {doc_id} occurs twice with different answers")
             self.repeated += 1
             return
         self.rows[doc_id] = row
@@ -154,8 +155,8 @@ class Answers:
             self.strict[2] += len(instructions_strict)
 
     def finished(self) -> dict:
-        """What is kept: the scores as a string of digits in doc_id order, digests of the questions, and the
-        score in the form the leaderboard publishes.
+        """What is stored: the scores as a string of digits in doc_id order, digests of the questions, and the
+        score in the form that the leaderboard publishes.
 
         Raises BadSamples unless every question 0 … size − 1 has exactly one answer.
         """
@@ -188,7 +189,7 @@ class Answers:
 
 
 def _binary(value, metric: str, doc_id: int) -> int:
-    """Scores come as booleans, 0.0 / 1.0, and in some files as text."""
+    """0 or 1, from a boolean, a number or, as in some files, a text."""
     if value is None:
         raise BadSamples(f"doc_id {doc_id} has no {metric}")
     score = RULES["leaderboard"].number(value) if isinstance(value, str) else value
@@ -202,7 +203,7 @@ def digest(lines: Iterable[str]) -> str:
 
 
 def add_table(answers: Answers, table) -> None:
-    """The same from an Arrow table with the columns `answers.task.columns`."""
+    """Add all samples of an Arrow table with the columns `answers.task.columns`."""
     columns = table.to_pydict()
     n = table.num_rows
     doc = columns.get("doc") or [None] * n
@@ -215,7 +216,7 @@ def add_table(answers: Answers, table) -> None:
 # --- many models ---------------------------------------------------------------------------------------
 
 def usual(values: Iterable[str]) -> str:
-    """The most frequent of them; the smallest in a tie, so that the order of reading does not matter."""
+    """The most frequent value; in a tie the smallest, so that the order of reading does not matter."""
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value))
 

@@ -1,13 +1,7 @@
-"""How good is it, from few questions: which to ask, and what the answers say with which certainty."""
+"""How good is it, from few questions: which ones to ask, and what the answers say, with what certainty."""
 
-from importlib import import_module
+from ..lazy import names_of
 
 _HOMES = {"Session": "session", "Finding": "session", "Factors": "factors", "Policy": "policies"}
 __all__ = list(_HOMES)
-
-
-def __getattr__(name: str):
-    """The public names, each imported when it is first asked for."""
-    if name in _HOMES:
-        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_of(__name__, _HOMES)

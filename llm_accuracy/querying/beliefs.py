@@ -1,4 +1,4 @@
-"""What is believed about models that are being asked, and the ways of learning: one class each.
+"""What is believed about the models under evaluation, and the ways of learning: one class each.
 
 Per row (one model under evaluation) there is a Gaussian belief N(u, Σ) about the model's factors, and with it the
 logits V u of all questions. After question I is answered with z, with x = Σ v_I and k = 1 + w_I v_Iᵀ x,
@@ -7,7 +7,7 @@ logits V u of all questions. After question I is answered with z, with x = Σ v_
     V u ← V u + V x (z − p_I) / k  diag(V Σ Vᵀ) ← diag(V Σ Vᵀ) − w_I (V x)² / k
 
 which are the updates of arXiv 2601.20251 carried through to the logits: a step costs one (rows × K)(K × N)
-product and one pass over rows × N, where forming the logits and diag(V Σ Vᵀ) afresh costs O(rows N K²).
+product and one pass over rows × N, whereas recomputing the logits and diag(V Σ Vᵀ) costs O(rows N K²).
 
 Without replacement an answered question gets the logit −∞: its p and its score are then 0 without a mask.
 """
@@ -44,10 +44,10 @@ class Bank:
 
 
 class Past:
-    """Questions asked of every row and their answers, (rows, T) each, where learning goes back to them.
+    """Questions asked of every row and their answers, (rows, T) each, for learning that needs them again.
 
     asked, answers  filled from the left
-    learned         steps that the beliefs rest on already
+    learned         number of steps already learned from
     """
 
     def __init__(self, bank: Bank, rows: int, budget: int, learned: int = 0):
@@ -57,13 +57,14 @@ class Past:
 
 
 def _times(sigma: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Σ v per row; a product and a sum beat a batched matrix-vector product fourfold here."""
+    """Σ v per row; a product and a sum are four times as fast as a batched matrix-vector product here."""
     return (sigma * v.unsqueeze(1)).sum(2)
 
 
 def gain(sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
          p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What an answer changes: (x (z − p) / k to be added to u, y with y yᵀ to be taken from Σ), (rows, K) each.
+    """What an answer changes: (x (z − p) / k, to be added to u, and y, where y yᵀ is to be subtracted from Σ),
+    (rows, K) each.
 
     x = Σ v, k = 1 + w vᵀx; y yᵀ = w x xᵀ / k is symmetric to the last bit. sigma (rows, K, K), v (rows, K).
     """
@@ -74,15 +75,15 @@ def gain(sigma: torch.Tensor, v: torch.Tensor, answers: torch.Tensor,
 
 
 class Beliefs:
-    """A Gaussian about every row's factors that learns from one answer after the other, as the paper's FAQ does.
+    """A Gaussian belief about every row's factors that learns from one answer at a time, as the paper's FAQ does.
 
     u         (rows, K)      posterior mean of the model's factors
     sigma     (rows, K, K)   posterior covariance
     logits    (rows, N)      V u, −∞ where the question may not be asked again
-    variance  (rows, N)      diag(V Σ Vᵀ), kept only where scores need it
+    variance  (rows, N)      diag(V Σ Vᵀ), kept only if scores need it
 
-    stepwise  whether an answer is learned from as it comes (else from the whole past, when it is `ripe`)
-    learns    whether there is anything to learn, so that asking for the sake of learning makes sense
+    stepwise  whether each answer is learned from as it arrives (else the whole past is, whenever it is `ripe`)
+    learns    whether anything is learned, so that asking in order to learn makes sense
     """
 
     stepwise = True
@@ -128,11 +129,11 @@ class Beliefs:
             self.passes.shrink_pass(self.variance, shrink @ self.Vt)
 
     def ripe(self, steps: int) -> bool:
-        """Whether learning after so many answers is worth its cost."""
+        """Whether learning after this many answers is worth its cost."""
         return True
 
     def learn(self, past: Past, steps: int) -> None:
-        """Learn from the answers up to `steps` that are not yet learned from, one after the other."""
+        """Learn from those answers up to `steps` that have not been learned from yet, one at a time."""
         new = slice(past.learned, steps)
         for questions, answers in zip(past.asked[:, new].T, past.answers[:, new].T, strict=True):
             p = torch.sigmoid((self.u * self.V[questions]).sum(1))
@@ -141,14 +142,14 @@ class Beliefs:
         past.learned = steps
 
     def refresh(self) -> None:
-        """Form the logits afresh from u, so that float32 rounding does not add up over thousands of steps."""
+        """Recompute the logits from u, so that float32 rounding does not accumulate over thousands of steps."""
         closed = torch.isneginf(self.logits)
         torch.mm(self.u, self.Vt, out=self.logits)
         self.logits.masked_fill_(closed, -torch.inf)
 
 
 class HistoryBeliefs(Beliefs):
-    """A mixture around the history's models (`mixture`), solved for anew from all answers now and then."""
+    """A mixture around the history's models (`mixture`), re-solved from all answers from time to time."""
 
     stepwise = False
 
@@ -175,7 +176,7 @@ class HistoryBeliefs(Beliefs):
 
 
 class KnownBeliefs(Beliefs):
-    """What an oracle believes: the logits (rows, N) it is given, whatever is answered."""
+    """The beliefs of an oracle: the logits (rows, N) that it is given, whatever the answers."""
 
     learns = False
 

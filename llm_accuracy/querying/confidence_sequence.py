@@ -1,23 +1,24 @@
-"""Intervals that may be watched: valid at every step from a burn-in on, so that one may stop when tight enough.
+"""Intervals that may be watched: valid at every step after a burn-in, so that one may stop once they are tight enough.
 
-The fixed-budget interval covers with 95 % at a budget chosen beforehand; whoever looks after every answer and stops
-when it pleases sees it fail. The interval here is an asymptotic confidence sequence (arXiv 2103.06476, theorem 2.2
-in its Lyapunov form for martingale differences): with fixed weights ω_s, S_t = Σ_{s≤t} ω_s (φ_s − Nθ) is a
-martingale, and with its estimated variance V_t and r_t = V_t / V_b,
+The fixed-budget interval has 95 % coverage at a budget chosen in advance, but not if one looks after every answer and
+stops at will. The interval here is an asymptotic confidence sequence (arXiv 2103.06476, theorem 2.2 in its Lyapunov
+form for martingale differences): with fixed weights ω_s, S_t = Σ_{s≤t} ω_s (φ_s − Nθ) is a martingale, and with its
+estimated variance V_t and r_t = V_t / V_b,
 
     |S_t| ≤ √V_t · √( 2 (1 + 1/(ρ² r_t)) log( √(1 + ρ² r_t) / α ) )   at all t ≥ b,
 
-b the burn-in. ρ makes the boundary tightest where V_t is TIGHTEST times its value at the burn-in. Before the
-burn-in the interval is [0, 1]; once fewer questions than BURN_IN are open the weights rest on a few answers, and the
-last interval is held, narrowed only to what is certain. Its α is asymptotic: it needs accuracies not nearer to 0 or 1
-than .05 and a model that the history is not confidently wrong about (docs/without_replacement.md measures both).
+b the burn-in. ρ is such that the boundary is tightest where V_t is TIGHTEST times its value at the burn-in. Before the
+burn-in the interval is [0, 1]. Once fewer questions than BURN_IN are open, the weights are concentrated on a few
+answers, and the last interval is kept, narrowed only by what is certain. Its α is asymptotic: accuracies must not be
+closer to 0 or 1 than .05, and the history must not be confidently wrong about the model (docs/without_replacement.md
+measures both).
 
-`betting` is exact instead, at any sample size and accuracy, and with bets sized beforehand (`planned`) also at all
-steps at once, for a wider interval. Let x_s = φ_s/N and c_s = total_s/N; as q is at least τ over the open questions
-n_s, |x_s − c_s| ≤ r_s = n_s/(τN). For every m the wealths Π (1 + λ_s (x_s − m)) and Π (1 − λ'_s (x_s − m)), with bets
-fixed before step s and small enough that no factor can be negative (λ_s ≤ 1/(1 − c_s + r_s), λ'_s ≤ 1/(c_s + r_s)), are
-martingales at m = θ, so that either exceeds 2/α at any step with probability α/2 at most (Ville). The interval holds
-the m at which neither has (arXiv 2010.09686), less those that the answers known already rule out.
+`betting` is exact instead, at any sample size and accuracy, and with bets sized in advance (`planned`) also at all
+steps at once, at the price of a wider interval. Let x_s = φ_s/N and c_s = total_s/N; as q is at least τ over the open
+questions n_s, |x_s − c_s| ≤ r_s = n_s/(τN). For every m the wealths Π (1 + λ_s (x_s − m)) and Π (1 − λ'_s (x_s − m)),
+with bets fixed before step s and small enough that no factor can be negative (λ_s ≤ 1/(1 − c_s + r_s),
+λ'_s ≤ 1/(c_s + r_s)), are martingales at m = θ, so that each ever exceeds 2/α with probability at most α/2 (Ville). The
+interval consists of the m at which neither has (arXiv 2010.09686), without those that the known answers rule out.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .trace import Trace
 BURN_IN = 100
 TIGHTEST = 4.0
 BOLDEST = 0.9  # of the bet that could lose everything
-HALVINGS = 24  # of [0, 1] in the search for the ends of an interval
+HALVINGS = 24  # of [0, 1], in the search for the ends of an interval
 
 
 def watched(trace: Trace, n_questions: int, rank: int = 0, alpha: float = ALPHA,
@@ -69,22 +70,22 @@ def betting(trace: Trace, n_questions: int, tau: float, alpha: float = ALPHA,
             planned: int | None = None) -> Interval:
     """The exact interval, (rows,) each end, after the last step of evaluations without replacement.
 
-    tau      the uniform share they were drawn with
-    planned  the number of questions for which the bets are sized; by default the trace's length, which holds at that
-             length alone. To be watched it must be the same number at every look.
+    tau      the uniform share with which questions were drawn
+    planned  the number of questions for which the bets are sized; by default the trace's length, and the interval then
+             holds at that length only. To watch it, use the same number at every look.
     """
     x, bets = _bets(trace, n_questions, tau, alpha, planned or trace.q.shape[1])
     low, beyond = (_least_fair(*side, math.log(2 / alpha)) for side in ((x, bets[0]), (1 - x, bets[1])))
     least, most = (ends[:, -1] for ends in _certain(trace, n_questions))
     low, high = np.clip(low, least, most), np.clip(1 - beyond, least, most)
-    # Ends that cross contradict each other, which happens with probability alpha at most.
+    # Ends can cross, but with probability at most alpha.
     return Interval(np.minimum(low, high), np.maximum(low, high))
 
 
 def _bets(trace: Trace, n_questions: int, tau: float, alpha: float,
           planned: int) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """x (rows, T) and the bets on x being above and below m: √(2 log(2/α) / Σ_r V_r⁻¹) / V_s, with the variance
-    V_s ∝ n_s² estimated from the steps before."""
+    V_s ∝ n_s² estimated from the previous steps."""
     x, centre = contributions(trace) / n_questions, trace.total / n_questions
     step = np.arange(x.shape[1])
     shrunk = n_questions / (n_questions - step)

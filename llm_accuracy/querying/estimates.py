@@ -1,4 +1,4 @@
-"""From the trace of an evaluation to the estimate of its accuracy and its standard error.
+"""From the trace of an evaluation to the estimate of the accuracy and its standard error.
 
 Let N be the number of questions, T the budget, q_s and p_s the drawing probability and the prediction of the
 question drawn at step s, z_s its score, and
@@ -7,7 +7,7 @@ question drawn at step s, z_s its score, and
 
 whose mean given everything before step s is N θ exactly, whatever q and p are (arXiv 2601.20251, eq. for the
 proactive active-inference estimator). Every prefix of a trace is an evaluation with a smaller budget, so
-one trace serves all budgets of its setting unless the setting's schedules are stretched over the budget.
+one trace serves all budgets of its setting unless the setting's schedules depend on the budget.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .intervals import Interval, interval
 from .setting import ALPHA
 from .trace import Trace
 
-PSEUDO = 10            # how many expected surprises the model's own variance is worth
-HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation: nothing is certain
+PSEUDO = 10            # the weight of the model's own variance, in expected surprises
+HALF_A_SURPRISE = 0.5  # per T draws, added to the model's expectation, as nothing is certain
 
 
 class Estimate(NamedTuple):
-    """theta, se (rows,): the estimate, which can fall a little outside [0, 1], and its standard error; df: degrees of
-    freedom of the interval's t quantile (∞ = normal). An infinite SE means that the variance cannot be estimated."""
+    """theta, se (rows,): the estimate, which can fall a little outside [0, 1], and its standard error; df: the degrees
+    of freedom of the interval's t quantile (∞ = normal). An infinite SE means that the variance cannot be estimated."""
 
     theta: np.ndarray
     se: np.ndarray
@@ -106,9 +106,9 @@ def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n
 
     totals (rows, T) `querying.group_totals` of G; inside (rows, T) bool, whether the question asked is in G; size |G|.
     φ_s = totals_s + 1[I_s ∈ G] (z_s − p_s)/q_s has mean |G| θ_G given the past, so Σ a_s φ_s / |G| is exactly unbiased.
-    Where all of G has been asked, its mean is known and returned instead: no error there, but as the draws decide where
-    that is, the two cases together are no longer exactly unbiased. Degrees of freedom: no more than the subset's draws
-    less one; SE is infinite below two draws.
+    Where all of G has been asked, its mean is known and returned instead, without error; but as the draws decide where
+    that happens, the two cases together are no longer exactly unbiased. Degrees of freedom: at most the subset's draws
+    minus one; SE is infinite for fewer than two draws.
     """
     within = trace._replace(answers=np.where(inside, trace.answers, trace.p), total=totals)
     draws, count = trace.q.shape[1], inside.sum(1)
@@ -129,13 +129,13 @@ def _weighted(phi: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _lifted(variance: np.ndarray, expected: np.ndarray, surprises: np.ndarray) -> np.ndarray:
-    """The empirical variance, raised towards what the model expects the more, the fewer surprises it expects."""
+    """The empirical variance, raised towards the model's expectation: the fewer surprises are expected, the more."""
     return variance + np.maximum(expected - variance, 0) * PSEUDO / (PSEUDO + surprises)
 
 
 def _expected_variance(trace: Trace, a: np.ndarray, n_questions: int,
                        inside: np.ndarray | bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """(V_mod, ν), (rows,) each: the second and fourth moments that the model expects of a_s (z − p) / q."""
+    """(V_mod, ν), (rows,) each: the second and fourth moments that the model expects for a_s (z − p) / q."""
     w = np.minimum(trace.p * (1 - trace.p) + HALF_A_SURPRISE / trace.q.shape[1], 0.25) * inside
     second, fourth = w / trace.q**2, w * (1 - 3 * w) / trace.q**4
     expected = (second * (1 - trace.q)) @ a**2 / n_questions**2
@@ -148,14 +148,14 @@ def fixed_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:
         ω_s = 1/(n_s (n_s − 1)) · (s − 1 + K/4)/(s − 1 + K).
 
     The first factor makes uniform q and constant p the sample mean with its finite-population correction; the
-    second gives less weight to the first answers, predicted before the model's K factors are known.
+    second gives less weight to the first answers, which are predicted before the model's K factors are known.
     """
     weights = raw_weights(n_questions, draws, rank)
     return weights / weights.sum()
 
 
 def raw_weights(n_questions: int, draws: int, rank: int = 0) -> np.ndarray:
-    """ω_s of `fixed_weights`, (T,); the last of T = N, where nothing is left to weigh, is finite."""
+    """ω_s of `fixed_weights`, (T,); the last one for T = N, where nothing is left to weight, is finite."""
     step = np.arange(draws, dtype=float)
     n_open = n_questions - step
     weights = 1 / (n_open * np.maximum(n_open - 1, 0.5))

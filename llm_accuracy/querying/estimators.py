@@ -1,7 +1,7 @@
 """How an evaluation is estimated: one record per way of sampling and variance.
 
 `ESTIMATORS[sampling, variance]` is all that the command line, the logs and the tables know of. The first variance
-registered for a way of sampling is its default. A variance of one's own is one call:
+registered for a way of sampling is its default. Adding a variance takes one call:
 
     register("without", "mine", Estimator(lambda trace, n, rank: …))
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..lazily import given
+from ..lazy import given
 from .setting import ALPHA
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from .protocols import PROTOCOLS, Protocol
 
 
 class Prior(NamedTuple):
-    """What is believed of a new model before it answers: u ~ N(mean (K,), covariance (K, K)), float64, or the
+    """What is believed about a new model before it answers: u ~ N(mean (K,), covariance (K, K)), float64, or the
     mixture around the history's rows (M, K) that mixture.py makes of them."""
 
     mean: np.ndarray
@@ -36,7 +36,7 @@ class Factors:
     """U (M, K) of the history's models, V (N, K) of the questions, float32.
 
     questions     (N,) names, in the order of V
-    history_mean  (N,) mean observed score of each question; where nothing was observed, the mean of the
+    history_mean  (N,) mean observed score of each question; for a question without observations, the mean of the
                   other questions' means
     about         how it was fitted (rank, weight decay, epochs, rows, losses)
     """
@@ -53,13 +53,13 @@ class Factors:
         """The factors of a history: scores of its models on the questions.
 
         scores        models × questions in [0, 1], NaN = missing: a DataFrame (index: models, columns: questions),
-                      `Responses`, or an array, whose questions are then called q0, q1, …
+                      `Responses`, or an array, whose questions are named q0, q1, …
         rank          K, at most the number of models
         weight_decay  λ ≥ 0 as the protocol means it (`Protocol`)
         protocol      "map" or "adamw" (the paper's), for `epochs` instead of its own number
-        seed          keys the random start
+        seed          of the random start
 
-        Raises InputError for scores outside [0, 1], names that repeat, or settings that cannot be.
+        Raises InputError for scores outside [0, 1], repeated names, or impossible settings.
         """
         if isinstance(scores, np.ndarray):
             scores = pd.DataFrame(scores, [f"model{i}" for i in range(len(scores))],
@@ -90,7 +90,7 @@ class Factors:
         return Prior(U.mean(0), covariance, U)
 
     def save(self, path: Path) -> None:
-        """Write an .npz, whole or not at all."""
+        """Write an .npz, completely or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as stream:
             np.savez(stream, U=self.U, V=self.V, questions=self.questions, history_mean=self.history_mean,
@@ -98,7 +98,7 @@ class Factors:
 
     @staticmethod
     def load(path: Path | str, made_by: str = "factor_models_final.py") -> Factors:
-        """Raises InputError if the file is absent (naming the script that makes it) or torn."""
+        """Read an .npz. Raises InputError if it is absent (naming the script that makes it) or incomplete."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; python {made_by} makes it")
         try:
@@ -111,7 +111,7 @@ class Factors:
 
 
 def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """(N,) mean observed score of each question, imputed as in `Factors`; ½ where nothing at all is known."""
+    """(N,) mean observed score of each question, imputed as in `Factors`; ½ if nothing at all is known."""
     counts = observed.sum(0)
     totals = np.where(observed, scores, 0).sum(0, dtype=np.float64)
     means = np.divide(totals, counts, out=np.full(len(counts), np.nan), where=counts > 0)
@@ -121,7 +121,7 @@ def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 # --- fitting -------------------------------------------------------------------------------------------
 
-THREADS_PAY_FROM = 1 << 22  # models × questions × fits; below, cores wait for one another longer than they work
+THREADS_PAY_FROM = 1 << 22  # models × questions × fits; with fewer, threads wait for one another longer than they work
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,8 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
         tick: Callable[[], None] | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Fit models of one rank side by side to the binary cross-entropy over the entries each sees.
 
-    scores  (M, N) in [0, 1], anything where not seen
-    epochs  instead of the protocol's
+    scores  (M, N) in [0, 1]; unseen entries may hold anything
+    epochs  used instead of the protocol's
     Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
     """
     small = len(fits) * scores.size < THREADS_PAY_FROM
@@ -160,8 +160,9 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
     decay = torch.tensor([one.weight_decay for one in fits], device=device)[:, None, None]
     U, V = (torch.as_tensor(np.stack(parts), device=device) for parts in zip(*start, strict=True))
     # One parameter group per fit: Adam's arithmetic is per entry, so only λ tells the fits apart.
-    groups = [{"params": [U[i], V[i]], "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
-              for i, one in enumerate(fits)]
+    pairs = [(U[i], V[i]) for i in range(len(fits))]
+    groups = [{"params": list(pair), "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
+              for pair, one in zip(pairs, fits, strict=True)]
     optimizer = torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
     residual = torch.empty(len(fits), n_models, n_questions, device=device)
     for epoch in range(epochs):
@@ -175,8 +176,8 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
             if protocol.penalised:
                 gradient.addcmul_(decay, parameters)
             gradient.div_(count)
-        for i, group in enumerate(groups):
-            group["params"][0].grad, group["params"][1].grad = (gradient[i] for gradient in gradients)
+        for i, (u, v) in enumerate(pairs):
+            u.grad, v.grad = (gradient[i] for gradient in gradients)
             if protocol.annealed:
                 optimizer.param_groups[i]["lr"] = protocol.rate * (1 + np.cos(np.pi * epoch / epochs)) / 2
         optimizer.step()
@@ -186,11 +187,11 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
 
 
 def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray) -> tuple[float, float]:
-    """(mean binary cross-entropy, share predicted right at p ≥ ½) over the entries seen; NaN if there are none."""
+    """(mean binary cross-entropy, share predicted correctly at p ≥ ½) over the seen entries; NaN if there are none."""
     if not seen.any():
         return float("nan"), float("nan")
     loss = right = 0.0
-    for start in range(0, len(U), 256):  # a block of models at a time: the logits need not all be held
+    for start in range(0, len(U), 256):  # a block of models at a time, so that not all logits are held at once
         rows = slice(start, start + 256)
         logits = torch.as_tensor(U[rows]) @ torch.as_tensor(V).T
         z = torch.as_tensor(np.where(seen[rows], scores[rows], 0), dtype=torch.float32)

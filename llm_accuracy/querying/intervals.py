@@ -1,4 +1,4 @@
-"""Intervals and how they are judged: clipping, coverage, effective sample size.
+"""Intervals and their evaluation: clipping, coverage, effective sample size.
 
 Arrays are (models,) for one trial or (seeds, models) for many.
 """
@@ -12,7 +12,7 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """Two-sided interval; both arrays have the shape of the estimate."""
+    """A two-sided interval; both arrays have the shape of the estimate."""
 
     low: np.ndarray
     high: np.ndarray
@@ -22,7 +22,7 @@ class Interval(NamedTuple):
         return self.high - self.low
 
     def covers(self, truth: np.ndarray) -> np.ndarray:
-        """Whether the truth lies inside, ends included (to rounding: a width of 0 can be right)."""
+        """Whether the truth lies inside, ends included (up to rounding: a width of 0 can be right)."""
         slack = 1e-9
         return (self.low - slack <= truth) & (truth <= self.high + slack)
 
@@ -31,8 +31,8 @@ def interval(theta: np.ndarray, se: np.ndarray, alpha: float, df: np.ndarray | f
              clip: bool = True) -> Interval:
     """θ̂ ± q·SE, q the 1−α/2 quantile of Student's t with `df` degrees of freedom (∞: normal).
 
-    Every method is clipped to [0, 1] here and nowhere else; `clip=False` reproduces published widths.
-    Where SE is infinite (a single draw has no variance) the interval is [0, 1].
+    Intervals of all methods are clipped to [0, 1] here and nowhere else; `clip=False` reproduces published widths.
+    If SE is infinite (the variance of a single draw is unknown), the interval is [0, 1].
     """
     half = stats.t.ppf(1 - alpha / 2, df) * se
     low, high = theta - half, theta + half
@@ -60,7 +60,7 @@ def srs_width(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, budge
 
 
 def mean_and_se(values: np.ndarray) -> tuple[float, float]:
-    """Mean over seeds and its standard error; NaN for the latter where there is one seed."""
+    """Mean over seeds and its standard error, which is NaN for a single seed."""
     values = np.asarray(values, dtype=float)
     spread = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 and np.isfinite(values).all() else np.nan
     return float(values.mean()), float(spread)
@@ -80,14 +80,14 @@ def ess_mse(srs: np.ndarray, squared_error: np.ndarray) -> tuple[float, float]:
 
 
 def half_width_factor(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
-    """What half-widths must be multiplied with, in standard errors, to cover exactly `coverage` of the time:
-    the quantile of |error|/SE. Widths compared after this are widths at equal coverage."""
+    """The half-width, in standard errors, that covers exactly `coverage` of the time: the quantile of |error|/SE.
+    Widths scaled this way are widths at equal coverage."""
     ratio = np.divide(np.abs(error), se, out=np.where(np.abs(error) > 0, np.inf, 0.0), where=se > 0)
     return float(np.quantile(ratio, coverage, method="inverted_cdf"))
 
 
 def width_at_equal_coverage(error: np.ndarray, se: np.ndarray, coverage: float = 0.95) -> float:
     """Mean width once half-widths are scaled to cover exactly `coverage` of the time: 2 · factor · mean SE,
-    unclipped; ∞ where some SE or the factor is."""
+    unclipped; ∞ if some SE or the factor is."""
     factor = half_width_factor(error, se, coverage)
     return float(2 * factor * se.mean()) if np.isfinite(factor) and np.isfinite(se).all() else float("inf")

@@ -1,6 +1,6 @@
-"""What a model's factors are, given all its answers so far, when the history itself is the prior.
+"""The posterior of a model's factors, given all its answers so far, with the history itself as the prior.
 
-New models resemble old ones: most are fine-tunes or successors of something the history holds. So the prior is
+New models resemble old ones: most are fine-tunes or successors of a model in the history. So the prior is
 not one Gaussian over all models but a small one around every row u_i of the history,
 
     u ~ (1/M) Σ_i N(u_i, h² Σ0),   Σ0 the sample covariance of the rows, h = BANDWIDTH.
@@ -12,8 +12,8 @@ whose component i has, with m_i = (h²Σ0)⁻¹ u_i,
 
     mean C (m_i + b)   and   log weight  ½ (m_i + b)ᵀ C (m_i + b) − ½ u_iᵀ m_i + const,
 
-and the engine is given its overall mean and covariance. κ = TEMPER < 1 allows for the error of the fitted V.
-Nothing of this can bias the estimate: p and q may be any functions of what has been seen.
+and the engine receives its overall mean and covariance. κ = TEMPER < 1 allows for the error of the fitted V.
+None of this can bias the estimate: p and q may be any functions of the past.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from .factors import Prior
 
 BANDWIDTH = 0.5
 TEMPER = 0.7
-GROWTH = 12        # solved again when the answers have grown by a twelfth, and after each of the first few
-W_FLOOR = 1e-4     # least curvature p(1−p) of an answer: a surprise must not meet a flat likelihood
+GROWTH = 12        # solved again when the number of answers has grown by a twelfth, and after each of the first few
+W_FLOOR = 1e-4     # least curvature p(1−p) of an answer, so that a surprise never meets a flat likelihood
 NEAR = 200         # rows of the history considered once u is roughly known
 NEWTON_STEPS, NEWTON_SHARES = 20, (1, 0.5, 0.2, 0.05, 0)  # of `best_factors`
 CHUNK = 32         # rows at a time: bounds memory at CHUNK × M × K floats
 
 
 def next_solve(step: int) -> int:
-    """The number of answers at which the posterior is solved for again, after having been at `step`."""
+    """The number of answers at which to solve for the posterior again, after having solved at `step`."""
     return step + max(1, step // GROWTH)
 
 
 def best_factors(V: torch.Tensor, prior: Prior, scores: torch.Tensor) -> torch.Tensor:
     """The factors of models that have answered everything: the mode under one Gaussian prior, (R, K); scores (R, N).
 
-    Newton's method; of every step the share in NEWTON_SHARES that gains the most is taken.
+    Newton's method; of every step, the share in NEWTON_SHARES with the lowest loss is taken.
     """
     single = HistoryMixture(V, Prior(prior.mean, prior.covariance))
     everything = torch.arange(len(V), device=V.device).expand(len(scores), -1)
@@ -81,11 +81,12 @@ class HistoryMixture:
 
     def solve(self, u: torch.Tensor, asked: torch.Tensor,
               answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(mean (R, K), covariance (R, K, K)) from all answers; u (R, K) where to linearise first, asked, answers
-        (R, t)."""
+        """(mean (R, K), covariance (R, K, K)) from all answers; u (R, K) is where to linearise first; asked and
+        answers are (R, t)."""
         t = asked.shape[1]
         steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
-        parts = [self._solve(*part, steps) for part in zip(*(t.split(CHUNK) for t in (u, asked, answers)), strict=True)]
+        chunks = zip(u.split(CHUNK), asked.split(CHUNK), answers.split(CHUNK), strict=True)
+        parts = [self._solve(at, questions, given, steps) for at, questions, given in chunks]
         return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
     def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor,
@@ -93,7 +94,7 @@ class HistoryMixture:
         u, x = u @ self.inverse_root.T, self.V[asked]
         rows, log_prior = self._near(u, asked.shape[1])
         identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
-        furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of one Newton step: far from the mode the curvature misleads
+        furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of a Newton step: curvature misleads far from the mode
         for _ in range(steps):
             logit = torch.bmm(x, u.unsqueeze(2)).squeeze(2)
             p = torch.sigmoid(logit)

@@ -1,9 +1,9 @@
-"""The passes over rows × questions: what a step must know of every question, summed block by block.
+"""The passes over rows × questions: what a step needs from every question, summed block by block.
 
 To draw a question by inverse CDF from one uniform number, only the scores' sums over blocks of questions are
 needed, and then the scores inside the one block in which the draw falls. Where the policy allows, the scores
 are therefore never stored: each pass below reads the logits once and writes sums. The functions are plain
-PyTorch; `fused` compiles them into one loop each where that pays, and their results agree to rounding.
+PyTorch; where that pays, `fused` compiles each into one loop, whose results are the same up to rounding.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import shutil
 from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import torch
 
@@ -99,9 +100,6 @@ def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
     return 2 * torch.sigmoid(-logits.abs()).sum(1)
 
 
-PASSES: tuple[Callable, ...] = (oracle_pass, weights, learning_pass, mixed_pass, shrink_pass, uncertainty_pass)
-
-
 # --- compiled or not -----------------------------------------------------------------------------------
 
 COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes longer than it saves
@@ -116,28 +114,36 @@ def can_compile(device: str) -> bool:
     return any(map(shutil.which, ("c++", "g++", "clang++")))
 
 
-@cache
-def fused(pass_: Callable, threads: int, device: str = "cpu") -> Callable:
-    """The pass compiled into one loop. Compiled code is bound to a number of threads, hence the key.
+Pass = TypeVar("Pass", bound=Callable[..., object])
 
-    On the CPU it is called from C++, because only that call lets go of Python's lock: the passes of evaluations
-    side by side would otherwise run one after the other.
+
+@cache
+def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
+    """The pass compiled into one loop. Compiled code is specific to a number of threads, hence the key.
+
+    On the CPU it is called from C++, because only that call releases Python's lock: the passes of evaluations that
+    run side by side would otherwise run one after the other.
     """
     return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
 
 
 class Passes:
-    """The passes, all compiled or none; attributes carry the names of the functions above."""
+    """The passes, either all compiled or none; attributes have the names of the functions above."""
 
     def __init__(self, compiled: bool, device: str = "cpu"):
+        threads = torch.get_num_threads()
+
+        def one(pass_: Pass) -> Pass:
+            return fused(pass_, threads, device) if compiled else pass_
+
         self.compiled = compiled
-        for pass_ in PASSES:
-            one = fused(pass_, torch.get_num_threads(), device) if compiled else pass_
-            setattr(self, pass_.__name__, one)
+        self.oracle_pass, self.weights = one(oracle_pass), one(weights)
+        self.learning_pass, self.mixed_pass = one(learning_pass), one(mixed_pass)
+        self.shrink_pass, self.uncertainty_pass = one(shrink_pass), one(uncertainty_pass)
 
     @staticmethod
     def for_work(cells: float, device: str) -> Passes:
-        """Compiled where it can be done and `cells` (rows × questions × steps) make it worth while."""
+        """Compiled if that is possible and `cells` (rows × questions × steps) make it worthwhile."""
         return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
 
     @staticmethod

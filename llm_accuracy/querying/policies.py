@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..lazily import given
+from ..lazy import given
 from .estimators import estimator
 from .setting import DEFAULT_SETTING, MIXTURE_SETTING, ROUNDS_SETTING, Setting
 
@@ -150,11 +150,11 @@ register(Policy("faq-mix", "FAQ-mix", FAQ, ".beliefs:HistoryBeliefs", setting=MI
 register(Policy("faq", "FAQ", FAQ, sampling="with", setting=None, variance_as_published="published"))
 register(Policy("rounds", "growing rounds", rounds=GrowingRounds(), sampling="rounds", setting=ROUNDS_SETTING))
 register(Policy("uniform+factors", "uniform + factors", ".scorings:uniform", setting=Setting(tau=1.0)))
-# References for the figures, what is left to gain and by what: the probabilities with which a simulated board
-# answers, or the factors that fit all answers of each new model best. Nobody knows these.
-register(Policy("oracle", "oracle", FAQ, setting=MIXTURE_SETTING, knows=".scorings:true_logits"))
+# References for the figures, what is left to gain and by what: the factors that fit all answers of each new model
+# best, or the probabilities with which a simulated board answers. Nobody knows these.
 register(Policy("oracle-factors", "oracle (factors)", FAQ, setting=MIXTURE_SETTING,
                 knows=".scorings:logits_of_best_factors"))
+register(Policy("oracle", "oracle", FAQ, setting=MIXTURE_SETTING, knows=".scorings:true_logits"))
 DEFAULT_POLICY = "faq-mix"
 
 

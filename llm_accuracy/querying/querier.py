@@ -2,8 +2,8 @@
 or thousands, live or replayed.
 
 A *row* is one evaluation: one new model under one setting and one stream of draws. All rows advance together,
-one question each per step. What a row believes, and how it learns, is in `beliefs`; the scores that a policy makes of
-it, in `policies` and `surveys`; whole evaluations, in `evaluation`.
+one question each per step. What a row believes, and how it learns, is in `beliefs`; the scores that a policy derives
+from that are in `policies` and `surveys`; whole evaluations are in `evaluation`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .setting import Setting
 from .surveys import Survey, blocks, survey_exploring, survey_oracle, survey_stored
 from .trace import Step
 
-REFRESH_EVERY = 256  # steps after which the logits are formed afresh from u, against float32 drift
+REFRESH_EVERY = 256  # steps after which the logits are recomputed from u, against float32 drift
 
 
 class Schedule:
-    """The rows' settings as functions of the step; tensors (rows, 1)."""
+    """The rows' settings as functions of the step, as tensors (rows, 1)."""
 
     def __init__(self, settings: Sequence[Setting], budget: int, learns: bool, like: torch.Tensor):
         self.budget = budget
@@ -53,20 +53,20 @@ class Schedule:
 class Querier:
     """Many evaluations side by side: `ask` draws a question for every row, `tell` takes the answers.
 
-    bank, prior  the questions' factors, and what is believed of a model that has answered nothing
+    bank, prior  the questions' factors, and what is believed about a model that has answered nothing
     settings     one per row
-    budget       T, the steps the schedules α_s and β_s are stretched over
+    budget       T, the number of steps that the schedules α_s and β_s extend over
     sampling     "with" replacement (the paper), "without", or "naive-without": asked questions are not drawn
                  again but their predictions stay in the total (the published ablation)
     policy       a record in policies.POLICIES, or its name
-    batch        B: the scores stay as they are for B questions, then all B answers are learned from
-    passes       compiled or plain; by default whatever pays for `budget` steps
+    batch        B: the scores stay unchanged for B questions, then all B answers are learned from
+    passes       compiled or plain; by default whichever is faster for `budget` steps
     known        (rows, N) logits of an oracle, which learns nothing; None for everyone else
 
     After `ask` (or `look`) the attributes asked, q, p and total (rows,) describe the step, see `Trace`.
 
-    Where answers take their time there is `ask_batch` instead: its steps have numbers, `step` says what was asked at
-    each, and `answer` takes the answers of a step, in any order; when none is outstanding, the querier learns.
+    Where answers take time, use `ask_batch` instead: its steps have numbers, `step` returns what was asked at each, and
+    `answer` takes the answers of a step, in any order; once none is outstanding, the querier learns.
 
     Raises InputError for an unknown policy or way of sampling.
     """
@@ -77,7 +77,7 @@ class Querier:
         self.policy = named(policy)
         self.policy.check(sampling)
         if (known is not None) != (self.policy.knows is not None):
-            raise InputError(f"policy {self.policy.name!r}: an oracle, and only an oracle, is given what it knows")
+            raise InputError(f"policy {self.policy.name!r}: an oracle, and only an oracle, must be given what it knows")
         if sampling != "with" and budget > bank.n_questions:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
@@ -107,8 +107,8 @@ class Querier:
     # Whole rounds: ask_batch, then an answer for each of its steps.
 
     def ask_batch(self, uniforms: torch.Tensor) -> range:
-        """Draw a round of questions from the scores of now, one uniform number each, (rows, n); returns the numbers of
-        their steps.
+        """Draw a round of questions from the current scores, with one uniform number each, (rows, n); returns the
+        numbers of their steps.
 
         Raises InputError while answers are outstanding, or for more questions than the budget.
         """
@@ -116,12 +116,10 @@ class Querier:
             raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
         if self.steps_taken + uniforms.shape[1] > self.budget:
             raise InputError(f"{self.steps_taken + uniforms.shape[1]} questions; the budget is {self.budget}")
-        if self._past is None:
-            self._past = Past(self.bank, self.rows, self.budget, learned=self.steps_taken)
-        first = self.steps_taken
+        past, first = self._keep_past(), self.steps_taken
         for uniform in uniforms.T:
             self.ask(uniform)
-            number = self._put_aside()
+            number = self._put_aside(past)
             self._asked_steps[number] = Step(self.asked, self.q, self.p, self.expected)
             self._outstanding.add(number)
         return range(first, self.steps_taken)
@@ -131,33 +129,40 @@ class Querier:
         return self._asked_steps[number]
 
     def answer(self, step: int, answers: torch.Tensor) -> None:
-        """Take the answers (rows,) to the questions of a step, in any order; the last of a round lets it learn.
+        """Take the answers (rows,) to the questions of a step, in any order; after the last of a round it learns.
 
         Raises InputError for a step whose answers are not outstanding.
         """
         if step not in self._outstanding:
             raise InputError(f"step {step}: no question of it is waiting for an answer")
-        self._hear(step, answers)
+        past = self._keep_past()
+        self._hear(past, step, answers)
         self._outstanding.discard(step)
         if not self._outstanding:
-            self._learn()
+            self._learn(past)
 
-    def _put_aside(self) -> int:
-        """Close the questions just asked, whose answers are to come; returns the number of the step."""
+    def _keep_past(self) -> Past:
+        """The record of questions and answers, begun now if there is none, for learning that needs them again."""
+        if self._past is None:
+            self._past = Past(self.bank, self.rows, self.budget, learned=self.steps_taken)
+        return self._past
+
+    def _put_aside(self, past: Past) -> int:
+        """Close the questions just asked, whose answers are still to come; returns the number of the step."""
         if self.sampling != "with":
             self._close()
-        self._past.asked[:, self.steps_taken] = self.asked
+        past.asked[:, self.steps_taken] = self.asked
         self.steps_taken += 1
         return self.steps_taken - 1
 
-    def _hear(self, step: int, answers: torch.Tensor) -> None:
-        self._past.answers[:, step] = answers
+    def _hear(self, past: Past, step: int, answers: torch.Tensor) -> None:
+        past.answers[:, step] = answers
         self._count(answers)
 
-    def _learn(self) -> None:
+    def _learn(self, past: Past) -> None:
         if self.beliefs.ripe(self.steps_taken):
             self._frozen = None
-            self.beliefs.learn(self._past, self.steps_taken)
+            self.beliefs.learn(past, self.steps_taken)
 
     # One step is ask (or look, when the questions are given) and then tell.
 
@@ -173,7 +178,7 @@ class Querier:
         return self.asked
 
     def look(self, asked: torch.Tensor) -> None:
-        """Take the questions as given instead of drawing them: the audit of a finished evaluation."""
+        """Use the given questions instead of drawing them, to audit a finished evaluation."""
         survey = self._survey_once()
         share, floor = self._mixture(survey.sums)
         inside = survey.inside(asked // BLOCK).to(torch.float64)
@@ -182,9 +187,9 @@ class Querier:
     def tell(self, answers: torch.Tensor) -> None:
         """Take the answers (rows,) to the questions of the last `ask` or `look`."""
         if self._past is not None:
-            self._hear(self._put_aside(), answers)
+            self._hear(self._past, self._put_aside(self._past), answers)
             if self.steps_taken % self.batch == 0:
-                self._learn()
+                self._learn(self._past)
             return
         if self.sampling != "with":
             self._close()
@@ -197,20 +202,20 @@ class Querier:
 
     @property
     def every_step_alike(self) -> bool:
-        """Whether a step can be recorded once and replayed: not if learning happens only now and then."""
+        """Whether a step can be recorded once and replayed; it cannot if learning happens only occasionally."""
         return self._past is None
 
     def _capturing(self) -> bool:
-        """Whether a CUDA graph is being recorded: what happens now and then must not become part of it."""
+        """Whether a CUDA graph is being recorded: occasional work must not become part of it."""
         return self.bank.V.is_cuda and torch.cuda.is_current_stream_capturing()
 
     @property
     def exploring(self) -> bool:
-        """Whether some α_s may be positive at the coming step."""
+        """Whether some α_s may be positive at the next step."""
         return self.steps_taken < self.schedule.exploring_steps
 
     def _survey_once(self) -> Survey:
-        """The scores of now; the same ones, less what has been asked, until something is learned."""
+        """The current scores; they stay the same, without the questions asked since, until something is learned."""
         self.schedule.advance()
         if self._past is None:
             return self._survey()
@@ -266,16 +271,16 @@ class Querier:
             self._frozen.drop(self.asked, self.p if self._closed is None else torch.zeros_like(self.p))
 
     def _count(self, answers: torch.Tensor) -> None:
-        """Answers enter the total, but where their predictions stay in it."""
+        """Add answers to the total, except where their predictions stay in it."""
         if self.sampling == "without":
             self._answered += answers.to(torch.float64)
 
 
 def _inverse_cdf(q: torch.Tensor, target: torch.Tensor,
                  before: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-    """(index, mass before it): the entry of q (rows, n) in which `target` − `before` falls.
+    """(index, mass before it): the entry of q (rows, n) into which `target` − `before` falls.
 
-    Rounding may put the target just outside; it is moved back in, so that an entry with q = 0 is never chosen.
+    Rounding may put the target just outside; it is moved back, so that an entry with q = 0 is never chosen.
     """
     cumulative = q.cumsum(1)
     inside = target if before is None else (target - before).clamp_min(0)

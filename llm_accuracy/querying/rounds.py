@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..errors import InputError
+from ..randomness import stream
 from .designs import choosing, inclusion, schedule, systematic
 from .predictors import Predictor
 
@@ -59,9 +60,11 @@ class Rounds:
     n_questions  N
     tau        uniform share of every q
     costs      (N,) > 0 of asking each question, by default all alike
-    strata     (N,) int, questions that are alike: the order goes through them one after the other
+    strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; `designs.systematic`
+
+    Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
 
     The steps of a round are named by numbers, as many as it has questions; their answers may come in any order, and the
     predictor learns when the last one is there.
@@ -70,12 +73,17 @@ class Rounds:
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
                  draw=systematic):
+        if not 0 < tau <= 1:
+            raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
         self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
         self.costs = None if costs is None else torch.as_tensor(costs, dtype=torch.float64)
         self.strata = None if strata is None else torch.as_tensor(strata)
         self.groups = torch.ones(n_questions, 1, dtype=torch.float64) if groups is None else torch.as_tensor(
             groups, dtype=torch.float64)
         self.rounds: list[Round] = []
+        # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
+        # the same: a file may be periodic, and a systematic sample has a period of its own.
+        self._mixed = torch.as_tensor(stream("ties", n_questions).permutation(n_questions))
         self._open = torch.ones(rows, n_questions, dtype=torch.bool)
         self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
         self._asked = torch.zeros(rows, 0, dtype=torch.int64)
@@ -102,7 +110,7 @@ class Rounds:
         return range(first, first + size)
 
     def drawn(self, uniform: torch.Tensor, size: int) -> Round:
-        """The round that `ask_batch` would ask now, its answers NaN; nothing is asked by looking at it.
+        """The round that `ask_batch` would ask now, its answers NaN; looking at it asks nothing.
 
         Raises InputError where fewer than `size` questions are open.
         """
@@ -119,15 +127,16 @@ class Rounds:
         sums = [(array @ self.groups).numpy() for array in (
             known, expected.variance * odds, expected.third * odds * (odds - 1))]
         chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
-        return Round(asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open)
+        return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
 
     def _order(self, mean: torch.Tensor) -> torch.Tensor:
         """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
-        neighbours are alike across strata as well; the others last."""
+        neighbours are alike across strata as well; equals in an order mixed beforehand; the others last."""
         key = mean.to(torch.float64)
         if self.strata is not None:
             key = 2 * self.strata + torch.where(self.strata % 2 == 0, key, -key)
-        return torch.where(self._open, key, torch.inf).argsort(1)
+        key = torch.where(self._open, key, torch.inf)[:, self._mixed]
+        return self._mixed[key.argsort(dim=1, stable=True)]
 
     def question(self, step: int) -> torch.Tensor:
         """(rows,) the questions asked at a step."""
@@ -180,8 +189,8 @@ class RoundTrace:
 
     def of_rows(self, rows: slice) -> RoundTrace:
         """Some of the rows."""
-        return RoundTrace({budget: [Round(*(column[rows] if isinstance(column, np.ndarray) else column
-                                            for column in one)) for one in rounds]
+        return RoundTrace({budget: [Round._make(column[rows] if isinstance(column, np.ndarray) else column
+                                                for column in one) for one in rounds]
                            for budget, rounds in self.by_budget.items()})
 
     @property
@@ -196,8 +205,8 @@ class RoundTrace:
 
 
 def _joined(rounds: Sequence[Round]) -> Round:
-    return Round(*(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
-                   for column in zip(*rounds, strict=True)))
+    return Round._make(np.concatenate(column) if isinstance(column[0], np.ndarray) else column[0]
+                       for column in zip(*rounds, strict=True))
 
 
 def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: float, uniforms: np.ndarray,

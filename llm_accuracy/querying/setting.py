@@ -1,4 +1,4 @@
-"""FAQ's hyperparameters, and the error rate that every interval aims at."""
+"""FAQ's hyperparameters, and the error rate of all intervals."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from ..errors import InputError
 
-ALPHA = 0.05  # every interval aims at 1 − α coverage
+ALPHA = 0.05  # the nominal coverage of every interval is 1 − α
 
 
 @dataclass(frozen=True)
 class Setting:
     """FAQ's hyperparameters (arXiv 2601.20251).
 
-    beta0  exponent of the scores, 1 = trust them fully, 0 = uniform
-    rho    share of the budget during which scores still lean to learning about the model
+    beta0  exponent of the scores: 1 = trust them fully, 0 = uniform
+    rho    share of the budget during which scores still favour learning about the model
     gamma  share of the budget over which the exponent grows to beta0
     tau    share of every draw that is uniform over the questions
     """
@@ -35,16 +35,18 @@ class Setting:
 
     @property
     def depends_on_budget(self) -> bool:
-        """Whether α_s or β_s is a function of s/T: then every budget needs its own trajectory."""
+        """Whether α_s or β_s depends on s/T: if so, every budget needs its own trajectory."""
         return self.rho > 0 or self.gamma > 0
 
     @staticmethod
     def parse(key: str) -> Setting:
-        """Raises InputError unless `key` reads like beta0=1.0_rho=0.0_gamma=0.0_tau=0.05."""
-        parts = re.fullmatch(r"beta0=([^_]+)_rho=([^_]+)_gamma=([^_]+)_tau=([^_]+)", key)
+        """The setting of a key. Raises InputError unless `key` is written like beta0=1.0_rho=0.0_gamma=0.0_tau=0.05."""
+        match = re.fullmatch(r"beta0=([^_]+)_rho=([^_]+)_gamma=([^_]+)_tau=([^_]+)", key)
         try:
-            return Setting(*(float(part) for part in parts.groups()))
-        except (AttributeError, ValueError):
+            if match is None:
+                raise ValueError
+            return Setting(*(float(part) for part in match.groups()))
+        except ValueError:
             raise InputError(f"setting {key!r}: write it as {Setting().key}") from None
 
 

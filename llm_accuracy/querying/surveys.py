@@ -1,6 +1,7 @@
-"""A policy's scores of all questions at one moment: their sums by the block, and the scores inside any block.
+"""A policy's scores of all questions at one moment: their sums by block, and the scores inside any block.
 
-To draw a question by inverse CDF from one uniform number no more is needed, so the paper's scores are never stored.
+Nothing else is needed to draw a question by inverse CDF from one uniform number, so the paper's scores are never
+stored.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from .passes import BLOCK, mixed_scores, oracle_scores
 class Survey:
     """sums, p_sums  (rows, blocks) of the scores and of p
     inside        block index (rows,) → scores (rows, BLOCK)
-    stored        (rows, N) scores, where `inside` reads them instead of the logits
+    stored        (rows, N) scores, if `inside` reads them instead of the logits
     """
 
     def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor],
@@ -27,7 +28,7 @@ class Survey:
     def drop(self, asked: torch.Tensor, p: torch.Tensor) -> None:
         """Take the asked questions, which `inside` now scores 0, and their p (rows,) out of the sums.
 
-        A block's scores are summed anew: what rounding leaves of a difference would be drawn from an empty block.
+        The block's scores are summed again: a rounding error left by a subtraction could be drawn from an empty block.
         """
         block = asked // BLOCK
         if self.stored is not None:
@@ -43,25 +44,30 @@ def blocks(array: torch.Tensor) -> torch.Tensor:
 
 
 def survey_oracle(beliefs: Beliefs, beta: torch.Tensor | None, row: torch.Tensor) -> Survey:
-    """h = √w^β: nothing is stored but the sums."""
+    """h = √w^β: only the sums are stored."""
     logits = blocks(beliefs.logits)
     sums, p_sums = beliefs.passes.oracle_pass(logits, None if beta is None else beta.unsqueeze(2))
     return Survey(sums, p_sums, lambda block: oracle_scores(logits[row, block], beta))
 
 
 def survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor | None, row: torch.Tensor) -> Survey:
-    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: a pass for their sums; for β ≠ 1 a second one."""
+    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: one pass for their sums, and a second one if β ≠ 1."""
     arrays = [blocks(array) for array in (beliefs.logits, beliefs.toward_mean(), beliefs.variance)]
     oracle, learning, p_sums = beliefs.passes.learning_pass(*arrays)
     tiny = torch.finfo(oracle.dtype).tiny
     total = learning.sum(1, keepdim=True)
-    alpha = torch.where(total > 0, alpha, 0.0)  # a certain posterior has nothing to learn
+    alpha = torch.where(total > 0, alpha, 0.0)  # with a certain posterior there is nothing to learn
     factors = ((1 - alpha) / oracle.sum(1, keepdim=True).clamp_min(tiny), alpha / total.clamp_min(tiny))
     if beta is None:  # the mixture's sums are the mixture of the sums
         sums = factors[0] * oracle + factors[1] * learning
     else:
         sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in (*factors, beta)))
-    return Survey(sums, p_sums, lambda block: mixed_scores(*(array[row, block] for array in arrays), *factors, beta))
+
+    def inside(block: torch.Tensor) -> torch.Tensor:
+        logits, toward, variance = (array[row, block] for array in arrays)
+        return mixed_scores(logits, toward, variance, *factors, beta)
+
+    return Survey(sums, p_sums, inside)
 
 
 def survey_stored(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> Survey:

@@ -4,7 +4,7 @@ At question t = 1 … N a walk with weight u_t and budget n_b asks with probabil
 
     π_t = clip(min(η u_t, t n_b/N − asked before t), 0, 1),  η = n_b / Σ u,   π_t^τ = (1−τ) π_t + τ n_b/N
 
-(the uniform policy asks with n_b/N, come what may) and estimates, with a prediction f_t,
+(the uniform policy always asks with n_b/N) and estimates, with a prediction f_t,
 
     θ̂ = (1/N) Σ [f_t + ξ_t (z_t − f_t)/π_t^τ],   SE² = (1/N²) Σ ξ_t (1 − π_t^τ)/(π_t^τ)² (z_t − f_t)².
 
@@ -30,7 +30,7 @@ from .policies import WALKING
 
 @dataclass(frozen=True)
 class Walk:
-    """One policy at one budget; tau is the uniform share of every coin (no meaning for "unif")."""
+    """One policy at one budget; tau is the uniform share of every coin (meaningless for "unif")."""
 
     policy: str
     budget: int
@@ -53,8 +53,8 @@ class WalkResult:
     pi: np.ndarray | None = None
 
 
-COLUMNS_AT_ONCE = 64   # questions whose columns are laid out for a walk at a time
-CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what a cache holds
+COLUMNS_AT_ONCE = 64   # questions whose columns are made contiguous at a time
+CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what fits into a cache
 
 
 def _columns(table: np.ndarray, start: int) -> np.ndarray:
@@ -62,10 +62,30 @@ def _columns(table: np.ndarray, start: int) -> np.ndarray:
     return np.ascontiguousarray(table[:, start : start + COLUMNS_AT_ONCE].T)
 
 
-class _Sums:
-    """θ̂ and its variance, summed over the questions that were asked: a quarter of them at the most.
+class _Coins:
+    """The coins of the walks at every question: tossed with uniforms (models, N), or those of finished walks, (models,
+    walks, N), again. Raises ValueError for neither."""
 
-    Rows are walks × models, flat. What is asked of COLUMNS_AT_ONCE questions is summed at once.
+    def __init__(self, uniforms: np.ndarray | None, finished: np.ndarray | None):
+        if uniforms is None and finished is None:
+            raise ValueError("a walk needs uniform numbers, or the coins of a finished walk")
+        self.uniforms, self.finished = uniforms, finished
+        self.columns = np.empty((0, 0))
+
+    def toss(self, t: int, pi: np.ndarray, coin: np.ndarray) -> None:
+        """Write the coins of question t, which fall with probabilities `pi`, into `coin`; both (walks, models)."""
+        if self.finished is not None:
+            coin[...] = self.finished[:, :, t].T
+        elif self.uniforms is not None:
+            if t % COLUMNS_AT_ONCE == 0:
+                self.columns = _columns(self.uniforms, t)
+            np.less(self.columns[t % COLUMNS_AT_ONCE], pi, out=coin)
+
+
+class _Sums:
+    """θ̂ and its variance, summed over the questions that were asked, at most a quarter of the bank.
+
+    Rows are walks × models, flattened. The sums are updated once for every COLUMNS_AT_ONCE questions.
     """
 
     def __init__(self, scores: np.ndarray, n_walks: int, n_predictions: int):
@@ -87,8 +107,8 @@ class _Sums:
     def _sum_up(self) -> None:
         if not self.asked:
             return
-        at, rows, pi, predictions = zip(*self.asked, strict=True)
-        lengths, rows, pi = [len(some) for some in rows], np.concatenate(rows), np.concatenate(pi)
+        at, rows_of, pi_of, predictions = zip(*self.asked, strict=True)
+        lengths, rows, pi = [len(some) for some in rows_of], np.concatenate(rows_of), np.concatenate(pi_of)
         columns = _columns(self.scores, self.block * COLUMNS_AT_ONCE)
         spared = 1 - pi
         z = columns[np.repeat(at, lengths), rows % self.shape[1]].astype(np.float64)
@@ -117,17 +137,17 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     """Walk the bank with every policy, τ and budget at once.
 
     scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
-    or coins (models, walks, N) 0/1 of finished walks, to replay them.
+    or coins (models, walks, N), 0/1, of finished walks, to replay them.
     """
     n_models, n = scores.shape
     shape = (len(walks), n_models)  # inner loops run over the models
     weights = np.stack([WALKING[w.policy](history_mean) for w in walks], axis=1)  # (N, walks)
     budgets = np.array([w.budget for w in walks], dtype=float)
     exempt = np.array([w.exempt for w in walks])
-    # An exempt walk asks with n_b/N, which is η u_t for u = 1: no count holds it back, no share is mixed in.
+    # An exempt walk asks with n_b/N, which is η u_t for u = 1: no count limits it, and no uniform share is mixed in.
     taus = np.where(exempt, 0.0, [w.tau for w in walks])
     kept, floor = 1 - taus, taus * budgets / n
-    # Everything is kept as π^τ = (1−τ) π + τ n_b/N, so that a step need not mix: η u_t, and what the count leaves.
+    # Everything is stored as π^τ = (1−τ) π + τ n_b/N, so that no step has to mix: η u_t, and what the count allows.
     wanted = floor + kept * np.minimum(budgets * weights / np.maximum(weights.sum(0), np.finfo(float).tiny), 1)
     allowance = kept * np.where(exempt, np.inf, budgets / n)
     wanted, floor, allowance = wanted[..., None], floor[:, None], allowance[:, None]
@@ -135,29 +155,25 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
     cost = np.repeat(kept, n_models)
     sums = _Sums(scores, len(walks), 2)
     pis = np.empty((n, *shape)) if record else None
+    toss = _Coins(uniforms, coins)
     for t in range(n):
         left += allowance
         np.minimum(left, wanted[t], out=pi)
         np.maximum(pi, floor, out=pi)
-        if coins is None:
-            if t % COLUMNS_AT_ONCE == 0:
-                columns = _columns(uniforms, t)
-            np.less(columns[t % COLUMNS_AT_ONCE], pi, out=coin)
-        else:
-            coin[...] = coins[:, :, t].T
+        toss.toss(t, pi, coin)
         rows = np.flatnonzero(coin)
         left.reshape(-1)[rows] -= cost.take(rows)
         sums.add(t, rows, pi.reshape(-1).take(rows), (0.0, history_mean[t]))
-        if record:
+        if pis is not None:
             pis[t] = pi
     return sums.result((0.0, history_mean.sum()), None if pis is None else pis.transpose(2, 1, 0))
 
 
 class _WalkBeliefs:
-    """What the rows of factor walks believe, rows being walks × models.
+    """The beliefs of the rows of factor walks, which are walks × models.
 
-    u (rows, K), sigma (rows, K, K). The logits of all questions exist only for rows whose Σ_j 2 min(p_j, 1−p_j) is
-    needed after an answer, and only CELLS_AT_ONCE of them at a time.
+    u (rows, K), sigma (rows, K, K). The logits of all questions are computed only for rows whose Σ_j 2 min(p_j, 1−p_j)
+    is needed after an answer, and only CELLS_AT_ONCE of them at a time.
     """
 
     def __init__(self, bank: Bank, prior: Prior, rows: int, passes: Passes):
@@ -182,7 +198,7 @@ class _WalkBeliefs:
         self._stale[rows.cpu().numpy()] = True
 
     def uncertain(self, needed: np.ndarray) -> np.ndarray:
-        """(rows,) Σ_j 2 min(p_j, 1−p_j), up to date where needed (rows,) bool."""
+        """(rows,) Σ_j 2 min(p_j, 1−p_j), up to date where `needed` (rows,) bool is True."""
         due = np.flatnonzero(self._stale & needed)
         if len(due):
             self._uncertain[due] = self._uncertainty(self.u[torch.as_tensor(due, device=self.u.device)]).cpu().numpy()
@@ -196,7 +212,7 @@ class _WalkBeliefs:
 
 
 def _together(part: Callable[[slice], WalkResult], models: int, device: str) -> WalkResult:
-    """part(slice of the models), the slices side by side: models do not interact."""
+    """part(slice of the models) for all slices, side by side, since models do not interact."""
     slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
     theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
     return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
@@ -213,7 +229,7 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     """Active inference with the factor model: u_t = 2 min(p_t, 1−p_t) from the online beliefs, η_t = n_b / Σ_j u_j
     over all N questions at the current beliefs, f_t = p_t, and an update whenever a question is asked.
 
-    Arguments as for `walk`. Costs N steps whatever the budget, but only the rows that asked are updated. `steps`
+    Arguments as for `walk`. Takes N steps whatever the budget, but only the rows that asked are updated. `steps`
     stops the walk early, for timing.
     """
     device = bank.V.device.type
@@ -231,18 +247,19 @@ def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[W
     answers = torch.as_tensor(scores, device=bank.V.device)
     sums, labels, predicted = _Sums(scores, len(walks), 1), np.zeros(shape), np.zeros(n_models * len(walks))
     pis = np.empty((n, *shape)) if record else None
+    toss, coin = _Coins(uniforms, coins), np.empty(shape, bool)
     for t in range(steps or n):
         p = beliefs.p(t)
         p_t = p.cpu().numpy()
-        left = (t + 1) * budgets / n - labels  # where nothing is left to ask, nobody needs to know what is wanted
+        left = (t + 1) * budgets / n - labels  # where nothing is left to ask, `wanted` does not matter
         uncertain = beliefs.uncertain(left.reshape(-1) > 0)
         wanted = budgets * (2 * np.minimum(p_t, 1 - p_t) / uncertain).reshape(shape)
         pi = np.clip(np.minimum(wanted, left), 0, 1)
         pi = (1 - taus) * pi + taus * budgets / n
-        coin = (uniforms[:, t] < pi) if coins is None else coins[:, :, t].T.astype(bool)
+        toss.toss(t, pi, coin)
         labels += coin
         predicted += p_t
-        if record:
+        if pis is not None:
             pis[t] = pi
         rows = np.flatnonzero(coin)
         if len(rows):

@@ -2,7 +2,7 @@
 
 Every reader yields tables of answers with the columns model, question, score (NaN = blank) and, if known, line,
 task, category, created_date, sha and family; `pivot` makes the matrix. Nothing is resolved silently: repeated,
-conflicting and unknown answers are counted, and refused or resolved by the rule that was asked for.
+conflicting and unknown answers are counted, and refused or resolved by the chosen rule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INFO = ("created_date", "sha", "family")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to take where a source has several: the metric (inspect: the scorer), the filter (lm-eval)."""
+    """Which to use where a source has several: the metric (inspect: the scorer), the filter (lm-eval)."""
 
     metric: str | None = None
     filter: str | None = None
@@ -29,7 +29,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """A table of answers; `files[row.file]` and `row.line` (0 = unknown) say where one stands."""
+    """A table of answers; `files[row.file]` and `row.line` (0 = unknown) say where each one is."""
 
     rows: pd.DataFrame
     files: list[str]
@@ -51,18 +51,18 @@ class AnswerTable:
         return replace(self, rows=self.rows[rows])
 
     def place(self, row: pd.Series) -> str:
-        """Where a row stands, for a message: file and, if known, line."""
+        """Where a row is, for a message: file and, if known, line."""
         line = row.get("line", 0)
         return f"{self.files[row['file']]}: line {int(line)}" if line > 0 else self.files[row["file"]]
 
 
 def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | None = None, unknown: str = "refuse",
           notes: list[str] | None = None) -> tuple[Responses, list[str]]:
-    """(M, N) matrix of a table of answers; models and questions in the order they first appear, or the bank's;
-    and what was resolved, one line each, added to `notes`.
+    """(M, N) matrix of a table of answers; models and questions in order of first appearance, or in the
+    bank's order; and what was resolved, one line each, added to `notes`.
 
     conflicts  two different scores for one model and question: refuse, or take the first, last or mean
-    bank       the questions there are (`tables.read_bank`); answers to `unknown` ones: refuse or drop
+    bank       all valid questions (`tables.read_bank`); answers to `unknown` ones: refuse or drop
 
     Raises InputError for scores outside [0, 1] and for what these rules refuse.
     """
@@ -141,7 +141,7 @@ def _labels(rows: pd.DataFrame, questions: np.ndarray, source: str) -> dict[str,
         by_question = rows.groupby("question", sort=False)[name]
         if (several := by_question.nunique() > 1).any():
             odd = several.index[several][0]
-            raise InputError(f"{source}: question {odd!r} stands in several of column {name} "
+            raise InputError(f"{source}: question {odd!r} has several values in column {name} "
                              f"({', '.join(map(str, by_question.unique()[odd][:3]))}); give each its own name")
         labels[name] = by_question.first()[questions].fillna("").to_numpy(str)
     return labels
@@ -173,7 +173,7 @@ def table_of(model: str, task: str, source: object, scores: dict[str, float]) ->
 
 
 def mean_of(scores: dict[str, list[float]], what: str, source: object, notes: list[str]) -> dict[str, float]:
-    """Repetitions of a question are averaged, and said so."""
+    """The mean over repetitions of each question, with a note where there are any."""
     most = max(map(len, scores.values()), default=1)
     if most > 1:
         notes.append(f"{source}: up to {most} {what} a question, averaged")

@@ -8,7 +8,7 @@ of one) with
     questions.csv               question,task[,category] (optional)
     truth.npz                   log-odds of the new models' answers (simulated boards only)
 
-which is the layout of the archive published with arXiv 2601.20251.
+the layout of the archive published with arXiv 2601.20251.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from .scenario import ALL_OBSERVED, Scenario, read_mask
 class Dataset:
     """One dataset under a data folder, as a folder or a zip.
 
-    Raises InputError if it is not there, saying which step makes it. Source of the layout: the archive published with
-    arXiv 2601.20251.
+    Raises InputError if it does not exist, with the step that makes it. Source of the layout: the archive published
+    with arXiv 2601.20251.
     """
 
     def __init__(self, data_dir: Path | str, name: str):
@@ -41,14 +41,14 @@ class Dataset:
         if not self.folder.is_dir() and self.archive is None:
             known = ", ".join(datasets_in(data_dir)) or "none"
             raise InputError(
-                f"{self.folder}: no such dataset (there: {known}); python data/simulate_leaderboard.py makes "
+                f"{self.folder}: no such dataset (available: {known}); python data/simulate_leaderboard.py makes "
                 f"'simulated', python data/split_history.py MATRIX.csv --dataset {name} imports your own")
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {str(self.archive or self.folder)!r})"
 
     def history(self, scenario: str = ALL_OBSERVED.key) -> Responses:
-        """M1 as it is seen in `scenario`.
+        """M1 as seen in `scenario`.
 
         Raises InputError if the scenario has neither its own CSV nor a mask.
         """
@@ -79,12 +79,13 @@ class Dataset:
             model = new.models[np.flatnonzero(~new.complete)[0]]
             raise InputError(f"{new.source}: {int((~new.complete).sum())} models lack scores, first "
                              f"'{model}'; new models must be complete: data/split_history.py --incomplete")
-        return replace(new.take(slice(first)), **self._labels(new.questions))
+        tasks, categories = self._labels(new.questions)
+        return replace(new.take(slice(first)), tasks=tasks, categories=categories)
 
     def truth(self, new: Responses) -> np.ndarray:
-        """The log-odds with which a simulated board's new models answer, (models, N) float32; `new` says which.
+        """The log-odds with which the models of `new`, of a simulated board, answer; (models, N) float32.
 
-        Raises InputError if the dataset has no truth.npz or it is of other models.
+        Raises InputError if the dataset has no truth.npz or if that is for other models.
         """
         path = self.folder / "truth.npz"
         try:
@@ -92,7 +93,7 @@ class Dataset:
                 row = {name: i for i, name in enumerate(stored["models"])}
                 logits = stored["logits"][[row[name] for name in new.models]]
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file; true probabilities are known of simulated boards only "
+            raise InputError(f"{path}: no such file; true probabilities are known for simulated boards only "
                              "(data/simulate_leaderboard.py writes them)") from None
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not the true log-odds of {new.source} ({error}); make the dataset "
@@ -103,7 +104,7 @@ class Dataset:
         return logits
 
     def has_table(self, scenario: Scenario) -> bool:
-        """Whether M1 as seen in `scenario` is there as a CSV of its own."""
+        """Whether M1 as seen in `scenario` has a CSV of its own."""
         file = f"M1_{scenario.key}.csv"
         if (self.folder / file).is_file() or self.archive is None:
             return (self.folder / file).is_file()
@@ -111,22 +112,23 @@ class Dataset:
             return _member(archive, file) is not None
 
     def mask_path(self, scenario: Scenario) -> Path:
-        """Where the mask of a scenario lies, or would."""
+        """Where the mask of a scenario is, or would be."""
         return self.folder / "masks" / f"{scenario.key}.npz"
 
-    def _labels(self, questions: np.ndarray) -> dict[str, np.ndarray]:
-        """`tasks` and, where questions.csv has them, `categories`."""
+    def _labels(self, questions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(tasks, categories) of the questions, where questions.csv has them."""
         path = self.folder / "questions.csv"
         text = path.read_text() if path.is_file() else self._member_text("questions.csv")
         if text is None:
-            return {}
+            return None, None
         row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
         lacking = [q for q in questions if q not in row_of]
         if lacking:
             raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
-        labels = {"tasks": "task", "categories": "category"}
-        return {name: np.array([row_of[q][column] for q in questions]) for name, column in labels.items()
-                if column in row_of[questions[0]]}
+        known = row_of[questions[0]]
+        tasks, categories = (np.array([row_of[q][column] for q in questions]) if column in known else None
+                             for column in ("task", "category"))
+        return tasks, categories
 
     def _read_needed(self, file: str) -> Responses:
         found = self._read(file)
@@ -138,7 +140,7 @@ class Dataset:
     def _read(self, file: str) -> Responses | None:
         if (self.folder / file).is_file():
             return read_matrix(self.folder / file)
-        return self._read_member(file) if self.archive else None
+        return self._read_member(self.archive, file) if self.archive else None
 
     def _member_text(self, file: str) -> str | None:
         if self.archive is None:
@@ -147,22 +149,22 @@ class Dataset:
             member = _member(archive, file)
             return None if member is None else archive.read(member).decode()
 
-    def _read_member(self, file: str) -> Responses | None:
+    def _read_member(self, path: Path, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
         try:
-            with zipfile.ZipFile(self.archive) as archive:
+            with zipfile.ZipFile(path) as archive:
                 member = _member(archive, file)
                 if member is None:
                     return None
-                source = f"{self.archive}:{member.filename}"
-                compact = self.archive.parent / ".cache" / (
+                source = f"{path}:{member.filename}"
+                compact = path.parent / ".cache" / (
                     f"{self.name}.{file}.{member.CRC:08x}{member.file_size:x}.npz")
                 if (known := _read_compact(compact, source)) is not None:
                     return known
                 with archive.open(member) as stream:
                     responses = _parse(stream, source)
         except zipfile.BadZipFile as error:
-            raise InputError(f"{self.archive}: not a complete zip ({error}); fetch it again") from None
+            raise InputError(f"{path}: not a complete zip ({error}); fetch it again") from None
         _write_compact(compact, responses)
         return responses
 
@@ -183,7 +185,7 @@ def datasets_in(data_dir: Path | str) -> list[str]:
 def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: bool = False) -> None:
     """Write M1.csv, M2.csv and, where tasks are known, questions.csv into `folder`.
 
-    Raises InputError if one of them is there and `overwrite` is not set, or if the questions differ.
+    Raises InputError if one of them exists and `overwrite` is not set, or if the questions differ.
     """
     _same_questions(history, new)
     targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (new.tasks is not None)
@@ -201,6 +203,6 @@ def _same_questions(history: Responses, new: Responses) -> None:
     if np.array_equal(history.questions, new.questions):
         return
     only_one = sorted(set(history.questions) ^ set(new.questions))
-    what = (f"{len(only_one)} questions stand in one of them only, first '{only_one[0]}'" if only_one
-            else "the same questions stand in another order")
+    what = (f"{len(only_one)} questions are in only one of them, first '{only_one[0]}'" if only_one
+            else "the questions are the same but in another order")
     raise InputError(f"{history.source} and {new.source}: {what}; both must list the same questions")

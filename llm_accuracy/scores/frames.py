@@ -1,4 +1,4 @@
-"""Tables of pandas → arrays of scores, or one line that says which cell is in the way."""
+"""Tables of pandas → arrays of scores, or an error that names the first bad cell."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def _column(column: pd.Series, models: np.ndarray, question: str, source: str) -
     else:
         for i in given:
             value = column.iloc[i]
-            fits = isinstance(value, NUMBERS) and MATRIX.low <= value <= MATRIX.high
-            values[i] = value if fits else np.inf
+            is_score = isinstance(value, NUMBERS) and MATRIX.low <= value <= MATRIX.high
+            values[i] = value if is_score else np.inf
     fits = (values[given] >= MATRIX.low) & (values[given] <= MATRIX.high)
     if not fits.all():
         i = given[~fits][0]

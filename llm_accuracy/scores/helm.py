@@ -14,7 +14,7 @@ from .answers import AnswerTable, Wanted, mean_of, table_of
 def read_helm(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """Runs of HELM: per_instance_stats.json with run_spec.json beside it. Perturbed instances are left out,
     train trials averaged; the metric is exact_match unless another is named. Raises InputError for another layout and
-    for a metric that is not there."""
+    for a metric that does not occur."""
     metric = wanted.metric or "exact_match"
     files = sorted(path.rglob("per_instance_stats.json")) if path.is_dir() else [path]
     for file in files:

@@ -12,9 +12,9 @@ from .answers import AnswerTable, Wanted, mean_of, table_of
 def read_inspect(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """Logs of inspect_ai (.eval or .json), read by inspect_ai itself; a folder may hold many.
 
-    Letters count as inspect_ai counts them (C = 1, P = ½, I and N = 0); epochs are averaged.
-    Logs that did not end well are left out and noted. Raises InputError where inspect_ai is not installed, and where a
-    sample has several scorers and none is named.
+    Letters count as in inspect_ai itself (C = 1, P = ½, I and N = 0); epochs are averaged.
+    Logs of runs that did not succeed are left out, with a note. Raises InputError if inspect_ai is not installed, and
+    if a sample has several scorers and none is chosen.
     """
     try:
         from inspect_ai.log import list_eval_logs, read_eval_log

@@ -1,6 +1,6 @@
 """Logs of lm-evaluation-harness 0.4 with --log_samples: results_<time>.json beside samples_<task>_<time>.jsonl.
 
-As one model's scores by task (`read_harness`), line by line while the run goes on (`read_sample`), and as tables of
+Read as one model's scores by task (`read_harness`), line by line during the run (`read_sample`), and as tables of
 answers for a matrix (`read_lm_eval`).
 """
 
@@ -23,7 +23,7 @@ from .task_scores import Choices, TaskScores, _sha256
 HASHES = ("doc_hash", "target_hash", "prompt_hash")
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
 
-# The metric of each Open LLM Leaderboard task; any other task with several metrics must be told which.
+# The metric of each Open LLM Leaderboard task; for any other task with several metrics, one must be chosen.
 DEFAULT_METRICS = {"bbh": "acc_norm", "gpqa": "acc_norm", "musr": "acc_norm", "mmlu_pro": "acc",
                    "math": "exact_match", "ifeval": "prompt_level_strict_acc"}
 CATEGORY_NAMES = {"bbh": "BBH", "gpqa": "GPQA", "musr": "MuSR", "mmlu_pro": "MMLU-Pro", "math": "MATH",
@@ -38,9 +38,9 @@ def read_harness(
 ) -> dict[str, TaskScores]:
     """{task: TaskScores} of one run of lm-evaluation-harness.
 
-    `path` is the output folder (searched below, too), one results_*.json, or one samples_*.jsonl. Where a
+    `path` is the output folder (searched recursively), one results_*.json, or one samples_*.jsonl. Where a
     folder holds several runs (timestamps) the latest is read and the others are named in the notes; they are
-    never mixed. Raises InputError where the metric or filter of a task is not clear, for duplicate items, and
+    never mixed. Raises InputError if the metric or filter of a task is ambiguous, for duplicate items, and
     for metrics that are not means over items.
     """
     choices = choices or Choices()
@@ -49,13 +49,13 @@ def read_harness(
     if not isinstance(results, dict):
         raise InputError(f"{results_path}: not a results file of the harness: expected a JSON object")
     if not results:
-        notes = (*notes, f"{path}: no results file beside the samples; higher scores are taken to be better")
+        notes = (*notes, f"{path}: no results file next to the samples; higher scores are assumed to be better")
     return {task: _read_samples(file, task, results, choices, notes)
             for task, file in sorted(samples.items()) if only in (None, task) or only not in samples}
 
 
 def recognises(path: Path) -> bool:
-    """Whether `read_harness` is the reader of a file or folder: of any folder that no other reader knows."""
+    """Whether `read_harness` reads a file or folder: any folder that no other reader recognises."""
     return path.is_dir() or path.suffix in (".json", ".jsonl")
 
 
@@ -121,8 +121,8 @@ def _read_samples(
             continue
         doc = record["doc_id"]
         if doc in seen:
-            raise InputError(f"{file}: line {line}: doc_id {doc} stands on line {seen[doc]} already "
-                             f"(filter {chosen_filter}); one run has each document once")
+            raise InputError(f"{file}: line {line}: doc_id {doc} is already on line {seen[doc]} "
+                             f"(filter {chosen_filter}); a run must have each document once")
         seen[doc] = line
         hashes = {name: record[name] for name in HASHES if name in record}
         document = record.get("doc")
@@ -150,9 +150,9 @@ def _read_samples(
 
 
 def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
-    """(line number, record). Of a long record only the end is parsed, which has all but the document and
-    answers; `whole` forces everything. Records older than November 2024 lack filter and hashes and are parsed
-    whole."""
+    """(line number, record). Of a long record only the end is parsed, which has everything but the document and the
+    answers; `whole` forces a full parse. Records older than November 2024 lack filter and hashes and are always
+    parsed in full."""
     with file.open("rb") as lines:
         if lines.read(1) == b"[":
             lines.seek(0)
@@ -167,7 +167,7 @@ def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
 
 
 def _parse_end(line: bytes) -> dict | None:
-    """The last keys of a record as the harness writes it, or None where the line looks otherwise.
+    """The last keys of a record as the harness writes it, or None if the line has another form.
 
     Quotes inside strings are escaped, so `, "filter": "` is a key; the last one is the record's own, or else
     what follows is not valid JSON by itself.
@@ -219,7 +219,7 @@ NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps"
 
 
 def _choose(task: str, records: list[tuple[int, dict]], choices: Choices, file: Path) -> tuple[str, str]:
-    """The metric and filter of a task: as told, as the leaderboard has it, or the only one there is."""
+    """The metric and filter of a task: the chosen ones, the leaderboard's, or the only ones."""
     first = records[0][1]
     metrics = list(first.get("metrics") or [key for key in first if key not in NOT_METRICS])
     filters = list(dict.fromkeys(record["filter"] for _, record in records))
@@ -241,10 +241,10 @@ def _choose(task: str, records: list[tuple[int, dict]], choices: Choices, file: 
 def read_sample(
     line: str, file: Path, number: int, choices: Choices, chosen: tuple[str, str] | None
 ) -> tuple[dict | None, tuple[str, str]]:
-    """One line of samples_<task>_<time>.jsonl by itself, as a file that is still growing gives them.
+    """A single line of samples_<task>_<time>.jsonl, from a file that may still be growing.
 
-    → ({doc_id, score, hashes}, (metric, filter)), the first None where the record is of another filter than
-    chosen. `chosen` is what the first line gave. Raises InputError where that leaves several filters open.
+    → ({doc_id, score, hashes}, (metric, filter)), the first None if the record has another filter than the
+    chosen one. `chosen` is what the first line returned. Raises InputError if several filters remain possible.
     """
     task, where = _sample_task(file), f"{file}: line {number}"
     told = choices.of(task)[1]
@@ -262,7 +262,7 @@ def read_sample(
 
 
 def sample_direction(file: Path, metric: str) -> bool | None:
-    """Is a higher score better, by the results file beside the samples? None where there is none yet."""
+    """Whether a higher score is better, according to the results file next to the samples; None without one."""
     results = _find_run(file)[1]
     return _direction(metric, _sample_task(file), read_json(results)) if results else None
 
@@ -275,9 +275,9 @@ def _sample_task(file: Path) -> str:
 
 
 def _direction(metric: str, task: str, results: dict) -> bool:
-    """Is a higher item score better? Unless the results say otherwise, yes."""
+    """Whether a higher item score is better: yes, unless the results say otherwise."""
     if metric in PERPLEXITIES or metric == "perplexity":
-        return True  # what is logged per item is a log-likelihood, whatever the direction of the perplexity
+        return True  # items are logged as log-likelihoods, even where a lower perplexity is better
     return bool(results.get("higher_is_better", {}).get(task, {}).get(metric, True))
 
 
@@ -299,10 +299,10 @@ def _category(task: str, results: dict) -> str | None:
 # ---- for a matrix ------------------------------------------------------------------------------------------
 
 def read_lm_eval(folder: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
-    """Output of lm-evaluation-harness (`--log_samples`): every folder below with samples_<task>_<time>.jsonl is
+    """Output of lm-evaluation-harness (`--log_samples`): every subfolder with samples_<task>_<time>.jsonl is
     one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's.
 
-    IFEval counts as in the histories of the leaderboard, by its loose accuracy, unless a metric is wanted.
+    IFEval is scored as in the histories of the leaderboard, by its loose accuracy, unless a metric is chosen.
     """
     known = {} if wanted.metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, wanted.filter)}
     choices = Choices({**known, "*": (wanted.metric, wanted.filter)}, source="--metric and --filter",

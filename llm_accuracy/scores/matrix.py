@@ -30,9 +30,11 @@ METADATA = ("model", "created_date", "sha", "family")
 MISSING = -1
 _CELLS = {word.encode(): MISSING if value != value else int(value) for word, value in RULES["wide"].words.items()}
 _CACHE_FROM_BYTES = 1 << 20
+_COMPACT = ("models", "questions", "scores", "dates", "shas", "families")  # what the copies in .cache hold
+Labels = Sequence[str] | np.ndarray
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Responses:
     """Scores of models on questions.
 
@@ -45,25 +47,32 @@ class Responses:
     tasks      (N,) str or None, the task each question belongs to
     categories (N,) str or None, the category each question's task belongs to
 
+    Dates, revisions and families that are not given (None) are unknown for every model.
+
     Raises InputError for duplicate names or scores outside [0, 1], ValueError for shapes that disagree.
     """
 
     models: np.ndarray
     questions: np.ndarray
     scores: np.ndarray
-    dates: np.ndarray | None = None
-    shas: np.ndarray | None = None
-    families: np.ndarray | None = None
-    tasks: np.ndarray | None = None
-    categories: np.ndarray | None = None
-    source: str = "responses"
+    dates: np.ndarray
+    shas: np.ndarray
+    families: np.ndarray
+    tasks: np.ndarray | None
+    categories: np.ndarray | None
+    source: str
 
-    def __post_init__(self):
-        for name in ("models", "questions", "dates", "shas", "families", "tasks", "categories"):
-            value = getattr(self, name)
-            if value is None and name in ("dates", "shas", "families"):
-                value = np.full(len(self.models), "")
-            object.__setattr__(self, name, None if value is None else np.asarray(value, dtype=str))
+    def __init__(self, models: Labels, questions: Labels, scores: np.ndarray, dates: Labels | None = None,
+                 shas: Labels | None = None, families: Labels | None = None, tasks: Labels | None = None,
+                 categories: Labels | None = None, source: str = "responses"):
+        unknown = np.full(len(models), "")
+        known = {"models": models, "questions": questions, "dates": unknown if dates is None else dates,
+                 "shas": unknown if shas is None else shas, "families": unknown if families is None else families,
+                 "tasks": tasks, "categories": categories}
+        for name, labels in known.items():
+            object.__setattr__(self, name, None if labels is None else np.asarray(labels, dtype=str))
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "source", source)
         n_models, n_questions = len(self.models), len(self.questions)
         if self.scores.shape != (n_models, n_questions):
             raise ValueError(f"scores are {self.scores.shape}, names say {(n_models, n_questions)}")
@@ -91,8 +100,8 @@ class Responses:
         dates, shas, families  one per row, in the table's order; tasks, categories: one per column
 
         The scores are int8 if all are 0, 1 or missing, else float32. Raises InputError, with model and question,
-        for a cell that is no score, for names that are missing or stand twice, for labels of another number, and
-        for an empty table.
+        for a cell that is not a score, for missing or repeated names, for the wrong number of labels, and for an
+        empty table.
         """
         from .frames import scores_of_frame
 
@@ -102,11 +111,10 @@ class Responses:
             if labels is not None and len(labels) != len(names):
                 raise InputError(f"{source}: {len(labels)} {name} for {len(names)} "
                                  f"{'models' if names is models else 'questions'}: give one each, in the table's order")
-        return cls(models, questions, scores, *(None if labels is None else np.asarray(labels, str) for labels in
-                                                (dates, shas, families, tasks, categories)), source=source)
+        return cls(models, questions, scores, dates, shas, families, tasks, categories, source)
 
     def to_frame(self) -> pd.DataFrame:
-        """(M, N) float32, NaN = missing; index `model`, columns `question`. Dates, families and tasks stay here."""
+        """(M, N) float32, NaN = missing; index `model`, columns `question`. Without dates, families and tasks."""
         import pandas as pd
 
         return pd.DataFrame(_as_float(self.scores), pd.Index(self.models.astype(object), name="model"),
@@ -158,7 +166,7 @@ def _refuse_duplicates(names: np.ndarray, what: str, source: str) -> None:
         repeated = str(unique[counts > 1][0])
         places = np.flatnonzero(names == repeated) + 1
         where = "columns" if what == "question" else "rows"
-        raise InputError(f"{source}: {what} {repeated!r} stands {len(places)} times ({where} "
+        raise InputError(f"{source}: {what} {repeated!r} occurs {len(places)} times ({where} "
                          f"{', '.join(map(str, places[:5]))} of the {what}s): rename or remove the copies")
 
 
@@ -172,7 +180,7 @@ def split_by_date(responses: Responses, share: float = 0.5) -> tuple[Responses, 
 
 
 def family_of(model: str) -> str:
-    """The default rule for who is a sibling of whom: the lower-cased name without `@host`, `-sys`,
+    """The default rule for which models are siblings: the lower-cased name without `@host`, `-sys`,
     quantisation and date suffixes. `Llama-3.1-8B-Instruct-fp8@together` → `llama-3.1-8b-instruct`."""
     name = model.lower().split("@")[0]
     suffix = re.compile(
@@ -188,8 +196,8 @@ def family_of(model: str) -> str:
 def read_matrix(path: Path | str, cache: bool = True) -> Responses:
     """Read a wide CSV (`.csv`, `.csv.gz`).
 
-    Large files leave a compact copy in a `.cache` folder beside them, keyed by the content, which is read
-    instead from then on; where that folder cannot be written, nothing is cached.
+    For large files a compact copy is kept in a `.cache` folder next to them, keyed by the content, and read instead
+    from then on; where that folder cannot be written, nothing is cached.
 
     Raises InputError for a missing or empty file, a header without `model`, ragged rows, duplicate names and
     cells that are neither blank nor a number in [0, 1].
@@ -227,8 +235,8 @@ def _parse(stream: Iterable[bytes], source: str) -> Responses:
     columns = {name: i for i, name in enumerate(header[: len(METADATA)]) if name in METADATA}
     n_meta = len(columns)
     if "model" not in columns or set(columns.values()) != set(range(n_meta)):
-        raise InputError(f"{source}: the header must begin with {','.join(METADATA)} (model is needed, the "
-                         f"others may be left out), not {','.join(header[:4])!r}")
+        raise InputError(f"{source}: the header must begin with {','.join(METADATA)} (model is required, the "
+                         f"others are optional), not {','.join(header[:4])!r}")
     questions = header[n_meta:]
     if not questions:
         raise InputError(f"{source}: the header names no question after {','.join(header)!r}")
@@ -252,7 +260,7 @@ def _parse(stream: Iterable[bytes], source: str) -> Responses:
 
 
 def _split_line(line: bytes, n_meta: int) -> tuple[list[str], bytes]:
-    """(metadata fields, the cells as they stand)."""
+    """(metadata fields, the unparsed cells)."""
     if b'"' in line:
         fields = next(csv.reader([line.decode()]))
         return fields[:n_meta], ",".join(fields[n_meta:]).encode()
@@ -298,17 +306,15 @@ def _as_float(row: np.ndarray) -> np.ndarray:
 def _read_compact(path: Path, source: str) -> Responses | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return Responses(*(stored[name] for name in
-                               ("models", "questions", "scores", "dates", "shas", "families")), source=source)
+            return Responses(**{name: stored[name] for name in _COMPACT}, source=source)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None  # absent or torn: the CSV is the truth, and the copy is made again
+        return None  # absent or incomplete: the CSV is authoritative, and the copy is made again
 
 
 def _write_compact(path: Path, responses: Responses) -> None:
     try:
         with atomic(path) as part:
-            np.savez_compressed(part, **{name: getattr(responses, name) for name in
-                                         ("models", "questions", "scores", "dates", "shas", "families")})
+            np.savez_compressed(part, **{name: getattr(responses, name) for name in _COMPACT})
     except InputError:
         pass  # a read-only folder: only speed is lost
 

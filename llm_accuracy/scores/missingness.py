@@ -1,4 +1,4 @@
-"""Hiding parts of a dataset's history, scenario by scenario, and how much of it is then seen."""
+"""Hiding parts of a dataset's history, scenario by scenario, and measuring how much remains visible."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .scenario import ALL_OBSERVED, Scenario, mask, write_mask
 
 
 def hide(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
-    """Draw and write a scenario's mask if it has neither a mask nor a CSV of its own; where it comes from.
+    """Draw and write a scenario's mask if it has neither a mask nor a CSV of its own; returns where its data come from.
 
     full  the whole history, M1
     """
@@ -27,15 +27,15 @@ def hide(dataset: Dataset, scenario: Scenario, full: Responses) -> str:
 
 
 def write_table(dataset: Dataset, scenario: Scenario, seen: Responses) -> None:
-    """Write M1 as it is seen in a scenario as a CSV of its own, where there is none yet."""
+    """Write M1 as seen in a scenario to a CSV of its own, if there is none yet."""
     path = dataset.folder / f"M1_{scenario.key}.csv"
     if not path.is_file():
         write_matrix(path, seen)
 
 
 def shares(full: Responses, seen: Responses, scenario: Scenario) -> tuple[float, float, float]:
-    """(observed, expected, z): which share of M1's entries is seen, beside the expected one, and their distance in
-    standard errors; full rows are no chance, the others are."""
+    """(observed, expected, z): the share of M1's entries that is seen, the expected share, and their difference in
+    standard errors; only entries outside the fully seen rows are random."""
     known = full.observed
     n_full = full.n_models if scenario == ALL_OBSERVED else min(scenario.n_full or 0, full.n_models)
     expected = (n_full + (full.n_models - n_full) * scenario.p) / full.n_models

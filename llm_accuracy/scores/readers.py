@@ -1,7 +1,7 @@
 """Anyone's results, whatever their format: as one matrix of many models, or as one model's scores by task.
 
-A format is one record of `READERS`: `read` and data/split_history.py --from find it there by name, `read_model` (pair,
-suite, flips) by what it recognises. What a score may look like in each is a row of score_values.RULES.
+A format is one record in `READERS`: `read` and data/split_history.py --from look it up by name, `read_model` (pair,
+suite, flips) by what it recognises. What a score may look like in each format is a row of score_values.RULES.
 
     wide     one CSV that is a matrix already
     long     CSV, one answer a line, of many models
@@ -10,8 +10,8 @@ suite, flips) by what it recognises. What a score may look like in each is a row
     helm     run folders of HELM
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
-A row of a matrix is one model, too (`read_matrix_models`). The readers are imported when they are needed: this module
-costs next to nothing.
+A row of a matrix can also serve as one model (`read_matrix_models`). Readers are imported only when they are needed, so
+importing this module costs next to nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files import read_json
-from ..lazily import given
+from ..lazy import given
 
 if TYPE_CHECKING:
     from .matrix import Responses
@@ -34,24 +34,24 @@ CONFLICTS = ("refuse", "first", "last", "mean")
 
 @dataclass(frozen=True)
 class Reader:
-    """One format. A function is given itself or as ".module:name" of this room, imported when it is needed.
+    """One format. A function is given directly or as ".module:name" in this package, imported when it is needed.
 
     name        what --from takes
-    what        what it reads, for --help and where nothing fits
+    what        what it reads, for --help and for the error where no format fits
 
-    Many models, for a matrix; one of
+    For many models, as a matrix, one of:
     answers     (path, Wanted, notes) → tables of answers, `AnswerTable` (both of answers.py): model, question,
                 score and, where known, line, task, category, created_date, sha, family. What is left out or
                 averaged is a line added to the list `notes`
     matrix      (path) → Responses, of a file that is a matrix already
 
-    One model, by task:
+    For one model, by task:
     recognises  (path) → whether this format reads the file or folder
     model       (path, Choices, only) → {task: TaskScores}, its runs averaged; `only` names the one task wanted
-    runs        (path, Choices, only, latest) → {name of the run: {task: TaskScores}}; of runs that replace one
-                another (timestamps) the last only if `latest`
+    runs        (path, Choices, only, latest) → {name of the run: {task: TaskScores}}; if `latest`, only the last of
+                runs that supersede one another (timestamps)
 
-    All raise InputError for what cannot be read or would have to be guessed.
+    All raise InputError for anything that cannot be read or would have to be guessed.
     """
 
     name: str
@@ -82,7 +82,7 @@ READERS = {reader.name: reader for reader in (
 # ---- many models, as a matrix ------------------------------------------------------------------------------
 
 def formats() -> list[str]:
-    """Names of the formats that hold many models."""
+    """Names of the formats that can hold many models."""
     return [name for name, reader in READERS.items() if reader.answers or reader.matrix]
 
 
@@ -91,13 +91,13 @@ def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str |
     """(matrix, what was resolved and how, one line each).
 
     kind       one of `formats()`
-    metric     the score to take where a log has several
-    filter_    lm-eval: the filter to take where a task has several
+    metric     the score to use where a log has several
+    filter_    lm-eval: the filter to use where a task has several
     conflicts  two different scores for one model and question: refuse, or take the first, last or mean
-    bank       a CSV question[,task[,category]]: the questions there are, in this order
+    bank       a CSV question[,task[,category]]: all valid questions, in this order
     unknown    answers to questions that `bank` does not list: refuse or drop
 
-    Raises InputError for what cannot be read or is not resolved by these rules.
+    Raises InputError for anything that cannot be read or that these rules do not resolve.
     """
     if kind not in formats():
         raise InputError(f"--from {kind}: no such format; there are {', '.join(formats())}")
@@ -125,9 +125,9 @@ def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str |
 # ---- one model, by task ------------------------------------------------------------------------------------
 
 def reader_of(path: Path) -> Reader:
-    """The reader of one model's scores that recognises `path`; the last registered is asked first.
+    """The reader of one model's scores that recognises `path`; the most recently registered is asked first.
 
-    Raises InputError if there is no such file or none does.
+    Raises InputError if `path` does not exist or no reader recognises it.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
@@ -141,10 +141,10 @@ def reader_of(path: Path) -> Reader:
 def read_model(
     path: Path | str, choices: Choices | None = None, only: str | None = None
 ) -> dict[str, TaskScores]:
-    """{task: TaskScores} of one model: a CSV, a folder of CSVs, a harness output folder or results file, or what
-    else a registered reader recognises.
+    """{task: TaskScores} of one model: a CSV, a folder of CSVs, a harness output folder or results file, or
+    anything else that a registered reader recognises.
 
-    `only` names a task: harness logs of other tasks are then not opened. Raises InputError for what cannot be read.
+    `only` names a task: harness logs of other tasks are then not opened. Raises InputError if it cannot be read.
     """
     from .task_scores import Choices, average_runs
 
@@ -158,11 +158,11 @@ def read_model(
 def read_runs(
     path: Path | str, choices: Choices | None = None, only: str | None = None, latest: bool = False
 ) -> dict[str, dict[str, TaskScores]]:
-    """{name of the run: {task: TaskScores}}: every run of a file or folder by itself.
+    """{name of the run: {task: TaskScores}}: every run of a file or folder separately.
 
     Runs are the files of a folder of CSVs, the values of a column run, the timestamps in an output folder of
-    the harness (only the last of them if `latest`). A format without runs is one run. Raises InputError for what
-    cannot be read.
+    the harness (only the last of them if `latest`). A format without runs counts as one run. Raises InputError
+    if they cannot be read.
     """
     from .task_scores import Choices
 
@@ -181,7 +181,7 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     model_paths.json      {model: {task: CSV file or folder of CSVs}}
     checkpoint_list.json  {model: harness output folder, or a list of them: several runs of one model}
 
-    Raises InputError for another layout and for what cannot be read.
+    Raises InputError for another layout and for anything that cannot be read.
     """
     path = Path(path)
     content = read_json(path)
@@ -212,7 +212,7 @@ def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict
 def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict[str, dict[str, TaskScores]]:
     """{model: {task: TaskScores}} of the named rows (default: all) of a models × questions table.
 
-    Raises InputError for a name that is no row, with the nearest ones, and as `read_matrix` does.
+    Raises InputError for a name that is not a row, with the nearest ones, and as `read_matrix` does.
     """
     from .matrix import read_matrix
     from .task_scores import of_rows

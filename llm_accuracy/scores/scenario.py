@@ -15,23 +15,25 @@ from ..files import atomic
 
 @dataclass(frozen=True)
 class Scenario:
-    """How much of the history is seen: `n_full` rows fully, every other entry with probability `p`."""
+    """How much of the history is seen: `n_full` rows in full, every other entry with probability `p`."""
 
     n_full: int | None
     p: float
 
     @property
     def key(self) -> str:
-        """How files, logs and flags name it: nfobs=50_p=0.1."""
+        """Its name in files, logs and flags: nfobs=50_p=0.1."""
         return f"nfobs={self.n_full}_p={self.p}"
 
     @staticmethod
     def parse(key: str) -> Scenario:
-        """Raises InputError unless `key` reads like nfobs=50_p=0.1 or nfobs=None_p=1.0, spelt canonically."""
+        """The scenario of a key. Raises InputError unless `key` is written like nfobs=50_p=0.1 or nfobs=None_p=1.0."""
         match = re.fullmatch(r"nfobs=(None|\d+)_p=([0-9.e+-]+)", key)
         try:
+            if match is None:
+                raise ValueError
             scenario = Scenario(None if match[1] == "None" else int(match[1]), float(match[2]))
-        except (TypeError, ValueError):
+        except ValueError:
             raise InputError(f"scenario {key!r}: write it as nfobs=50_p=0.1 or nfobs=None_p=1.0") from None
         if not 0 < scenario.p <= 1:
             raise InputError(f"scenario {key!r}: p must lie in (0, 1]")
@@ -46,7 +48,7 @@ ALL_OBSERVED = Scenario(None, 1.0)
 
 
 def mask(shape: tuple[int, int], scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
-    """(M, N) bool, True = seen: `n_full` rows at random wholly, the other entries independently with p."""
+    """(M, N) bool, True = seen: all of `n_full` random rows, the other entries independently with probability p."""
     if scenario == ALL_OBSERVED:
         return np.ones(shape, bool)
     seen = rng.random(shape, dtype=np.float32) < scenario.p
@@ -61,7 +63,7 @@ def write_mask(path: Path, seen: np.ndarray) -> None:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """(M, N) bool. Raises InputError if the file is torn."""
+    """(M, N) bool. Raises InputError if the file is incomplete."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             shape = tuple(stored["shape"])

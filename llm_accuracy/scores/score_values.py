@@ -1,5 +1,5 @@
-"""What counts as a score: one table of the words for right, wrong and missing, and of the numbers, that each kind of
-source may hold; and the values that evaluation tools log.
+"""What counts as a score: one table of the words for right, wrong and missing and of the numbers that each kind of
+source may contain; and the values that evaluation tools log.
 
     source       missing                        right         wrong          words are     numbers
     wide         "", nan, NaN                   1 1.0 True    0 0.0 False    as written    0 to 1; NaN is missing
@@ -10,12 +10,12 @@ source may hold; and the values that evaluation tools log.
     leaderboard                                 True 1 1.0    False 0 0.0    as written    0 and 1
 
 Folded words are compared in lower case without blanks around them. The null of JSON is missing, but refused on the
-leaderboard. inspect_ai's values are read as it reads them itself (C = 1, P = ½, I and N = 0), those of HELM are sums
-over counts; whatever goes into a matrix must lie within `MATRIX`.
+leaderboard. inspect_ai's values are converted as it does itself (C = 1, P = ½, I and N = 0), those of HELM are sums
+over counts; everything that goes into a matrix must lie within `MATRIX`.
 
-The sources differ in the words for missing, and one table must serve them all. That changes what is read, so it is
-left to the issue on readers (13), which keeps this table and makes its rows equal; until then a row says what its
-source has always done, and the tests hold it to that.
+The sources differ in their words for missing, although one set could serve them all. Making the rows equal would change
+what is read and is left to the issue on readers (13); until then each row says what its source has always accepted, and
+the tests check exactly that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PERPLEXITIES = ("word_perplexity", "byte_perplexity", "bits_per_byte")
 
 @dataclass(frozen=True)
 class ScoreRules:
-    """What one kind of source may hold for a score.
+    """What one kind of source may contain as a score.
 
     missing, right, wrong  words for no score, 1 and 0
     folded                 words are compared in lower case, without blanks around them
@@ -64,7 +64,7 @@ class ScoreRules:
         return dict.fromkeys(self.missing, NAN) | dict.fromkeys(self.right, 1.0) | dict.fromkeys(self.wrong, 0.0)
 
     def allows(self, number: float) -> bool:
-        """Whether a number, NaN among them, may stand for a score."""
+        """Whether a number (possibly NaN) is a valid score."""
         if math.isnan(number):
             return self.nan
         if self.whole:
@@ -72,7 +72,7 @@ class ScoreRules:
         return self.low <= number <= self.high and not (self.finite and math.isinf(number))
 
     def number(self, text: str) -> float | None:
-        """The score that a text stands for (NaN = missing), None where it is none."""
+        """The score that a text represents (NaN = missing); None if it is not a score."""
         word = text.strip().lower() if self.folded else text
         if word in self.words:
             return self.words[word]
@@ -85,9 +85,9 @@ class ScoreRules:
         return number if self.allows(number) else None
 
     def numbers(self, texts: pd.Series) -> tuple[pd.Series, pd.Series]:
-        """(scores as float64, NaN = missing; True where a text is no score) of a column of texts.
+        """(scores as float64, NaN = missing; True where a text is not a score) of a column of texts.
 
-        A range is not looked at: of a table, `MATRIX` is, once all its rows are known.
+        The range is not checked here: tables are checked against `MATRIX` once all their rows are known.
         """
         import pandas as pd
 
@@ -107,13 +107,13 @@ RULES = {
     "lm-eval": ScoreRules(nan=True, finite=False),
     "leaderboard": ScoreRules((), ("True", "1", "1.0"), ("False", "0", "0.0"), folded=False, whole=True),
 }
-MATRIX = RULES["wide"]  # whatever a score was read from, in a matrix it is held to this range
+MATRIX = RULES["wide"]  # the range of every score in a matrix, whatever its source
 
 
 def score_number(value, where: str) -> float:
-    """One score of a stream or a growing file, from a CSV cell or a JSON value: NaN where it is missing.
+    """One score of a stream or a growing file, from a CSV cell or a JSON value; NaN if it is missing.
 
-    Raises InputError for what is none.
+    Raises InputError if it is not a score.
     """
     if isinstance(value, str):
         return _from_text(value, "score", where, RULES["watch"])
@@ -127,7 +127,7 @@ def logged_value(value, metric: str, where: str) -> float | list[float] | tuple[
     """One metric's value as lm-evaluation-harness logs it → float (NaN where missing), a list of floats (one per
     instruction), or, for a perplexity, the pair (log-likelihood, weight).
 
-    Raises InputError for what has no mean over items.
+    Raises InputError for a value that cannot be averaged over items.
     """
     if value is None:
         return NAN
@@ -136,7 +136,8 @@ def logged_value(value, metric: str, where: str) -> float | list[float] | tuple[
     if isinstance(value, (bool, int, float)):
         return float(value)
     if metric in PERPLEXITIES and _is_list_of(value, (int, float)) and len(value) == 2:
-        return tuple(map(float, value))
+        likelihood, weight = map(float, value)
+        return likelihood, weight
     if _is_list_of(value, (bool, str)) and value and all(v in _INSTRUCTIONS for v in value):
         return [_INSTRUCTIONS[v] for v in value]
     raise InputError(f"{where}: {metric} = {json.dumps(value)[:60]} is not a score of one item: {metric} is "

@@ -1,4 +1,4 @@
-"""A matrix → a history and new models: families, who is new, what becomes of new models that lack scores."""
+"""A matrix → a history and new models: families, which models are new, and what happens to incomplete new models."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from .matrix import MISSING, Responses, family_of, split_by_date
 
 
 def with_families(responses: Responses) -> Responses:
-    """Families as the matrix names them; where it does not, by the default rule (`family_of`)."""
+    """With families as given in the matrix; where they are not, by the default rule (`family_of`)."""
     named = [family or family_of(model) for family, model in zip(responses.families, responses.models, strict=True)]
     return replace(responses, families=np.array(named))
 
 
 def split(responses: Responses, share: float = 0.5, leave_out: str | None = None) -> tuple[Responses, Responses]:
-    """(history, new models): the older `share` of the models and the rest, or everybody and the family `leave_out`.
+    """(history, new models): the older `share` of the models and the rest, or all models but the family
+    `leave_out` and that family.
 
-    Raises InputError for a family that is nobody's or everybody's.
+    Raises InputError for a family that has no model or every model.
     """
     if leave_out is None:
         return split_by_date(responses, share)
@@ -33,8 +34,8 @@ def split(responses: Responses, share: float = 0.5, leave_out: str | None = None
 
 
 def complete(new: Responses, how: str) -> tuple[Responses, str]:
-    """(new models that have every score, what was done to get there): those that lack some are dropped (`how` =
-    drop), or their blanks count as wrong (zero)."""
+    """(new models that have every score, what was done to achieve that): incomplete ones are dropped (`how` = drop), or
+    their blanks count as wrong (zero)."""
     lacking = ~new.complete
     if not lacking.any():
         return new, ""
@@ -48,8 +49,8 @@ def complete(new: Responses, how: str) -> tuple[Responses, str]:
 
 
 def families_line(responses: Responses) -> str:
-    """How many families there are and which have several models, folded at 80 characters."""
-    sizes = Counter(responses.families.tolist())
+    """How many families there are and which have several models, wrapped at 80 characters."""
+    sizes: Counter[str] = Counter(responses.families.tolist())
     several = [f"{family} ({size})" for family, size in sizes.most_common() if size > 1]
     said = f"families: {len(sizes)}" + (f", {len(several)} with siblings: {', '.join(several)}" if several else "")
     return textwrap.fill(said, 80, subsequent_indent="  ", break_on_hyphens=False)

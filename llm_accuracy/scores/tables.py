@@ -1,5 +1,5 @@
 """CSV files: one model's scores, item by item (`prompt_id,score`); many models' answers, one a line
-(`model,question,score`); and the lists that go with them, of questions and of models."""
+(`model,question,score`); and the accompanying lists of questions and of models."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 def read_csv(path: Path | str) -> dict[str, TaskScores]:
     """A score file `prompt_id,score[,run][,cluster][,task]`, plain or gzipped; other columns are ignored.
 
-    Scores are numbers or true/false; an empty score is a missing one. Raises InputError, with the row as a
-    text editor counts lines, for anything else and for an item given twice.
+    Scores are numbers or true/false; an empty score is missing. Raises InputError, with the row as numbered
+    by a text editor, for anything else and for an item given twice.
     """
     path = Path(path)
     return {task: TaskScores(_one_row_per_item(rows, path), str(path))
@@ -35,13 +35,13 @@ def recognises(path: Path) -> bool:
 
 
 def read_scores(path: Path, choices: Choices, only: str | None) -> dict[str, TaskScores]:
-    """{task: TaskScores} of one model: a score file, or a folder of them, which are runs and averaged."""
+    """{task: TaskScores} of one model: a score file, or a folder of them, which are averaged as runs."""
     files = _score_files(path)
     return average_runs([read_csv(file) for file in files], [file.name for file in files])
 
 
 def read_score_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
-    """{name of the run: {task: TaskScores}}: every file of a folder, and every value of its column run, by itself."""
+    """{name of the run: {task: TaskScores}}: every file of a folder and every value of a column run separately."""
     return {name: run for file in _score_files(path) for name, run in _csv_runs(file).items()}
 
 
@@ -83,7 +83,7 @@ def _csv_table(path: Path) -> pd.DataFrame:
         at = table[twice].iloc[0]
         run = f" of run {at['run']}" if "run" in table else ""
         hint = "" if "run" in table else "; if it is a second run, add a column run"
-        raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} stands twice{hint}")
+        raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} is given twice{hint}")
     return table
 
 
@@ -121,7 +121,7 @@ def _row(where: pd.Series) -> int:
 
 def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """`model,question,score[,task][,category][,created_date][,sha][,family]`, one answer a line. Raises InputError,
-    with the line, for a blank name and for a score that is none."""
+    with the line, for a blank name and for an invalid score."""
     rows = _read_table(path, ("model", "question", "score"))
     for name in ("model", "question"):
         if (blank := rows[name].str.strip() == "").any():
@@ -136,27 +136,29 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
 # ---- of questions and models -------------------------------------------------------------------------------
 
 def read_bank(path: Path | None) -> pd.DataFrame | None:
-    """The questions there are, from a CSV question[,task][,category]; None without a path.
+    """All valid questions, from a CSV question[,task][,category]; None without a path.
 
-    Raises InputError for a question that stands twice.
+    Raises InputError for a question that is listed twice.
     """
     if path is None:
         return None
     bank = _read_table(path, ("question",))
     if (twice := bank["question"].duplicated()).any():
         raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: question {bank['question'][twice].iloc[0]!r} "
-                         "stands twice")
+                         "is listed twice")
     return bank[[name for name in ("question", "task", "category") if name in bank]]
 
 
 def with_info(responses: Responses, path: Path) -> Responses:
-    """Dates, revisions and families from a CSV model[,created_date][,sha][,family]; others keep what they have.
+    """Dates, revisions and families from a CSV model[,created_date][,sha][,family]; models that it does not
+    list keep theirs.
 
-    Raises InputError where a model stands twice, or where no model of the matrix is listed.
+    Raises InputError if a model is listed twice, or if no model of the matrix is listed.
     """
     info = _read_table(path, ("model",))
     if (twice := info["model"].duplicated()).any():
-        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: model {info['model'][twice].iloc[0]!r} stands twice")
+        model = info["model"][twice].iloc[0]
+        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: model {model!r} is listed twice")
     info = info.set_index("model").reindex(responses.models)
     if info.isna().all(axis=None):
         raise InputError(f"{path}: lists none of the models, such as {responses.models[0]!r}")
@@ -167,7 +169,7 @@ def with_info(responses: Responses, path: Path) -> Responses:
 
 
 def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
-    """A CSV as text, blanks as ""."""
+    """A CSV as text; blanks are ""."""
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:

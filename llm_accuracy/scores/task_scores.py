@@ -1,5 +1,5 @@
-"""One model's scores on one task, whatever they were read from: several runs averaged, chosen items only, and the
-check that two runs were asked the same questions."""
+"""One model's scores on one task, whatever their source: averaging several runs, restricting to chosen items, and
+checking that two runs were asked the same questions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TaskScores:
     """One model's scores on one task.
 
     `frame` is indexed by item (unique strings) with columns score (mean over runs, NaN = missing), runs (how
-    many runs the mean is over) and, where the source tells, cluster, content (what the question is, whichever
-    task it stands in), doc_hash, target_hash, prompt_hash.
+    many runs the mean is over) and, where the source has them, cluster, content (which question it is, in whatever
+    task it occurs), doc_hash, target_hash, prompt_hash.
     """
 
     frame: pd.DataFrame
@@ -46,7 +46,7 @@ class TaskScores:
 def average_runs(runs: list[dict[str, TaskScores]], names: list[str]) -> dict[str, TaskScores]:
     """Several runs of one model → one, each item averaged over the runs that have a score for it.
 
-    Raises InputError where tasks, directions or questions differ between runs.
+    Raises InputError if tasks, directions or questions differ between runs.
     """
     if len(runs) == 1:
         return runs[0]
@@ -99,9 +99,10 @@ def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, othe
 # ---- rows of a matrix --------------------------------------------------------------------------------------
 
 def of_rows(table: Responses, names: list[str] | None, source: str) -> dict[str, dict[str, TaskScores]]:
-    """{model: {task: TaskScores}} of the named models (default: all) of a matrix; without tasks all is one.
+    """{model: {task: TaskScores}} of the named models (default: all) of a matrix; without tasks, all questions
+    are one task.
 
-    Raises InputError for a name that is no row, with the nearest ones.
+    Raises InputError for a name that is not a row, with the nearest ones.
     """
     rows = {str(model): i for i, model in enumerate(table.models)}
     tasks = np.full(table.n_questions, ONLY_TASK) if table.tasks is None else table.tasks
@@ -121,9 +122,9 @@ def of_rows(table: Responses, names: list[str] | None, source: str) -> dict[str,
 
 @dataclass(frozen=True)
 class Choices:
-    """What the harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the doc
-    field that names a question across tasks (default: the hash of the document). `flags` are the command-line
-    flags that make the choice, where it is not made in a task_metrics.json."""
+    """Choices that harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the document field
+    that identifies a question across tasks (default: the hash of the document). `flags` are the command-line flags that
+    make the choice, if it is not made in a task_metrics.json."""
 
     metrics: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     item_field: str | None = None
@@ -149,7 +150,7 @@ class Choices:
         return cls(metrics, item_field, str(path))
 
     def of(self, task: str) -> tuple[str | None, str | None]:
-        """(metric, filter) chosen for a task: by its name, else by the first pattern; None where nothing is."""
+        """(metric, filter) chosen for a task: by its name, else by the first pattern; None where nothing is chosen."""
         if task in self.metrics:
             return self.metrics[task]
         return next((v for k, v in self.metrics.items() if fnmatch.fnmatchcase(task, k)), (None, None))
@@ -159,10 +160,10 @@ class Choices:
 
 @dataclass(frozen=True)
 class Selection:
-    """Items worth asking, {task: items}, chosen on runs of which {task: a fingerprint of each run} is kept.
+    """Items worth asking, {task: items}, and fingerprints of the runs they were chosen on, {task: one for each run}.
 
-    Chosen because they flipped in those runs, they flip in those runs more than by chance: a test on the same
-    runs would mean nothing, and `restrict` refuses it.
+    As they were chosen because they flipped in those runs, they flip there more often than by chance: a test on the
+    same runs would mean nothing, and `restrict` refuses it.
     """
 
     tasks: dict[str, list[str]]
@@ -181,13 +182,13 @@ class Selection:
         return cls(tasks, made_from, str(path))
 
     def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:
-        """One run on the chosen items only. Raises InputError where the items were chosen on this run."""
+        """One run on the chosen items only. Raises InputError if the items were chosen on this run."""
         kept = {task: scores for task, scores in run.items() if self.tasks.get(task)}
         if not kept:
             raise InputError(f"{name}: none of its tasks ({', '.join(run)}) is in {self.source}")
         chosen, same = {}, set(range(len(next(iter(self.made_from.values())))))
         for task, scores in kept.items():
-            # An item that the run lacks is one without a score, so that it is counted.
+            # An item that the run lacks gets no score, so it is counted as missing.
             frame = scores.frame.reindex(self.tasks[task])
             frame["runs"] = frame["runs"].fillna(0).astype(int)
             mark = fingerprint(frame["score"])
@@ -200,7 +201,7 @@ class Selection:
 
 
 def fingerprint(scores: pd.Series) -> str:
-    """Of one run on the chosen items of a task, whatever their order and whichever file they stand in."""
+    """A digest of one run on the chosen items of a task, independent of their order and of the file they are in."""
     return _sha256("\n".join(f"{item}\t{score:g}" for item, score in sorted(scores.items())))
 
 

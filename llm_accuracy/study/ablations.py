@@ -27,7 +27,7 @@ Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together 
 
 
 def run(args: argparse.Namespace) -> None:
-    """Both arms, without the trials that stand in their log or in that of faq_final.py."""
+    """Both arms, without the trials that are already in their log or in that of faq_final.py."""
     log = TrialLog(args, "ablations_all")
     walks: list[Unit] = []
     plans: list[Plan] = []

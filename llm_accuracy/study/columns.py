@@ -1,8 +1,8 @@
 """The columns of the study's logs and tables: the one place that names them. It imports nothing heavy.
 
-A log's row has a *key*, which says what was run and is unlike any other row's; then its *results*; then what it was
+A log's row has a *key*, which says what was run and is unique; then its *results*; then what it was
 *made from*: fingerprints that are no part of the key but are compared before a row is taken as done (`ledger`).
-`unknown` stands where an old row's could not be recomputed (migrate_logs.py): such rows may be drawn and tabulated,
+`unknown` is written where an old row's could not be recomputed (migrate_logs.py): such rows may be drawn and tabulated,
 never continued.
 """
 
@@ -57,7 +57,8 @@ CHOSEN_SETTINGS = (*PUBLISHED_SCENARIO, "prop_budget", "beta0", "rho", "gamma", 
                    "coverage_partial", "coverage_full", "mean_width_simp", "coverage_partial_simp",
                    "coverage_full_simp", "num_resampled")
 
-TEXT = (*ARM[:2], *ARM[3:7], "covered", *MADE_FROM, "fitting")  # read as text, whatever they look like
+# Read as text, whatever they look like.
+TEXT = ("dataset", "scenario", "method", "sampling", "variance", "setting", "covered", *MADE_FROM, *CV_MADE_FROM)
 
 
 def standard_error(measure: str) -> str:

@@ -1,4 +1,4 @@
-"""Who is covered: every model's share of covering intervals, smoothed over its neighbours, and what luck does."""
+"""Who is covered: every model's share of covering intervals, smoothed over its neighbours, and what luck would do."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def luck(models: int, seeds: int, share: float = 0.5, alpha: float = ALPHA) -> f
 def audit(table: pd.DataFrame) -> pd.DataFrame:
     """One row per arm of `per_model`: mean coverage ± its binomial SE; by_date and by_accuracy, the mean
     coverage of the last fifth of the models minus that of the first ± SE (NaN without dates, or below 10 models);
-    the worst model, and what luck makes of the worst: its median, and its 1 % quantile."""
+    the worst model, and what luck alone would make of the worst: its median, and its 1 % quantile."""
     rows = []
     for key, arm in table.groupby(ARM, sort=False):
         models, seeds, mean = len(arm), int(arm["seeds"].iloc[0]), arm["coverage"].mean()

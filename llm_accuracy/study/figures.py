@@ -96,8 +96,8 @@ def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = Fal
     """One row of panels a measure, one column a scenario (or, `across`, the measures of one scenario side by side,
     its coverage below them); one line a method, ±1 standard error.
 
-    What an oracle reaches does not set the scale of a panel: one that would lie above stands at the edge, with its
-    range.
+    What an oracle reaches does not set the scale of a panel: one that would lie above it is named at the edge, with
+    its range.
     """
     scenarios = list(dict.fromkeys(table["scenario"]))
     names = list(dict.fromkeys(table["name"]))
@@ -175,13 +175,13 @@ def batches_point(table: pd.DataFrame, name: str, kept: float = 0.9) -> str:
 
 
 def batches_note(table: pd.DataFrame) -> str:
-    """What stands behind `by_batch`: dataset, scenario, models, seeds."""
+    """What `by_batch` rests on: dataset, scenario, models, seeds."""
     seeds = {count: ", ".join(map(str, rows["batch"].sort_values())) for count, rows in table.groupby("seeds")}
-    told = [f"{count} seeds" + (f" of {seeds[count]} at a time" if len(seeds) > 1 else "")
+    counted = [f"{count} seeds" + (f" of {seeds[count]} at a time" if len(seeds) > 1 else "")
             for count in sorted(seeds, reverse=True)]
     first = table.iloc[0]
     return (f"{first['dataset']}, {scenario_name(first['scenario'])}: {table['models'].max()} new models; "
-            f"{'; '.join(told)}; bars ±1 SE")
+            f"{'; '.join(counted)}; bars ±1 SE")
 
 
 def _lines(axis: plt.Axes, cell: pd.DataFrame, measure: str, names: Sequence[str], top: float) -> None:
@@ -208,7 +208,7 @@ def scenarios_point(table: pd.DataFrame, name: str) -> str:
 
 
 def _is_oracle(name: str) -> bool:
-    """Told what nobody knows: a bound, no rival."""
+    """Given what nobody knows: a bound, not a rival."""
     return name.startswith("oracle")
 
 
@@ -272,7 +272,7 @@ def scenario_name(scenario: str) -> str:
 
 
 def counts(table: pd.DataFrame) -> str:
-    """What stands behind a table of `summaries.compared`: models, seeds, error bars."""
+    """What a table of `summaries.compared` rests on: models, seeds, error bars."""
     by_seeds = table.groupby("seeds")["name"].unique().sort_index(ascending=False)
     seeds = f"{by_seeds.index[0]} seeds"
     if len(by_seeds) > 1:

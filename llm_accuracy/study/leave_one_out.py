@@ -86,6 +86,15 @@ class Part(NamedTuple):
     seeds: range
 
 
+class Found(NamedTuple):
+    """θ̂, half the width before clipping, and the interval; (seeds, models) each."""
+
+    theta: np.ndarray
+    half: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
 @dataclass
 class Board:
     """A matrix, who is a sibling of whom, and what is to be run on it.
@@ -199,13 +208,14 @@ class Board:
         every = [self.estimates(new, model, part.method, part.seeds)
                  for new, model in zip(news, model_of.values(), strict=True)]
         truth = np.concatenate([_moments(new)[0] for new in news])
-        return [self.key(part, budget) | judge(*(np.concatenate(arrays, axis=1) for arrays in zip(*of, strict=True)),
-                                               truth, f"{budget / self.responses.n_questions:.4f}")
-                for budget, of in zip(self.budgets, zip(*every, strict=True), strict=True)]
+        together = [Found._make(np.concatenate(arrays, 1) for arrays in zip(*of, strict=True))
+                    for of in zip(*every, strict=True)]
+        return [self.key(part, budget) | judge(found, truth, f"{budget / self.responses.n_questions:.4f}")
+                for budget, found in zip(self.budgets, together, strict=True)]
 
     def estimates(self, new: Responses, model: Factors, method: str,
-                  seeds: range) -> list[tuple[np.ndarray, ...]]:
-        """Per budget, (θ̂, half-width before clipping, low, high) of every evaluation, (seeds, models) each."""
+                  seeds: range) -> list[Found]:
+        """Of every evaluation, per budget."""
         sampling, variance, setting = usage(method)
         draws = np.concatenate([uniforms(self.name, "leave-one-out", seed, new.models, max(self.budgets))
                                 for seed in seeds])
@@ -216,7 +226,7 @@ class Board:
                           passes=self.passes))
         found = [estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])
                  for budget in self.budgets]
-        return [tuple(array.reshape(len(seeds), new.n_models) for array in (
+        return [Found._make(array.reshape(len(seeds), new.n_models) for array in (
             one.theta, stats.t.ppf(1 - ALPHA / 2, one.df) * one.se, *one.interval())) for one in found]
 
     def seconds(self, parts: list[Part]) -> float:
@@ -241,22 +251,28 @@ class Board:
 
     # --- from the log to the table
 
+    def _logged(self, log: Ledger, part: Part, budget: int) -> dict[str, str]:
+        row = log.get(self.key(part, budget))
+        assert row is not None, "every part has been run"
+        return row
+
     def summary(self, log: Ledger, method: str, budget: int) -> dict:
         """One row of the table, from the parts' rows of the log and the truth."""
-        parts = [[log.get(self.key(Part(group, method, seeds), budget)) for seeds in self.seed_ranges(group)]
+        parts = [[self._logged(log, Part(group, method, seeds), budget) for seeds in self.seed_ranges(group)]
                  for group in self.groups]
         rows = [row for of_group in parts for row in of_group]
         new = self.responses.take(np.concatenate([np.flatnonzero((self.family == family) & self.responses.complete)
                                                   for family in self.known]))
         truth, mean_square = _moments(new)
         intervals_made = self.seeds * new.n_models
-        covered = np.concatenate([sum(_numbers(row["covered"]) for row in of_group) for of_group in parts]) / self.seeds
+        covered = np.concatenate([np.sum([_numbers(row["covered"]) for row in of_group], 0)
+                                  for of_group in parts]) / self.seeds
         width, squared_error = (  # (seeds,) each: means over the models
-            sum(np.concatenate([_numbers(row[name]) for row in of_group]) for of_group in parts) / new.n_models
+            np.sum([np.concatenate([_numbers(row[name]) for row in of_group]) for of_group in parts], 0) / new.n_models
             for name in ("width", "squared_error"))
         half_width, zero_width = (sum(float(row[name]) for row in rows) / intervals_made
                                   for name in ("half_width", "zero_width"))
-        factor = ratio_quantile(sum(_padded(_numbers(row["ratios"])) for row in rows), 1 - ALPHA)
+        factor = ratio_quantile(np.sum([_padded(_numbers(row["ratios"])) for row in rows], 0), 1 - ALPHA)
         n = new.n_questions
         srs_width = intervals.srs_width(truth, mean_square, n, budget, ALPHA).mean()
         equal = 2 * factor * half_width if np.isfinite([factor, half_width]).all() else math.inf
@@ -285,11 +301,10 @@ def _moments(new: Responses) -> tuple[np.ndarray, np.ndarray]:
 
 # --- judging -------------------------------------------------------------------------------------------
 
-def judge(theta: np.ndarray, half: np.ndarray, low: np.ndarray, high: np.ndarray, truth: np.ndarray,
-          share: str) -> dict:
-    """A part's results; theta, half, low, high (seeds, models), truth (models,)."""
-    band = intervals.Interval(low, high)
-    error = np.abs(theta - truth)
+def judge(found: Found, truth: np.ndarray, share: str) -> dict:
+    """A part's results; truth (models,)."""
+    band, half = intervals.Interval(found.low, found.high), found.half
+    error = np.abs(found.theta - truth)
     ratio = np.divide(error, half, out=np.where(error > 1e-9, np.inf, 0.0), where=half > 0)
     bins = np.minimum(np.ceil(ratio / RATIO_STEP), RATIO_BINS).astype(int)
     return {"share": share, "models": len(truth), "covered": _text(band.covers(truth).sum(0)),

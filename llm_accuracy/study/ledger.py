@@ -2,7 +2,7 @@
 
 `kill -9` at any moment loses at most the rows in flight: a row is written in one piece, a torn last line is
 cut off when the file is next opened, and trials whose key is present are not run again. What such a row was made from
-(`columns`) is compared first: a run neither takes rows of other data for its own nor mixes them with its own.
+(`columns`) is compared first: a run neither mistakes rows of other data for its own nor mixes them with its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PACKAGES = ("numpy", "pandas", "torch", "scipy")
 class Ledger:
     """One result log.
 
-    Keys are compared as the text that stands in the file, so no float is ever compared as a number.
+    Keys are compared as the text in the file, so no float is ever compared as a number.
 
     Raises InputError if the file's header is another one.
     """
@@ -166,7 +166,7 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
 def merge(target: Ledger, parts: Iterable[Path]) -> int:
     """Append the rows of shards' logs that `target` lacks; returns how many.
 
-    Raises InputError, before anything is written, if a part's header differs, or if rows of one dataset and scenario
+    Raises InputError, before anything is written, if a shard's header differs, or if rows of one dataset and scenario
     were not all made from the same.
     """
     gathered = dict(target._rows)

@@ -18,7 +18,7 @@ _METHOD = re.compile(r"[^:]+(:B[1-9]\d*)?")
 
 @dataclass(frozen=True)
 class Migrated:
-    """One file: its rows, header included, as they will stand there; None if they stand so already."""
+    """One file: its rows, header included, as they will be written; None if they already are so."""
 
     path: Path
     lines: list[list[str]] | None
@@ -73,7 +73,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _row(old: dict[str, str], columns: Columns) -> list[str]:
-    """faq-mix:B64 → faq-mix in batches of 64; what a row was made from cannot be told any more."""
+    """faq-mix:B64 → faq-mix in batches of 64; what a row was made from is no longer known."""
     new = dict.fromkeys(columns.made_from, UNKNOWN)
     if "method" in old:
         method, _, batch = old["method"].partition(":B")

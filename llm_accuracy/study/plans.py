@@ -112,7 +112,9 @@ class Plan:
         return (time.perf_counter() - start) * len(jobs)
 
     def _in_rounds(self, jobs: dict[Job, list[int]]) -> Iterator[tuple[Job, RoundTrace]]:
-        plan = replace(self.method.policy.rounds, first=self.method.batch)
+        rounds = self.method.policy.rounds
+        assert rounds is not None
+        plan = replace(rounds, first=self.method.batch)
         return self.task.round_traces(list(jobs), sorted(set().union(*jobs.values())), plan)
 
     def _traces(self, jobs: dict[Job, list[int]], steps: int) -> Iterator[tuple[Job, Trace | RoundTrace]]:
@@ -127,7 +129,7 @@ class Plan:
                 progress.advance(len(jobs[job]))
 
     def _judge(self, job: Job, budget: int, trace: Trace | RoundTrace) -> tuple[dict, Judged, dict]:
-        """One row: with replacement the published variance's width and coverage, unclipped, stand beside."""
+        """One row: with replacement, also the published variance's width and coverage, unclipped."""
         n, sampling = self.task.n_questions, self.method.sampling
         first = trace.first(budget)
         labels = unique_questions(first.asked)
@@ -143,7 +145,7 @@ class Plan:
 
 
 def unique_questions(asked: np.ndarray) -> np.ndarray:
-    """(models,) how many different questions stand in each row of `asked` (models, T)."""
+    """(models,) how many different questions each row of `asked` (models, T) holds."""
     ordered = np.sort(asked, axis=1)
     return 1 + (np.diff(ordered, axis=1) != 0).sum(1)
 

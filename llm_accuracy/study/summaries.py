@@ -91,15 +91,20 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 
 # --- what a reader compares ----------------------------------------------------------------------------
 
-# The study's own arms; a policy's label stands in its record.
+# The study's own arms; a policy's label is in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          ABLATION: "active + factors"}
+_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
 _SAMPLING = {"naive-without": "naive without"}
 
 
 def labels() -> dict[str, str]:
-    """What a reader sees of the methods in the logs, in the order in which tables list them."""
-    return NAMES | {policy.name: policy.label for policy in POLICIES.values()}
+    """What a reader sees of the methods in the logs, in the order in which tables and legends list them: yardsticks,
+    the paper's method, the default one, other policies as they were registered, oracles."""
+    found = NAMES | {policy.name: policy.label for policy in POLICIES.values()}
+    oracles = [policy.name for policy in POLICIES.values() if policy.knows]
+    order = [*_FIRST, *(name for name in found if name not in oracles), *oracles]
+    return {name: found[name] for name in order if name in found}
 
 
 def compared(summary: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The tables that stand beside the logs of a folder: the summary, the choices, ours beside the published."""
+"""The tables written beside the logs of a folder: the summary, the choices, ours beside the published."""
 
 from __future__ import annotations
 

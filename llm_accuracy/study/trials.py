@@ -20,6 +20,7 @@ from ..querying.estimates import Estimate
 from ..querying.evaluation import evaluate, evaluate_in_rounds
 from ..querying.factors import Factors, Prior
 from ..querying.policies import GrowingRounds, Policy
+from ..querying.round_estimates import RoundEstimate
 from ..querying.rounds import RoundTrace
 from ..querying.setting import ALPHA, Setting
 from ..querying.trace import Trace
@@ -118,7 +119,7 @@ class Task:
         """(models, N) logits that an oracle is given, None for the other policies."""
         return policy.function("knows")(self) if policy.knows else None
 
-    def judge(self, budget: int, found: Estimate, labels: np.ndarray, clip: bool = True,
+    def judge(self, budget: int, found: Estimate | RoundEstimate, labels: np.ndarray, clip: bool = True,
               band: intervals.Interval | None = None) -> Judged:
         """Compare an estimate and its interval (by default θ̂ ± t·SE) with the truth; labels (models,) unique
         questions asked."""

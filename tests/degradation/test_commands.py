@@ -75,14 +75,14 @@ def test_a_registered_test_of_counts_and_one_that_does_not_apply(ranks, capsys):
 
 def test_names_of_tests_are_their_own():
     for name in ("p_mid", "ranks"):
-        with pytest.raises(ValueError, match="begins with p_ and is its own; there are p_exact, p_mid"):
+        with pytest.raises(ValueError, match="must begin with p_ and be new; taken: p_exact, p_mid"):
             pair_tests.register(PairTest(name, "", p_ranks))
 
 
 def test_every_test_and_command_is_documented():
     text = (ROOT / "docs" / "degradation.md").read_text()
     assert not [name for name in TESTS if f"`{name}`" not in text]
-    assert not [command.name for command in commands.COMMANDS if f"mcnemar_tests.py {command.name} " not in text]
+    assert not [command.name for command in commands.COMMANDS if f"`llm-accuracy {command.name}`" not in text]
 
 
 # ---- commands ----------------------------------------------------------------------------------------------

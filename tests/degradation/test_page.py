@@ -1,7 +1,6 @@
 """--report: what a browser shows, and that it asks for nothing else."""
 
 import html
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
 import pytest
+from conftest import not_installed
 from test_mcnemar_tests import write_inputs
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -18,9 +18,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 @pytest.fixture(scope="module")
 def browser():
     if CHROMIUM is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("no chromium: .ci/run installs it")
-        pytest.skip("no chromium (apt-get install chromium)")
+        not_installed("chromium", "apt-get install chromium")
     return render
 
 

@@ -148,9 +148,9 @@ def test_suite_power():
 def test_suite_answers_agree(one):
     suite = dict(tasks=2, one=one, alpha=0.05)
     drop = 0.07 if one else 0.03
-    n = planning.suite_answer("n", flip=0.1, drop=drop, target=0.7, **suite)
-    assert planning.suite_answer("power", n=n, flip=0.1, drop=drop, **suite) == pytest.approx(0.7, abs=0.03)
-    assert planning.suite_normal("n", flip=0.1, drop=drop, target=0.7, **suite) == pytest.approx(n, rel=0.2)
+    n = planning.suite_answer("n", {"flip": 0.1, "drop": drop, "power": 0.7}, **suite)
+    assert planning.suite_answer("power", {"n": n, "flip": 0.1, "drop": drop}, **suite) == pytest.approx(0.7, abs=0.03)
+    assert planning.suite_normal("n", {"flip": 0.1, "drop": drop, "power": 0.7}, **suite) == pytest.approx(n, rel=0.2)
 
 
 # ---- the script --------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ HEAD = "prompt_id,score\n"
 
 @pytest.mark.parametrize("flags, message", [
     (("a.csv",), "two runs of one model or more"),
-    (("a.csv", "a.csv"), "named twice"),
+    (("a.csv", "a.csv"), "is given twice"),
     (("a.csv", "half.csv"), "has the score 0.5"),
     (("a.csv", "task.csv"), "its tasks differ"),
     (("a.csv", "short.csv"), "1 of 2 items lack a score"),

@@ -1,33 +1,28 @@
 """run-examples, end to end: the harness's own command line, a model registered with it, suite, flips, and again."""
 
 import json
-import os
 import shlex
 import subprocess
 
 import pandas as pd
 import pytest
-from conftest import HARNESS, ROOT
+from conftest import ROOT, harness_python
 
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.task_scores import Choices
 
-PYTHON = HARNESS / "bin" / "python"
 MODELS = ("--models", "base=errors=0.2", "worse=errors=0.5", "--model-type", "sampling")
 
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory):
     """(the command, a folder with its tasks)"""
-    if not PYTHON.exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail("no .venv-lm-eval: run `make test`, which installs lm-evaluation-harness there")
-        pytest.skip("no .venv-lm-eval (make test installs it)")
+    python = harness_python()
     folder = tmp_path_factory.mktemp("examples")
-    subprocess.run([PYTHON, "-c", "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import run_lm_eval; "
+    subprocess.run([python, "-c", "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import run_lm_eval; "
                     "run_lm_eval.write_tasks(pathlib.Path(sys.argv[2]))", ROOT / "tests" / "helpers", folder / "tasks"],
                    check=True)
-    return shlex.join(map(str, (PYTHON, ROOT / "tests" / "helpers" / "sampling_harness.py"))), folder
+    return shlex.join(map(str, (python, ROOT / "tests" / "helpers" / "sampling_harness.py"))), folder
 
 
 def test_from_models_to_verdict_and_chosen_items(script, harness, monkeypatch):

@@ -165,7 +165,7 @@ def test_growing_samples(tmp_path):
     chosen = Growing(tmp_path / "a" / name, Choices({"some_task": ("acc", "loose")}))
     assert chosen.read_new() == ["0"]
     (tmp_path / "b" / name).write_text(sample(0, 1, "loose", doc_hash="other"))
-    with pytest.raises(InputError, match="item 0: another doc"):
+    with pytest.raises(InputError, match="item 0: the doc differs"):
         other = Growing(tmp_path / "b" / name)
         list(follow(Growing(tmp_path / "a" / name, Choices({"some_task": ("acc", "loose")})), other, None))
 
@@ -235,7 +235,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
     (("a.csv", "none.csv"), "", "none.csv: no such file"),
     (("a.csv", "runs.csv"), "", "takes no runs or clusters"),
     (("a.csv", "torn.csv"), "", "torn.csv: row 2: 1 cells under 2 columns"),
-    (("a.csv", "twice.csv"), "", "item q0 stands twice"),
+    (("a.csv", "twice.csv"), "", "item q0 occurs twice"),
     (("a.csv", "other.txt"), "", "neither a CSV nor"),
     (("--margin", "1"), ONE, "margin = 1.0 must lie"),
     (("--json", "a.csv"), ONE, "a.csv exists"),
@@ -252,4 +252,4 @@ def test_bad_input(script, tmp_path, flags, stdin, message):
 
 def test_an_item_twice_in_a_stream(script, tmp_path):
     done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin=ONE * 2, code=2)
-    assert "line 2: prompt_id 1 came before" in done.stderr
+    assert "line 2: prompt_id 1 appeared before" in done.stderr

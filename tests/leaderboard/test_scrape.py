@@ -226,7 +226,7 @@ def test_a_dataset_made_by_something_else_is_not_overwritten(tmp_path, pair):
     (folder / "M1.csv").write_text("model,q\nmine,1\n")
     with StandIn(pair) as hub:
         done = scrape(hub, tmp_path, "--datasets", LARGE)
-        assert done.returncode == 2 and "not as this script wrote it" in done.stderr and hub.log == []
+        assert done.returncode == 2 and "is not what this script wrote" in done.stderr and hub.log == []
         assert tree(tmp_path) == {f"processed/{LARGE}/M1.csv": b"model,q\nmine,1\n"}
         assert scrape(hub, tmp_path, "--datasets", LARGE, "--overwrite").returncode == 0
         (folder / "M2.csv").write_text("edited")
@@ -390,7 +390,7 @@ def test_scores_may_be_booleans_floats_or_text():
     (lambda rows: rows[:-1], "177 questions, 178 are expected"),
     (lambda rows: [*rows, rows[0] | {"doc_id": 178}], "179 questions, 178 are expected"),
     (lambda rows: [rows[0] | {"doc_id": 400}, *rows[1:]], "is missing"),
-    (lambda rows: [*rows, rows[0] | {"acc_norm": 1 - rows[0]["acc_norm"]}], "stands twice with different answers"),
+    (lambda rows: [*rows, rows[0] | {"acc_norm": 1 - rows[0]["acc_norm"]}], "occurs twice with different answers"),
     (lambda rows: [rows[0] | {"acc_norm": None}, *rows[1:]], "has no acc_norm"),
     (lambda rows: [rows[0] | {"acc_norm": float("nan")}, *rows[1:]], "acc_norm is nan, not 0 or 1"),
     (lambda rows: [rows[0] | {"acc_norm": 0.5}, *rows[1:]], "acc_norm is 0.5, not 0 or 1"),

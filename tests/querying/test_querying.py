@@ -163,7 +163,7 @@ def test_refuses_what_it_cannot_do():
         Querier(Bank.of(V), prior, [Setting()], 151, "without")
     with pytest.raises(InputError, match="policy 'clairvoyant': there are faq-mix, faq, rounds, uniform"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="clairvoyant")
-    with pytest.raises(InputError, match="an oracle, and only an oracle, is given what it knows"):
+    with pytest.raises(InputError, match="an oracle, and only an oracle, must be given what it knows"):
         Querier(Bank.of(V), prior, [Setting()], 10, policy="oracle")
     with pytest.raises(InputError, match="sampling 'sometimes': there are with, without, naive-without"):
         Querier(Bank.of(V), prior, [Setting()], 10, sampling="sometimes")

@@ -207,3 +207,26 @@ def test_refuses_rounds_that_cannot_be():
     engine.answer(steps[0], torch.tensor([1.0]))
     with pytest.raises(InputError, match="step 0: no question of it is waiting"):
         engine.answer(steps[0], torch.tensor([1.0]))
+
+
+def test_equal_predictions_are_put_in_a_fixed_order_that_is_not_the_files():
+    """Whatever the machine's sorting does with equals: a file of period N/B would answer every draw alike."""
+    engine = Rounds(FactorPredictor(Bank.of(np.zeros((800, 1))), Prior(np.zeros(1), np.eye(1)), 2), 2, 800,
+                    strata=np.arange(800) % 2)
+    key = torch.full((2, 800), 0.5)
+    order = engine._order(key)
+    assert (order == engine._order(key)).all() and (order[0] == order[1]).all()
+    assert (order[0].sort().values == torch.arange(800)).all()
+    even, odd = order[0, :400], order[0, 400:]
+    assert (even % 2 == 0).all() and (odd % 2 == 1).all()  # stratum by stratum
+    for half in (even, odd):
+        assert abs(np.corrcoef(half.numpy(), np.arange(400))[0, 1]) < 0.2
+    engine.ask_batch(torch.tensor([0.1, 0.7], dtype=torch.float64), 8)
+    closed = engine.rounds[0].asked[0]
+    assert set(engine._order(key)[0, -8:].tolist()) == set(closed.tolist())
+
+
+@pytest.mark.parametrize("tau", [0, -0.1, 1.1])
+def test_refuses_a_design_that_could_leave_questions_without_a_chance(tau):
+    with pytest.raises(InputError, match="uniform share tau"):
+        Rounds(FactorPredictor(Bank.of(np.zeros((5, 1))), Prior(np.zeros(1), np.eye(1)), 1), 1, 5, tau)

@@ -106,8 +106,8 @@ def flip(key: str, table: Responses) -> Responses:
     (flip, "nfobs=0_p=0.01: 1 scores are not those of M1"),
     (lambda key, t: t.take(slice(1, None)) if key == "M1_nfobs=0_p=0.01" else t, "models or questions are not those"),
     (lambda key, t: matrix(300, 100).masked(np.arange(30000).reshape(300, 100) % 50 == 0)
-     if key == "M1_nfobs=0_p=0.01" else t, "0.020000 of the entries are seen, the name says 0.01"),
-    (lambda key, t: matrix(20, 100, first=290, seed=1) if key == "M2" else t, "10 models stand in M1 and M2"),
+     if key == "M1_nfobs=0_p=0.01" else t, "0.020000 of the entries are seen, but the name says 0.01"),
+    (lambda key, t: matrix(20, 100, first=290, seed=1) if key == "M2" else t, "10 models are in both M1 and M2"),
 ])
 def test_an_archive_that_does_not_fit_is_told(tmp_path, spoil, told):
     archive(tmp_path, "bank", matrix(300, 100), matrix(20, 100, first=300), ["nfobs=0_p=0.01", "nfobs=50_p=0.1"],

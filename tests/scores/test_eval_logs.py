@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import HARNESS, ROOT
+from conftest import HARNESS, ROOT, harness_python
 
 from llm_accuracy.degradation import repeats
 from llm_accuracy.degradation.pairing import pair_up
@@ -35,12 +35,8 @@ CHOICES = Choices(
 @pytest.fixture(scope="session", params=VERSIONS)
 def logs(request, tmp_path_factory):
     """A folder of logs made by one version of the harness."""
-    python = HARNESS / "bin" / "python"
     path = VERSIONS[request.param]
-    if not python.exists() or (path and not path.exists()):
-        if os.environ.get("CI") == "true":
-            pytest.fail("no .venv-lm-eval: run `make test`, which installs lm-evaluation-harness there")
-        pytest.skip("no .venv-lm-eval (make test installs it)")
+    python = harness_python(*filter(None, [path]))
     folder = tmp_path_factory.mktemp("lm_eval")
     environment = {**os.environ, "HF_HOME": str(folder / "cache"), "PYTHONPATH": str(path or "")}
     done = subprocess.run(
@@ -272,7 +268,7 @@ def test_another_prompt_is_a_warning(broken):
 
 
 def test_duplicate_documents_are_refused(broken):
-    with pytest.raises(InputError, match=r"line 21: doc_id 4 stands on line 5 already \(filter none\)"):
+    with pytest.raises(InputError, match=r"line 21: doc_id 4 is already on line 5 \(filter none\)"):
         broken(lambda records: [*records, records[4]])
 
 
@@ -366,7 +362,7 @@ def test_old_logs():
 
 def test_old_logs_without_results_do_not_guess_the_filter(tmp_path):
     shutil.copy(next(OLD_LOGS.glob("samples_h_generate*")), tmp_path)
-    with pytest.raises(InputError, match="doc_id 0 stands on line 1 already"):
+    with pytest.raises(InputError, match="doc_id 0 is already on line 1"):
         read_model(tmp_path, Choices({"h_generate": ("exact_match", None)}))
 
 
@@ -412,8 +408,8 @@ def test_csv_with_runs_clusters_and_tasks(tmp_path):
         ("", "not a readable CSV"),
         ("prompt_id,score\n", "no rows below the header"),
         ("id,score\n1,1\n", "row 1: needs one column prompt_id"),
-        ("prompt_id,score\n1,1\n1,0\n", "row 3: prompt_id 1 stands twice; if it is a second run"),
-        ("prompt_id,score,run\n1,1,a\n1,0,a\n", "row 3: prompt_id 1 of run a stands twice"),
+        ("prompt_id,score\n1,1\n1,0\n", "row 3: prompt_id 1 is given twice; if it is a second run"),
+        ("prompt_id,score,run\n1,1,a\n1,0,a\n", "row 3: prompt_id 1 of run a is given twice"),
         ("prompt_id,score\n1,1\n2,good\n", "row 3: score 'good' is not a number"),
         ("prompt_id,score\n1,1\n2,inf\n", "row 3: score 'inf' is not a number"),
         ("prompt_id,score\n1,1\n,0\n", "row 3: prompt_id is empty"),

@@ -131,7 +131,7 @@ def test_blanks_stay_blank_in_the_history(tmp_path):
     ("m0,q9,1.5,,t0,c", "a.csv: line 50: score 1.5 of m0 is not in [0, 1]"),
     ("m0,,1,,t0,c", "a.csv: line 50: question is blank"),
     (",q1,1,,t0,c", "a.csv: line 50: model is blank"),
-    ("m0,q0,1,,t9,c", "question 'q0' stands in several of column task (t0, t9)"),
+    ("m0,q0,1,,t9,c", "question 'q0' has several values in column task (t0, t9)"),
 ])
 def test_bad_long_lines_are_named(tmp_path, line, told):
     same = line.replace("m0,q0,1", f"m0,q0,{SCORES[0, 0]}")
@@ -157,7 +157,7 @@ def test_model_info_dates_what_logs_do_not(tmp_path):
     history = Dataset(tmp_path / "processed", "mine").history()
     assert history.models[:2].tolist() == ["m0", "m1"] and history.families[:2].tolist() == ["old", "old"]
     info.write_text("model,created_date\nm0,2020-01-01\nm0,2020-01-01\n")
-    refused(tmp_path, "info.csv: line 3: model 'm0' stands twice", path, "--from", "long", "--model-info", info)
+    refused(tmp_path, "info.csv: line 3: model 'm0' is listed twice", path, "--from", "long", "--model-info", info)
     info.write_text("model,created_date\nother,2020-01-01\n")
     refused(tmp_path, "lists none of the models", path, "--from", "long", "--model-info", info)
 
@@ -210,7 +210,7 @@ def test_lm_eval_folders_become_models_and_the_newest_run_counts(tmp_path):
 @pytest.mark.parametrize(("fields", "told"), [
     ({"metrics": ["acc", "f1"]}, "several metrics (acc, f1): say which with --metric"),
     ({"acc": [1, 2]}, "acc = [1, 2] is not a score of one item"),
-    ({"doc_id": 3}, "doc_id 3 stands on line 1 already (filter none)"),
+    ({"doc_id": 3}, "doc_id 3 is already on line 1 (filter none)"),
 ])
 def test_unclear_lm_eval_samples_are_refused(tmp_path, fields, told):
     for model, row in zip(MODELS, SCORES, strict=True):

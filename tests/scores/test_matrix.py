@@ -63,8 +63,8 @@ def test_metadata_columns_may_be_left_out(tmp_path):
     (HEADER + "m,2024,x,1,2,0\n", r"line 2 \(m\), column q2: '2' is not a score"),
     (HEADER + "m,2024,x,1,0,-0.5\n", "column q3: '-0.5' is not a score"),
     (HEADER + "m,2024,x,1,0,yes\n", "column q3: 'yes' is not a score"),
-    (HEADER + "m,2024,x,1,0,1\nm,2024,x,1,0,1\n", "model 'm' stands 2 times"),
-    ("model,q1,q1\nm,1,0\n", "question 'q1' stands 2 times"),
+    (HEADER + "m,2024,x,1,0,1\nm,2024,x,1,0,1\n", "model 'm' occurs 2 times"),
+    ("model,q1,q1\nm,1,0\n", "question 'q1' occurs 2 times"),
 ])
 def test_bad_matrices_are_refused_in_one_line(tmp_path, text, message):
     (tmp_path / "m.csv").write_text(text)
@@ -189,10 +189,10 @@ def test_torn_mask_and_mask_of_another_history(tmp_path):
 def test_datasets_that_do_not_fit(tmp_path):
     _, new = dataset(tmp_path)
     folder = tmp_path / "board"
-    with pytest.raises(InputError, match=r"no such dataset \(there: board\).*simulate_leaderboard"):
+    with pytest.raises(InputError, match=r"no such dataset \(available: board\).*simulate_leaderboard"):
         Dataset(tmp_path, "bored")
     write_matrix(folder / "M2.csv", Responses(new.models, [*new.questions[:-1], "other"], new.scores))
-    with pytest.raises(InputError, match="2 questions stand in one of them only, first 'other'"):
+    with pytest.raises(InputError, match="2 questions are in only one of them, first 'other'"):
         Dataset(tmp_path, "board").new_models()
     write_matrix(folder / "M2.csv", Responses(new.models, new.questions[::-1], new.scores))
     with pytest.raises(InputError, match="another order"):

@@ -1,7 +1,5 @@
 """The drawing code: what tells series apart, what sets a scale, what a title says, and which command makes a log."""
 
-import json
-import runpy
 import subprocess
 import sys
 
@@ -131,15 +129,3 @@ def test_a_missing_log_is_named_with_its_command(script, tmp_path):
     for part in (f"has no summary.csv, faq_coverage.csv: make laptop LOGS={tmp_path} makes them",
                  f"has no degradation_pairs.csv: make degradation-logs LOGS={tmp_path} PAIRS=FOLDER makes it"):
         assert part in done.stderr
-
-
-def test_every_log_a_notebook_reads_has_a_command():
-    draw = runpy.run_path(str(ROOT / "figures" / "draw.py"))
-    makefile = (ROOT / "Makefile").read_text()
-    for name, needs in draw["NEEDS"].items():
-        code = "".join("".join(cell["source"]) for cell in
-                       json.loads((ROOT / "figures" / f"{name}.ipynb").read_text())["cells"])
-        for log, command in needs.items():
-            assert (LOGS / log).is_file() and f"\n{command.split()[1]}:" in makefile
-            assert "StudyLogs.read" in code or log.rsplit("_", 1)[0] in code
-    assert set(draw["NEEDS"]) == {path.stem for path in (ROOT / "figures").glob("*.ipynb")}

@@ -306,7 +306,7 @@ BAD = {
     "two families": (only(2), [], "b.csv: 2 families (f0, f1); at least 3 are needed"),
     "no complete model": (blank_a_column, [], "no model has all 40 scores"),
     "ragged row": (append("b.csv", "x,,,fx,1,0\n"), [], "line 12 (x): 2 scores, the header names 40 questions"),
-    "two models of one name": (append("b.csv", "f0-m0,,,f0" + 40 * ",1" + "\n"), [], "stands 2 times"),
+    "two models of one name": (append("b.csv", "f0-m0,,,f0" + 40 * ",1" + "\n"), [], "occurs 2 times"),
     "score above one": (append("b.csv", "x,,,fx" + 39 * ",1" + ",2\n"), [], "'2' is not a score"),
     "no such matrix": (lambda folder: (folder / "b.csv").unlink(), [], "b.csv: no such file"),
     "another table": (append("logs/leave_one_family_out.csv", "dataset,budget\nb,20\n"), [], "not a table of this"),

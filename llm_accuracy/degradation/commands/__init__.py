@@ -1,6 +1,6 @@
 """The subcommands of the degradation tests: one table, used by mcnemar_tests.py and by any other program.
 
-A command is a record in a file of its own; adding one is adding it to COMMANDS.
+A command is a record in its own file; to add one, add it to COMMANDS.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def build_parser(prog: str | None = None, description: str | None = None,
 
 def main(argv: list[str] | None = None, prog: str | None = None, description: str | None = None,
          commands: Iterable[Command] = COMMANDS) -> int:
-    """Do what the command line says (sys.argv by default) and return the exit code."""
+    """Run the command of a command line (sys.argv by default) and return the exit code."""
     options = build_parser(prog, description, commands).parse_args(argv)
     return options.run(options)

@@ -1,4 +1,4 @@
-"""What a command is: one record, from which the parser is built."""
+"""A command is one record, from which its parser is built."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 class Command:
     """One subcommand.
 
-    add  adds its flags to its own parser; it imports nothing slow, so that --help and mistakes are answered at once
-    run  does it, from the parsed options, and returns the exit code; slow imports belong there
+    add  adds its flags to its own parser; it imports nothing slow, so that --help and errors appear at once
+    run  runs it with the parsed options and returns the exit code; slow imports belong there
     """
 
     name: str

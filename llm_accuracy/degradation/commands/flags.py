@@ -1,4 +1,4 @@
-"""What the commands share: flags, what is made of them, where results go. Imports nothing slow."""
+"""What the commands share: flags, the objects made from them, and output. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
                     help="method of the two-sided 95%% interval of 0/1 scores")
     add_reading_flags(to)
     to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
-                    help=f"random draws where no exact null is at hand (default {draws})")
-    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of those draws (default 0)")
+                    help=f"random draws where no exact null distribution is available (default {draws})")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of those draws (default 0)")
     to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
     add_output_flags(to)
 
@@ -64,11 +64,11 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
-# ---- what is made of them ----------------------------------------------------------------------------------
+# ---- objects made from them --------------------------------------------------------------------------------
 
 
 def choices(task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Choices:
-    """What harness logs leave open, and the chosen items."""
+    """Choices for harness logs, and the chosen items."""
     from ...scores.task_scores import Choices, Selection
 
     made = Choices.read(task_metrics, item_field) if task_metrics else Choices(item_field=item_field)
@@ -76,14 +76,14 @@ def choices(task_metrics: Path | None, item_field: str | None, items: Path | Non
 
 
 def source(matrix: Path | None, task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Source:
-    """Where models come from; the rows of a matrix leave nothing open."""
+    """Where models come from; the rows of a matrix need no choices."""
     from ..reading import Source
 
     return Source(matrix, choices(None if matrix else task_metrics, item_field, items))
 
 
 def command_line() -> str:
-    """The command as a shell takes it."""
+    """The command line, quoted for a shell."""
     return shlex.join([*program(), *sys.argv[1:]])
 
 
@@ -97,19 +97,19 @@ def program() -> list[str]:
 
 
 def prose(json: str | None):
-    """Where text goes: standard output, unless that is for JSON only."""
+    """Where text goes: standard output, unless that is reserved for JSON."""
     return sys.stderr if json == "-" else sys.stdout
 
 
 def check_targets(json: str | None, overwrite: bool, *others: Path | None) -> None:
-    """Raise InputError where an output file is there already, or its folder is not."""
+    """Raise InputError if an output file exists already, or its folder does not."""
     for target in (*others, None if json in (None, "-") else Path(json)):
         if target:
             check_new(target, overwrite)
 
 
 def check_folder(folder: Path, names: Iterable[str], overwrite: bool) -> None:
-    """The same for files in a folder, which is made where it is not there."""
+    """The same for files in a folder, which is created if necessary."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--output-dir {folder} is a file; name a folder")
     for name in names:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     from .. import figures
 
-    files = {
+    files: dict[str, str | bytes] = {
         COUNTS: as_json(repeats.counts_content(tasks, sources)),
         HISTOGRAM: figures.as_bytes(figures.success_histogram(whole), "pdf"),
         SELECTION: as_json(repeats.selection_content(tasks, sources)),
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def text(tasks: dict[str, Successes], whole: Successes, warning: str) -> str:
-    """As it is printed: the noise floor, a row for each task, and what the chosen items must not be used for."""
+    """The printed report: the noise floor, a row for each task, and what the chosen items must not be used for."""
     a = whole.summary()
     lines = [f"{whole.runs} runs of {a['items']:,} items: {100 * a['never_flip']:.3g}% never flip; the noise floor is "
              "a flip rate",

@@ -26,7 +26,7 @@ def add(to: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     flags.check_targets(options.json, options.overwrite, options.report)
     if options.counts and (options.baseline or options.matrix or options.items):
-        raise InputError("--counts stands instead of BASELINE and CANDIDATE (and --items): give one or the other")
+        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)
@@ -37,16 +37,16 @@ def run(options: argparse.Namespace) -> int:
     from ..report import report_pair
 
     tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
-    names = dict(baseline=options.baseline, candidate=options.candidate)
     if options.counts:
         pairs = None
         report = report_pair(judge_counts(*options.counts, **tests))
     else:
         source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
-        pairs = read_pair(source, *names.values(), options.task, options.max_excluded)
+        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
                             higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
-        report = report_pair(result, pairs, **names, notes=swap_notes(*names.values()))
+        report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
+                             notes=swap_notes(options.baseline, options.candidate))
     print(report.text(), file=flags.prose(options.json))
     if options.report:
         from ..page import pair_page
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def swap_notes(baseline: str, candidate: str) -> tuple[str, ...]:
-    """A warning where the file names say the opposite of the order."""
+    """A warning if the file names contradict the order of the arguments."""
     before, after = Path(baseline).name.lower(), Path(candidate).name.lower()
     if ("candidate" in before or "optimized" in before) or ("baseline" in after and "baseline" not in before):
         return (f"the first argument is the baseline; by their names {before} and {after} may be swapped",)

@@ -1,4 +1,4 @@
-"""plan: how many questions a test needs; of items, flip rate, drop and power, three are given."""
+"""plan: how many questions a test needs, from three of items, flip rate, drop and power."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="a suite of T equal tasks, by simulation; several T: a table of power")
     to.add_argument("--damage", choices=("all", "one"), default="all",
                     help="the drop is on all tasks of the suite (default), or on one of them")
-    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="of the simulation (default 0)")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the simulation (default 0)")
     to.add_argument("--pilot", nargs=2, metavar=("A", "B"),
                     help="estimate the flip rate from two runs on the same items")
     to.add_argument("--task", metavar="NAME", help="which task of the pilot")
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.plot and options.plot.suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"--plot {options.plot}: the name must end in .png, .pdf or .svg")
     if options.pilot and options.flip is not None:
-        raise InputError("--pilot stands instead of --flip: give one or the other")
+        raise InputError("--pilot replaces --flip: give one or the other")
     check_alpha(options.alpha)
     known = dict(n=options.n, flip=math.nan if options.pilot else options.flip, drop=options.drop, power=options.power)
     unknown = complete(known)
@@ -51,20 +51,22 @@ def run(options: argparse.Namespace) -> int:
 
     from .. import plans
 
-    pilot, notes = None, []
+    pilot, ends = None, None
+    notes: list[str] = []
     if options.pilot:
         from ..reading import read_pair
 
         source = flags.source(options.matrix, options.task_metrics, options.item_field)
-        pairs = read_pair(source, *options.pilot, options.task, options.max_excluded)
-        pilot, notes = plans.pilot_of(pairs, *options.pilot)
+        first, second = options.pilot
+        pairs = read_pair(source, first, second, options.task, options.max_excluded)
+        pilot, notes = plans.pilot_of(pairs, first, second)
+        ends = pilot["flip_low"], pilot["flip_high"]
         known["flip"] = pilot["flip_rate"]
     setting = plans.Setting(options.alpha, options.tasks[0], options.damage == "one", options.seed)
     values = plans.solve(known, unknown, setting)
     result = {**values, "unknown": unknown, "tasks": setting.tasks, "damage": options.damage, "alpha": options.alpha,
               "normal": setting.normal(unknown, known), "pilot": pilot, "notes": notes}
-    ends = [pilot["flip_low"], pilot["flip_high"]] if pilot else []
-    if pilot:
+    if ends:
         result["range"] = plans.over_pilot(known, unknown, setting, ends)
     if len(options.tasks) > 1:
         table = plans.tasks_table(values, options.tasks, one=setting.one, alpha=options.alpha, seed=options.seed)
@@ -84,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def complete(known: dict) -> str:
-    """The name of the unknown number; a power of .8 is put in where it is missing beside another."""
+    """The name of the unknown number; if another number is missing as well as the power, the power is set to .8."""
     if known["power"] is None and sum(value is None for value in known.values()) == 2:
         known["power"] = 0.8
     missing = [name for name, value in known.items() if value is None]
@@ -95,7 +97,7 @@ def complete(known: dict) -> str:
     return missing[0]
 
 
-# ---- as it is printed --------------------------------------------------------------------------------------
+# ---- as printed --------------------------------------------------------------------------------------------
 
 
 def text(result: dict, over_tasks: bool) -> str:
@@ -161,6 +163,6 @@ def items_lines(result: dict) -> list[str]:
 
 COMMAND = Command(
     "plan", "how many questions: of items, flip rate, drop, power, give three", add, run,
-    description="Of --n, --flip (or --pilot), --drop and --power give three; the fourth is computed, exactly "
-                "and by the normal approximation. --power is .8 where a second one is missing.",
+    description="Give three of --n, --flip (or --pilot), --drop and --power; the fourth is computed, exactly "
+                "and by the normal approximation. --power defaults to .8 if another one is missing.",
 )

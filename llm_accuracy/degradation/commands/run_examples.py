@@ -27,7 +27,8 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--model-type", default="hf", metavar="TYPE", help="the harness's --model (default hf)")
     to.add_argument("--samples", type=Path, metavar="FILE",
                     help="only these documents, {task: [numbers]}: the samples.json of flips")
-    to.add_argument("--harness", default="lm_eval", metavar="COMMAND", help="how it is started (default lm_eval)")
+    to.add_argument("--harness", default="lm_eval", metavar="COMMAND",
+                    help="the command that starts it (default lm_eval)")
     to.add_argument("--output-dir", type=Path, default=Path("runs"), metavar="DIR")
     to.add_argument("--dry-run", action="store_true", help="print the commands, run none")
     to.add_argument("more", nargs="*", metavar="-- FLAGS", help="flags for the harness")
@@ -83,7 +84,7 @@ def list_runs(target: Path, names: list[str], seeds: list[int]) -> dict[str, lis
 
 
 def read_samples(path: Path, tasks: list[str]) -> dict[str, list[int]]:
-    """{task: document numbers}, sorted and unique: given otherwise, the harness logs wrong numbers."""
+    """{task: document numbers}, sorted and unique, or else the harness logs wrong numbers."""
     content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(ids, list) and all(type(i) is int for i in ids)
                                                 for ids in content.values()):
@@ -98,7 +99,7 @@ def run_harness(command: list[str]) -> None:
     try:
         done = subprocess.run(command, stdout=sys.stderr, check=False)
     except OSError as error:
-        raise InputError(f"{command[0]} cannot be started ({error.strerror}): pip install lm_eval, or say how with "
+        raise InputError(f"{command[0]} cannot be started ({error.strerror}): pip install lm_eval, or name it with "
                          "--harness") from None
     if done.returncode:
         raise InputError(f"the harness ended with code {done.returncode}, see above: {shlex.join(command)}")

@@ -1,4 +1,4 @@
-"""watch: stop as soon as the verdict is certain, while results arrive."""
+"""watch: follow a comparison while results arrive, and stop as soon as the verdict is certain."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("candidate", nargs="?", metavar="CANDIDATE")
     to.add_argument("--task", metavar="NAME", help="which task of a CSV with several")
     to.add_argument("--follow", type=float, metavar="SECONDS",
-                    help="the files are still growing: wait for more, until nothing came for SECONDS")
+                    help="the files are still growing: wait for more, until nothing has arrived for SECONDS")
     to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
     to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
@@ -52,9 +52,11 @@ def run(options: argparse.Namespace) -> int:
                               options.lower_is_better)
     else:
         arrivals = from_stdin()
-    rows, skipped, item = [], 0, None
+    rows: list[dict] = []
+    skipped = 0
+    last: str | None = None
 
-    def tell() -> None:
+    def tell(item: str) -> None:
         row = row_of(state, item)
         if options.json == "-":
             print(json.dumps(row), flush=True)
@@ -67,22 +69,22 @@ def run(options: argparse.Namespace) -> int:
         if arrived is None:
             skipped += 1
             continue
-        if item is None:
+        if last is None:
             print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
                   file=to, flush=True)
-        item, *scores = arrived
+        last, *scores = arrived
         state.add(*(scores[::-1] if options.lower_is_better else scores))
         decided = state.decided_at == state.n
         if state.n % options.every == 0 or decided:
-            tell()
+            tell(last)
         if decided and not options.keep_going:
             break
-    if item is None:
+    if last is None:
         raise InputError("nothing to watch: no item has a score in both runs")
     if not (state.n % options.every == 0 or state.decided_at == state.n):
-        tell()
+        tell(last)
     print(conclusion(state, skipped), file=to)
-    final = {**row_of(state, item), "skipped": skipped, "alpha": state.alpha, "margin": state.margin, "final": True}
+    final = {**row_of(state, last), "skipped": skipped, "alpha": state.alpha, "margin": state.margin, "final": True}
     if options.json == "-":
         print(json.dumps(final), flush=True)
     else:
@@ -98,14 +100,14 @@ def from_stdin() -> Iterator[Item | None]:
 
 def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
                lower_is_better: bool) -> Iterator[Item | None]:
-    """Items of two growing files. Raises InputError where a log says that lower is better and the user did not."""
+    """Items of two growing files. Raises InputError if a log says that lower is better and the user did not."""
     from ..growing import Growing, follow
 
-    runs = [Growing(path, choices, task) for path in (baseline, candidate)]
+    one, other = (Growing(path, choices, task) for path in (baseline, candidate))
     first = True
-    for item in follow(*runs, patience):
-        if first and False in [run.higher_is_better() for run in runs] and not lower_is_better:
-            raise InputError(f"{runs[0].path}: of this metric lower is better: add --lower-is-better")
+    for item in follow(one, other, patience):
+        if first and False in (one.higher_is_better(), other.higher_is_better()) and not lower_is_better:
+            raise InputError(f"{one.path}: lower is better for this metric: add --lower-is-better")
         first = False
         yield item
 
@@ -131,8 +133,8 @@ def conclusion(state: Watch, skipped: int) -> str:
              f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}"]
     if skipped:
         lines.append(note_text(f"{skipped:,} items without a score in both runs were left out"))
-    lines.append(note_text("this is about the population the items come from, taken in random order or one fixed "
-                           "before; for an answer about one finite bank, finish it and use pair"))
+    lines.append(note_text("this is about the population the items come from, taken in random order or in one "
+                           "fixed in advance; for an answer about one finite bank, finish it and use pair"))
     return "\n".join(lines)
 
 
