@@ -22,6 +22,8 @@ RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "uniq
 PUBLISHED = ("width_published", "coverage_published")  # the same estimates with the published, unclipped interval
 NOT_PUBLISHED = dict.fromkeys(PUBLISHED, "")
 PER_MODEL = ("models", "covered", "error_over_se")
+# covered: a letter a model; ABOVE, BELOW: not covered, the truth above or below the interval (0: older rows, either)
+COVERED, ABOVE, BELOW = "1", "+", "-"
 
 # history: the scores that the factors and the history's means come from; new_models: those of the models evaluated;
 # factors: the factor model's numbers; protocol: how it was fitted, and the engine's constants.

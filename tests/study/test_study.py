@@ -73,7 +73,7 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
                    f"{shard}/3", *more)
     merge = ["summarize_results.py", "--logs-dir", tmp_path / "merged", "--merge", *tmp_path.glob("shard*")]
     said = run_script(*merge).stdout
-    assert "baselines_all.csv: 264 rows from 3 folders" in said
+    assert "baselines_all.csv: 360 rows from 3 folders" in said
     for name in TRIALS:
         for kind in ("", "_models"):
             merged, whole = (sorted((folder / f"{name}{kind}.csv").read_text().splitlines())
