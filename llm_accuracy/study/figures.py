@@ -123,8 +123,9 @@ def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = Fal
     handles = {}
     for axis in figure.axes:
         handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | handles
-    figure.legend([handles[name] for name in names], names, loc="outside lower center",
-                  ncols=3 if len(names) in (5, 6) else min(4, len(names)))  # no row of one
+    columns = 3 if len(names) in (5, 6) else min(4, len(names))  # no row of one
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(names) // columns) - 3))
     return figure
 
 

@@ -16,7 +16,7 @@ from .grids import TIERS
 
 CELL, ARM = list(columns.CELL), list(columns.ARM)
 WALK = "walk"
-ABLATION = "active+factors"
+ABLATION = columns.ACTIVE
 
 
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:

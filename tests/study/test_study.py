@@ -149,7 +149,8 @@ def test_tuning_picks_the_smallest_mean_per_dataset_scenario_and_budget():
 def test_every_arm_of_a_cell_has_a_name_of_its_own(table):
     assert not table.duplicated(["dataset", "scenario", "budget", "name"]).any()
     assert set(table["name"]) == {"uniform (SRS)", "uniform (published)", "best baseline", "active + factors",
-                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle"}
+                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle",
+                                  "stratified", "difference", "regression", "two batches"}
     assert (table[table["name"] == "uniform (SRS)"]["relative_width"] == 1).all()
 
 
