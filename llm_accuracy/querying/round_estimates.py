@@ -8,8 +8,11 @@ of the draw, moderated by what the predictor expects:
     V_mod = Σ a_r² Σ_open w (1−π)/π / N²                            ν = Σ (B_r − 1)
     V = (k d V_mod + ν V̂)/(k + ν),                                  k = PRIOR_DF, d the dispersion
 
-with Student's quantile for ν + EXTRA_DF degrees of freedom. The interval, not θ̂, is moved by SKEW √d κ₃/V_mod, κ₃ the
-third central moment that the predictor expects of θ̂ − θ: where right answers are rare, θ̂ and V̂ are too small together.
+with Student's quantile for ν + EXTRA_DF degrees of freedom; of a subset, ν_g = Σ (B_rg − 1)₊ of the answers in it and
+ν_g + PRIOR_DF, and below two answers no more than what they exclude.
+
+The interval, not θ̂, is moved by SKEW √d κ₃/V_mod, κ₃ the third central moment that the predictor expects of θ̂ − θ:
+where right answers are rare, θ̂ and V̂ are too small together.
 """
 
 from __future__ import annotations
@@ -33,13 +36,14 @@ LEAST = 0.05   # the dispersion of partial credit is taken to be no less
 
 
 class RoundEstimate:
-    """theta, se, shift (rows,) and df: the interval is theta + shift ± t·se; theta itself is not moved.
+    """theta, se, shift (rows,) and df, one number or (rows,): the interval is theta + shift ± t·se; theta itself is not
+    moved. An infinite SE means that nothing is known but what the answers exclude.
 
     known, n_open  (rows,) the sum of the outcomes known, and the number of questions that are not
     size           of the set whose mean is estimated
     """
 
-    def __init__(self, theta: np.ndarray, se: np.ndarray, df: float, shift: np.ndarray, known: np.ndarray,
+    def __init__(self, theta: np.ndarray, se: np.ndarray, df: np.ndarray | float, shift: np.ndarray, known: np.ndarray,
                  n_open: np.ndarray, size: int):
         self.theta, self.se, self.df, self.shift = theta, se, df, shift
         self.known, self.n_open, self.size = known, n_open, size
@@ -99,14 +103,26 @@ def estimate(rounds: Sequence[Round], group: int = 0, members: np.ndarray | None
     expected = sum(w**2 * one.spread[:, group] for w, one in zip(a, rounds, strict=True))
     third = sum(w**3 * one.third[:, group] for w, one in zip(a, rounds, strict=True))
     d = dispersion(rounds) if dispersed is None else dispersed
-    df = sum(one.asked.shape[1] - 1 for one in rounds)
+    df, extra, blind = _freedom(rounds, inside, members is not None)
     variance = (PRIOR_DF * d * expected + df * observed) / (PRIOR_DF + df)
-    se = np.sqrt(variance) if df or not first.n_open - 1 else np.full_like(theta, np.inf)
+    se = np.where(blind, np.inf, np.sqrt(variance))
     shift = SKEW * np.sqrt(d) * third / np.maximum(expected, np.finfo(float).tiny)
     reach = MOST * np.where(np.isfinite(se), se, 0)
     known = sum((one.answers * here).sum(1) for one, here in zip(rounds, inside, strict=True))
     asked = sum(np.broadcast_to(here, one.asked.shape).sum(1) for one, here in zip(rounds, inside, strict=True))
-    return RoundEstimate(theta, se, EXTRA_DF + df, np.clip(shift, -reach, reach), known, size - asked, size)
+    return RoundEstimate(theta, se, extra + df, np.clip(shift, -reach, reach), known, size - asked, size)
+
+
+def _freedom(rounds: Sequence[Round], inside: Sequence[np.ndarray | float],
+             part: bool) -> tuple[np.ndarray | float, float, np.ndarray | bool]:
+    """(ν, degrees of freedom of Student's t beyond it, whether nothing can be estimated). A subset's ν, (rows,), counts
+    the answers in it, as the others tell nothing of its spread, and of few answers the t gets PRIOR_DF more only."""
+    if not part:
+        df = sum(one.asked.shape[1] - 1 for one in rounds)
+        return df, EXTRA_DF, not df and rounds[0].n_open > 1
+    counts = [np.asarray(here).sum(1) for here in inside]
+    df = sum(np.maximum(count - 1, 0) for count in counts)
+    return df, PRIOR_DF, sum(counts) < 2
 
 
 def of_trace(trace: RoundTrace, n_questions: int, rank: int = 0) -> RoundEstimate:

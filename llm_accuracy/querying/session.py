@@ -1,219 +1,316 @@
 """Evaluate a live model, one round of questions at a time: ask, get the answers from anywhere, tell, estimate.
 
-    session = Session(factors, model="my-model")
-    for _ in range(10):
-        for question in session.ask(64):
+    session = Session(factors, model="my-model", budget="5%")
+    while questions := session.ask():
+        for question in questions:
             session.tell(question, grade(question))
     print(session.estimate())
 
+With a budget, questions come in growing rounds, whose sizes follow from it: fewer questions for the same width than
+any policy that asks one at a time. Without one, faq-mix asks any number of questions at any time; only its intervals
+may be watched (`watch`), so that one may stop as soon as they are narrow enough.
+
 What a session has asked and heard is written by `save` and taken up again by `Session.resume`; the same questions
-follow. Stopping as soon as a width is reached needs an interval that may be watched (`watch`): the fixed-budget
-one of `estimate` covers at a number of questions chosen beforehand.
+follow.
 """
 
 from __future__ import annotations
 
-import itertools
+import hashlib
 import json
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, read_json
 from ..randomness import stream
-from .beliefs import Bank
-from .confidence_sequence import betting, watched
-from .estimates import Estimate, sub_score, without_replacement
+from .diagnosis import HistoryDiagnosis
 from .factors import Factors
-from .intervals import interval
-from .querier import Querier
-from .setting import ALPHA, MIXTURE_SETTING
-from .trace import Trace
+from .policies import DEFAULT_POLICY, Policy, named
+from .session_engines import Estimated, Evaluation, InRounds, OneAtATime
+from .setting import ALPHA
 
-
-class _Asked(NamedTuple):
-    """One question: its number, drawing probability and predicted score, and Σ p of the questions that might have been
-    asked, over the bank and by task (tasks,)."""
-
-    question: int
-    q: float
-    p: float
-    expected: float
-    by_task: np.ndarray
+FORMAT = 2  # of a saved session
 
 
 @dataclass(frozen=True, repr=False)
 class Finding:
     """What the answers say of an accuracy.
 
-    theta      the estimate, clipped to [0, 1]
+    theta      the estimate, clipped to [0, 1]. It is not moved into the interval, which ends where the answers exclude
+               values, so that it stays unbiased.
     low, high  the ends of its interval
     asked      the number of answered questions it rests on
+    history    how well the history has served (`diagnosis`); None of tasks, and of policies without rounds
     """
 
     theta: float
     low: float
     high: float
     asked: int
+    history: HistoryDiagnosis | None = None
 
     def __repr__(self) -> str:
-        return f"Finding({self.theta:.4f}, {self.low:.4f} to {self.high:.4f}, from {self.asked:,} questions)"
+        outside = "" if self.low <= self.theta <= self.high else ", outside of which the answers leave nothing"
+        misled = f"; {self.history.sentence}" if self.history and self.history.misleads else ""
+        return (f"Finding({self.theta:.4f}, {self.low:.4f} to {self.high:.4f}{outside}, "
+                f"from {self.asked:,} questions{misled})")
 
-    def to_dict(self) -> dict[str, float | int]:
+    def to_dict(self) -> dict[str, object]:
         """Plain numbers by name, as JSON takes them."""
         return asdict(self)
 
 
 class Session:
-    """One model under evaluation: faq-mix without replacement, its untuned setting.
+    """One model under evaluation.
 
     factors  of the history; questions go by its names
-    model    its name, which with `seed` keys the random numbers
+    model    its name, which with `seed` keys the random numbers: stream("session", model, seed)
     tasks    (N,) names of the questions' tasks, for `sub_scores`; optional
+    budget   questions to be asked in all, or a share of the bank ("5%"). It cannot be raised later: who does so because
+             of what the answers said no longer has an unbiased estimate.
+    costs    (N,) > 0 of asking each question: growing rounds then choose by information per cost
+    policy   a name in `policies`: "rounds" where there is a budget, else "faq-mix"
+
+    Raises InputError for what cannot be.
     """
 
-    def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: np.ndarray | None = None):
+    def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: Sequence[str] | np.ndarray | None = None, *,
+                 budget: int | str | None = None, costs: Sequence[float] | np.ndarray | None = None,
+                 policy: str | Policy | None = None):
         self.factors, self.model, self.seed = factors, model, seed
         self.n_questions, self.rank = factors.V.shape
-        self._number = {str(name): i for i, name in enumerate(factors.questions)}
-        names, of = ([], np.zeros(self.n_questions, int)) if tasks is None else np.unique(tasks, return_inverse=True)
-        self.tasks, self._task_of = [str(name) for name in names], of
-        self._querier = Querier(Bank.of(factors.V), factors.prior, [MIXTURE_SETTING], self.n_questions, "without",
-                                "faq-mix")
-        self._stream = stream("session", model, seed)
+        self.policy = named(policy or (DEFAULT_POLICY if budget is None else "rounds"))
+        self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
-        self._steps: list[_Asked] = []
-        self._step_of: dict[int, int] = {}  # of a question asked, the step
+        self._number = {str(name): i for i, name in enumerate(factors.questions)}
+        self.tasks, self._task_of = _tasks(tasks, self.n_questions)
+        self._costs = None if costs is None else _costs(costs, self.n_questions)
+        self._stream = stream("session", model, seed)
+        self._engine = self._begun()
         self._answers: dict[int, float] = {}
+        self._outstanding: dict[int, None] = {}  # in the order in which they were asked
 
-    @property
-    def asked(self) -> list[int]:
-        """Numbers of the questions asked so far."""
-        return [step.question for step in self._steps]
+    def _begun(self) -> Evaluation:
+        if self.policy.rounds is not None:
+            if self.budget is None:
+                raise InputError(f'policy {self.policy.name!r} needs a budget to plan its rounds: say budget="5%"')
+            return InRounds(self.factors, self.budget, self.policy, self._task_of, len(self.tasks), self._costs)
+        if self.policy.knows is not None:
+            raise InputError(f"policy {self.policy.name!r} is given what only a simulation knows; choose another")
+        if self._costs is not None:
+            raise InputError(f'policy {self.policy.name!r} does not weigh costs; policy="rounds" does')
+        return OneAtATime(self.factors, self.budget or self.n_questions, self.policy, self._task_of, len(self.tasks))
 
     def __repr__(self) -> str:
         return f"Session({self.model}: {len(self._answers):,} of {self.n_questions:,} questions answered)"
 
     @property
+    def asked(self) -> list[int]:
+        """Numbers of the questions asked so far."""
+        return list(self._engine.asked)
+
+    @property
     def outstanding(self) -> list[str]:
         """Names of the questions asked and not answered yet."""
-        return [str(self.factors.questions[j]) for j in self.asked if j not in self._answers]
+        return self._names(list(self._outstanding))
 
-    def ask(self, batch: int = 1) -> list[str]:
-        """The names of the next `batch` questions, fewer at the end of the bank.
+    def _names(self, questions: Sequence[int]) -> list[str]:
+        return [str(self.factors.questions[j]) for j in questions]
+
+    def ask(self, batch: int | None = None) -> list[str]:
+        """The names of the next questions; none when the budget, or the bank, is used up.
+
+        batch  how many, for policies that ask one at a time (by default one); growing rounds know themselves
 
         Raises InputError while answers to the last round are outstanding.
         """
-        if self.outstanding:
-            raise InputError(f"{len(self.outstanding)} questions are not answered yet, {self.outstanding[0]} first")
-        batch = min(batch, self.n_questions - len(self._steps))
-        by_task = self._expected_by_task()
-        for number in self._querier.ask_batch(torch.as_tensor(self._stream.random(batch)[None])):
-            step = self._querier.step(number)
-            question, p = int(step.asked[0]), float(step.p[0])
-            self._steps.append(_Asked(question, float(step.q[0]), p, float(step.expected[0]), by_task.copy()))
-            self._step_of[question] = number
-            by_task[self._task_of[question]] -= p
-        self.rounds.append(batch)
-        return [str(self.factors.questions[step.question]) for step in self._steps[len(self._steps) - batch :]]
-
-    def _expected_by_task(self) -> np.ndarray:
-        open_p = self._querier.beliefs.p[0, : self.n_questions].to(torch.float64).cpu().numpy()
-        return np.bincount(self._task_of, open_p, max(1, len(self.tasks)))
+        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1):
+            raise InputError(f"a batch of {batch!r}: give a number of questions")
+        if outstanding := self.outstanding:
+            raise InputError(f"{len(outstanding)} questions are not answered yet, {outstanding[0]} first")
+        questions = self._engine.ask(batch, self._stream)
+        if questions:
+            self.rounds.append(len(questions))
+        self._outstanding = dict.fromkeys(questions)
+        return self._names(questions)
 
     def tell(self, question: str, score: float) -> None:
-        """Take the score in [0, 1] of a question asked; the last answer of a round is when the session learns.
+        """Take the score in [0, 1], or True or False, of a question asked; the last answer of a round is when the
+        session learns.
 
-        Raises InputError for a question that is not outstanding or a score outside [0, 1].
+        Raises InputError for a question that is not outstanding or anything but a score in [0, 1].
         """
         j = self._number.get(question)
-        if j not in self._step_of or j in self._answers:
+        if j is None or j not in self._outstanding:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
-        if not 0 <= score <= 1:
-            raise InputError(f"question {question!r}: score {score}; scores lie in [0, 1]")
-        self._answers[j] = float(score)
-        self._querier.answer(self._step_of[j], torch.tensor([float(score)]))
+        value = _score(question, score)
+        self._engine.answer(j, value)
+        self._answers[j] = value
+        del self._outstanding[j]
 
     # --- what is known -----------------------------------------------------------------------------
 
-    @property
-    def trace(self) -> Trace:
-        """Of one row and as many steps as are answered without a gap."""
-        steps = list(itertools.takewhile(lambda step: step.question in self._answers, self._steps))
-        if not steps:
-            raise InputError("nothing has been answered yet, so there is nothing to estimate")
-        asked, q, p, expected, _ = (np.array(column) for column in zip(*steps, strict=True))
-        answers = np.array([self._answers[j] for j in asked])
-        total = np.cumsum(answers) - answers + expected
-        return Trace(asked[None], answers[None], q[None], p[None], total[None])
-
     def estimate(self, alpha: float = ALPHA) -> Finding:
-        """Accuracy on the whole bank, from the questions answered so far."""
-        trace = self.trace
-        return _finding(without_replacement(trace, self.n_questions, self.rank, lifted=True), alpha,
-                        trace.asked.shape[1])
+        """Accuracy on the whole bank: from the complete rounds, or the questions answered so far without a gap."""
+        _check_alpha(alpha)
+        return _finding(self._engine.estimate(), alpha, len(self._engine.answered()), self._engine.history())
 
     def watch(self, alpha: float = ALPHA, exact: bool = False) -> Finding:
         """The same with an interval that may be looked at after every answer, see `confidence_sequence`. exact: by
-        betting, which claims its α at any number of answers and any accuracy, and is wider."""
-        trace = self.trace
-        if exact:
-            theta = without_replacement(trace, self.n_questions, self.rank, lifted=True).theta[0]
-            # Sized for a tenth of the bank, whatever the number of answers: else every look would be another bet.
-            band = betting(trace, self.n_questions, MIXTURE_SETTING.tau, alpha, self.n_questions // 10 + 1)
-            low, high = band.low[0], band.high[0]
-        else:
-            low, theta, high = (column[0, -1] for column in watched(trace, self.n_questions, self.rank, alpha))
-        return Finding(float(np.clip(theta, 0, 1)), float(low), float(high), trace.asked.shape[1])
+        betting, which claims its α at any number of answers and any accuracy, and is wider. Not for growing rounds."""
+        _check_alpha(alpha)
+        low, theta, high = self._engine.watch(alpha, exact)
+        return Finding(float(np.clip(theta, 0, 1)), low, high, len(self._engine.answered()))
 
     def sub_scores(self, alpha: float = ALPHA, simultaneous: bool = False) -> dict[str, Finding]:
         """Accuracy by task. simultaneous: all intervals and that of `estimate(alpha / (number of tasks + 1))` hold
-        together (Bonferroni)."""
-        trace, found = self.trace, {}
-        asked = trace.asked[0]
+        together (Bonferroni). A task that has been asked whole has its mean."""
+        _check_alpha(alpha)
         alpha = alpha / (len(self.tasks) + 1) if simultaneous else alpha
+        answered, found = self._engine.answered(), {}
         for g, task in enumerate(self.tasks):
-            inside = self._task_of[asked] == g
-            right = np.where(inside, trace.answers[0], 0)
-            totals = np.cumsum(right) - right + [step.by_task[g] for step in self._steps[: len(asked)]]
-            size = int((self._task_of == g).sum())
-            found[task] = _finding(sub_score(trace, totals[None], inside[None], size, self.n_questions, self.rank),
-                                   alpha, int(inside.sum()))
+            inside = answered[self._task_of[answered] == g]
+            if len(inside) == (self._task_of == g).sum():
+                mean = float(np.mean([self._answers[j] for j in inside]))
+                found[task] = Finding(mean, mean, mean, len(inside))
+            else:
+                found[task] = _finding(self._engine.part(g), alpha, len(inside))
         return found
+
+    @property
+    def trace(self):
+        """What the estimate of a policy that asks one at a time is computed from, `trace.Trace`."""
+        if not isinstance(self._engine, OneAtATime):
+            raise InputError(f"policy {self.policy.name!r} has rounds, not a trace")
+        return self._engine.trace
 
     # --- kept ----------------------------------------------------------------------------------------
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write what was asked and answered as JSON, whole or not at all."""
-        names = [str(self.factors.questions[j]) for j in self.asked]
-        record = {"model": self.model, "seed": self.seed, "rounds": self.rounds, "asked": names,
-                  "answers": [self._answers.get(j) for j in self.asked]}
+        asked = self._engine.asked
+        record = {"format": FORMAT, "model": self.model, "seed": self.seed, "policy": self.policy.name,
+                  "budget": self.budget, "made of": self._fingerprints(), "rounds": self.rounds,
+                  "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:
-            json.dump(record, stream_, indent=1)
+            json.dump(record | {"checksum": _checksum(record)}, stream_, indent=1)
 
     @staticmethod
-    def resume(path: Path, factors: Factors, tasks: np.ndarray | None = None) -> Session:
-        """Raises InputError if the file is not a session's, or other questions follow from these factors."""
+    def resume(path: Path | str, factors: Factors, tasks: Sequence[str] | np.ndarray | None = None,
+               costs: Sequence[float] | np.ndarray | None = None) -> Session:
+        """The session as it was saved, with the factors, tasks and costs it began with.
+
+        Raises InputError if the file is not a session's or was edited, or if something else is given, saying what.
+        """
         try:
-            record = json.loads(Path(path).read_text())
-            session = Session(factors, record["model"], record["seed"], tasks)
-            asked, answers = record["asked"], record["answers"]
-            for size in record["rounds"]:
-                start = len(session.asked)
-                if session.ask(size) != asked[start : start + size]:
-                    raise InputError(f"{path}: these factors ask other questions; resume with those it began with")
-                for name, answer in zip(asked[start : start + size], answers[start : start + size], strict=True):
-                    if answer is not None:
-                        session.tell(name, answer)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            record = read_json(path)
+        except InputError as error:
             raise InputError(f"{path}: not a saved session ({error})") from None
+        if not isinstance(record, dict) or "asked" not in record:
+            raise InputError(f"{path}: not a saved session")
+        if record.get("format") != FORMAT:
+            raise InputError(f"{path}: saved by another version of this library, which cannot be checked; begin anew")
+        if record.pop("checksum", None) != _checksum(record):
+            raise InputError(f"{path}: edited or damaged since it was saved; take a copy that is whole, or begin anew")
+        session = Session(factors, record["model"], record["seed"], tasks, budget=record["budget"], costs=costs,
+                          policy=record["policy"])
+        changed = [name for name, print_ in session._fingerprints().items() if print_ != record["made of"].get(name)]
+        if changed:
+            raise InputError(f"{path}: not what the session began with: {', '.join(changed)} changed; resume with the "
+                             "same, or begin anew")
+        asked, answers = record["asked"], record["answers"]
+        for size in record["rounds"]:
+            start = len(session.asked)
+            again = session.ask(None if session.policy.rounds else size)
+            if again != asked[start : start + size]:
+                raise InputError(f"{path}: other questions follow on this machine; continue where it began")
+            for name, answer in zip(again, answers[start : start + size], strict=True):
+                if answer is not None:
+                    session.tell(name, answer)
         return session
 
+    def _fingerprints(self) -> dict[str, str | None]:
+        """Of all that the questions and the estimates follow from, by the name that a message gives it."""
+        return {"the questions' names": _fingerprint(np.asarray(self.factors.questions, str)),
+                "the factors V of the questions": _fingerprint(self.factors.V),
+                "the factors U of the history": _fingerprint(self.factors.U),
+                "the tasks": _fingerprint(np.asarray(self.tasks, str), self._task_of) if self.tasks else None,
+                "the costs": None if self._costs is None else _fingerprint(self._costs)}
 
-def _finding(found: Estimate, alpha: float, asked: int) -> Finding:
-    band = interval(found.theta, found.se, alpha, found.df)
-    return Finding(float(np.clip(found.theta[0], 0, 1)), float(band.low[0]), float(band.high[0]), asked)
+
+def questions_of(budget: int | str, n_questions: int) -> int:
+    """A number of questions, or a share such as "5%", rounded down, as a number of questions.
+
+    Raises InputError unless it is one from 1 to N.
+    """
+    share = re.fullmatch(r"\s*(\d+)(?:\.(\d*))?\s*%\s*", budget) if isinstance(budget, str) else None
+    if share:  # ⌊N · share⌋ in integers: 2.5% is 25 / 1000
+        digits = share[2] or ""
+        number = max(1, n_questions * int(share[1] + digits) // (100 * 10 ** len(digits)))
+    elif isinstance(budget, int | np.integer) and not isinstance(budget, bool):
+        number = int(budget)
+    else:
+        raise InputError(f'budget {budget!r}: give a number of questions (300) or a share of the bank ("5%")')
+    if not 1 <= number <= n_questions:
+        raise InputError(f"budget {budget!r}: the bank has {n_questions:,} questions")
+    return number
+
+
+def _tasks(tasks: Sequence[str] | np.ndarray | None, n_questions: int) -> tuple[list[str], np.ndarray]:
+    """(names, of each question the number of its task)."""
+    if tasks is None:
+        return [], np.zeros(n_questions, int)
+    if len(tasks) != n_questions:
+        raise InputError(f"{len(tasks):,} tasks for {n_questions:,} questions: give one each, in the factors' order")
+    names, of = np.unique(np.asarray(tasks, str), return_inverse=True)
+    return [str(name) for name in names], of
+
+
+def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
+    numbers = np.asarray(costs, float)
+    if numbers.shape != (n_questions,) or not (np.isfinite(numbers) & (numbers > 0)).all():
+        raise InputError(f"costs: one number above 0 for each of the {n_questions:,} questions is needed")
+    return numbers
+
+
+def _score(question: str, score: object) -> float:
+    """Raises InputError for anything but a number in [0, 1] or a truth value."""
+    number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
+    if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
+        raise InputError(f"question {question!r}: score {score!r}; scores lie in [0, 1], and are numbers")
+    return value
+
+
+def _check_alpha(alpha: float) -> None:
+    """Raises InputError for what is no error rate, naming what may have been meant: 5, 95 and .95 are .05."""
+    if isinstance(alpha, int | float | np.integer | np.floating) and 0 < alpha < 0.5:
+        return
+    meant = ""
+    if isinstance(alpha, int | float | np.integer | np.floating) and not isinstance(alpha, bool) and 0.5 <= alpha < 100:
+        share = alpha if alpha < 1 else alpha / 100
+        meant = f"; did you mean {min(share, 1 - share):.3g}?"
+    raise InputError(f"alpha {alpha!r}: the error rate of an interval, above 0 and below .5{meant}")
+
+
+def _finding(found: Estimated, alpha: float, asked: int, history: HistoryDiagnosis | None = None) -> Finding:
+    band = found.interval(alpha)
+    return Finding(float(np.clip(found.theta[0], 0, 1)), float(band.low[0]), float(band.high[0]), asked, history)
+
+
+def _fingerprint(*arrays: np.ndarray) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        found.update(f"{array.dtype.kind}{array.shape}".encode())
+        found.update("\0".join(array.tolist()).encode() if array.dtype.kind == "U" else
+                     np.ascontiguousarray(array, "<f8").tobytes())
+    return found.hexdigest()
+
+
+def _checksum(record: Mapping[str, object]) -> str:
+    return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()
