@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline fresh test check
+.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline boards fresh test check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -79,6 +79,11 @@ headline: $(VENV)/.installed
 	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
 	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
 	$(PY) summarize_results.py --logs-dir $(LOGS)/twin
+
+# Every method on every board in a folder, with a table over boards, into local/boards (docs/boards.md):
+#   make boards BOARDS=folder [BOARD_FLAGS="--seeds 5"]
+boards: $(VENV)/.installed
+	$(PY) boards.py $(BOARDS) $(BOARD_FLAGS)
 
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
 # (the twin's logs, hours of work, and those of the degradation tests stay).

@@ -16,8 +16,10 @@ An answer given twice with different scores is refused unless --conflicts says w
 count once. With --bank QUESTIONS.csv (question[,task[,category]]) answers to other questions are refused, or
 dropped with --unknown drop. Whatever was resolved is printed.
 
-Models are sorted by date (a stable sort, undated ones last). The history (M1) may have blanks; new models (M2)
-must not, so incomplete ones are dropped, or with --incomplete zero their blanks count as wrong. --leave-out makes
+Models are sorted by date (a stable sort, undated ones last, in the order of the file). With --split-by family no family
+stands on both sides; with --shuffle SEED a random order takes the place of the dates. The history (M1) may have
+blanks; new models (M2) must not: by default incomplete ones are dropped (--incomplete models); --incomplete questions
+drops the questions that any of them lacks instead, zero counts blanks as wrong. What goes is named. --leave-out makes
 one family the new models and everybody else the history, whatever the dates: the honest split where a small matrix
 holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
 Seconds; answers from long files and logs take about 300 bytes of memory each.
@@ -41,7 +43,7 @@ def main(argv=None):
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
                                        args.unknown)
     from llm_accuracy.scores.dataset import write_dataset
-    from llm_accuracy.scores.splitting import complete, families_line, span, split, with_families
+    from llm_accuracy.scores.splitting import complete, families_line, order_line, span, split, with_families
     from llm_accuracy.scores.tables import with_info
 
     if args.model_info:
@@ -50,16 +52,16 @@ def main(argv=None):
     source = responses.source
     if responses.n_models < 4:
         raise InputError(f"{source}: {responses.n_models} models; at least 4 are needed")
-    history, new = split(responses, args.share, args.leave_out)
-    new, said = complete(new, args.incomplete)
+    history, new = split(responses, args.share, args.leave_out, args.split_by, args.shuffle)
+    history, new, said = complete(history, new, args.incomplete)
     print(*resolved, sep="\n", end="\n" * bool(resolved))
     print(f"{source}: {responses.n_models} models x {responses.n_questions} questions, "
           f"{1 - responses.observed.mean():.2%} blank")
     print(families_line(responses))
     print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
-    if said:
-        print(said)
-    if not new.n_models:
+    for line in filter(None, ["" if args.leave_out else order_line(responses, args.shuffle), said]):
+        print(line)
+    if not new.n_models or not new.n_questions:
         raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
     folder = args.data_dir / args.dataset
     if not args.dry_run:
@@ -85,8 +87,12 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
     parser.add_argument("--share", type=float, default=0.5, help="share of the models that are history (default .5)")
     parser.add_argument("--leave-out", metavar="FAMILY", help="this family is new, all others are history")
-    parser.add_argument("--incomplete", choices=("drop", "zero"), default="drop",
-                        help="new models that lack scores: drop them (default) or count blanks as wrong")
+    parser.add_argument("--split-by", choices=("date", "family"), default="date",
+                        help="family: no family on both sides (default: date)")
+    parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order, whatever the dates")
+    parser.add_argument("--incomplete", choices=("models", "questions", "zero"), default="models",
+                        help="where new models lack scores: drop the models (default), or the questions, or count "
+                        "blanks as wrong")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, write nothing")
     return parser

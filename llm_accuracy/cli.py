@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -160,6 +161,15 @@ def _bar(total: int, what: str, unit: str):
     except ImportError:
         return None
     return tqdm(total=total, desc=what, unit=unit, dynamic_ncols=True)
+
+
+def seconds(text: str) -> float:
+    """What `duration` has written somewhere in a text, to its precision; 0 where it stands nowhere."""
+    found = re.search(r"about (?:(?:(\d+) h )?(\d+) min(?: (\d+) s)?|([\d.]+) s)", text)
+    if not found:
+        return 0.0
+    hours, minutes, rest, only = (float(part or 0) for part in found.groups())
+    return 3600 * hours + 60 * minutes + rest + only
 
 
 def duration(seconds: float) -> str:

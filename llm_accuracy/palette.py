@@ -20,7 +20,8 @@ STYLES = {  # method: (colour, marker, dashes)
         "active + factors": ("green", "P", "--"), "FAQ-mix": ("blue", "D", "-"), "FAQ": ("vermillion", "X", "-"),
         "FAQ (with)": ("vermillion", "X", "-"), "FAQ (naive without)": ("purple", "*", ":"),
         "growing rounds": ("purple", "v", "-"), "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."),
-        "oracle (factors)": ("purple", "h", "-."),
+        "oracle (factors)": ("purple", "h", "-."), "stratified": ("green", "s", "-"), "difference": ("grey", "o", "--"),
+        "regression": ("orange", "X", ":"), "two batches": ("green", "D", "-."),
     }.items()
 }
 # For any other method: markers that none of the above uses; 4, 5 and 3 have no common divisor, so 60 methods differ.

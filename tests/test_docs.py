@@ -122,7 +122,8 @@ from types import SimpleNamespace
 
 from llm_accuracy import __main__ as console
 from llm_accuracy.degradation import commands
-from llm_accuracy.querying import estimators, policies
+from llm_accuracy.querying import estimators, policies, rivals
+from llm_accuracy.querying.rival_estimates import History
 from llm_accuracy.querying.trace import Trace
 from llm_accuracy.scores import readers
 from llm_accuracy.study.gallery import FIGURES
@@ -133,6 +134,10 @@ assert matrix.scores.tolist() == [[1, 0], [0, 1]]
 
 beliefs = SimpleNamespace(p=torch.tensor([[0.5, 1.0]]))
 assert policies.named("confident").function("scores")(beliefs, None).tolist() == [[0, 1]]
+
+history = History(numpy.array([[0.0, 1.0]]), numpy.array([0.0, 1.0]))
+found = rivals.RIVALS["half-way"].of(numpy.array([[1.0, 1.0]]), 2, numpy.array([[0.3, 0.1]]), history)
+assert found.estimate.theta == [1.0] and found.asked.tolist() == [[1, 0]]
 
 steps = numpy.array([[0.25, 0.5, 0.75]])
 trace = Trace((4 * steps).astype(int), numpy.array([[0.0, 1.0, 1.0]]), steps / 2, steps, 2 + steps)
@@ -153,7 +158,7 @@ drawing("appendix_4_unique")
 def test_recipes_run_and_what_they_add_is_found(tmp_path):
     """The blocks of CONTRIBUTING.md, each with names of its own, in one process; then one look for each."""
     blocks = re.findall(r"```python\n(.*?)```", PAGES["CONTRIBUTING.md"], re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     code = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']\nfor block in {blocks!r}:\n"
             "    exec(block, space := {})\n    COMMAND = space.get('COMMAND') or globals().get('COMMAND')\n"
             f"LOGS = {str(ROOT / 'logs')!r}\n{RECIPES_ARE_FOUND}")

@@ -9,7 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
+from ..randomness import stream
 from .matrix import MISSING, Responses, family_of, split_by_date
+
+BY = ("date", "family")
+INCOMPLETE = ("models", "questions", "zero")  # what goes where new models lack scores: they, the questions, the blank
 
 
 def with_families(responses: Responses) -> Responses:
@@ -18,34 +22,87 @@ def with_families(responses: Responses) -> Responses:
     return replace(responses, families=np.array(named))
 
 
-def split(responses: Responses, share: float = 0.5, leave_out: str | None = None) -> tuple[Responses, Responses]:
-    """(history, new models): the older `share` of the models and the rest, or all models but the family
-    `leave_out` and that family.
+def split(responses: Responses, share: float = 0.5, leave_out: str | None = None, by: str = "date",
+          shuffle: int | None = None) -> tuple[Responses, Responses]:
+    """(history, new models): the older `share` of the models and the rest, or everybody and the family `leave_out`.
 
-    Raises InputError for a family that has no model or every model.
+    by       "family": no family stands on both sides; they are dealt in the order in which they first appear
+    shuffle  the seed of a random order that takes the place of the dates
+
+    Raises InputError for a family that is nobody's or everybody's.
     """
-    if leave_out is None:
-        return split_by_date(responses, share)
-    new = responses.families == leave_out
+    if leave_out is not None:
+        return _without(responses, leave_out)
+    if shuffle is None:
+        older, newer = split_by_date(responses, share)
+    else:
+        order = stream("split", shuffle).permutation(responses.n_models)
+        cut = int(responses.n_models * share)
+        older, newer = responses.take(order[:cut]), responses.take(order[cut:])
+    return (older, newer) if by == "date" else _family_halves(responses, np.concatenate([older.models, newer.models]),
+                                                             share)
+
+
+def _family_halves(responses: Responses, order: np.ndarray, share: float) -> tuple[Responses, Responses]:
+    """Whole families in the order of their first models, as many to the history as bring it closest to its share."""
+    row = {model: i for i, model in enumerate(responses.models)}
+    rows = np.array([row[model] for model in order])
+    families = np.asarray(responses.families)[rows]
+    sizes: Counter[str] = Counter(families.tolist())  # in the order of their first models
+    if len(sizes) < 2:
+        raise InputError(f"{responses.source}: all models are of one family, so families cannot be split")
+    reached = np.cumsum(list(sizes.values()))[:-1]
+    older = list(sizes)[: int(np.argmin(abs(reached - share * len(rows)))) + 1]
+    inside = np.isin(families, older)
+    return responses.take(rows[inside]), responses.take(rows[~inside])
+
+
+def _without(responses: Responses, family: str) -> tuple[Responses, Responses]:
+    new = responses.families == family
     if not new.any() or new.all():
-        raise InputError(f"{responses.source}: --leave-out {leave_out}: {int(new.sum())} of {len(new)} models are "
+        raise InputError(f"{responses.source}: --leave-out {family}: {int(new.sum())} of {len(new)} models are "
                          "of this family; run with --dry-run to see the families")
     return responses.take(~new), responses.take(new)
 
 
-def complete(new: Responses, how: str) -> tuple[Responses, str]:
-    """(new models that have every score, what was done to achieve that): incomplete ones are dropped (`how` = drop), or
-    their blanks count as wrong (zero)."""
+def complete(history: Responses, new: Responses, how: str) -> tuple[Responses, Responses, str]:
+    """(history, new models that have every score, what was done to get there), `how` being one of INCOMPLETE.
+
+    models: new models that lack scores are dropped. questions: those that any new model lacks are dropped. zero: a
+    blank counts as wrong.
+    """
     lacking = ~new.complete
     if not lacking.any():
-        return new, ""
+        return history, new, ""
     names = ", ".join(new.models[lacking])
-    if how == "drop":
-        return new.take(~lacking), f"dropped {lacking.sum()} new models that lack scores: {names}"
+    if how == "models":
+        return history, new.take(~lacking), f"dropped {lacking.sum()} new models that lack scores: {names}"
+    if how == "questions":
+        kept: np.ndarray = np.all(new.observed, axis=0)
+        return (_of_questions(history, kept), _of_questions(new, kept),
+                f"dropped {(~kept).sum()} of {len(kept)} questions that {lacking.sum()} new models lack: {names}")
     blank = ~new.observed
     filled = np.where(blank, 0, new.scores).astype(new.scores.dtype)
     assert (filled != MISSING).all()
-    return replace(new, scores=filled), f"{blank.sum()} blanks of {lacking.sum()} new models count as wrong: {names}"
+    return (history, replace(new, scores=filled),
+            f"{blank.sum()} blanks of {lacking.sum()} new models count as wrong: {names}")
+
+
+def _of_questions(responses: Responses, kept: np.ndarray) -> Responses:
+    tasks, categories = responses.tasks, responses.categories
+    return replace(responses, questions=responses.questions[kept], scores=responses.scores[:, kept],
+                   tasks=None if tasks is None else tasks[kept],
+                   categories=None if categories is None else categories[kept])
+
+
+def order_line(responses: Responses, shuffle: int | None = None) -> str:
+    """In which order models were split, where it is not that of their dates alone; else ""."""
+    if shuffle is not None:
+        return f"split in a random order of the models, seed {shuffle}"
+    undated = int((np.asarray(responses.dates) == "").sum())
+    if undated == responses.n_models:
+        return "no model has a date: split in the order of the file"
+    return f"{undated} models have no date and come last, in the order of the file" if undated else ""
 
 
 def families_line(responses: Responses) -> str:

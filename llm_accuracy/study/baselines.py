@@ -1,19 +1,22 @@
-"""The baselines' trials: simple random sampling, and walks that know the history's means."""
+"""The baselines' trials: simple random sampling, walks that know the history's means, rivals from survey sampling."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from .. import cli
 from ..querying.estimates import Estimate
 from ..querying.policies import WALKING
+from ..querying.rivals import RIVALS, SRS
 from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
 from .grids import TIERS, Tier, my_share, seeds
+from .plans import unique_questions
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 
 PREDICTIONS = ("f=zero", "f=mean")
@@ -23,7 +26,10 @@ Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, 
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
     tier, log = TIERS[args.tier], TrialLog(args, "baselines_all")
-    units = [(task, seed, _wanted(args, tier, task, seed, log)) for task in final_tasks(args)
+    tasks = list(final_tasks(args))
+    for line in _too_few(args, tasks):
+        print(line)
+    units = [(task, seed, _wanted(args, tier, task, seed, log)) for task in tasks
              for seed in my_share(seeds(args, tier.seeds), args)]
     units = [unit for unit in units if unit[2]]
     trials = sum(len(keys) for *_, keys in units)
@@ -36,12 +42,27 @@ def run(args: argparse.Namespace) -> None:
             progress.advance(len(keys))
 
 
+def _policies(args: argparse.Namespace) -> list[str]:
+    return args.policies or [SRS, *WALKING, *RIVALS]
+
+
+def _too_few(args: argparse.Namespace, tasks: Iterable[Task]) -> Iterator[str]:
+    """What is said of budgets that a rival cannot judge."""
+    for task, name in itertools.product(tasks, filter(RIVALS.__contains__, _policies(args))):
+        least = RIVALS[name].least
+        if skipped := [str(budget) for budget in task.budgets(args) if budget < least]:
+            yield (f"{task.cell.dataset} {task.cell.scenario}: {name} needs at least {least} questions, so budgets of "
+                   f"{', '.join(skipped)} are left out")
+
+
 def _wanted(args: argparse.Namespace, tier: Tier, task: Task, seed: int,
             log: TrialLog) -> dict[tuple[str, int, float, int], dict]:
     """{(policy, budget, tau, prediction index): key} of the trials the log lacks."""
     keys = {}
     for budget in task.budgets(args):
-        for policy in args.policies or ["srs", *WALKING]:
+        for policy in _policies(args):
+            if policy in RIVALS and budget < RIVALS[policy].least:
+                continue
             for tau, which in _variants(policy, tier.taus):
                 key = trial_key(task.cell, budget, policy, *_label(policy, tau, which), seed)
                 if log.lacks(key, len(task.truth), task.made_without_factors):
@@ -51,27 +72,32 @@ def _wanted(args: argparse.Namespace, tier: Tier, task: Task, seed: int,
 
 def _variants(policy: str, taus: tuple[float, ...]) -> list[tuple[float, int]]:
     """(tau, prediction index) of a policy; tau means nothing where coins or draws are uniform anyway."""
-    if policy == "srs":
+    if policy not in WALKING:
         return [(0.0, 0)]
     return [(tau, which) for tau in ([0.0] if policy == "unif" else taus) for which in range(len(PREDICTIONS))]
 
 
 def _label(policy: str, tau: float, which: int) -> tuple[str, str, str]:
     """(sampling, variance, setting) as they stand in the log."""
-    if policy == "srs":
+    if policy == SRS:
         return "without", "empirical", "none"
+    if policy in RIVALS:
+        return "without", RIVALS[policy].variance, "none"
     return "walk", "horvitz-thompson", PREDICTIONS[which] + (f"_tau={tau}" if policy != "unif" else "")
 
 
 def _judge(task: Task, seed: int, keys: dict) -> Iterator[tuple[dict, Judged, dict]]:
     """All trials of one seed: every walk at once, each question's probabilities shared by its models."""
     draws = task.draws(seed, task.n_questions)
-    walks = sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy != "srs"})
+    walks = sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy in WALKING})
     walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws) if walks else None
     for (policy, budget, tau, which), key in keys.items():
-        if policy == "srs":
+        if policy in RIVALS:
+            found, asked = RIVALS[policy].of(task.scores, budget, draws, task.history)
+            labels = unique_questions(asked)
+        elif policy == SRS:
             found, labels = simple_random_sampling(task.scores, draws, budget), np.full(len(task.truth), budget)
-        else:
+        elif walked is not None:
             i = walks.index((policy, budget, tau))
             found = Estimate(walked.theta[which, :, i], walked.se[which, :, i], np.inf)
             labels = walked.labels[:, i]
@@ -79,13 +105,24 @@ def _judge(task: Task, seed: int, keys: dict) -> Iterator[tuple[dict, Judged, di
 
 
 def _seconds(units: list[Unit]) -> float:
-    """About how long: the first unit's share of a walk over 100 questions, times the whole."""
+    """About how long: the first unit's share of a walk over 100 questions, and its rivals on a few models, each times
+    the whole."""
     if not units:
         return 0.0
     task, seed, keys = units[0]
     few = min(100, task.n_questions)
-    walks = [Walk(policy, min(budget, few), tau) for policy, budget, tau, _ in keys if policy != "srs"]
+    walks = [Walk(policy, min(budget, few), tau) for policy, budget, tau, _ in keys if policy in WALKING]
     start = time.perf_counter()
     if walks:
         walk(task.scores[:, :few], task.factors.history_mean[:few], walks, task.draws(seed, few))
-    return (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)
+    walking = (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)
+    asked = [(policy, budget) for policy, budget, *_ in keys if policy in RIVALS]
+    if not asked:
+        return walking
+    some = task.scores[:64]
+    draws, known = task.draws(seed, task.n_questions)[:64], task.history
+    RIVALS[asked[0][0]].of(some, asked[0][1], draws, known)  # the history is taken apart once
+    start = time.perf_counter()
+    for policy, budget in asked:
+        RIVALS[policy].of(some, budget, draws, known)
+    return walking + (time.perf_counter() - start) / some.size * sum(task.scores.size for task, *_ in units)

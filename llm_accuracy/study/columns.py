@@ -22,6 +22,8 @@ RESULTS = ("share", "models", "mean_width", "coverage", "mse", "mean_se2", "uniq
 PUBLISHED = ("width_published", "coverage_published")  # the same estimates with the published, unclipped interval
 NOT_PUBLISHED = dict.fromkeys(PUBLISHED, "")
 PER_MODEL = ("models", "covered", "error_over_se")
+# covered: a letter a model; ABOVE, BELOW: not covered, the truth above or below the interval (0: older rows, either)
+COVERED, ABOVE, BELOW = "1", "+", "-"
 
 # history: the scores that the factors and the history's means come from; new_models: those of the models evaluated;
 # factors: the factor model's numbers; protocol: how it was fitted, and the engine's constants.
@@ -32,6 +34,7 @@ CV_KEY = ("dataset", "scenario", "protocol", "rank", "weight_decay", "fold")
 CV_RESULTS = ("rows", "epochs", "train_loss", "val_loss", "train_acc", "val_acc")
 CV_MADE_FROM = ("history", "fitting")  # fitting: epochs, number of folds, and the protocol's constants
 
+ACTIVE = "active+factors"  # the method of ablations_all.py that walks with the factor model
 SELECT_BY = {"variance": "mean_se2", "published-width": "width_published"}  # what a tuned setting minimises
 
 # summary.csv, one row per arm over its seeds, and faq_coverage.csv, one row per arm and new model
@@ -39,6 +42,11 @@ SUMMARY = (*ARM, "share", "models", "seeds", "mean_width", "width_se", "coverage
            "ess_width_se", "ess_mse", "ess_mse_se", "width_at_equal_coverage", "width_at_equal_coverage_se",
            "ess_vs_published_uniform", "ess_vs_published_uniform_se", "unique", "rmse")
 COVERAGE = (*ARM, "model", "created_date", "accuracy", "seeds", "coverage", "share")
+
+# boards.py, one row per board, budget as it is called (20, 5%) and method; above, below: shares of intervals that the
+# truth lies above or below of; coverage_se is clustered by model
+BOARDS = ("dataset", "called", "budget", "share", "method", "name", "models", "seeds", "coverage", "coverage_se",
+          "above", "below", "ess_width", "ess_width_se", "ess_mse", "ess_mse_se")
 
 # leave_one_family_out.py. In its log, `matrix` and `factors` are fingerprints already, and part of the key.
 # covered: per model; width, squared_error: per seed, summed over the models; half_width: summed over both;

@@ -53,7 +53,7 @@ def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
     accuracy = new.accuracy()
     tables = []
     for key, rows in log.groupby(ARM, sort=False):
-        covered = np.array([[character == "1" for character in bits] for bits in rows["covered"]])  # (seeds, models)
+        covered = np.array([list(letters) for letters in rows["covered"]]) == columns.COVERED  # (seeds, models)
         if covered.shape[1] > new.n_models:
             raise InputError(f"the log knows {covered.shape[1]} new models of {key[0]}, {new.source} has "
                              f"{new.n_models}: they are not the same models")

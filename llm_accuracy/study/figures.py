@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib import dates
 
 from ..palette import PALETTE, WIDTH, style, titled, use_look
 from . import ledger, summaries
@@ -85,7 +85,7 @@ def ess_and_coverage(table: pd.DataFrame) -> plt.Figure:
                   f"{best['ess_width']:.1f} random ones", counts(table))
 
 
-MEASURES = {  # column: (axis label, factor, line at)
+MEASURES: dict[str, tuple[str, int, float | None]] = {  # column: (axis label, factor, line at)
     "ess_width": (ESS.format("by width"), 1, 1), "ess_mse": (ESS.format("by error"), 1, 1),
     "coverage": (COVERAGE, 100, 95), "mean_width": ("mean width of\n95 % intervals (points)", 100, None),
     "relative_width": ("width at equal coverage\n(share of uniform's)", 1, 1),
@@ -120,11 +120,12 @@ def by_scenario(table: pd.DataFrame, measures: Sequence[str], across: bool = Fal
             if not across and measure == measures[0]:
                 axis.set_title(scenario_name(scenario))
             axis.set_ylim(limits)
-    handles = {}
+    handles: dict[str, object] = {}
     for axis in figure.axes:
         handles = dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True)) | handles
-    figure.legend([handles[name] for name in names], names, loc="outside lower center",
-                  ncols=3 if len(names) in (5, 6) else min(4, len(names)))  # no row of one
+    columns = 3 if len(names) in (5, 6) else min(4, len(names))  # no row of one
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=columns)
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(names) // columns) - 3))
     return figure
 
 
@@ -229,13 +230,13 @@ def _points(cell: pd.DataFrame, measure: str, name: str) -> tuple[np.ndarray, np
     """(budget in per cent, value, standard error) of a method."""
     rows = cell[cell["name"] == name].sort_values("budget")
     error, factor = rows[standard_error(measure)].fillna(0), MEASURES[measure][1]
-    return tuple(np.asarray(column, float) for column in (100 * rows["share"].astype(float), factor * rows[measure],
-                                                          factor * error))
+    share = 100 * rows["share"].astype(float).to_numpy()
+    return share, factor * rows[measure].to_numpy(float), factor * error.to_numpy(float)
 
 
 def _budget_axis(axis: plt.Axes, shares: pd.Series) -> None:
     """Logarithmic, with the budgets themselves as ticks, as many as have room."""
-    ticks = []
+    ticks: list[float] = []
     for share in sorted(100 * shares.astype(float).unique()):
         if not ticks or share >= 1.45 * ticks[-1]:
             ticks.append(share)
@@ -251,11 +252,11 @@ def _short(share: float) -> str:
 def _limits(table: pd.DataFrame, measure: str) -> tuple[float, float]:
     """The scale of a measure's panels: where the methods are that somebody could run. Coverages reach at least
     two points to both sides of the aim; anything else starts at 0."""
-    _, factor, line = MEASURES[measure]
+    factor, aim = MEASURES[measure][1], 95  # per cent
     error = table[standard_error(measure)].fillna(0)
     low, high = factor * (table[measure] - error), factor * (table[measure] + error)
     if measure == "coverage":
-        bottom, top = np.floor(min(low.min(), line - 2)), np.ceil(max(high.max(), line + 2))
+        bottom, top = np.floor(min(low.min(), aim - 2)), np.ceil(max(high.max(), aim + 2))
         room = 0.03 * (top - bottom)  # for the markers
         return max(bottom, 0) - room, min(top, 100) + room
     oracle = table["name"].map(_is_oracle)
@@ -303,9 +304,9 @@ def coverage_audit(per_model: pd.DataFrame) -> plt.Figure:
         row[0].set_ylabel(f"{budget} questions\n({float(cell['share'].iloc[0]):.1%})\ncoverage (%)")
     axes[-1, 0].set_xlabel("release date of the model")
     axes[-1, 1].set_xlabel("accuracy of the model on the whole bank (%)")
-    locator = matplotlib.dates.AutoDateLocator(maxticks=6)
+    locator = dates.AutoDateLocator(maxticks=6)
     axes[-1, 0].xaxis.set_major_locator(locator)
-    axes[-1, 0].xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator))
+    axes[-1, 0].xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     low = 100 * min(per_model["coverage"].min(), 0.9)
     axes[0, 0].set_ylim(max(np.floor(low / 5) * 5 - 2.5, -2.5), 102.5)
     return figure

@@ -11,15 +11,22 @@ import argparse
 from .. import cli
 from ..errors import InputError
 from ..querying.estimators import ESTIMATORS
-from ..querying.policies import POLICIES, SAMPLING
+from ..querying.policies import POLICIES, SAMPLING, WALKING
 from ..querying.protocols import PROTOCOLS
+from ..querying.rivals import RIVALS, SRS
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
+from .columns import ACTIVE
 
 
 def learning() -> list[str]:
     """The policies that learn from answers: all but the oracles."""
     return [name for name, policy in POLICIES.items() if not policy.knows]
+
+
+def every_method() -> list[str]:
+    """All that can be compared on a board: policies that learn, baselines, rivals."""
+    return [*learning(), ACTIVE, SRS, *WALKING, *RIVALS]
 
 
 def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:

@@ -10,12 +10,13 @@ import pandas as pd
 
 from ..querying.intervals import binomial_se, ess_mse, mean_and_se
 from ..querying.policies import POLICIES
+from ..querying.rivals import RIVALS
 from . import columns, ledger
 from .grids import TIERS
 
 CELL, ARM = list(columns.CELL), list(columns.ARM)
 WALK = "walk"
-ABLATION = "active+factors"
+ABLATION = columns.ACTIVE
 
 
 def summarize(trials: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +92,7 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 
 # --- what a reader compares ----------------------------------------------------------------------------
 
-# The study's own arms; a policy's label is in its record.
+# The study's own arms; a rival's or a policy's label stands in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          ABLATION: "active + factors"}
 _FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
@@ -101,7 +102,8 @@ _SAMPLING = {"naive-without": "naive without"}
 def labels() -> dict[str, str]:
     """What a reader sees of the methods in the logs, in the order in which tables and legends list them: yardsticks,
     the paper's method, the default one, other policies as they were registered, oracles."""
-    found = NAMES | {policy.name: policy.label for policy in POLICIES.values()}
+    found = (NAMES | {rival.name: rival.label for rival in RIVALS.values()}
+             | {policy.name: policy.label for policy in POLICIES.values()})
     oracles = [policy.name for policy in POLICIES.values() if policy.knows]
     order = [*_FIRST, *(name for name in found if name not in oracles), *oracles]
     return {name: found[name] for name in order if name in found}
@@ -109,8 +111,8 @@ def labels() -> dict[str, str]:
 
 def compared(summary: pd.DataFrame) -> pd.DataFrame:
     """The arms that a reader compares, each with a `name` of its own: uniform sampling, the best baseline and the
-    best ablation after the fact, every drawing policy. Widths of the published variance stay out where the default
-    one is there."""
+    best ablation after the fact, every rival and drawing policy. Widths of the published variance stay out where the
+    default one is there."""
     drawn = summary[~summary["sampling"].eq(WALK)]
     drawn = drawn[drawn["variance"].ne("published") | ~_has_another_variance(drawn)]
     table = pd.concat([published_uniform(summary), best_baseline(summary), best_ablation(summary), drawn],

@@ -20,6 +20,7 @@ from ..querying.estimates import Estimate
 from ..querying.evaluation import evaluate, evaluate_in_rounds
 from ..querying.factors import Factors, Prior
 from ..querying.policies import GrowingRounds, Policy
+from ..querying.rival_estimates import History
 from ..querying.round_estimates import RoundEstimate
 from ..querying.rounds import RoundTrace
 from ..querying.setting import ALPHA, Setting
@@ -28,7 +29,7 @@ from ..randomness import uniforms
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
 from . import fingerprints, grids
-from .columns import TRIAL, UNUSED
+from .columns import ABOVE, BELOW, COVERED, TRIAL, UNUSED
 from .factor_fits import FITTING, factors_path
 from .grids import Cell, cells, train_rows
 from .ledger import Ledger
@@ -78,6 +79,18 @@ class Task:
     def made_without_factors(self) -> dict[str, str]:
         """The same for trials that know the history's mean scores and no factors."""
         return self.made_from | {"factors": UNUSED, "protocol": fingerprints.of_engine()}
+
+    @cached_property
+    def history(self) -> History:
+        """The scores that the factors were fitted to.
+
+        Raises InputError if those of the dataset are others by now.
+        """
+        seen = self.dataset.history(self.cell.scenario)
+        if self.factors.about.get("history", digest := fingerprints.digest(seen)) != digest:
+            raise InputError(f"factor model of {self.cell.dataset} {self.cell.scenario}: fitted to another history "
+                             f"than {seen.source}; run factor_models_final.py again")
+        return History(np.where(seen.observed, seen.scores, np.nan), self.factors.history_mean)
 
     def budgets(self, args: argparse.Namespace) -> tuple[int, ...]:
         return grids.budgets(args, self.n_questions, self.cell.dataset)
@@ -136,7 +149,8 @@ class Task:
             "srs_width": intervals.srs_width(self.truth, self.mean_square, n, budget, ALPHA).mean(),
             "srs_variance": intervals.srs_variance(self.truth, self.mean_square, n, budget).mean(),
         }
-        per_model = {"models": len(error), "covered": "".join("1" if inside else "0" for inside in covered),
+        sides = np.where(covered, COVERED, np.where(self.truth > band.high, ABOVE, BELOW))
+        per_model = {"models": len(error), "covered": "".join(sides),
                      "error_over_se": " ".join(f"{r:.2f}" for r in np.clip(ratio, -99, 99))}
         return Judged(row, per_model)
 

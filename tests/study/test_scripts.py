@@ -61,7 +61,7 @@ def test_every_cell_of_the_grid_is_there_once(pipeline):
     assert len(final) == 2 * 4 * 2 and not final.duplicated(["scenario", "budget", "seed"]).any()
     assert set(final["scenario"]) == {"nfobs=None_p=1.0", SCENARIO} and set(final["budget"]) == {6, 12, 24, 60}
     baselines = trials(pipeline, "baselines_all.csv")
-    assert len(baselines) == 2 * 4 * 2 * (1 + 2 + 2 * 2 * 2)  # srs, unif and two policies with 2 τ, two f each
+    assert len(baselines) == 2 * 4 * 2 * (1 + 2 + 2 * 2 * 2 + 4)  # srs, unif, two policies with 2 τ, two f each; rivals
     per_model = trials(pipeline, "faq_final_models.csv")
     assert (per_model["covered"].str.len() == 30).all()
     coverage = per_model["covered"].map(lambda bits: bits.count("1") / len(bits))

@@ -73,7 +73,7 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
                    f"{shard}/3", *more)
     merge = ["summarize_results.py", "--logs-dir", tmp_path / "merged", "--merge", *tmp_path.glob("shard*")]
     said = run_script(*merge).stdout
-    assert "baselines_all.csv: 264 rows from 3 folders" in said
+    assert "baselines_all.csv: 360 rows from 3 folders" in said
     for name in TRIALS:
         for kind in ("", "_models"):
             merged, whole = (sorted((folder / f"{name}{kind}.csv").read_text().splitlines())
@@ -149,7 +149,8 @@ def test_tuning_picks_the_smallest_mean_per_dataset_scenario_and_budget():
 def test_every_arm_of_a_cell_has_a_name_of_its_own(table):
     assert not table.duplicated(["dataset", "scenario", "budget", "name"]).any()
     assert set(table["name"]) == {"uniform (SRS)", "uniform (published)", "best baseline", "active + factors",
-                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle"}
+                                  "FAQ (with)", "FAQ (without)", "FAQ (naive without)", "FAQ-mix", "oracle",
+                                  "stratified", "difference", "regression", "two batches"}
     assert (table[table["name"] == "uniform (SRS)"]["relative_width"] == 1).all()
 
 

@@ -1,0 +1,228 @@
+"""What the rivals of `rivals` estimate, and how uncertain they are.
+
+Every function takes scores (rows, N) of which it looks at the questions it asks, the budget T, uniform numbers
+(rows, N) that choose them, and the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from typing import NamedTuple
+
+import numpy as np
+
+from .estimates import Estimate
+
+COMPONENTS = 32  # of the history that a regression may use
+PENALTIES = np.array([1, 3, 10, 30, 100, 300, 1000, 1e9])  # of a ridge, in variances of a component
+ROWS_AT_ONCE = 256
+
+
+@dataclass
+class History:
+    """What rivals know beforehand: scores (M, N), NaN where unknown; mean (N,) of each question."""
+
+    scores: np.ndarray
+    mean: np.ndarray
+
+    @cached_property
+    def components(self) -> np.ndarray:
+        """(N, ≤ COMPONENTS) leading principal components of the questions over the history's models, each question's
+        mean taken out, scaled as the scores are."""
+        centred = np.nan_to_num(self.scores - self.mean)
+        _, size, directions = np.linalg.svd(centred, full_matrices=False)
+        keep = min(COMPONENTS, int((size > 1e-9).sum()))
+        return directions[:keep].T * size[:keep] / np.sqrt(len(centred))
+
+    @property
+    def unit(self) -> float:
+        """Mean square of the components: what a ridge's penalty is measured in."""
+        return float((self.components**2).mean()) if self.components.size else 1.0
+
+    def order(self, shape: tuple[int, int]) -> np.ndarray:
+        """(rows, N) the questions by their mean, for every row the same."""
+        return np.broadcast_to(np.argsort(self.mean, kind="stable"), shape)
+
+
+class Found(NamedTuple):
+    """An estimate (rows,), and the questions it rests on, (rows, T)."""
+
+    estimate: Estimate
+    asked: np.ndarray
+
+
+def _smallest(uniforms: np.ndarray, size: int) -> np.ndarray:
+    """(rows, size) the places of each row's smallest numbers: a random sample without replacement."""
+    if size == uniforms.shape[1]:
+        return np.broadcast_to(np.arange(size), (len(uniforms), size))
+    return np.argpartition(uniforms, size - 1, axis=1)[:, :size]
+
+
+def _take(table: np.ndarray, questions: np.ndarray) -> np.ndarray:
+    return np.take_along_axis(table, questions, 1).astype(np.float64)
+
+
+def difference(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+    """Unbiased; variance (1 − T/N) s²/T of the differences; T − 1 degrees of freedom."""
+    asked = _smallest(uniforms, budget)
+    y = _take(scores, asked) - history.mean[asked]
+    n = scores.shape[1]
+    se = np.sqrt((1 - budget / n) * y.var(1, ddof=1) / budget)
+    return Found(Estimate(history.mean.mean() + y.mean(1), se, budget - 1), asked)
+
+
+# --- strata --------------------------------------------------------------------------------------------
+
+def _strata(order: np.ndarray, budget: int) -> list[np.ndarray]:
+    """T/2 slices of nearly equal length of an order (rows, N) of the questions."""
+    return np.array_split(order, max(1, budget // 2), axis=1)
+
+
+class _Strata(NamedTuple):
+    """mean of y and its variance (rows,), asked (rows, T); fresh (rows, N): uniform numbers of the questions that were
+    not asked, independent of which ones were."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    asked: np.ndarray
+    fresh: np.ndarray
+
+
+def _stratified(y: np.ndarray, order: np.ndarray, budget: int, uniforms: np.ndarray) -> _Strata:
+    """Two random questions of each of T/2 strata, three of the largest where T is odd.
+
+    y (rows, N), looked at where asked; order (rows, n) of the questions there are, by which the strata are cut.
+    """
+    strata, n = _strata(order, budget), order.shape[1]
+    largest = max(range(len(strata)), key=lambda h: (strata[h].shape[1], h))
+    mean, variance, asked, fresh = np.zeros(len(y)), np.zeros(len(y)), [], np.array(uniforms, float)
+    for h, stratum in enumerate(strata):
+        size, share = (budget - 2 * (len(strata) - 1) if h == largest else 2), stratum.shape[1] / n
+        draws = np.take_along_axis(uniforms, stratum, 1)
+        smallest = _smallest(draws, size)
+        chosen, of = np.take_along_axis(stratum, smallest, 1), _take(y, np.take_along_axis(stratum, smallest, 1))
+        mean += share * of.mean(1)
+        variance += share**2 * (1 - size / stratum.shape[1]) * of.var(1, ddof=1) / size
+        asked.append(chosen)
+        # Above the largest number that was chosen the others are uniform, whatever it is.
+        top = np.take_along_axis(draws, smallest, 1).max(1, keepdims=True)
+        np.put_along_axis(fresh, stratum, (draws - top) / (1 - top), 1)
+    return _Strata(mean, variance, np.concatenate(asked, 1), fresh)
+
+
+def _freedom(budget: int) -> int:
+    return max(budget - max(1, budget // 2), 1)
+
+
+def stratified(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+    """Unbiased; variance Σ (N_h/N)² (1 − n_h/N_h) s_h²/n_h, unbiased; degrees of freedom T − strata. Equal history
+    means are put in the order of the questions."""
+    found = _stratified(scores, history.order(scores.shape), budget, uniforms)
+    return Found(Estimate(found.mean, np.sqrt(found.variance), _freedom(budget)), found.asked)
+
+
+# --- regression on the history -------------------------------------------------------------------------
+
+class _Ridge(NamedTuple):
+    """coefficient (rows, C), centre (rows, C), level (rows,) and left_out (rows, T), the errors each answer would have
+    had, had it not been seen."""
+
+    coefficient: np.ndarray
+    centre: np.ndarray
+    level: np.ndarray
+    left_out: np.ndarray
+
+    def predict(self, components: np.ndarray) -> np.ndarray:
+        """(rows, N) what is to be added to the history's means."""
+        offset = self.level - (self.coefficient * self.centre).sum(1)
+        return self.coefficient @ components.T + offset[:, None]
+
+
+def _ridge(y: np.ndarray, x: np.ndarray, unit: float) -> _Ridge:
+    """y (rows, T) on x (rows, T, C) with an intercept; of PENALTIES·unit the one with the least left-out error."""
+    x_mean, y_mean = x.mean(1, keepdims=True), y.mean(1, keepdims=True)
+    centred = y - y_mean
+    values, vectors = np.linalg.eigh((x - x_mean).transpose(0, 2, 1) @ (x - x_mean))
+    turned = (x - x_mean) @ vectors
+    target = (centred[:, None] @ turned)[:, 0]
+    least = np.full(len(y), np.inf)
+    coefficient, left_out = np.zeros_like(target), np.zeros_like(y)
+    for penalty in PENALTIES * unit:
+        shrunk = 1 / (np.maximum(values, 0) + penalty)
+        fitted = (turned @ (target * shrunk)[:, :, None])[:, :, 0]
+        leverage = 1 / y.shape[1] + (turned**2 @ shrunk[:, :, None])[:, :, 0]
+        errors = (centred - fitted) / np.maximum(1 - leverage, 1e-3)
+        better = (errors**2).mean(1) < least
+        least = np.where(better, (errors**2).mean(1), least)
+        coefficient[better] = (vectors @ (target * shrunk)[:, :, None])[better, :, 0]
+        left_out[better] = errors[better]
+    return _Ridge(coefficient, x_mean[:, 0], y_mean[:, 0], left_out)
+
+
+Estimating = Callable[[np.ndarray, int, np.ndarray, History], Found]
+
+
+def _by_rows(run: Estimating) -> Estimating:
+    """The same, as many rows at a time as memory holds the regressions of."""
+
+    @wraps(run)
+    def in_parts(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+        parts = [run(scores[start : start + ROWS_AT_ONCE], budget, uniforms[start : start + ROWS_AT_ONCE], history)
+                 for start in range(0, len(scores), ROWS_AT_ONCE)]
+        theta, se = (np.concatenate([getattr(part.estimate, name) for part in parts]) for name in ("theta", "se"))
+        return Found(Estimate(theta, se, parts[0].estimate.df), np.concatenate([part.asked for part in parts]))
+
+    return in_parts
+
+
+@_by_rows
+def greg(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+    """Generalised regression: nearly unbiased (of order 1/T). Variance from the left-out errors, which allow for the
+    fit; T − 1 degrees of freedom."""
+    asked, n, components = _smallest(uniforms, budget), scores.shape[1], history.components
+    y = _take(scores, asked) - history.mean[asked]
+    fit = _ridge(y, components[asked], history.unit)
+    # The mean of the differences is 0 by the intercept.
+    theta = history.mean.mean() + fit.level + ((components.mean(0) - fit.centre) * fit.coefficient).sum(1)
+    variance = (1 - budget / n) * (fit.left_out**2).sum(1) / (budget * (budget - 1))
+    return Found(Estimate(theta, np.sqrt(variance), budget - 1), asked)
+
+
+@_by_rows
+def two_batch(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+    """Half of the questions stratified by the history's mean; they teach a regression, by which the other half is
+    stratified and corrected.
+
+    Each half's estimate is unbiased given all before it, so they are uncorrelated, and weights fixed in advance leave
+    their sum unbiased; variance as of strata.
+    """
+    rows, n = scores.shape
+    half = budget // 2
+    first = _stratified(scores - history.mean, history.order(scores.shape), half, uniforms)
+    answers = _take(scores, first.asked)
+    fit = _ridge(answers - history.mean[first.asked], history.components[first.asked], history.unit)
+    f = np.clip(history.mean + fit.predict(history.components), 0, 1)
+    is_open = np.ones((rows, n), bool)
+    np.put_along_axis(is_open, first.asked, False, 1)
+    order = np.argsort(np.where(is_open, f, np.inf), axis=1, kind="stable")[:, : n - half]
+    second = _stratified(scores - f, order, budget - half, first.fresh)
+    left = (n - half) / n
+    given = (answers.sum(1) + np.where(is_open, f, 0).sum(1)) / n
+    weight = later_weight(budget, n)
+    theta = (1 - weight) * (history.mean.mean() + first.mean) + weight * (given + left * second.mean)
+    se = np.sqrt((1 - weight) ** 2 * first.variance + (weight * left) ** 2 * second.variance)
+    return Found(Estimate(theta, se, _freedom(half) + _freedom(budget - half)),
+                 np.concatenate([first.asked, second.asked], 1))
+
+
+def later_weight(budget: int, n: int) -> float:
+    """Of the second half: each in proportion to the reciprocal variance that equally uncertain questions would give its
+    sum, B/(n (n − B)) with B of n asked; 1 where nothing is left open."""
+    half = budget // 2
+    if budget == n:
+        return 1.0
+    sizes, n_open = np.array([half, budget - half]), np.array([n, n - half])
+    weights = sizes / (n_open * (n_open - sizes))
+    return float(weights[1] / weights.sum())
