@@ -1,11 +1,12 @@
 """How often is a history said to mislead, on random halves and under shift, and does recalibration help there?
 
-    python benchmarks/misleading_history.py MATRIX.csv.gz …      about 10 minutes for the five development boards
+    python benchmarks/misleading_history.py MATRIX.csv.gz …      about 5 minutes for the five development boards
     python benchmarks/misleading_history.py MATRIX.csv.gz … --rows 100
 
 Each matrix is cut into history and new models: random halves (several), halves in the order of the file or of the
-dates, and thirds by accuracy, the weakest as history of the strongest and the other way round. Each new model is
-evaluated in growing rounds, with recalibrated predictions and with plain ones. Printed by board, split and number of
+dates, thirds by accuracy, the weakest as history of the strongest and the other way round, and new models whose answers
+are dealt to other questions at random. Each new model is evaluated in growing rounds, with recalibrated predictions and
+with plain ones. Printed by board, split and number of
 questions: the share of evaluations whose history is said to mislead; of both kinds of predictions coverage and ESS by
 width / by error. The last lines are geometric means over the boards.
 """
@@ -79,10 +80,12 @@ def splits(scores: np.ndarray, halves: int) -> dict[str, list[tuple[np.ndarray, 
     half, third = len(scores) // 2, len(scores) // 3
     dealt = [stream("misleading history", i).permutation(len(scores)) for i in range(halves)]
     ranked = scores[np.argsort(scores.mean(1), kind="stable")]
+    scrambled = stream("misleading history", "scrambled").permuted(scores[half:], axis=1)
     return {"random halves": [(scores[order[:half]], scores[order[half:]]) for order in dealt],
             "file or dates": [(scores[:half], scores[half:])],
             "weak to strong": [(ranked[:third], ranked[-third:])],
-            "strong to weak": [(ranked[-third:], ranked[:third])]}
+            "strong to weak": [(ranked[-third:], ranked[:third])],
+            "scrambled": [(scores[:half], scrambled)]}
 
 
 def measured(parts: list[tuple[np.ndarray, np.ndarray]], rows: int,

@@ -195,7 +195,7 @@ class Session:
     def save(self, path: Path | str) -> None:
         """Write what was asked and answered as JSON, whole or not at all."""
         asked = self._engine.asked
-        record = {"format": FORMAT, "model": self.model, "seed": self.seed, "policy": self.policy.name,
+        record = {"format": FORMAT, "model": self.model, "seed": int(self.seed), "policy": self.policy.name,
                   "budget": self.budget, "made of": self._fingerprints(), "rounds": self.rounds,
                   "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:

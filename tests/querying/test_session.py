@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from test_rounds import Logistic, every_outcome
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying.beliefs import Bank
@@ -343,15 +344,16 @@ def test_without_predictions_and_choice_nothing_is_gained():
     engine = Rounds(FactorPredictor(Bank.of(np.zeros((40, 1))), Prior(np.zeros(1), np.eye(1)), 50), 50, 40, tau=1.0)
     trace = evaluate_rounds(engine, [20, 40], 40, 1.5, np.random.default_rng(2).random((50, 9)), z)
     found = estimate(trace.by_budget[20])
-    flat = Promise(0.5, 0.1, 1.0)
+    flat = Promise(0.5, 0.1, 0.2, 0.8, 1.0)
     assert np.median(diagnose(trace.by_budget[20], found, flat).gain) == pytest.approx(1, abs=0.15)
     whole = diagnose(trace.by_budget[40], estimate(trace.by_budget[40]), flat)
     assert not whole.misled(flat).any()
 
 
 def test_a_sentence_only_where_the_history_misleads():
-    promise = Promise(0.3, 0.05, 2.4)
-    row = {"surprise": np.array([1.0]), "dispersion": np.array([1.2]), "excess": np.array([0.5]), "asked": LEAST}
+    promise = Promise(0.3, 0.05, 0.2, 0.4, 2.4)
+    row = {"surprise": np.array([1.0]), "dispersion": np.array([1.2]), "excess": np.array([0.5]),
+           "beyond": np.array([True]), "asked": LEAST}
     bad, middling, good = (HistoryDiagnosis.of(Diagnoses(gain=np.array([gain]), distance=np.array([distance]), **row),
                                                promise) for gain, distance in ((1.0, 6.0), (1.5, 6.0), (1.0, 0.1)))
     assert bad.sentence == ("the history predicts this model badly: intervals are valid but no narrower than with "
@@ -367,7 +369,7 @@ def test_a_session_is_told_of_a_history_that_misleads():
     factors, _ = board()
     sure = Factors(factors.U, 2 * factors.V, factors.questions, factors.history_mean)
     coins = dict(zip(factors.questions, np.random.default_rng(0).random(N) < 0.6, strict=True))
-    found = answered(Session(sure, "coin", budget=100), coins).estimate()
+    found = answered(Session(sure, "coin", budget=150), coins).estimate()
     assert found.history.misleads and found.history.gain < 0.75 * found.history.promised
     assert found.history.dispersion > 1.2 and "predicts this model badly" in repr(found)
     json.dumps(found.to_dict(), allow_nan=False)
@@ -419,3 +421,15 @@ def test_recalibrated_rounds_stay_unbiased():
     assert abs(error.mean()) < 4 * error.std() / np.sqrt(trials)
     last = trace.rounds[-1]
     assert not np.allclose(last.p, p.numpy()[0][last.asked])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_recalibrated_rounds_are_exactly_unbiased(seed):
+    """Over every systematic sample of every round: what is learned before a round cannot bias it."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(4, 9))
+    V, mean = rng.normal(size=(n, 2)) * 2, rng.normal(size=2)
+    z = rng.integers(0, 2, n).astype(float) if seed % 2 else rng.random(n)
+    sizes = schedule(int(rng.integers(3, n + 1)), n, first=2)
+    leaves, _ = every_outcome(lambda: Rounds(Recalibrated(Logistic(V, mean)), 1, n), z, sizes)
+    assert abs(sum(p * estimate(rounds).theta[0] for p, rounds in leaves) - z.mean()) < 1e-9
