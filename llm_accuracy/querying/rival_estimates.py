@@ -12,7 +12,9 @@ from functools import cached_property, wraps
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from ..parallel import even_slices, one_thread_each, side_by_side
 from .estimates import Estimate
 
 COMPONENTS = 32  # of the history that a regression may use
@@ -32,7 +34,7 @@ class History:
         """(N, ≤ COMPONENTS) leading principal components of the questions over the history's models, each question's
         mean taken out, scaled as the scores are."""
         centred = np.nan_to_num(self.scores - self.mean)
-        _, size, directions = np.linalg.svd(centred, full_matrices=False)
+        _, size, directions = (part.numpy() for part in torch.linalg.svd(torch.as_tensor(centred), full_matrices=False))
         keep = min(COMPONENTS, int((size > 1e-9).sum()))
         return directions[:keep].T * size[:keep] / np.sqrt(len(centred))
 
@@ -142,35 +144,34 @@ class _Ridge(NamedTuple):
 
 def _ridge(y: np.ndarray, x: np.ndarray, unit: float) -> _Ridge:
     """y (rows, T) on x (rows, T, C) with an intercept; of PENALTIES·unit the one with the least left-out error."""
-    x_mean, y_mean = x.mean(1, keepdims=True), y.mean(1, keepdims=True)
-    centred = y - y_mean
-    values, vectors = np.linalg.eigh((x - x_mean).transpose(0, 2, 1) @ (x - x_mean))
-    turned = (x - x_mean) @ vectors
-    target = (centred[:, None] @ turned)[:, 0]
-    least = np.full(len(y), np.inf)
-    coefficient, left_out = np.zeros_like(target), np.zeros_like(y)
-    for penalty in PENALTIES * unit:
-        shrunk = 1 / (np.maximum(values, 0) + penalty)
-        fitted = (turned @ (target * shrunk)[:, :, None])[:, :, 0]
-        leverage = 1 / y.shape[1] + (turned**2 @ shrunk[:, :, None])[:, :, 0]
-        errors = (centred - fitted) / np.maximum(1 - leverage, 1e-3)
-        better = (errors**2).mean(1) < least
-        least = np.where(better, (errors**2).mean(1), least)
-        coefficient[better] = (vectors @ (target * shrunk)[:, :, None])[better, :, 0]
-        left_out[better] = errors[better]
-    return _Ridge(coefficient, x_mean[:, 0], y_mean[:, 0], left_out)
+    known, of = torch.as_tensor(y), torch.as_tensor(x)
+    centre, level = of.mean(1, keepdim=True), known.mean(1, keepdim=True)
+    centred, of = (known - level)[:, :, None], of - centre
+    values, vectors = torch.linalg.eigh(of.mT @ of)
+    turned = of @ vectors
+    shrunk = 1 / (values.clamp_min(0)[:, :, None] + torch.as_tensor(PENALTIES * unit))  # (rows, C, penalties)
+    shrunken = (turned.mT @ centred) * shrunk
+    leverage = 1 / y.shape[1] + turned**2 @ shrunk
+    errors = (centred - turned @ shrunken) / (1 - leverage).clamp_min(1e-3)
+    best = (errors**2).mean(1).argmin(1)[:, None, None]
+    coefficient = vectors @ shrunken.take_along_dim(best, 2)
+    return _Ridge(*(found.numpy() for found in (coefficient[:, :, 0], centre[:, 0], level[:, 0],
+                                                errors.take_along_dim(best, 2)[:, :, 0])))
 
 
 Estimating = Callable[[np.ndarray, int, np.ndarray, History], Found]
 
 
 def _by_rows(run: Estimating) -> Estimating:
-    """The same, as many rows at a time as memory holds the regressions of."""
+    """The same, a part of the rows on each core, as many at a time as memory holds the regressions of: they are small,
+    and cores that shared each of them out would wait for one another."""
 
     @wraps(run)
     def in_parts(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
-        parts = [run(scores[start : start + ROWS_AT_ONCE], budget, uniforms[start : start + ROWS_AT_ONCE], history)
-                 for start in range(0, len(scores), ROWS_AT_ONCE)]
+        with one_thread_each("cpu"):
+            assert history.components is not None  # computed once, before the parts ask for them
+        slices = even_slices(len(scores), max(torch.get_num_threads(), -(-len(scores) // ROWS_AT_ONCE)))
+        parts = list(side_by_side(lambda rows: run(scores[rows], budget, uniforms[rows], history), slices, "cpu"))
         theta, se = (np.concatenate([getattr(part.estimate, name) for part in parts]) for name in ("theta", "se"))
         return Found(Estimate(theta, se, parts[0].estimate.df), np.concatenate([part.asked for part in parts]))
 
@@ -206,7 +207,8 @@ def two_batch(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: Hi
     f = np.clip(history.mean + fit.predict(history.components), 0, 1)
     is_open = np.ones((rows, n), bool)
     np.put_along_axis(is_open, first.asked, False, 1)
-    order = np.argsort(np.where(is_open, f, np.inf), axis=1, kind="stable")[:, : n - half]
+    # Rounded, so that another machine's last digits do not draw other questions.
+    order = np.argsort(np.where(is_open, f.round(9), np.inf), axis=1, kind="stable")[:, : n - half]
     second = _stratified(scores - f, order, budget - half, first.fresh)
     left = (n - half) / n
     given = (answers.sum(1) + np.where(is_open, f, 0).sum(1)) / n

@@ -200,7 +200,8 @@ MEASURES = ("coverage", "ess_width", "ess_mse")
 
 
 def over_boards(every: pd.DataFrame) -> pd.DataFrame:
-    """Means over boards of a budget and method, ± the standard error of such a mean, the boards taken as given."""
+    """Means over boards of a budget and method, ± the standard error of such a mean, the boards taken as given; and the
+    lowest of the boards' coverages."""
     rows = []
     for (called, name), cell in every.groupby(["called", "name"], sort=False):
         row = {"called": called, "name": name, "boards": len(cell), "lowest": cell["coverage"].min()}
@@ -216,12 +217,13 @@ HEADER = ["budget", "method", "coverage", "missed above / below", "ESS by width"
 
 def lines_of(rows: pd.DataFrame) -> list[list[str]]:
     """Header and rows of text, of one board or of the means over boards."""
-    lines = [HEADER]
+    over = "lowest" in rows
+    lines = [HEADER + ["lowest coverage of a board"] * over]
     for row in rows.itertuples():
         budget = row.called if "budget" not in rows or row.called.isdigit() else f"{row.called} ({row.budget})"
         lines.append([budget, row.name, summaries.plus_minus(row.coverage, row.coverage_se, 3),
                       f"{row.above:.3f} / {row.below:.3f}", summaries.plus_minus(row.ess_width, row.ess_width_se, 2),
-                      summaries.plus_minus(row.ess_mse, row.ess_mse_se, 2)])
+                      summaries.plus_minus(row.ess_mse, row.ess_mse_se, 2), *([f"{row.lowest:.3f}"] if over else [])])
     return lines
 
 

@@ -1,17 +1,21 @@
 """boards.py: every board in a folder, from matrices to one table."""
 
+import contextlib
 import hashlib
+import io
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, run_script
 
+import boards as script
 from llm_accuracy import cli
 from llm_accuracy.scores.dataset import Dataset
 from llm_accuracy.study import boards, ledger
 
-METHODS = ["rounds", "faq", "srs", "unif", "sqrt", "stratified", "two-batch"]
+METHODS = ["rounds", "srs", "unif", "sqrt", "stratified", "two-batch"]
 
 
 def write_board(path, models, questions, seed, dated=0, blank=0, families=False):
@@ -43,6 +47,16 @@ def where(out):
     return ["--logs-dir", out / "logs", "--data-dir", out / "data"]
 
 
+def run(*arguments):
+    """boards.py in this process, its steps forked from one that has torch already; returns what it printed."""
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
+        patch.setattr(cli, "step", lambda script, *words: print(run_script(script, *words).stdout))
+        patch.setattr(script, "ask", lambda step: run_script(step[0], *step[1]).stdout)
+        script.main([str(argument) for argument in arguments])
+    return printed.getvalue()
+
+
 @pytest.fixture(scope="module")
 def done(folder, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
@@ -53,7 +67,7 @@ def done(folder, tmp_path_factory):
 def test_a_table_over_all_boards(done):
     out, said = done
     table = pd.read_csv(out / "logs" / "boards.csv", dtype={"called": str})
-    names = {"growing rounds", "FAQ", "uniform (SRS)", "uniform (published)", "best baseline", "stratified",
+    names = {"growing rounds", "uniform (SRS)", "uniform (published)", "best baseline", "stratified",
              "two batches"}
     assert set(table["name"]) == names and (table["seeds"] == 3).all()
     budgets = table.groupby("dataset").apply(lambda rows: dict(zip(rows["called"], rows["budget"], strict=True)),
@@ -84,7 +98,7 @@ def test_coverage_is_clustered_and_misses_have_sides(done):
     assert [row["above"], row["below"]] == pytest.approx([(letters == side).mean() for side in "+-"], abs=1e-6)
     assert (table["coverage"] + table["above"] + table["below"]).to_numpy() == pytest.approx(1, abs=1e-5)
     errors = np.array([list(map(float, row.split())) for row in mine["error_over_se"]])
-    assert (errors[letters == "+"] < 0).all() and (errors[letters == "-"] > 0).all()
+    assert (errors[letters == "+"] <= 0).all() and (errors[letters == "-"] >= 0).all()  # 0: no width
 
 
 def test_the_mean_over_boards(done):
@@ -98,13 +112,12 @@ def test_the_mean_over_boards(done):
     assert means.loc[("100", "growing rounds"), "boards"] == 1
 
 
-def test_run_again_it_repeats_nothing_and_fewer_seeds_are_a_part(done, folder):
-    out, _ = done
+def test_run_again_it_repeats_nothing_and_fewer_seeds_are_a_part(done, folder, tmp_path):
+    out = shutil.copytree(done[0], tmp_path / "again")
     logs = [out / "logs" / f"{name}.csv" for name in ("faq_final", "baselines_all_models", "factor_models_cv")]
     before = [hashlib.sha256(path.read_bytes()).hexdigest() for path in logs]
-    priced = run_script("boards.py", folder, *where(out), "--seeds", 3, "--methods", *METHODS, "--dry-run").stdout
-    assert "rounds: 0 trials to run" in priced
-    run_script("boards.py", folder, *where(out), "--seeds", 2, "--methods", "rounds", "srs", "--boards", "large")
+    assert "rounds: 0 trials to run" in run(folder, *where(out), "--seeds", 3, "--methods", "rounds", "--dry-run")
+    run(folder, *where(out), "--seeds", 2, "--methods", "rounds", "srs", "--boards", "large")
     assert [hashlib.sha256(path.read_bytes()).hexdigest() for path in logs] == before
     table = pd.read_csv(out / "logs" / "boards.csv")
     assert set(table["method"]) == {"rounds", "srs"} and set(table["dataset"]) == {"large"}
@@ -112,8 +125,7 @@ def test_run_again_it_repeats_nothing_and_fewer_seeds_are_a_part(done, folder):
 
 
 def test_a_dry_run_prices_and_writes_nothing(folder, tmp_path):
-    said = run_script("boards.py", folder, *where(tmp_path), "--seeds", 2, "--methods", "rounds", "greg",
-                      "--dry-run").stdout
+    said = run(folder, *where(tmp_path), "--seeds", 2, "--methods", "rounds", "greg", "--dry-run")
     assert "rounds: 12 trials to run" in said and "baselines_all.py: 12 trials to run" in said  # a group, and another
     assert "rounds: 10 trials to run" in said and "all of it: about" in said
     assert not list(tmp_path.iterdir())
