@@ -1,6 +1,6 @@
 """What is expected of every question's outcome before it is known: the seam between models of a model and designs.
 
-A design (`rounds`) needs of a question only the mean, the variance and the third central moment of its outcome. An
+A design (`rounds`) needs of a question only the mean and three central moments of its outcome. An
 outcome is a score in [0, 1], or any bounded number: the difference of two models' scores lies in [−1, 1].
 """
 
@@ -26,11 +26,12 @@ SCORES = Outcomes()
 
 
 class Prediction(NamedTuple):
-    """Of every question's outcome, (rows, N): its mean, E(z − mean)² and E(z − mean)³."""
+    """Of every question's outcome, (rows, N): its mean, E(z − mean)², E(z − mean)³ and E(z − mean)⁴."""
 
     mean: torch.Tensor
     variance: torch.Tensor
     third: torch.Tensor
+    fourth: torch.Tensor
 
 
 class Predictor(Protocol):
@@ -51,7 +52,7 @@ class Predictor(Protocol):
 def of_scores(p: torch.Tensor) -> Prediction:
     """What p says of 0/1 scores."""
     variance = p * (1 - p)
-    return Prediction(p, variance, variance * (1 - 2 * p))
+    return Prediction(p, variance, variance * (1 - 2 * p), variance * (1 - 3 * variance))
 
 
 class FactorPredictor:

@@ -8,8 +8,13 @@ of the draw, moderated by what the predictor expects:
     V_mod = Σ a_r² Σ_open w (1−π)/π / N²                            ν = Σ (B_r − 1)
     V = (k d V_mod + ν V̂)/(k + ν),                                  k = PRIOR_DF, d the dispersion
 
-with Student's quantile for ν + EXTRA_DF degrees of freedom; of a subset, ν_g = Σ (B_rg − 1)₊ of the answers in it and
-ν_g + PRIOR_DF, and below two answers no more than what they exclude.
+and, where surprises are rare, so that V̂ is small until the first one comes, no less than
+
+    (d V_mod + ν_s V̂)/(1 + ν_s),      ν_s = (Σ a_r² Σ_open w (1−π)/π)² / Σ a_r⁴ Σ_open E(z−p)⁴ (1−π)²/π³,
+
+the number of surprises that the predictor expects among the answers; with Student's quantile for ν + EXTRA_DF degrees
+of freedom; of a subset, ν_g = Σ (B_rg − 1)₊ of the answers in it and ν_g + PRIOR_DF, and below two answers no more than
+what they exclude.
 
 The interval, not θ̂, is moved by SKEW √d κ₃/V_mod, κ₃ the third central moment that the predictor expects of θ̂ − θ:
 where right answers are rare, θ̂ and V̂ are too small together.
@@ -29,9 +34,10 @@ from .setting import ALPHA
 
 # Chosen on five real boards (docs/rounds.md), together: one setting for all boards and budgets.
 PRIOR_DF = 5   # what the predictor's own variance is worth beside the neighbours', in degrees of freedom
-EXTRA_DF = 20  # of Student's t beyond ν: the predictor's variance steadies V, and 0/1 residuals have light tails
+EXTRA_DF = 40  # of Student's t beyond ν: the predictor's variance steadies V, and 0/1 residuals have light tails
 SKEW = 0.4     # share of κ₃/V by which the interval's centre is moved,
 MOST = 0.5     # and the most that is, in standard errors
+TINY = np.finfo(float).tiny
 LEAST = 0.05   # the dispersion of partial credit is taken to be no less
 
 
@@ -102,11 +108,14 @@ def estimate(rounds: Sequence[Round], group: int = 0, members: np.ndarray | None
     observed = sum(w**2 * neighbours_variance(e, one.pi) for w, one, e in zip(a, rounds, residual, strict=True))
     expected = sum(w**2 * one.spread[:, group] for w, one in zip(a, rounds, strict=True))
     third = sum(w**3 * one.third[:, group] for w, one in zip(a, rounds, strict=True))
+    fourth = sum(w**4 * one.fourth[:, group] for w, one in zip(a, rounds, strict=True))
     d = dispersion(rounds) if dispersed is None else dispersed
     df, extra, blind = _freedom(rounds, inside, members is not None)
-    variance = (PRIOR_DF * d * expected + df * observed) / (PRIOR_DF + df)
+    surprises = expected**2 / np.maximum(fourth, TINY)
+    variance = np.maximum((PRIOR_DF * d * expected + df * observed) / (PRIOR_DF + df),
+                          (d * expected + surprises * observed) / (1 + surprises))
     se = np.where(blind, np.inf, np.sqrt(variance))
-    shift = SKEW * np.sqrt(d) * third / np.maximum(expected, np.finfo(float).tiny)
+    shift = SKEW * np.sqrt(d) * third / np.maximum(expected, TINY)
     reach = MOST * np.where(np.isfinite(se), se, 0)
     known = sum((one.answers * here).sum(1) for one, here in zip(rounds, inside, strict=True))
     asked = sum(np.broadcast_to(here, one.asked.shape).sum(1) for one, here in zip(rounds, inside, strict=True))

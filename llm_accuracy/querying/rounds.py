@@ -22,7 +22,7 @@ import torch
 
 from ..errors import InputError
 from ..randomness import stream
-from .designs import choosing, inclusion, schedule, systematic
+from .designs import TINY, choosing, inclusion, schedule, systematic
 from .predictors import Predictor
 
 TAU = 0.1
@@ -38,6 +38,7 @@ class Round(NamedTuple):
     known     (rows, G) Σ z over the answered and Σ p over the open, before the round; over each column of `groups`
     spread    (rows, G) the variance expected of the round's sum, Σ_open w (1 − π)/π
     third     (rows, G) its third central moment
+    fourth    (rows, G) how uncertain the variance is that its residuals show: Σ_open E(z − p)⁴ (1 − π)²/π³
     n_open    questions open before the round
     """
 
@@ -49,6 +50,7 @@ class Round(NamedTuple):
     known: np.ndarray
     spread: np.ndarray
     third: np.ndarray
+    fourth: np.ndarray
     n_open: int
 
 
@@ -121,11 +123,12 @@ class Rounds:
         q = choosing(expected.variance.sqrt(), self._open, self.tau, self.costs)
         pi = inclusion(q, size)
         asked = self.draw(pi, self._order(expected.mean), uniform, size)
-        odds = torch.where(pi > 0, (1 - pi) / pi.clamp_min(torch.finfo(pi.dtype).tiny), 0.0)  # E (I/π − 1)²
+        odds = torch.where(pi > 0, (1 - pi) / pi.clamp_min(TINY), 0.0)  # E (I/π − 1)²
         known = torch.where(self._open, expected.mean.to(torch.float64), self._values)
         # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
         sums = [(array @ self.groups).numpy() for array in (
-            known, expected.variance * odds, expected.third * odds * (odds - 1))]
+            known, expected.variance * odds, expected.third * odds * (odds - 1),
+            torch.where(pi > 0, expected.fourth * odds**2 / pi.clamp_min(TINY), 0.0))]
         chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
         return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
 

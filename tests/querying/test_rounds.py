@@ -44,7 +44,7 @@ class Changes(Logistic):
 
     def predict(self):
         p = super().predict().mean
-        return Prediction(p - 0.5, 0.3 * p, torch.zeros_like(p))
+        return Prediction(p - 0.5, 0.3 * p, torch.zeros_like(p), 0.3 * p)
 
 
 def breaks(pi):
