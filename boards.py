@@ -1,6 +1,6 @@
 """Every board in a folder: split, fit, ask by every method, and one table of what they reached (`make boards`).
 
-    python boards.py FOLDER                                        all methods, 20 seeds; five boards: about 6 minutes
+    python boards.py FOLDER                                        all methods, 20 seeds; five boards: 8 minutes
     python boards.py FOLDER --dry-run                              what is to be run, and about how long
     python boards.py FOLDER --boards bigcodebench helm_five --methods rounds faq srs stratified
     python boards.py FOLDER --split-by family                      no family both in the history and new
