@@ -32,7 +32,7 @@ def main(argv=None):
     cli.step("factor_models_final.py", *to_logs)
     cli.step("faq_val.py", *to_logs, "--seeds", 2, "--settings", *SETTINGS)
     cli.step("faq_final.py", *to_logs, "--seeds", 5, "--policies", "faq")
-    cli.step("faq_final.py", *to_logs, "--seeds", 5)
+    cli.step("faq_final.py", *to_logs, "--seeds", 5, "--policies", "faq-mix", "rounds")
     cli.step("baselines_all.py", *to_logs, "--seeds", 5)
     cli.step("summarize_results.py", "--logs-dir", logs, "--figure", folder / "ess_and_coverage")
     print(f"all of it took {cli.duration(time.monotonic() - started)}")
