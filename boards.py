@@ -30,6 +30,7 @@ from collections import Counter
 from pathlib import Path
 
 from llm_accuracy import cli
+from llm_accuracy.scores import readers
 from llm_accuracy.study import flags as study_flags
 
 
@@ -112,9 +113,9 @@ def flags():
     parser.add_argument("--boards", nargs="+", metavar="NAME", help="some of them (default: all)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=study_flags.every_method(),
                         help=f"some of {', '.join(study_flags.every_method())} (default: all)")
-    parser.add_argument("--split-by", choices=("date", "family"), default="date")
+    parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order")
-    parser.add_argument("--incomplete", choices=("models", "questions", "zero"), default="models",
+    parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",
                         help="where new models lack scores: drop them, or the questions, or count blanks as wrong")
     cli.add_study_flags(parser, "seeds", "data-dir", "logs-dir", "dry-run")
     parser.set_defaults(seeds=20, data_dir=Path("local/boards/data"), logs_dir=Path("local/boards"))

@@ -87,10 +87,10 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
     parser.add_argument("--share", type=float, default=0.5, help="share of the models that are history (default .5)")
     parser.add_argument("--leave-out", metavar="FAMILY", help="this family is new, all others are history")
-    parser.add_argument("--split-by", choices=("date", "family"), default="date",
+    parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date",
                         help="family: no family on both sides (default: date)")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order, whatever the dates")
-    parser.add_argument("--incomplete", choices=("models", "questions", "zero"), default="models",
+    parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",
                         help="where new models lack scores: drop the models (default), or the questions, or count "
                         "blanks as wrong")
     parser.add_argument("--overwrite", action="store_true")

@@ -171,16 +171,20 @@ def replay(querier: Querier, asked: np.ndarray, answers: np.ndarray) -> Trace:
 
 # --- in rounds -----------------------------------------------------------------------------------------
 
+def kinds_of(bank: Bank, prior: Prior, plan: GrowingRounds) -> np.ndarray:
+    """(N,) the kinds of a bank's questions that the rounds go through."""
+    V = bank.V[: bank.n_questions].cpu().numpy().astype(np.float64)
+    return kinds_of_questions(V, prior.covariance, plan.kinds)
+
+
 def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float, budgets: Sequence[int],
-                       uniforms: np.ndarray, scores: np.ndarray) -> RoundTrace:
+                       uniforms: np.ndarray, scores: np.ndarray, strata: np.ndarray) -> RoundTrace:
     """`rounds.evaluate_rounds` for any number of rows, with the history's factors as one Gaussian: split into parts
     that fit the caches, one part per core at a time.
 
-    uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds.
+    uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`.
     """
     n_questions, single = bank.n_questions, prior._replace(rows=None)
-    V = bank.V[:n_questions].cpu().numpy().astype(np.float64)
-    strata = kinds_of_questions(V, prior.covariance, plan.kinds)
 
     def part(chosen: slice) -> RoundTrace:
         rows = len(scores[chosen])

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .task_scores import Choices, TaskScores
 
 CONFLICTS = ("refuse", "first", "last", "mean")
+# Words of the command line for `splitting`, which takes numpy
+SPLIT_BY = ("date", "family")
+INCOMPLETE = ("models", "questions", "zero")  # what goes where new models lack scores: they, the questions, the blank
 
 
 @dataclass(frozen=True)

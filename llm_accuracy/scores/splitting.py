@@ -12,9 +12,6 @@ from ..errors import InputError
 from ..randomness import stream
 from .matrix import MISSING, Responses, family_of, split_by_date
 
-BY = ("date", "family")
-INCOMPLETE = ("models", "questions", "zero")  # what goes where new models lack scores: they, the questions, the blank
-
 
 def with_families(responses: Responses) -> Responses:
     """With families as given in the matrix; where they are not, by the default rule (`family_of`)."""
@@ -66,7 +63,7 @@ def _without(responses: Responses, family: str) -> tuple[Responses, Responses]:
 
 
 def complete(history: Responses, new: Responses, how: str) -> tuple[Responses, Responses, str]:
-    """(history, new models that have every score, what was done to get there), `how` being one of INCOMPLETE.
+    """(history, new models that have every score, what was done to get there), `how` being one of readers.INCOMPLETE.
 
     models: new models that lack scores are dropped. questions: those that any new model lacks are dropped. zero: a
     blank counts as wrong.

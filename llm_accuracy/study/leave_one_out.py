@@ -23,7 +23,7 @@ from ..files import atomic
 from ..querying import factors, intervals
 from ..querying.beliefs import Bank
 from ..querying.estimators import estimate, variances
-from ..querying.evaluation import evaluate, evaluate_in_rounds
+from ..querying.evaluation import evaluate, evaluate_in_rounds, kinds_of
 from ..querying.factors import Factors, Fit
 from ..querying.passes import Passes
 from ..querying.policies import DEFAULT_POLICY, named
@@ -221,7 +221,8 @@ class Board:
                                 for seed in seeds])
         scores = np.tile(new.scores.astype(np.float32), (len(seeds), 1))
         bank, rounds = Bank.of(model.V), named(method).rounds
-        trace = (evaluate_in_rounds(bank, model.prior, rounds, setting.tau, self.budgets, draws, scores) if rounds else
+        trace = (evaluate_in_rounds(bank, model.prior, rounds, setting.tau, self.budgets, draws, scores,
+                                    kinds_of(bank, model.prior, rounds)) if rounds else
                  evaluate(bank, model.prior, [setting] * len(draws), draws, scores, sampling, method,
                           passes=self.passes))
         found = [estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])

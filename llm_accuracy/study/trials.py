@@ -17,7 +17,7 @@ from ..querying import intervals
 from ..querying.beliefs import Bank
 from ..querying.designs import schedule
 from ..querying.estimates import Estimate
-from ..querying.evaluation import evaluate, evaluate_in_rounds
+from ..querying.evaluation import evaluate, evaluate_in_rounds, kinds_of
 from ..querying.factors import Factors, Prior
 from ..querying.policies import GrowingRounds, Policy
 from ..querying.rival_estimates import History
@@ -116,7 +116,7 @@ class Task:
     def round_traces(self, jobs: Sequence[Job], budgets: Sequence[int],
                      plan: GrowingRounds) -> Iterator[tuple[Job, RoundTrace]]:
         """The rounds of every job and new model at all budgets, one uniform number a round."""
-        at_once = max(1, ROWS_AT_ONCE // len(self.scores))
+        at_once, strata = max(1, ROWS_AT_ONCE // len(self.scores)), kinds_of(self.bank, self.prior, plan)
         rounds = max(len(schedule(budget, self.n_questions, plan.first, plan.growth)) for budget in budgets)
         for tau, of_tau in itertools.groupby(jobs, key=lambda job: job.setting.tau):
             together = list(of_tau)
@@ -124,7 +124,7 @@ class Task:
                 some = together[start : start + at_once]
                 draws = np.concatenate([self.draws(job.seed, rounds) for job in some])
                 trace = evaluate_in_rounds(self.bank, self.prior, plan, tau, budgets, draws,
-                                           np.tile(self.scores, (len(some), 1)))
+                                           np.tile(self.scores, (len(some), 1)), strata)
                 for i, job in enumerate(some):
                     yield job, trace.of_rows(slice(i * len(self.truth), (i + 1) * len(self.truth)))
 
