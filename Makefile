@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline boards fresh test check
+.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -52,6 +52,10 @@ figures: $(VENV)/.installed
 # What figures/degradation.ipynb draws: simulated power (20 s) and, where PAIRS is their folder, the real pairs.
 degradation-logs: $(VENV)/.installed
 	$(PY) figures/degradation_logs.py --logs-dir $(LOGS) $(if $(PAIRS),--pairs $(PAIRS))
+
+# What figures/history.ipynb draws, of every matrix in the folder BOARDS.
+history-logs: $(VENV)/.installed
+	$(PY) figures/history_logs.py $(filter-out %.items.csv.gz,$(wildcard $(BOARDS)/*.csv.gz)) --logs-dir $(LOGS)
 
 # The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
 #   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>
