@@ -16,12 +16,13 @@ An answer given twice with different scores is refused unless --conflicts says w
 count once. With --bank QUESTIONS.csv (question[,task[,category]]) answers to other questions are refused, or
 dropped with --unknown drop. Whatever was resolved is printed.
 
-Models are sorted by date (a stable sort, undated ones last, in the order of the file). With --split-by family no family
-stands on both sides; with --shuffle SEED a random order takes the place of the dates. The history (M1) may have
-blanks; new models (M2) must not: by default incomplete ones are dropped (--incomplete models); --incomplete questions
-drops the questions that any of them lacks instead, zero counts blanks as wrong. What goes is named. --leave-out makes
-one family the new models and everybody else the history, whatever the dates: the honest split where a small matrix
-holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
+Models are sorted by date (a stable sort, undated ones last, in the order of the file). With --split-by family no
+family stands on both sides; with weak-to-strong the least accurate third is the history and the most accurate third
+is new, with strong-to-weak the other way round (to see what a shift does); with --shuffle SEED a random order takes
+the place of the dates. The history (M1) may have blanks; new models (M2) must not: by default incomplete ones are
+dropped (--incomplete models); --incomplete questions drops the questions that any of them lacks instead, zero counts
+blanks as wrong. What goes is named. --leave-out makes one family the new models and everybody else the history,
+whatever the dates: the honest split where a small matrix holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
 Seconds; answers from long files and logs take about 300 bytes of memory each.
 """
 
@@ -38,7 +39,7 @@ from llm_accuracy.scores import readers
 
 def main(argv=None):
     args = flags().parse_args(argv)
-    if not 0 < args.share < 1:
+    if args.share is not None and not 0 < args.share < 1:
         raise InputError(f"--share {args.share}: must lie between 0 and 1")
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
                                        args.unknown)
@@ -59,7 +60,8 @@ def main(argv=None):
           f"{1 - responses.observed.mean():.2%} blank")
     print(families_line(responses))
     print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
-    for line in filter(None, ["" if args.leave_out else order_line(responses, args.shuffle), said]):
+    for line in filter(None, ["" if args.leave_out else order_line(responses, args.shuffle, args.split_by,
+                                                                   args.share), said]):
         print(line)
     if not new.n_models or not new.n_questions:
         raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
@@ -85,10 +87,12 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--model-info", type=Path, metavar="CSV", help="model,created_date[,sha][,family]")
     parser.add_argument("--dataset", required=True, metavar="NAME")
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
-    parser.add_argument("--share", type=float, default=0.5, help="share of the models that are history (default .5)")
+    parser.add_argument("--share", type=float, help="share of the models that are history (default: .5, by "
+                        "strength a third)")
     parser.add_argument("--leave-out", metavar="FAMILY", help="this family is new, all others are history")
     parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date",
-                        help="family: no family on both sides (default: date)")
+                        help="family: no family on both sides; weak-to-strong: the least accurate third is the "
+                        "history, the most accurate is new, or the other way round (default: date)")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order, whatever the dates")
     parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",
                         help="where new models lack scores: drop the models (default), or the questions, or count "

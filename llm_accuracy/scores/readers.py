@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
-SPLIT_BY = ("date", "family")
+BY_STRENGTH = ("weak-to-strong", "strong-to-weak")
+SPLIT_BY = ("date", "family", *BY_STRENGTH)
 INCOMPLETE = ("models", "questions", "zero")  # what goes where new models lack scores: they, the questions, the blank
 
 
