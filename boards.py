@@ -39,7 +39,7 @@ def main(argv=None):
     args = flags().parse_args(argv)
     from llm_accuracy.study import boards
 
-    sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.every_method()
+    sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.installed_methods()
     if args.page:
         boards.around(args.page, args.split_by)
     if args.dry_run:
@@ -113,7 +113,8 @@ def flags():
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the matrices are")
     parser.add_argument("--boards", nargs="+", metavar="NAME", help="some of them (default: all)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=study_flags.every_method(),
-                        help=f"some of {', '.join(study_flags.every_method())} (default: all)")
+                        help=f"some of {', '.join(study_flags.every_method())} (default: all, but ppi++ where "
+                        "ppi-python is not installed)")
     parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date", help="as in data/split_history.py")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order")
     parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",

@@ -22,7 +22,8 @@ is new, with strong-to-weak the other way round (to see what a shift does); with
 the place of the dates. The history (M1) may have blanks; new models (M2) must not: by default incomplete ones are
 dropped (--incomplete models); --incomplete questions drops the questions that any of them lacks instead, zero counts
 blanks as wrong. What goes is named. --leave-out makes one family the new models and everybody else the history,
-whatever the dates: the honest split where a small matrix holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
+whatever the dates: the honest split where a small matrix holds many variants of one model. Writes
+DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
 Seconds; answers from long files and logs take about 300 bytes of memory each.
 """
 
