@@ -41,7 +41,7 @@ def main(argv=None):
 
     sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.installed_methods()
     if args.page:
-        boards.around(args.page, args.split_by)
+        boards.place(args.page, args.split_by)
     if args.dry_run:
         price(args, sources, chosen)
         return

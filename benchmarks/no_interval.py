@@ -14,7 +14,6 @@ multiples of those of growing rounds; a table of each board's as multiples of th
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic
+from llm_accuracy.files import around, atomic
 from llm_accuracy.querying import forecasting
 from llm_accuracy.querying.intervals import srs_variance
 from llm_accuracy.querying.session import questions_of
@@ -41,7 +40,7 @@ def main(argv=None):
     parser.add_argument("matrices", nargs="+", type=Path, metavar="MATRIX", help="wide CSV files")
     parser.add_argument("--page", type=Path, metavar="FILE", help=f"with <!-- {MARK} --> and <!-- /{MARK} -->")
     args = parser.parse_args(argv)
-    before, after = around(args.page) if args.page else ("", "")
+    before, after = around(args.page, MARK) if args.page else ("", "")
     errors = {}
     for path in args.matrices:
         errors[path.name.split(".")[0]] = measured(path, args.budgets, args.seeds)
@@ -107,16 +106,6 @@ def by_board(errors: dict[str, dict], budgets: list[str]) -> list[list[str]]:
 
 def label(method: str) -> str:
     return ESTIMATES[method][0] if method in ESTIMATES else method
-
-
-def around(page: Path) -> Iterator[str]:
-    """What stands before and after the tables. Raises InputError for a page without the marks."""
-    text = page.read_text() if page.is_file() else ""
-    before, start, rest = text.partition(f"<!-- {MARK} -->\n")
-    _, end, after = rest.partition(f"<!-- /{MARK} -->")
-    if not (start and end):
-        raise InputError(f"--page {page}: needs the lines <!-- {MARK} --> and <!-- /{MARK} -->")
-    return iter((before + start, end + after))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,9 @@ def main(argv: list[str]) -> int:
     if options.rank and history is not None and options.rank > history.n_models:
         raise InputError(f"--rank {options.rank}: the history has {history.n_models} models, and carries ranks from 1 "
                          "to that many")
-    found = forecasting.forecast(history, budgets, n, options.rank, options.weight_decay, options.evaluations,
-                                 accuracy=options.accuracy)
+    rank = options.rank or (forecasting.default_rank(history.n_models) if history is not None else 1)
+    found = forecasting.forecast(history, budgets, n, forecasting.fitting(rank, options.weight_decay),
+                                 options.evaluations, accuracy=options.accuracy)
     print(*forecasting.lines(found, budgets, [points / 100 for points in options.half_widths]), sep="\n")
     return 0
 

@@ -19,7 +19,7 @@ A model that lacks scores is tried on the questions that it has, as a bank of it
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -121,14 +121,17 @@ class Forecast:
 
 # --- trying it -----------------------------------------------------------------------------------------
 
-def forecast(history: Responses | None, budgets: Sequence[int], n_questions: int | None = None, rank: int | None = None,
-             weight_decay: float = WEIGHT_DECAY, evaluations: int | None = None, folds: int = FOLDS,
+Fitting = Callable[[Responses], Factors]
+
+
+def forecast(history: Responses | None, budgets: Sequence[int], n_questions: int | None = None,
+             fit: Fitting | None = None, evaluations: int | None = None, folds: int = FOLDS,
              accuracy: float | None = None) -> Forecast:
     """What intervals to expect of a new model with this history.
 
     history       its matrix; None: nothing is known, and n_questions says how many questions there are
     budgets       numbers of questions, 1 to N
-    rank, weight_decay  of the factors (`Factors.fit`); by default 4 factors, or a quarter of the models
+    fit           how factors are made of a history with some of its models left out; by default `fitting()`
     evaluations   at least so many in all; by default 600, or fewer of a large bank. folds: at most so many
     accuracy      expected of the new model: half-widths are then those of 0/1 scores (the most that scores can vary),
                   with the worth of questions as it was found; by default they are those of the history's models
@@ -139,7 +142,7 @@ def forecast(history: Responses | None, budgets: Sequence[int], n_questions: int
     """
     if accuracy is not None and not 0 < accuracy < 1:
         raise InputError(f"accuracy {accuracy:g}: a share between 0 and 1 is needed, such as 0.8")
-    found = _forecast(history, budgets, n_questions, rank, weight_decay, evaluations, folds)
+    found = _forecast(history, budgets, n_questions, fit, evaluations, folds)
     if accuracy is None:
         return found
     spread = _widest(found.n_questions) * 2 * float(np.sqrt(accuracy * (1 - accuracy)))
@@ -151,8 +154,8 @@ def forecast(history: Responses | None, budgets: Sequence[int], n_questions: int
     return replace(found, spread=spread, tried=moved, notes=tuple(notes))
 
 
-def _forecast(history: Responses | None, budgets: Sequence[int], n_questions: int | None, rank: int | None,
-              weight_decay: float, evaluations: int | None, folds: int) -> Forecast:
+def _forecast(history: Responses | None, budgets: Sequence[int], n_questions: int | None, fit: Fitting | None,
+              evaluations: int | None, folds: int) -> Forecast:
     n_models = 0 if history is None else history.n_models
     if history is None and n_questions is None:
         raise InputError("neither a history nor a number of questions: there is nothing to forecast from")
@@ -172,20 +175,24 @@ def _forecast(history: Responses | None, budgets: Sequence[int], n_questions: in
     if len(chosen) < n_models:
         notes.append(f"{len(chosen)} of the {n_models} models were tried, a random choice")
     repeats = _repeats(len(chosen), n, evaluations)
-    rank = rank or default_rank(n_models)
+    fit = fit or fitting(default_rank(n_models))
     parts = [part for of in range(fits) for part in _tried(
-        history.take(fold != of), history.take(chosen[fold[chosen] == of]), sizes, rank, weight_decay, repeats, of)]
+        history.take(fold != of), history.take(chosen[fold[chosen] == of]), sizes, fit, repeats, of)]
     return _of_parts(parts, n, n_models, repeats, sizes, notes)
 
 
-def came(history: Responses, new: Responses, budgets: Sequence[int], rank: int | None = None,
-         weight_decay: float = WEIGHT_DECAY, evaluations: int | None = None) -> Forecast:
+def came(history: Responses, new: Responses, budgets: Sequence[int], fit: Fitting | None = None,
+         evaluations: int | None = None) -> Forecast:
     """The same of new models whose answers are known: what a forecast from the history should have said."""
-    n = history.n_questions
-    repeats = _repeats(new.n_models, n, evaluations)
-    parts = list(_tried(history, new, sorted(set(budgets) - {n}), rank or default_rank(history.n_models), weight_decay,
-                        repeats, -1))
-    return _of_parts(parts, n, history.n_models, repeats, budgets, [])
+    n, repeats = history.n_questions, _repeats(new.n_models, history.n_questions, evaluations)
+    sizes = sorted(set(budgets) - {n})
+    parts = list(_tried(history, new, sizes, fit or fitting(default_rank(history.n_models)), repeats, -1))
+    return _of_parts(parts, n, history.n_models, repeats, sizes, [])
+
+
+def fitting(rank: int, weight_decay: float = WEIGHT_DECAY) -> Fitting:
+    """`Factors.fit`, with no more factors than there are models."""
+    return lambda history: Factors.fit(history, min(rank, history.n_models), weight_decay)
 
 
 def default_rank(n_models: int) -> int:
@@ -236,12 +243,12 @@ class _Part(NamedTuple):
     found: dict[int, tuple[np.ndarray, ...]]
 
 
-def _tried(history: Responses, new: Responses, sizes: Sequence[int], rank: int, weight_decay: float, repeats: int,
+def _tried(history: Responses, new: Responses, sizes: Sequence[int], fit: Fitting, repeats: int,
            key: int) -> Iterator[_Part]:
     """The new models with the history's factors."""
     if not new.n_models:
         return
-    factors = Factors.fit(history, min(rank, history.n_models), weight_decay)
+    factors = fit(history)
     patterns, which = np.unique(new.observed, axis=0, return_inverse=True)
     for number, seen in enumerate(patterns):
         if seen.sum() > 1:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import around, atomic
 from ..querying.policies import POLICIES, WALKING
 from ..querying.rivals import RIVALS, SRS
 from ..querying.setting import DEFAULT_SETTING
@@ -274,7 +274,7 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     with atomic(paths[1], "w") as stream:
         stream.write(body)
     if page is not None:
-        before, after = around(page, split_by)
+        before, after = place(page, split_by)
         if split_by != "date":
             body = first + "".join(f"\n### {heading}\n\n{made}" for heading, made in briefly(every, boards))
         with atomic(page, "w") as stream:
@@ -283,16 +283,6 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     return paths
 
 
-def around(page: Path, split_by: str = "date") -> tuple[str, str]:
-    """What stands before the tables of a split on a page, and after them.
-
-    Raises InputError for a page that is not there, or without the marks.
-    """
-    mark = "boards" if split_by == "date" else f"boards {split_by}"
-    if not page.is_file():
-        raise InputError(f"--page {page}: no such file")
-    before, start, rest = page.read_text().partition(f"<!-- {mark} -->\n")
-    _, end, after = rest.partition(f"<!-- /{mark} -->")
-    if not (start and end):
-        raise InputError(f"{page}: needs the lines <!-- {mark} --> and <!-- /{mark} -->, between which tables go")
-    return before + start, end + after
+def place(page: Path, split_by: str) -> tuple[str, str]:
+    """What stands before and after the tables of a split on a page. Raises InputError for a page without the place."""
+    return around(page, "boards" if split_by == "date" else f"boards {split_by}")

@@ -144,7 +144,7 @@ def test_a_page_of_another_split_has_one_line_a_method(done, tmp_path):
     assert text.endswith("<!-- /boards family -->\nafter\n")
     assert text.count("missed above / below") == 1 and text.count("coverage, ESS by width / by error") == 1 + len(ready)
     with pytest.raises(InputError, match="boards weak-to-strong"):
-        boards.around(page, "weak-to-strong")
+        boards.place(page, "weak-to-strong")
 
 
 def test_other_splits_are_other_datasets(folder, tmp_path):
