@@ -38,7 +38,7 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
                         help="of the factors (default: 4, or a quarter of the models)")
     parser.add_argument("--weight-decay", type=_decay, metavar="L", default=2.0, help="(default: 2)")
     parser.add_argument("--evaluations", type=cli.at_least(1), metavar="E",
-                        help="how many to try, at least (default: 600, fewer of large banks)")
+                        help="how many to try, at least (default: 400, fewer of large banks)")
     return parser
 
 

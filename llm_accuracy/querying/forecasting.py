@@ -40,13 +40,13 @@ from .setting import ALPHA
 
 POLICY = named("rounds")
 FOLDS = 10
-EVALUATIONS = 600     # of all models together, at least, or as many as there are in
-ANSWERS = 3_000_000   # evaluations × questions;
+EVALUATIONS = 400     # of all models together, at least, or as many as there are in
+ANSWERS = 2_000_000   # evaluations × questions;
 FEW = 8               # models, below which little can be said
 MODELS = 200          # no more models than this are tried, a random choice,
 CELLS = 60_000_000    # nor more folds than histories of this many models × questions in all
-FIRST, STEP = 10, 2   # budgets that are tried besides: 10, 20, 40, … below MOST of the bank
-MOST = 0.8
+FIRST, STEP = 10, 4   # budgets that are tried besides: 10, 40, 160, … up to MOST of the bank, from which on ESS is
+MOST = 0.5            # taken to be what it is there, though it grows
 WEIGHT_DECAY = 2.0
 Z = float(stats.norm.ppf(1 - ALPHA / 2))
 HALF_RIGHT = "half-widths are those of a model that is right half of the time, the widest case"
@@ -132,7 +132,7 @@ def forecast(history: Responses | None, budgets: Sequence[int], n_questions: int
     history       its matrix; None: nothing is known, and n_questions says how many questions there are
     budgets       numbers of questions, 1 to N
     fit           how factors are made of a history with some of its models left out; by default `fitting()`
-    evaluations   at least so many in all; by default 600, or fewer of a large bank. folds: at most so many
+    evaluations   at least so many in all; by default 400, or fewer of a large bank. folds: at most so many
     accuracy      expected of the new model: half-widths are then those of 0/1 scores (the most that scores can vary),
                   with the worth of questions as it was found; by default they are those of the history's models
     Everything is repeatable: the random numbers depend on the history's size alone.
@@ -209,6 +209,7 @@ def _between(n_questions: int) -> Iterator[int]:
     while size < MOST * n_questions:
         yield size
         size *= STEP
+    yield max(1, int(MOST * n_questions))
 
 
 def _nobody(n_models: int) -> str:
