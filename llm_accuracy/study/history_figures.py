@@ -44,7 +44,9 @@ def models(rows: pd.DataFrame) -> Iterator[Drawn]:
     for number, (size, cell) in enumerate(dated[dated["dataset"] == largest].groupby("history")):
         if number < len(LOOKS):
             _with_range(axes[2], cell, "budget", "ess_width", str(size), number)
-    axes[2].legend(title="models", fontsize=6, title_fontsize=6, ncols=2)
+    axes[0].set_ylim(bottom=0.9)
+    axes[2].legend(title="models of the history", fontsize=6, title_fontsize=6, ncols=4, loc="lower center", handlelength=1.5,
+                   columnspacing=0.8)
     _axes(axes[2], "questions", f"{largest}, by width")
     axes[0].set_ylabel("random questions that\none of these is worth")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
@@ -60,9 +62,9 @@ def models(rows: pd.DataFrame) -> Iterator[Drawn]:
 
 @FIGURES.add("history_2_forecast", "Does the forecast come true?", [WORTH], COMMANDS)
 def forecast(rows: pd.DataFrame) -> Iterator[Drawn]:
-    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 2.8), layout="constrained")
-    for ax, of, scale, name in ((axes[0], "half_width", 100, "half-width (points)"),
-                                (axes[1], "ess_width", 1, "random questions that one is worth")):
+    figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.0), layout="constrained")
+    for ax, of, scale, name in ((axes[0], "half_width", 100, "Half-width (points)"),
+                                (axes[1], "ess_width", 1, "Random questions that one is worth")):
         for number, (dataset, board) in enumerate(rows.groupby("dataset")):
             colour, marker, _ = LOOKS[number % len(LOOKS)]
             ax.plot(scale * board[f"forecast_{of}"], scale * board[of], marker, color=colour, markersize=2.5,
@@ -70,7 +72,7 @@ def forecast(rows: pd.DataFrame) -> Iterator[Drawn]:
         both = scale * np.concatenate([rows[of], rows[f"forecast_{of}"]])
         ends = [both.min() * 0.95, both.max() * 1.05]
         ax.plot(ends, ends, color=PALETTE["grey"], linewidth=0.8, zorder=0)
-        ax.set(xscale="log", yscale="log", xlabel=f"forecast {name}", ylabel=f"{name} that came")
+        ax.set(xscale="log", yscale="log", xlabel="forecast", ylabel="came", title=name)
         _plain_ticks(ax)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7,
                   markerscale=2)
