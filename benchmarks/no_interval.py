@@ -62,8 +62,11 @@ def measured(path: Path, budgets: list[str], seeds: int) -> dict[str, dict[str, 
         raise InputError(f"{path}: no new model has all scores")
     history, scores = filled(older), newer.scores.astype(float)
     truth, n = scores.mean(1), scores.shape[1]
-    sizes = {name: questions_of(int(name) if name.isdigit() else name, n) for name in budgets}
+    sizes = {name: questions_of(int(name) if name.isdigit() else name, n) for name in budgets
+             if not name.isdigit() or int(name) <= n}
     sizes = {name: size for name, size in sizes.items() if size < n / 2}
+    if not sizes:
+        raise InputError(f"{path}: has {n} questions, and no budget is less than half of them")
     random = {size: srs_variance(truth, (scores**2).mean(1), n, size).mean() for size in sizes.values()}
     found = {}
     for name, (_, estimates, random_choice) in ESTIMATES.items():

@@ -40,11 +40,11 @@ from .setting import ALPHA
 
 POLICY = named("rounds")
 FOLDS = 10
-EVALUATIONS = 400     # of all models together, at least, or as many as there are in
-ANSWERS = 2_000_000   # evaluations × questions;
+EVALUATIONS = 400     # of all models together, at least; fewer of a bank so large that they take more than
+ANSWERS = 2_000_000   # evaluations × questions
 FEW = 8               # models, below which little can be said
-MODELS = 200          # no more models than this are tried, a random choice,
-CELLS = 60_000_000    # nor more folds than histories of this many models × questions in all
+MODELS = 200          # no more models than this are tried, a random choice
+CELLS = 60_000_000    # models × questions of all histories that are fitted: no more folds than that
 FIRST, STEP = 10, 4   # budgets that are tried besides: 10, 40, 160, … up to MOST of the bank, from which on ESS is
 MOST = 0.5            # taken to be what it is there, though it grows
 WEIGHT_DECAY = 2.0
@@ -54,7 +54,7 @@ HALF_WIDTHS = (0.05, 0.02, 0.01)
 
 
 class Tried(NamedTuple):
-    """What came of the models tried at one budget of those asked for; one number each, or (models,) where said.
+    """What came of the models tried at one budget.
 
     half_width  mean of half the width of the interval, in a bank of N questions
     low, high   .1 and .9 quantile over models of it

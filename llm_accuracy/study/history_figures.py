@@ -35,6 +35,8 @@ FIGURES = Figures(read)
 def models(rows: pd.DataFrame) -> Iterator[Drawn]:
     dated = rows[rows["split"] == "date"]
     at = dated[dated["budget"] == AT]
+    if at.empty:
+        return
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6), layout="constrained", sharey=True)
     for ax, of, name in zip(axes, ("ess_width", "ess_mse"), ("by width", "by error"), strict=False):
         for number, (dataset, board) in enumerate(at.groupby("dataset")):
@@ -45,8 +47,8 @@ def models(rows: pd.DataFrame) -> Iterator[Drawn]:
         if number < len(LOOKS):
             _with_range(axes[2], cell, "budget", "ess_width", str(size), number)
     axes[0].set_ylim(bottom=0.9)
-    axes[2].legend(title="models of the history", fontsize=6, title_fontsize=6, ncols=4, loc="lower center", handlelength=1.5,
-                   columnspacing=0.8)
+    axes[2].legend(title="models of the history", fontsize=6, title_fontsize=6, ncols=4, loc="lower center",
+                   handlelength=1.5, columnspacing=0.8)
     _axes(axes[2], "questions", f"{largest}, by width")
     axes[0].set_ylabel("random questions that\none of these is worth")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
@@ -104,6 +106,8 @@ def _plain_ticks(ax: Axes) -> None:
         low, high = axis.get_view_interval()
         places = [size * 10.0**power for power in range(-1, 5) for size in (1, 1.5, 2, 3, 5, 7)]
         inside = [place for place in places if low <= place <= high]
+        if len(inside) < 2:  # a narrow range: matplotlib's own ticks
+            continue
         step = -(-len(inside) // 7)
         axis.set_ticks(inside[::step], [f"{place:g}" for place in inside[::step]])
         axis.set_minor_locator(plt.NullLocator())

@@ -57,7 +57,8 @@ class Board:
     def budgets(self) -> list[int]:
         """Those below half of the bank."""
         n = self.history.n_questions
-        found = {questions_of(int(text) if text.isdigit() else text, n) for text in BUDGETS}
+        found = {questions_of(int(text) if text.isdigit() else text, n) for text in BUDGETS
+                 if not text.isdigit() or int(text) <= n}
         return sorted(budget for budget in found if budget < n / 2)
 
     def histories(self, draws: int) -> Iterator[tuple[int, Responses]]:
