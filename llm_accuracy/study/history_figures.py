@@ -45,7 +45,7 @@ def models(rows: pd.DataFrame) -> Iterator[Drawn]:
     largest = str(dated.loc[dated["history"].idxmax(), "dataset"])
     for number, (size, cell) in enumerate(dated[dated["dataset"] == largest].groupby("history")):
         if number < len(LOOKS):
-            _with_range(axes[2], cell, "budget", "ess_width", str(size), number)
+            _with_range(axes[2], cell, "budget", "ess_width", str(size), number, (PALETTE["grey"], "-"))
     axes[0].set_ylim(bottom=0.9)
     axes[2].legend(title="models of the history", fontsize=6, title_fontsize=6, ncols=4, loc="lower center",
                    handlelength=1.5, columnspacing=0.8)
@@ -87,10 +87,13 @@ def forecast(rows: pd.DataFrame) -> Iterator[Drawn]:
     yield Drawn(figure, numbers=summaries.markdown(history_worth.checked(rows)))
 
 
-def _with_range(ax: Axes, rows: pd.DataFrame, by: str, of: str, label: str, number: int) -> None:
+def _with_range(ax: Axes, rows: pd.DataFrame, by: str, of: str, label: str, number: int,
+                look: tuple[str, str] | None = None) -> None:
+    """look: a colour and dashes, in place of those of the number."""
     cells = rows.groupby(by)[of]
     mean = cells.mean()
     colour, marker, dashes = LOOKS[number % len(LOOKS)]
+    colour, dashes = look or (colour, dashes)
     ax.errorbar(mean.index, mean, [mean - cells.min(), cells.max() - mean], color=colour, marker=marker,
                 linestyle=dashes, markersize=3, linewidth=1, elinewidth=0.6, label=label)
 
