@@ -49,7 +49,7 @@ def models(rows: pd.DataFrame) -> Iterator[Drawn]:
     axes[0].set_ylim(bottom=0.9)
     axes[2].legend(title="models of the history", fontsize=6, title_fontsize=6, ncols=4, loc="lower center",
                    handlelength=1.5, columnspacing=0.8)
-    _axes(axes[2], "questions", f"{largest}, by width")
+    _axes(axes[2], "questions", largest)
     axes[0].set_ylabel("random questions that\none of these is worth")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
     first, last = (at.groupby("dataset").apply(lambda board, size=size: board.loc[
