@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from .. import repeats
     from ..reading import read_all_runs
 
-    choices = flags.choices(options.task_metrics, options.item_field)
+    choices = flags.choices(options)
     runs = read_all_runs(options.runs, choices, options.task)
     tasks = repeats.count_successes(runs, options.max_excluded)
     whole, sources = repeats.together(tasks), list(runs)

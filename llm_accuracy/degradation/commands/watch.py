@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 
     state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
     if options.baseline:
-        choices = flags.choices(options.task_metrics, options.item_field)
+        choices = flags.choices(options)
         arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
                               options.lower_is_better)
     else:
