@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
+from llm_accuracy.scores.flags import add_choice_flags, choices_of
 
 
 def main(argv=None):
@@ -41,7 +42,7 @@ def main(argv=None):
     if not 0 < args.share < 1:
         raise InputError(f"--share {args.share}: must lie between 0 and 1")
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
-                                       args.unknown)
+                                       args.unknown, choices_of(args, skip=args.skip))
     from llm_accuracy.scores.dataset import write_dataset
     from llm_accuracy.scores.splitting import complete, families_line, order_line, span, split, with_families
     from llm_accuracy.scores.tables import with_info
@@ -71,12 +72,12 @@ def main(argv=None):
 
 def flags() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
-    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file or folder; NAME=PATH names the model of a log")
     parser.add_argument("--from", dest="kind", choices=readers.formats(), default="wide",
                         help="what SOURCE is: " + "; ".join(f"{name}: {readers.READERS[name].what}".replace("%", "%%")
                                                             for name in readers.formats()))
-    parser.add_argument("--metric", help="the score to take where a log has several (inspect: the scorer)")
-    parser.add_argument("--filter", help="lm-eval: the filter to take where a task has several")
+    add_choice_flags(parser)
+    parser.add_argument("--skip", nargs="+", default=[], metavar="TASK", help="tasks of logs, or patterns, not to read")
     parser.add_argument("--conflicts", choices=readers.CONFLICTS, default="refuse",
                         help="one answer given twice with different scores (default: refuse)")
     parser.add_argument("--bank", type=Path, metavar="CSV", help="the questions there are: question[,task[,category]]")

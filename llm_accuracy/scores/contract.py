@@ -203,12 +203,12 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
     where = f"{model}: " if model else ""
     if passed := sorted({log.run for log in logs} - set(runs)):
         notes.append(f"{where}read the run of {', '.join(runs)}, not {', '.join(passed)} (to choose, name its results file)")
-    elif older := [log for log in logs if log not in used]:
+    elif older := [log for log in logs if latest[log.task] is not log]:
         notes.append(f"{where}{len(older)} tasks were run again: the latest run of each counts ("
                      f"{_some([f'{log.task} of {log.run} is passed over' for log in older])})")
     if len(runs) > 1:
         notes.append(f"{where}tasks of {len(runs)} runs are united: "
-                     + "; ".join(f"{run}: {_some([log.task for log in used if log.run == run])}" for run in runs))
+                     + _some([f"{_some([log.task for log in used if log.run == run])} of {run}" for run in runs]))
     order = {log.task: None for log in logs}
     return {task: latest[task] for task in order}
 

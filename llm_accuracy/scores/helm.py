@@ -58,7 +58,7 @@ def read_logs(path: Path, choices: Choices) -> Reading:
 
 
 def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
-    """(model, task, what else says how it was asked) of a run."""
+    """(model, task, what else names the model) of a run. A task's name has all of its arguments, and so is one run."""
     run = read_json(file.with_name("run_spec.json"))
     try:
         adapter, name = run["adapter_spec"], run["name"]
@@ -68,14 +68,11 @@ def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
     except (KeyError, TypeError) as error:
         raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
     task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", name)
-    setup = {key: json.dumps(redacted(adapter[key], key)) for key in ("max_train_instances", "max_eval_instances", "num_outputs")
-             if key in adapter}
-    if "model_deployment" in adapter:
-        setup["model_deployment"] = str(adapter["model_deployment"])
-    return plain(model), plain(task), setup
+    deployment = adapter.get("model_deployment")
+    return plain(model), plain(task), {} if deployment is None else {"model_deployment": str(redacted(deployment))}
 
 
-def _one_run(file: Path, model: str, task: str, setup: dict[str, str], choices: Choices) -> TaskScores:
+def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choices: Choices) -> TaskScores:
     metric, split = choices.of(task)
     metric = metric or DEFAULT_METRIC
     found, names, left_out = _read_instances(file, metric, choices)
@@ -95,10 +92,9 @@ def _one_run(file: Path, model: str, task: str, setup: dict[str, str], choices: 
     blank = int(frame["score"].isna().sum())
     most = max(len(i.trials) for i in found[split].values())
     notes = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
-    place = file.parent.parent
     return TaskScores(frame, str(file), _direction(metric, file, task, choices), None, notes, model=model, task=task,
-                      folder=str(place), run=file.parent.name, metric=metric, setup={},
-                      identity={}, account=Account(len(frame) - blank, {f"no {metric}": blank} if blank else {}, left_out))
+                      folder=str(file.parent.parent), metric=metric, identity=identity,
+                      account=Account(len(frame) - blank, {f"no {metric}": blank} if blank else {}, left_out))
 
 
 def _direction(metric: str, file: Path, task: str, choices: Choices) -> bool:

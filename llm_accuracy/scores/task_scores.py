@@ -197,9 +197,6 @@ def chosen_names(names: list[str] | None, there: list[str], source: str) -> list
 
 # ---- what a log leaves open --------------------------------------------------------------------------------
 
-ERRORS = ("missing", "wrong")  # what a sample that crashed is worth
-
-
 @dataclass(frozen=True)
 class Choices:
     """What logs leave open, as a user settles it.
@@ -213,7 +210,7 @@ class Choices:
     directions   {metric or pattern: whether higher is better}
     values       {word or number: what it is worth}, NaN for a missing score
     scale        (lowest, highest) score there can be; None: not said
-    errors       what a sample that crashed is worth, one of ERRORS
+    errors       what a sample that crashed is worth, one of flags.ERRORS
     by_content   questions are named by their content, not by their id
     may_differ   keys of the set-up in which united runs may differ
     tasks        only these tasks are read; None: all

@@ -16,9 +16,7 @@ import pytest
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
-from llm_accuracy.scores.answers import Wanted
 from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.scores.lm_eval import read_lm_eval
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -229,11 +227,10 @@ def test_real_harness_logs_name_the_choice_to_make_and_then_read(tmp_path):
         [path] = (logs / "baseline").glob("samples_t_gen_two_filters_*")
         (tmp_path / filter_).mkdir()
         shutil.copy(path, tmp_path / filter_)
-        [table] = read_lm_eval(tmp_path / filter_, Wanted("exact_match", filter_), [])
-        tables.append(table)
+        tables.append(readers.read("lm-eval", [tmp_path / filter_], "exact_match", filter_)[0])
     results = json.loads(next((logs / "baseline").glob("results_*.json")).read_text())["results"]["t_gen_two_filters"]
     for table, filter_ in zip(tables, ("strict-match", "flexible-extract"), strict=True):
-        assert table.rows["score"].mean() == pytest.approx(results[f"exact_match,{filter_}"])
+        assert table.scores.mean() == pytest.approx(results[f"exact_match,{filter_}"])
 
 
 # --- HELM ----------------------------------------------------------------------------------------------

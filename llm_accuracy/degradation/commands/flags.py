@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ... import cli
 from ...errors import InputError
 from ...files import check_new, write_whole
+from ...scores.flags import add_choice_flags, choices_of
 from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED
 from ..verdicts import CONDITIONS
 
@@ -45,30 +46,10 @@ def add_decision_flags(to: argparse.ArgumentParser) -> None:
 
 def add_reading_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--matrix", type=Path, metavar="FILE",
-                    help="models are rows of this models × questions table")
-    add_harness_flags(to)
+                    help="models are rows of this models × questions table, or those in this folder of logs")
+    add_choice_flags(to)
     to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
                     help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
-
-
-def add_harness_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--task-metrics", type=Path, metavar="FILE",
-                    help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
-    to.add_argument("--metric", metavar="NAME", help="the score where a log has several; SCORER.KEY is one of a scorer's")
-    to.add_argument("--filter", metavar="NAME",
-                    help="the filter where a task has several (harness), the split (HELM), the reducer of epochs (inspect)")
-    to.add_argument("--higher-is-better", nargs="+", default=[], metavar="[METRIC=]true|false",
-                    help="the direction of a metric, where a log does not say it")
-    to.add_argument("--value", nargs="+", default=[], metavar="WORD=SCORE",
-                    help="what a word or number stands for: CORRECT=1, -1=missing")
-    to.add_argument("--range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="the range of the scores; others are refused")
-    to.add_argument("--errors", choices=("missing", "wrong"), default="missing",
-                    help="what a sample that crashed is worth (default: missing)")
-    to.add_argument("--by-content", action="store_true", help="questions are what their content is, whatever their id")
-    to.add_argument("--may-differ", nargs="+", default=[], metavar="KEY",
-                    help="runs in one folder that differ in KEY (n-shot, limit, …) are united all the same")
-    to.add_argument("--item-field", metavar="FIELD",
-                    help="document field that names a question across tasks (harness logs; else its hash)")
 
 
 def add_output_flags(to: argparse.ArgumentParser) -> None:
@@ -83,20 +64,9 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
 def choices(options: argparse.Namespace, items: Path | None = None, tasks: Sequence[str] | None = None,
             skip: Sequence[str] = ()) -> Choices:
     """What logs leave open, as these options settle it, and the chosen items."""
-    from ...scores.contract import read_directions, read_values
-    from ...scores.task_scores import Choices, Selection
+    from ...scores.task_scores import Selection
 
-    if options.range and not options.range[0] < options.range[1]:
-        raise InputError(f"--range {options.range[0]:g} {options.range[1]:g}: the first must be smaller")
-    made = (Choices.read(options.task_metrics, options.item_field) if options.task_metrics
-            else Choices(item_field=options.item_field))
-    if options.metric or options.filter:
-        made = replace(made, metrics={**made.metrics, "*": (options.metric, options.filter)},
-                       source="--metric and --filter" if not options.task_metrics else f"{made.source}, --metric, --filter")
-    return replace(made, selection=Selection.read(items) if items else None, values=read_values(options.value),
-                   directions=read_directions(options.higher_is_better), scale=options.range and tuple(options.range),
-                   errors=options.errors, by_content=options.by_content, may_differ=tuple(options.may_differ),
-                   tasks=tuple(tasks) if tasks else None, skip=tuple(skip))
+    return replace(choices_of(options, tasks, skip), selection=Selection.read(items) if items else None)
 
 
 def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Source:
