@@ -98,7 +98,8 @@ def _read(read_eval_log: Callable[..., Any], file: Path, **how):
 
 
 def _task_name(spec) -> str:
-    passed = redacted(dict(spec.task_args_passed or spec.task_args or {}))
+    known = spec.task_args_passed if "task_args_passed" in spec.model_fields_set else spec.task_args  # old logs: all
+    passed = redacted(dict(known or {}))
     if not passed:
         return plain(spec.task)
     return plain(f"{spec.task}[{','.join(f'{k}={_compact(v)}' for k, v in sorted(passed.items()))}]")

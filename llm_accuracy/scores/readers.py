@@ -242,21 +242,23 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    return {model: _read_listed(entry, f"{path}: {model}", path.parent, choices)
+    return {model: _read_listed(entry, model, f"{path}: {model}", path.parent, choices)
             for model, entry in content.items()}
 
 
-def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
-    from .task_scores import average_runs
+def _read_listed(entry, model_name: str, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
+    from .task_scores import Choices, average_runs
 
     if isinstance(entry, str):
         return read_model(base / entry, choices)
     if isinstance(entry, list) and entry and all(isinstance(e, str) for e in entry):
         return average_runs([read_model(base / e, choices) for e in entry], entry)
     if isinstance(entry, dict) and entry and all(isinstance(e, str) for e in entry.values()):
+        choices = choices or Choices()
         model = {}
-        for task, file in entry.items():
-            found = read_model(base / file, choices)
+        for task in choices.wanted(entry, model_name):  # named here, whatever the files call them
+            file = entry[task]
+            found = read_model(base / file, replace(choices, tasks=None, skip=()))
             if len(found) != 1:
                 raise InputError(f"{where}: {task}: {file} has several tasks, not one: {', '.join(found)}")
             model[task] = next(iter(found.values()))
