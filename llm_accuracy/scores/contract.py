@@ -232,9 +232,18 @@ def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> N
             if one != other:
                 first = {log.source: None for log in runs[names[0]][:1] + runs[name][:1]}
                 allow = f", or allow it with --may-differ {key}" if what == "setup" else ""
-                raise InputError(f"{' and '.join(first)}: two runs of {model or 'one model'} differ in {key} ({'/'.join(one)} and "
-                                 f"{'/'.join(other)}): they are not united; read one of them by the name of its file, or name each "
+                raise InputError(f"{' and '.join(first)}: two runs of {model or 'one model'} differ in {key} ({_told(one, other)}): "
+                                 f"they are not united; read one of them by the name of its file, or name each "
                                  f"NAME=PATH{allow}")
+
+
+def _told(one: list[str], other: list[str]) -> str:
+    """Two lists of values, shortened to where they begin to differ."""
+    left, right = "/".join(one), "/".join(other)
+    same = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
+    start = max(0, same - 40) if max(len(left), len(right)) > 80 else 0
+    return " and ".join(("…" if start else "") + text[start:start + 80] + ("…" if len(text) > start + 80 else "")
+                        for text in (left, right))
 
 
 def _some(names: list[str], most: int = 6) -> str:

@@ -23,6 +23,7 @@ def logs(inspect_ai, tmp_path_factory):
     """folder/two: models m0 and m1 on one task, two epochs; folder/args: m0 on subsets; folder/crash: a crash; one scorer of
     entries in folder/dict."""
     from inspect_ai.dataset import Sample
+    from inspect_ai.log import write_eval_log
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
     from inspect_ai.scorer import Score, accuracy, match, mean, scorer
 
@@ -36,8 +37,8 @@ def logs(inspect_ai, tmp_path_factory):
         return get_model(f"mockllm/{model}", custom_outputs=made)
 
     def run(task, model, said, where, **how):
-        inspect_ai.eval(task, model=outputs(model, said), log_dir=str(folder / where), display="none", max_samples=1,
-                        max_connections=1, log_level="error", **how)
+        return inspect_ai.eval(task, model=outputs(model, said), log_dir=str(folder / where), display="none",
+                               max_samples=1, max_connections=1, log_level="error", **how)
 
     @scorer(metrics={"strict": [mean()], "loose": [mean()]})
     def following():
@@ -69,7 +70,9 @@ def logs(inspect_ai, tmp_path_factory):
             said = [("yes", "no")[not r] for _ in range(2) for r in right]
             run(yesno(), model, said, "two")
         for subset in ("easy", "hard"):
-            run(yesno(subset=subset), "m0", ["yes"] * 8, "args")
+            [log] = run(yesno(subset=subset), "m0", ["yes"] * 8, "args")
+            log.eval.model_args = {}  # mockllm's have a random id for every answer
+            write_eval_log(log, log.location)
         run(inspect_ai.Task(dataset=questions, scorer=following(), name="dict"), "m0", ["yes", "no", "yes", "no"], "dict")
         for word in ("CORRECT", "0.25", "P"):
             run(inspect_ai.Task(dataset=questions, scorer=graded(), name="words"), "m0", [word] * 4, word)
