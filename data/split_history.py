@@ -5,6 +5,7 @@
     python data/split_history.py OUTPUT_FOLDER … --from lm-eval --metric acc --dataset NAME
     python data/split_history.py LOGS --from inspect --dataset NAME          (pip install inspect_ai)
     python data/split_history.py benchmark_output/runs/SUITE --from helm --metric exact_match --dataset NAME
+    python data/split_history.py NAME=FOLDER NAME=FOLDER … --from lm-eval --dataset NAME
     python data/split_history.py MATRIX.csv.gz --dataset NAME --leave-out FAMILY
 
 wide (the default): model,created_date,sha[,family], then one column per question; cells are scores in [0, 1] or
@@ -21,7 +22,7 @@ stands on both sides; with --shuffle SEED a random order takes the place of the 
 blanks; new models (M2) must not: by default incomplete ones are dropped (--incomplete models); --incomplete questions
 drops the questions that any of them lacks instead, zero counts blanks as wrong. What goes is named. --leave-out makes
 one family the new models and everybody else the history, whatever the dates: the honest split where a small matrix
-holds many variants of one model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
+holds many variants of one model. --history-only makes all of them history, for asking a live model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
 Seconds; answers from long files and logs take about 300 bytes of memory each.
 """
 
@@ -41,6 +42,7 @@ def main(argv=None):
     args = flags().parse_args(argv)
     if not 0 < args.share < 1:
         raise InputError(f"--share {args.share}: must lie between 0 and 1")
+    readers.named_paths(args.sources)  # before anything slow is imported
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
                                        args.unknown, choices_of(args, skip=args.skip))
     from llm_accuracy.scores.dataset import write_dataset
@@ -53,6 +55,8 @@ def main(argv=None):
     source = responses.source
     if responses.n_models < 4:
         raise InputError(f"{source}: {responses.n_models} models; at least 4 are needed")
+    if args.history_only:
+        return all_history(args, responses, resolved)
     history, new = split(responses, args.share, args.leave_out, args.split_by, args.shuffle)
     history, new, said = complete(history, new, args.incomplete)
     print(*resolved, sep="\n", end="\n" * bool(resolved))
@@ -68,6 +72,20 @@ def main(argv=None):
     if not args.dry_run:
         write_dataset(folder, history, new, args.overwrite)
         print(f"wrote {folder}/M1.csv, M2.csv" + (" and questions.csv" if new.tasks is not None else ""))
+
+
+def all_history(args, responses, resolved):
+    """--history-only: every model is history; there are no new models to try methods on."""
+    from llm_accuracy.scores.dataset import write_dataset
+    from llm_accuracy.scores.splitting import families_line, span
+
+    print(*resolved, sep="\n", end="\n" * bool(resolved))
+    print(f"{responses.source}: {responses.n_models} models x {responses.n_questions} questions, "
+          f"{1 - responses.observed.mean():.2%} blank\n{families_line(responses)}\n"
+          f"history M1: all {responses.n_models} models, {span(responses)}; no new models M2")
+    if not args.dry_run:
+        write_dataset(args.data_dir / args.dataset, responses, None, args.overwrite)
+        print(f"wrote {args.data_dir / args.dataset}/M1.csv")
 
 
 def flags() -> argparse.ArgumentParser:
@@ -91,6 +109,8 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date",
                         help="family: no family on both sides (default: date)")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order, whatever the dates")
+    parser.add_argument("--history-only", action="store_true",
+                        help="every model is history, for a live session; nothing is split and no M2.csv is written")
     parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",
                         help="where new models lack scores: drop the models (default), or the questions, or count "
                         "blanks as wrong")

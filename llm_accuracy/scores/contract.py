@@ -11,7 +11,6 @@ the same to both.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -339,30 +338,3 @@ def check_questions(models: Models, notes: list[str]) -> None:
         if (task, "doc_hash") in known:
             notes.append(f"{task}: {len(lacking)} models have no fingerprints of some questions, which are taken to be the same by "
                          f"their ids ({_some(lacking)})")
-
-
-# ---- words of the command line -------------------------------------------------------------------------------
-
-def read_values(texts: Iterable[str]) -> dict[str, float]:
-    """{word or number: what it is worth} from `WORD=SCORE`, where SCORE is a number or `missing`."""
-    values = {}
-    for text in texts:
-        word, equals, worth = text.rpartition("=")
-        try:
-            values[word.strip()] = math.nan if worth.strip().lower() == "missing" else float(worth)
-        except ValueError:
-            equals = ""
-        if not equals or math.isinf(values.get(word.strip(), math.inf)):
-            raise InputError(f"--value {text}: expected WORD=SCORE, a number or missing, such as -1=missing or CORRECT=1")
-    return values
-
-
-def read_directions(texts: Iterable[str]) -> dict[str, bool]:
-    """{metric or *: whether higher is better} from `true`, `false` or `METRIC=true`."""
-    directions = {}
-    for text in texts:
-        metric, _, said = text.rpartition("=")
-        if said.lower() not in ("true", "false"):
-            raise InputError(f"--higher-is-better {text}: expected true, false or METRIC=true")
-        directions[metric or "*"] = said.lower() == "true"
-    return directions

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +41,6 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
 
 def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Choices:
     """What logs leave open, as these options settle it. Raises InputError for a flag that cannot be understood."""
-    from .contract import read_directions, read_values
     from .task_scores import Choices
 
     if options.range and not options.range[0] < options.range[1]:
@@ -53,3 +53,28 @@ def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, 
     return replace(made, values=read_values(options.value), directions=read_directions(options.higher_is_better),
                    scale=options.range and tuple(options.range), errors=options.errors, by_content=options.by_content,
                    may_differ=tuple(options.may_differ), tasks=tuple(tasks) if tasks else None, skip=tuple(skip))
+
+
+def read_values(texts: Iterable[str]) -> dict[str, float]:
+    """{word or number: what it is worth} from `WORD=SCORE`, where SCORE is a number or `missing`."""
+    values = {}
+    for text in texts:
+        word, equals, worth = text.rpartition("=")
+        try:
+            values[word.strip()] = math.nan if worth.strip().lower() == "missing" else float(worth)
+        except ValueError:
+            equals = ""
+        if not equals or math.isinf(values.get(word.strip(), math.inf)):
+            raise InputError(f"--value {text}: expected WORD=SCORE, a number or missing, such as -1=missing or CORRECT=1")
+    return values
+
+
+def read_directions(texts: Iterable[str]) -> dict[str, bool]:
+    """{metric or *: whether higher is better} from `true`, `false` or `METRIC=true`."""
+    directions = {}
+    for text in texts:
+        metric, _, said = text.rpartition("=")
+        if said.lower() not in ("true", "false"):
+            raise InputError(f"--higher-is-better {text}: expected true, false or METRIC=true")
+        directions[metric or "*"] = said.lower() == "true"
+    return directions

@@ -114,10 +114,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     """
     if kind not in formats():
         raise InputError(f"--from {kind}: no such format; there are {', '.join(formats())}")
-    named = [named_path(path) for path in paths]
-    for _, path in named:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    named = named_paths(paths)
     from .answers import AnswerTable, Wanted, columns_of, pivot
     from .contract import models_of, tables_of
     from .tables import read_bank
@@ -146,6 +143,15 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
     return pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+
+
+def named_paths(texts: Sequence[Path | str]) -> list[tuple[str | None, Path]]:
+    """(name or None, path) of each. Raises InputError for a path that does not exist."""
+    named = [named_path(text) for text in texts]
+    for _, path in named:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    return named
 
 
 def named_path(text: Path | str) -> tuple[str | None, Path]:

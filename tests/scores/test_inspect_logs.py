@@ -12,7 +12,7 @@ from conftest import run_script
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
-from llm_accuracy.scores.contract import read_values
+from llm_accuracy.scores.flags import read_values
 from llm_accuracy.scores.task_scores import Choices
 
 RIGHT = {"m0": [1, 0, 1, 1], "m1": [0, 0, 1, 1]}

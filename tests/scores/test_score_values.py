@@ -7,7 +7,7 @@ import pytest
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.leaderboard.suites import SUITES, Answers, BadSamples
-from llm_accuracy.scores.contract import read_values
+from llm_accuracy.scores.flags import read_values
 from llm_accuracy.scores.matrix import read_matrix
 from llm_accuracy.scores.readers import READERS, read
 from llm_accuracy.scores.score_values import RULES, logged_value, score_number
