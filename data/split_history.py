@@ -22,8 +22,9 @@ stands on both sides; with --shuffle SEED a random order takes the place of the 
 blanks; new models (M2) must not: by default incomplete ones are dropped (--incomplete models); --incomplete questions
 drops the questions that any of them lacks instead, zero counts blanks as wrong. What goes is named. --leave-out makes
 one family the new models and everybody else the history, whatever the dates: the honest split where a small matrix
-holds many variants of one model. --history-only makes all of them history, for asking a live model. Writes DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv.
-Seconds; answers from long files and logs take about 300 bytes of memory each.
+holds many variants of one model. --history-only makes all of them history, for asking a live model. Writes
+DATA_DIR/NAME/M1.csv, M2.csv and, where tasks are known, questions.csv. Seconds; answers from long files and logs
+take about 300 bytes of memory each.
 """
 
 import argparse
@@ -90,7 +91,8 @@ def all_history(args, responses, resolved):
 
 def flags() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file or folder; NAME=PATH names the model of a log")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file or folder; NAME=PATH names the model of a "
+                                                                     "log")
     parser.add_argument("--from", dest="kind", choices=readers.formats(), default="wide",
                         help="what SOURCE is: " + "; ".join(f"{name}: {readers.READERS[name].what}".replace("%", "%%")
                                                             for name in readers.formats()))

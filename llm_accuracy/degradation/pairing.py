@@ -20,8 +20,8 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) labels items that are not independent (one label, one unit), across tasks as well; None if nothing
-    is known that would tie items together. `left_out` lists the items left out, by reason. `also` (n,) holds what else says
-    that items of several tasks are one question: fingerprints of content and prompt, None where unknown.
+    is known that would tie items together. `left_out` lists the items left out, by reason. `also` (n,) holds what
+    else says that items of several tasks are one question: fingerprints of content and prompt, None where unknown.
     """
 
     task: str
@@ -106,18 +106,20 @@ def pair_up(
 
 
 def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_excluded: float) -> list[str]:
-    """Lines about two logs as a whole. Raises InputError for one that lacks samples it counts itself, and for scores on two
-    different scales."""
+    """Lines about two logs as a whole. Raises InputError for one that lacks samples it counts itself, and for scores
+    on two different scales."""
     for log in (baseline, candidate):
         account = log.account
         if account.stated and account.absent > max_excluded * account.stated:
-            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} samples that it "
+            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
+                             f"samples that it "
                              f"counts itself: complete it, or allow more with --max-excluded (now {max_excluded:g})")
     inside = [log.frame["score"].dropna().between(0, 1).all() for log in (baseline, candidate)]
     if inside[0] != inside[1] and baseline.scale is None and candidate.scale is None:
         odd, other = (candidate, baseline) if inside[0] else (baseline, candidate)
         low, high = odd.frame["score"].min(), odd.frame["score"].max()
-        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in [0, 1]: two "
+        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in "
+                         f"[0, 1]: two "
                          f"scales? if not, say the range of the scores, --range {min(low, 0):g} {max(high, 1):g}")
     lines = []
     for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
@@ -127,7 +129,8 @@ def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_exc
     known = ["doc_hash" in log.frame for log in (baseline, candidate)]
     if known[0] != known[1]:
         which = "candidate" if known[0] else "baseline"
-        lines.append(f"{task}: the {which} has no fingerprints of its questions, which are taken to be the same by their ids")
+        lines.append(f"{task}: the {which} has no fingerprints of its questions, which are taken to be the same by "
+                     f"their ids")
     return lines
 
 

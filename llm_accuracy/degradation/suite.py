@@ -315,8 +315,9 @@ def judge_suite(
 def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
     """(codes 0 … U−1 of the units over all items, whether every item is its own unit).
 
-    Items of one cluster are one unit, and so are items of one content, in whatever tasks they occur, and items of several
-    tasks that ask with the same prompt: a benchmark and its extended version are one set of questions with other tests.
+    Items of one cluster are one unit, and so are items of one content, in whatever tasks they occur, and items of
+    several tasks that ask with the same prompt: a benchmark and its extended version are one set of questions with
+    other tests.
     """
     if all(pairs.units is None and not pairs.also for pairs in suite):
         return np.arange(sum(pairs.items.size for pairs in suite)), True
@@ -356,7 +357,8 @@ def _components(columns: list[np.ndarray]) -> np.ndarray:
         graphs.append(np.stack([np.arange(n), at + codes]))
         at += int(codes.max(initial=-1)) + 1
     rows, cells = np.concatenate(graphs, axis=1)
-    found = connected_components(coo_array((np.ones(len(rows), bool), (rows, cells)), shape=(at, at)), directed=False)[1]
+    graph = coo_array((np.ones(len(rows), bool), (rows, cells)), shape=(at, at))
+    found = connected_components(graph, directed=False)[1]
     return pd.factorize(found[:n])[0]
 
 

@@ -50,7 +50,8 @@ class Assembled:
             some = sum(map(bool, others.values()))
             yield (f"  question hashes other than the usual: in {some} of {len(others)} tasks, at most "
                    f"{most} of {len(self.kept)} models (manifest.json)")
-        yield ("  ordered by the date of the upload to the hub, which is created_date in M1 and M2; the manifest has the dates "
+        yield ("  ordered by the date of the upload to the hub, which is created_date in M1 and M2; the manifest has "
+               "the dates "
                "of submission beside it")
         yield f"  wrote {self.data_dir / self.suite}; reasons and checks are in {self.raw}"
 

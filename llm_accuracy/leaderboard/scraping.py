@@ -30,8 +30,8 @@ CONTENT_COLUMNS = ["fullname", "Model sha", "Upload To Hub Date", "Submission Da
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the contents table; `published` has the raw scores of each of its evaluations. `date` is that of its upload
-    to the hub, which orders the history, `submitted` that of its first submission to the leaderboard."""
+    """One model of the contents table; `published` has the raw scores of each of its evaluations. `date` is that of
+    its upload to the hub, which orders the history, `submitted` that of its first submission to the leaderboard."""
 
     name: str
     date: str

@@ -1,12 +1,12 @@
 """The contract of every reader of logs, and what both halves of the project make of what a reader returns.
 
-A reader is one function (path, Choices) → `Reading`: every log that a path holds, one `TaskScores` for each model, task and
-run, each with its questions (id and fingerprints), scores, direction, runs, clusters and account, and a line for
-everything that was left out. It chooses nothing but what `Choices` says, and refuses what cannot be decided.
+A reader is one function (path, Choices) → `Reading`: every log that a path holds, one `TaskScores` for each model,
+task and run, each with its questions (id and fingerprints), scores, direction, runs, clusters and account, and a
+line for everything that was left out. It chooses nothing but what `Choices` says, and refuses what cannot be decided.
 
-From there on all formats are alike. `models_of` says which logs are one model and unites its runs; `one_model` and `runs_of`
-serve the degradation tests, `tables_of` the matrix import. All of them go through `checked`, so that the same folder means
-the same to both.
+From there on all formats are alike. `models_of` says which logs are one model and unites its runs; `one_model` and
+`runs_of` serve the degradation tests, `tables_of` the matrix import. All of them go through `checked`, so that the
+same folder means the same to both.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
-_SECRET = re.compile(r"(?i)(api[-_]?key|token|secret|passw(?:or)?d|authorization|bearer|credential|access[-_]?key)")
-_NO_SECRET = re.compile(r"(?i)(max|min|num|n|_|^)[-_]?(\w+[-_])*tokens$|tokens?_(limit|count|budget)|tokenizer|token_type")
+_SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|token|secret|passw(or)?d|authorization|bearer|credential|access[-_]?key")
+_NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|tokeni[sz]|"
+                        r"(eos|bos|pad|eot|unk|stop)_token")
 _LOOKS_SECRET = re.compile(r"\b(sk-[\w-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_\w{8,}|AKIA[0-9A-Z]{12,}|xox[a-z]-[\w-]{8,}|"
                            r"AIza[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)")
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
@@ -58,7 +59,8 @@ def redacted(value, key: str = ""):
         return REDACTED
     if not isinstance(value, str):
         return value
-    text = re.sub(r"([\w-]+)(=|: ?)([^,&\s\"'}]+)", lambda m: f"{m[1]}{m[2]}{REDACTED}" if _is_secret(m[1]) else m[0], value)
+    text = re.sub(r"([\w-]+)(=|: ?)([^,&\s\"'}]+)",
+                  lambda m: f"{m[1]}{m[2]}{REDACTED}" if _is_secret(m[1]) else m[0], value)
     return _URL_LOGIN.sub(f"{REDACTED}@", _LOOKS_SECRET.sub(REDACTED, text))
 
 
@@ -76,7 +78,8 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
     frame = log.frame
     if not frame.index.is_unique:
         odd = frame.index[frame.index.duplicated()][0]
-        raise InputError(f"{log.source}: {log.task}: question {odd} is answered twice; a run must have each question once")
+        raise InputError(f"{log.source}: {log.task}: question {odd} is answered twice; a run must have each question "
+                         f"once")
     _refuse_marks(log, choices)
     if choices.by_content:
         log = _by_content(log)
@@ -92,15 +95,18 @@ def _refuse_marks(log: TaskScores, choices: Choices) -> None:
         low, high = choices.scale
         outside = scores[(scores < low) | (scores > high)]
         if len(outside):
-            raise InputError(f"{log.source}: {log.task}: item {outside.index[0]}: score {outside.iloc[0]:g} is not in --range "
+            raise InputError(f"{log.source}: {log.task}: item {outside.index[0]}: score {outside.iloc[0]:g} is not "
+                             f"in --range "
                              f"{low:g} {high:g}")
         return
     outside = scores[(scores < 0) | (scores > 1)]
     if 0 < len(outside) < len(scores) and outside.nunique() == 1:
         odd = float(outside.iloc[0])
         if odd < 0 or odd >= 9:
-            raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {odd:g} and all others lie in [0, 1], first "
-                             f"item {outside.index[0]}: if it marks a missing score add --value {odd:g}=missing, else say the "
+            raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {odd:g} and all others lie in "
+                             f"[0, 1], first "
+                             f"item {outside.index[0]}: if it marks a missing score add --value {odd:g}=missing, "
+                             f"else say the "
                              f"range of the scores, --range {min(0.0, odd):g} {max(1.0, odd):g}")
 
 
@@ -108,7 +114,8 @@ def _by_content(log: TaskScores) -> TaskScores:
     """Questions named by what they are: a digest of their document and target; repetitions get a number."""
     frame = log.frame
     if "content" not in frame or frame["content"].isna().any():
-        raise InputError(f"{log.source}: {log.task}: --by-content needs a fingerprint of every question, and this log has "
+        raise InputError(f"{log.source}: {log.task}: --by-content needs a fingerprint of every question, and this "
+                         f"log has "
                          "none: leave it out, or match by id")
     named = frame["content"].astype(str)
     if "doc_hash" in frame and "target_hash" in frame and named.equals(frame["doc_hash"].astype(str)):
@@ -150,7 +157,8 @@ def models_of(readings: Iterable[tuple[str | None, Reading]], choices: Choices, 
 
 
 def _names(keys: list[tuple[str, str]], given: set[tuple[str, str]], notes: list[str]) -> dict[tuple[str, str], str]:
-    """The name of every model: the log's where only one folder has it, else the end of the folder that tells them apart."""
+    """The name of every model: the log's where only one folder has it, else the end of the folder that tells them
+    apart."""
     names: dict[tuple[str, str], str] = {key: key[1] for key in keys if key in given}
     by_name: dict[str, list[tuple[str, str]]] = {}
     for key in keys:
@@ -167,11 +175,14 @@ def _names(keys: list[tuple[str, str]], given: set[tuple[str, str]], notes: list
                 name = f"{model} ({end})" if name == end and model else f"{name}'"
             names[key] = name
         if model:
-            notes.append(f"{len(same)} folders name their model {model}: they are taken as different models and named by "
-                         f"their folders ({_some([names[key] for key in same])}); NAME=PATH gives another name, and the same "
+            notes.append(f"{len(same)} folders name their model {model}: they are taken as different models and "
+                         f"named by "
+                         f"their folders ({_some([names[key] for key in same])}); NAME=PATH gives another name, and "
+                         f"the same "
                          "NAME twice says that they are one model")
         else:
-            notes.append(f"the logs name no model: named by the folder ({_some([names[key] for key in same])}); NAME=PATH "
+            notes.append(f"the logs name no model: named by the folder ({_some([names[key] for key in same])}); "
+                         f"NAME=PATH "
                          "gives another name")
     return names
 
@@ -193,7 +204,8 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
     for log in sorted(logs, key=lambda log: log.run):
         before = latest.get(log.task)
         if before is not None and before.run == log.run:
-            raise InputError(f"{before.source} and {log.source}: both are {model} on {log.task}; name one of them, or name "
+            raise InputError(f"{before.source} and {log.source}: both are {model} on {log.task}; name one of them, "
+                             f"or name "
                              "each NAME=PATH")
         latest[log.task] = log
     used = list(latest.values())
@@ -201,7 +213,8 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
     runs = sorted({log.run for log in used})
     where = f"{model}: " if model else ""
     if passed := sorted({log.run for log in logs} - set(runs)):
-        notes.append(f"{where}read the run of {', '.join(runs)}, not {', '.join(passed)} (to choose, name its results file)")
+        notes.append(f"{where}read the run of {', '.join(runs)}, not {', '.join(passed)} (to choose, name its "
+                     f"results file)")
     elif older := [log for log in logs if latest[log.task] is not log]:
         notes.append(f"{where}{len(older)} tasks were run again: the latest run of each counts ("
                      f"{_some([f'{log.task} of {log.run} is passed over' for log in older])})")
@@ -213,8 +226,8 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
 
 
 def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> None:
-    """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks overlap,
-    else as the values of the whole run."""
+    """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks
+    overlap, else as the values of the whole run."""
     runs: dict[str, list[TaskScores]] = {}
     for log in logs:
         runs.setdefault(log.run, []).append(log)
@@ -231,7 +244,8 @@ def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> N
             if one != other:
                 first = {log.source: None for log in runs[names[0]][:1] + runs[name][:1]}
                 allow = f", or allow it with --may-differ {key}" if what == "setup" else ""
-                raise InputError(f"{' and '.join(first)}: two runs of {model or 'one model'} differ in {key} ({_told(one, other)}): "
+                raise InputError(f"{' and '.join(first)}: two runs of {model or 'one model'} differ in {key} "
+                                 f"({_told(one, other)}): "
                                  f"they are not united; read one of them by the name of its file, or name each "
                                  f"NAME=PATH{allow}")
 
@@ -258,7 +272,8 @@ def one_model(reading: Reading, choices: Choices, where: str) -> dict[str, TaskS
     if not models:
         raise InputError(f"{where}: no results found" + "".join(f" ({note})" for note in notes[:1]))
     if len(models) > 1:
-        raise InputError(f"{where}: samples of several models ({_some(list(models))}); name the folder or file of one of them, or "
+        raise InputError(f"{where}: samples of several models ({_some(list(models))}); name the folder or file of "
+                         f"one of them, or "
                          f"take them by name with --matrix {where}")
     [tasks] = models.values()
     notes = [note for note in notes if "name no model" not in note]  # a pair names its models itself
@@ -299,7 +314,8 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
     for model, tasks in models.items():
         for task, scores in tasks.items():
             if not scores.higher_is_better:
-                raise InputError(f"{scores.source}: {task}: lower values of {scores.metric} are better, and in a matrix higher is "
+                raise InputError(f"{scores.source}: {task}: lower values of {scores.metric} are better, and in a "
+                                 f"matrix higher is "
                                  "better: choose another metric with --metric")
             notes += [f"{model}: {note}" if note.startswith(f"{task}: ") else note for note in scores.notes
                       if note not in notes]
@@ -330,11 +346,14 @@ def check_questions(models: Models, notes: list[str]) -> None:
                 differ = (at >= 0) & (old != prints.to_numpy(object))
                 if differ.any():
                     raise InputError(
-                        f"{scores.source}: {task}: the {what} of {int(differ.sum()):,} of {int((at >= 0).sum()):,} questions "
-                        f"differ between {model} and {first} under the same id (first: {prints.index[differ][0]}): not the same "
+                        f"{scores.source}: {task}: the {what} of {int(differ.sum()):,} of {int((at >= 0).sum()):,} "
+                        f"questions "
+                        f"differ between {model} and {first} under the same id (first: {prints.index[differ][0]}): "
+                        f"not the same "
                         "questions; read the models apart, or match by content with --by-content")
                 known[task, column] = (pd.concat([before, prints[at < 0]]) if (at < 0).any() else before, first)
     for task, lacking in bare.items():
         if (task, "doc_hash") in known:
-            notes.append(f"{task}: {len(lacking)} models have no fingerprints of some questions, which are taken to be the same by "
+            notes.append(f"{task}: {len(lacking)} models have no fingerprints of some questions, which are taken to "
+                         f"be the same by "
                          f"their ids ({_some(lacking)})")

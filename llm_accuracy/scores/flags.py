@@ -21,8 +21,10 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
     """--task-metrics, --metric, --filter and the rest of `Choices`."""
     to.add_argument("--task-metrics", type=Path, metavar="FILE",
                     help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for logs')
-    to.add_argument("--metric", metavar="NAME", help="the score where a log has several; SCORER.KEY is one of a scorer's")
-    to.add_argument("--filter", metavar="NAME", help="the filter where a task has several (lm-eval), the split (helm), the "
+    to.add_argument("--metric", metavar="NAME", help="the score where a log has several; SCORER.KEY is one of a "
+                                                     "scorer's")
+    to.add_argument("--filter", metavar="NAME", help="the filter where a task has several (lm-eval), the split "
+                                                     "(helm), the "
                     "reducer of epochs (inspect)")
     to.add_argument("--higher-is-better", nargs="+", default=[], metavar="[METRIC=]true|false",
                     help="the direction of a metric, where a log does not say it")
@@ -65,7 +67,8 @@ def read_values(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals or math.isinf(values.get(word.strip(), math.inf)):
-            raise InputError(f"--value {text}: expected WORD=SCORE, a number or missing, such as -1=missing or CORRECT=1")
+            raise InputError(f"--value {text}: expected WORD=SCORE, a number or missing, such as -1=missing or "
+                             f"CORRECT=1")
     return values
 
 

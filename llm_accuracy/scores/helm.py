@@ -45,16 +45,17 @@ class _Instance:
 def read_logs(path: Path, choices: Choices) -> Reading:
     """Every run of HELM in a folder (searched recursively), or one per_instance_stats.json.
 
-    Of the splits the test split is read, as on HELM's leaderboards, and others only where there is none or where --filter
-    names one; perturbed instances are left out, train trials averaged, and all of it counted. The metric is exact_match
-    unless another is named. Raises InputError for another layout and for a metric that does not occur.
+    Of the splits the test split is read, as on HELM's leaderboards, and others only where there is none or where
+    --filter names one; perturbed instances are left out, train trials averaged, and all of it counted. The metric is
+    exact_match unless another is named. Raises InputError for another layout and for a metric that does not occur.
     """
     files = sorted(path.rglob("per_instance_stats.json")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: no per_instance_stats.json here")
     specs = {file: _spec(file) for file in files}
     wanted = choices.wanted((task for _, task, _ in specs.values()), path)
-    return Reading([checked(_one_run(file, *specs[file], choices), choices) for file in files if specs[file][1] in wanted])
+    return Reading([checked(_one_run(file, *specs[file], choices), choices)
+                    for file in files if specs[file][1] in wanted])
 
 
 def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
@@ -100,12 +101,14 @@ def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choice
 def _direction(metric: str, file: Path, task: str, choices: Choices) -> bool:
     said = choices.direction(metric)
     if said is None and not _HIGHER.fullmatch(metric):
-        raise InputError(f"{file}: {task}: nothing says whether higher {metric} is better: say it with --higher-is-better "
+        raise InputError(f"{file}: {task}: nothing says whether higher {metric} is better: say it with "
+                         f"--higher-is-better "
                          f"{metric}=true or {metric}=false")
     return True if said is None else said
 
 
-def _read_instances(file: Path, metric: str, choices: Choices) -> tuple[dict[str, dict[str, _Instance]], set[str], dict[str, int]]:
+def _read_instances(file: Path, metric: str, choices: Choices
+                    ) -> tuple[dict[str, dict[str, _Instance]], set[str], dict[str, int]]:
     """({split: {instance: scores}}, names of all metrics, {why: how many instances are left out})."""
     found: dict[str, dict[str, _Instance]] = {}
     names: set[str] = set()
@@ -164,8 +167,9 @@ def _fingerprints(file: Path, split: str) -> dict[str, dict[str, str]]:
             if instance.get("perturbation") or instance.get("split", split) != split:
                 continue
             references = instance.get("references") or []
+            options = sorted(json.dumps(r.get("output")) for r in references)
             right = sorted(json.dumps(r.get("output")) for r in references if "correct" in (r.get("tags") or []))
-            doc = _sha256(json.dumps([instance["input"], sorted(json.dumps(r.get("output")) for r in references)], sort_keys=True))
+            doc = _sha256(json.dumps([instance["input"], options], sort_keys=True))
             prints[plain(instance["id"])] = {"content": doc, "doc_hash": doc, "target_hash": _sha256(json.dumps(right))}
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not the layout of HELM (missing {error})") from None

@@ -1,8 +1,8 @@
 """Logs of inspect_ai (.eval, .json), read by inspect_ai itself.
 
-A .eval file is a zip whose members, compression (zstd in new versions) and JSON have changed between versions; inspect_ai
-migrates old ones while it reads. Reading the zip by hand would mean to guess what it has been told in each version, so
-without the package such logs are refused.
+A .eval file is a zip whose members, compression (zstd in new versions) and JSON have changed between versions;
+inspect_ai migrates old ones while it reads. Reading the zip by hand would mean to guess what it has been told in
+each version, so without the package such logs are refused.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ def _is_json_log(path: Path) -> bool:
 
 
 def read_logs(path: Path, choices: Choices) -> Reading:
-    """Every log of inspect_ai in a file or folder. Logs of runs that did not succeed, or hold no samples, are left out, with
-    a line. Words count as in inspect_ai itself (C = 1, P = ½, I and N = 0, yes, no), epochs are reduced as the log says.
+    """Every log of inspect_ai in a file or folder. Logs of runs that did not succeed, or hold no samples, are left
+    out, with a line. Words count as in inspect_ai itself (C = 1, P = ½, I and N = 0, yes, no), epochs are reduced as
+    the log says.
 
-    A task that was given arguments is called `task[argument=value]`: other arguments ask other questions. Raises InputError
-    if inspect_ai is not installed, if a sample has several scores and none is chosen, and for a score that is no number.
+    A task that was given arguments is called `task[argument=value]`: other arguments ask other questions. Raises
+    InputError if inspect_ai is not installed, if a sample has several scores and none is chosen, and for a score
+    that is no number.
     """
     read_eval_log = _reader()
     files = [path] if path.is_file() else sorted(
@@ -176,7 +178,8 @@ def _scorers(samples: list) -> list[str]:
 def _only_scorer(samples: list, file: Path) -> str:
     names = _scorers(samples)
     if len(names) != 1:
-        raise InputError(f"{file}: the samples have {'several scores (' + ', '.join(names) + ')' if names else 'no scores'}: "
+        raise InputError(f"{file}: the samples have "
+                         f"{'several scores (' + ', '.join(names) + ')' if names else 'no scores'}: "
                          "choose one with --metric")
     return names[0]
 
@@ -213,12 +216,13 @@ def _entry(value, key: str, name: str, where: str):
 
 
 def score_of(value, metric: str, choices: Choices, where: str) -> float:
-    """A value of inspect_ai as a number, by its own rules; NaN is missing. Raises InputError for what it could only turn
-    into 0: a dictionary, a list, another word."""
+    """A value of inspect_ai as a number, by its own rules; NaN is missing. Raises InputError for what it could only
+    turn into 0: a dictionary, a list, another word."""
     if (worth := told(value, choices.values)) is not None:
         return worth
     if isinstance(value, dict):
-        raise InputError(f"{where}: {metric} holds several scores ({', '.join(map(str, value))}): take one with --metric "
+        raise InputError(f"{where}: {metric} holds several scores ({', '.join(map(str, value))}): take one with "
+                         f"--metric "
                          f"{metric}.KEY")
     if isinstance(value, (list, tuple)):
         raise InputError(f"{where}: {metric} is a list of {len(value)}: take one entry with --metric {metric}.0")
@@ -230,15 +234,18 @@ def score_of(value, metric: str, choices: Choices, where: str) -> float:
         return value_to_float()(value)
     if (number := RULES["inspect"].number(value)) is not None:
         return number
-    raise InputError(f"{where}: {metric} = {plain(value)[:60]!r} is no score to inspect_ai, which would count it as 0: say what "
+    raise InputError(f"{where}: {metric} = {plain(value)[:60]!r} is no score to inspect_ai, which would count it as "
+                     f"0: say what "
                      f"it is worth with --value {plain(value)[:20]}=SCORE")
 
 
 def _fingerprints(sample, item_field: str | None) -> dict[str, str]:
-    """What was asked: the input with its options in any order, the right answer in words, and the prompt as it stood."""
+    """What was asked: the input with its options in any order, the right answer in words, and the prompt as it
+    stood."""
     said = sample.input if isinstance(sample.input, str) else [
         [message.role, message.content if isinstance(message.content, str)
-         else [part.model_dump(exclude_none=True, exclude={"internal"}) for part in message.content]] for message in sample.input]
+         else [part.model_dump(exclude_none=True, exclude={"internal"}) for part in message.content]]
+        for message in sample.input]
     options = list(sample.choices or [])
     target = [sample.target] if isinstance(sample.target, str) else list(sample.target)
     letters = {chr(ord("A") + i): option for i, option in enumerate(options)}
@@ -265,7 +272,8 @@ def _reducer(log, wanted: str | None, file: Path) -> Callable[[list[float]], flo
     name = wanted or named[0]
     from inspect_ai import scorer
 
-    made = {"mean": scorer.mean_score, "median": scorer.median_score, "mode": scorer.mode_score, "max": scorer.max_score}
+    made = {"mean": scorer.mean_score, "median": scorer.median_score, "mode": scorer.mode_score,
+            "max": scorer.max_score}
     counted = re.fullmatch(r"(at_least|pass_at|pass_k)_(\d+)", name)
     if name in made:
         reduce = made[name]()
@@ -277,14 +285,15 @@ def _reducer(log, wanted: str | None, file: Path) -> Callable[[list[float]], flo
 
 
 def _direction(metric: str, scores: pd.Series, words: bool, task: str, choices: Choices) -> tuple[bool, list[str]]:
-    """Whether higher is better: a word or 0/1 says right and wrong; of numbers inspect_ai logs nothing, so a line says what
-    was taken."""
+    """Whether higher is better: a word or 0/1 says right and wrong; of numbers inspect_ai logs nothing, so a line
+    says what was taken."""
     said = choices.direction(metric)
     if said is not None:
         return said, []
     if words or scores.dropna().between(0, 1).all():
         return True, []
-    return True, [f"{task}: inspect_ai logs no direction: higher {metric} is taken as better (--higher-is-better {metric}=false "
+    return True, [f"{task}: inspect_ai logs no direction: higher {metric} is taken as better (--higher-is-better "
+                  f"{metric}=false "
                   "says otherwise)"]
 
 
@@ -296,7 +305,8 @@ def _epoch_notes(log, questions: dict[str, _Question], lacking: Counter, task: s
     if errors and choices.errors == "wrong":
         notes.append(f"{task}: {errors:,} samples crashed and count as wrong (--errors wrong)")
     elif crashed:
-        notes.append(f"{task}: {crashed:,} samples crashed and are missing (--errors missing); --errors wrong counts them as wrong")
+        notes.append(f"{task}: {crashed:,} samples crashed and are missing (--errors missing); --errors wrong counts "
+                     f"them as wrong")
     if most > 1:
         named = ", ".join(log.eval.config.epochs_reducer or ["mean"])
         partly = sum(0 < len(q.values) < len(q.epochs) for q in questions.values())

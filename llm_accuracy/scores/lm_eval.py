@@ -22,10 +22,9 @@ _RESULTS = re.compile(rf"(?!samples_).+_({TIMESTAMP})\.json")
 CATEGORY_NAMES = {"bbh": "BBH", "gpqa": "GPQA", "musr": "MuSR", "mmlu_pro": "MMLU-Pro", "math": "MATH",
                   "ifeval": "IFEval"}
 # Whether higher is better, for the metrics that the harness itself registers: used where no results file says it.
-KNOWN_DIRECTIONS = {**dict.fromkeys(("acc", "acc_norm", "acc_all", "acc_mutual_info", "acc_bytes", "exact_match", "f1", "mcc",
-                                     "bleu", "chrf", "likelihood", "em", "prompt_level_strict_acc", "inst_level_strict_acc",
-                                     "prompt_level_loose_acc", "inst_level_loose_acc", "pass@1"), True),
-                    **dict.fromkeys(("ter", "brier_score"), False)}
+_HIGHER = """acc acc_norm acc_all acc_mutual_info acc_bytes exact_match f1 mcc bleu chrf likelihood em pass@1
+    prompt_level_strict_acc inst_level_strict_acc prompt_level_loose_acc inst_level_loose_acc"""
+KNOWN_DIRECTIONS = {**dict.fromkeys(_HIGHER.split(), True), "ter": False, "brier_score": False}
 # What names a model, and how it was asked, by the keys of a results file
 _IDENTITY = ("model", "model_args", "model_revision", "model_sha", "model_dtype", "model_num_parameters")
 _SETUP = ("chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn")
@@ -50,21 +49,22 @@ def read_harness(
 
 def read_logs(path: Path, choices: Choices) -> Reading:
     """Every model, task and run of lm-evaluation-harness in a folder (searched recursively), one results_*.json, or one
-    samples_*.jsonl. Raises InputError if the metric, the filter or the direction of a task is ambiguous, for an answer given
-    twice, and for metrics that are not means over items."""
+    samples_*.jsonl. Raises InputError if the metric, the filter or the direction of a task is ambiguous, for an
+    answer given twice, and for metrics that are not means over items."""
     runs = _find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
     for (folder, time), (samples, results_files) in runs.items():
         results = _read_results(results_files)
         if not samples:
-            reading.notes.append(f"{results_files[0]}: left out, no samples file of this run is beside it: run the harness with "
+            reading.notes.append(f"{results_files[0]}: left out, no samples file of this run is beside it: run the "
+                                 f"harness with "
                                  "--log_samples")
             continue
         where = str(results_files[0]) if results_files else str(folder)
         if not path.name.startswith("samples_"):
             reading.notes += [f"{where}: {task} is reported but has no samples file: left out"
-                              for task in _reported(results) if task not in samples and _asked(task, choices)]
+                              for task in _reported(results) if task not in samples and choices.asks(task)]
         for task, file in sorted(samples.items()):
             if task in tasks:
                 log = _one_task(file, task, results, choices, time, bool(results_files))
@@ -73,13 +73,10 @@ def read_logs(path: Path, choices: Choices) -> Reading:
                        if family(log.task) and choices.of(log.task)[0] is None
                        and DEFAULT_METRICS[family(log.task) or ""] == log.metric})
     if defaults:
-        reading.notes.append(f"tasks of the Open LLM Leaderboard are read by its metrics ({', '.join(defaults)}); --metric "
+        reading.notes.append(f"tasks of the Open LLM Leaderboard are read by its metrics ({', '.join(defaults)}); "
+                             f"--metric "
                              "chooses others")
     return reading
-
-
-def _asked(task: str, choices: Choices) -> bool:
-    return bool(replace(choices, tasks=None).wanted([task], "")) and choices.tasks in (None, ()) or task in (choices.tasks or ())
 
 
 def _find_runs(path: Path) -> dict[tuple[Path, str], tuple[dict[str, Path], list[Path]]]:
@@ -117,7 +114,8 @@ def _read_results(files: list[Path]) -> dict:
         if not isinstance(content, dict):
             raise InputError(f"{file}: not a results file of the harness: expected a JSON object")
         if content != found[0]:
-            raise InputError(f"{files[0]} and {file}: two different results files of one run; put them into folders of their own")
+            raise InputError(f"{files[0]} and {file}: two different results files of one run; put them into folders "
+                             f"of their own")
     return found[0] if found else {}
 
 
@@ -132,7 +130,8 @@ def _part(content: dict, *keys: str) -> dict:
 
 def _reported(results: dict) -> list[str]:
     """The tasks that the results report, without groups."""
-    groups = set(_part(results, "groups")) | {name for name, members in _part(results, "group_subtasks").items() if members}
+    groups = {*_part(results, "groups"),
+              *(name for name, members in _part(results, "group_subtasks").items() if members)}
     configs = _part(results, "configs")
     return [task for task in _part(results, "results") if task not in groups and (not configs or task in configs)]
 
@@ -144,7 +143,8 @@ def _one_task(file: Path, task: str, results: dict, choices: Choices, time: str,
     stated, dataset = (counts.get(key) if type(counts.get(key)) is int else None for key in ("effective", "original"))
     if stated is None and type(reported.get("sample_len")) is int:
         stated = reported["sample_len"]
-    notes = () if known else (f"{file.parent}: no results file next to the samples; nothing is known of the run's set-up",)
+    notes = () if known else (f"{file.parent}: no results file next to the samples; nothing is known of the run's "
+                              f"set-up",)
     value = reported.get(f"{metric},{chosen}")
     mean = frame["score"].mean()
     exact = metric not in (*PERPLEXITIES, "perplexity") and "." not in metric
@@ -155,7 +155,8 @@ def _one_task(file: Path, task: str, results: dict, choices: Choices, time: str,
     name = results.get("model_name")
     return TaskScores(
         frame, str(file), _direction(metric, task, results, choices, file), _category(task, results), notes,
-        model=plain(redacted(name)) if isinstance(name, str) else "", task=task, folder=str(file.parent), run=time, metric=metric,
+        model=plain(redacted(name)) if isinstance(name, str) else "", task=task, folder=str(file.parent), run=time,
+        metric=metric,
         identity={key: _text(config[key], key) for key in _IDENTITY if key in config},
         setup=_setup(task, results, config), account=replace(account, stated=stated, dataset=dataset))
 
@@ -185,19 +186,20 @@ def _direction(metric: str, task: str, results: dict, choices: Choices, where: o
     base = metric.partition(".")[0]
     told = _part(results, "higher_is_better", task)
     found = results.get("higher_is_better", {})
-    stated = metric in told or base in told or "higher_is_better" in results and not isinstance(found, dict)
+    stated = metric in told or base in told or not isinstance(found, dict)
     value = told.get(metric, told.get(base))
     if isinstance(value, bool):
         return value
     if not stated and base in KNOWN_DIRECTIONS:
         return KNOWN_DIRECTIONS[base]
-    what = f"higher_is_better of {metric} is {json.dumps(value)[:40]}" if stated else f"nothing says whether higher {metric} is better"
+    what = (f"higher_is_better of {metric} is {json.dumps(value)[:40]}" if stated
+            else f"nothing says whether higher {metric} is better")
     raise InputError(f"{where}: {task}: {what}: say it with --higher-is-better {metric}=true or {metric}=false")
 
 
 def sample_direction(file: Path, metric: str, choices: Choices) -> bool | None:
-    """Whether a higher score is better, according to the user or to the results file next to the samples; None as long as
-    there is none. Raises InputError if that file does not say it."""
+    """Whether a higher score is better, according to the user or to the results file next to the samples; None as
+    long as there is none. Raises InputError if that file does not say it."""
     if (said := choices.direction(metric)) is not None:
         return said
     task = sample_task(file)

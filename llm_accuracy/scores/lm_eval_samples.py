@@ -31,7 +31,8 @@ ITEM_FIELDS = {"gpqa": "Record ID"}
 NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", *HASHES}
 
 
-def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> tuple[pd.DataFrame, Account, tuple[str, str]]:
+def read_samples(file: Path, task: str, reported: dict, choices: Choices
+                 ) -> tuple[pd.DataFrame, Account, tuple[str, str]]:
     """(frame of TaskScores, what was read, (metric, filter)) of one samples file; `reported` is the task's entry in the
     results. Raises InputError for anything that is not a sample, and if the metric or filter is ambiguous."""
     item_field = choices.item_field or next((f for part, f in ITEM_FIELDS.items() if part in task), None)
@@ -49,7 +50,8 @@ def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> tup
         if doc in documents:
             before, same = documents[doc]
             if same != record:
-                raise InputError(f"{file}: line {line}: doc_id {doc} is already on line {before} (filter {chosen}) with "
+                raise InputError(f"{file}: line {line}: doc_id {doc} is already on line {before} (filter {chosen}) "
+                                 f"with "
                                  "another answer; a run must have each document once")
             repeated += 1
             continue
@@ -60,7 +62,8 @@ def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> tup
         value = logged_value(value_of(record, metric), metric, f"{file}: line {line}", choices.values)
         hashes = _fingerprints(record, item_field)
         if isinstance(value, list):  # one item per instruction, tied together by the document
-            rows += [{"item": f"{doc}/{i}", "score": v, "cluster": f"{task}/{doc}", **hashes} for i, v in enumerate(value)]
+            rows += [{"item": f"{doc}/{i}", "score": v, "cluster": f"{task}/{doc}", **hashes}
+                     for i, v in enumerate(value)]
         else:
             blank += isinstance(value, float) and np.isnan(value)
             rows.append({"item": str(doc), "score": value, **hashes})
@@ -213,7 +216,8 @@ def read_sample(
                                            file)
     if record["filter"] != its_filter:
         if told is None:
-            raise InputError(f"{where}: {task} has several filters ({its_filter}, {record['filter']}): say which with --filter or in a "
+            raise InputError(f"{where}: {task} has several filters ({its_filter}, {record['filter']}): say which "
+                             f"with --filter or in a "
                              f'task_metrics.json, e.g. {{"{task}": "{metric},{its_filter}"}}')
         return None, (metric, its_filter)
     hashes = {name: record[name] for name in HASHES if record.get(name) is not None}

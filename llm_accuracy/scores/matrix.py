@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 METADATA = ("model", "created_date", "sha", "family")
 MISSING = -1
-_CELLS = {b"1": 1, b"0": 0, b"1.0": 1, b"0.0": 0, b"": MISSING}  # cells as they are mostly written; others are looked at
+_CELLS = {b"1": 1, b"0": 0, b"1.0": 1, b"0.0": 0, b"": MISSING}  # as cells are mostly written
 _CACHE_FROM_BYTES = 1 << 20
 _COMPACT = ("models", "questions", "scores", "dates", "shas", "families")  # what the copies in .cache hold
 Labels = Sequence[str] | np.ndarray
@@ -282,7 +282,8 @@ def _parse_cells(cells: bytes, questions: Sequence[str], where: str) -> np.ndarr
         return np.array([_CELLS[part] for part in parts], np.int8)
     read = {part: RULES["wide"].number(part.decode(errors="replace")) for part in distinct}
     if odd := next((i for i, part in enumerate(parts) if read[part] is None), -1) + 1:
-        raise InputError(f"{where}, column {questions[odd - 1]}: {parts[odd - 1].decode(errors='replace')[:60]!r} is not a "
+        raise InputError(f"{where}, column {questions[odd - 1]}: {parts[odd - 1].decode(errors='replace')[:60]!r} is "
+                         f"not a "
                          "score: blank or a number in [0, 1] is needed")
     values = np.array([read[part] for part in parts], np.float32)
     whole = np.isnan(values) | (values == 0) | (values == 1)

@@ -10,9 +10,9 @@ suite, flips) by what it recognises. What a score may look like in each format i
     helm     run folders of HELM
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
-A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a matrix,
-one model or its runs for a pair. A row of a matrix, or one of the models in a folder of logs, can also serve as one model
-(`read_matrix_models`); NAME=PATH names what is read. Readers are imported only when they are needed, so
+A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
+matrix, one model or its runs for a pair. A row of a matrix, or one of the models in a folder of logs, can also serve
+as one model (`read_matrix_models`); NAME=PATH names what is read. Readers are imported only when they are needed, so
 importing this module costs next to nothing.
 """
 

@@ -10,10 +10,11 @@ source may contain; and the values that evaluation tools log.
     inspect      C, yes, true  I, N, no, …    any; P = ½
     leaderboard  true          false          0 and 1
 
-The words for a missing score are the same everywhere (`MISSING_WORDS`); words are compared in lower case, without blanks
-around them. A number is one in ASCII digits, and finite. The null of JSON and NaN are missing; a missing answer is refused on
-the leaderboard, where every model answers everything. inspect_ai's words are converted by itself; HELM's scores are sums over counts; everything that goes into a matrix must lie within `MATRIX`. What a user says with
-`--value WORD=SCORE` comes before all of this (`Choices.values`).
+The words for a missing score are the same everywhere (`MISSING_WORDS`); words are compared in lower case, without
+blanks around them. A number is one in ASCII digits, and finite. The null of JSON and NaN are missing; a missing
+answer is refused on the leaderboard, where every model answers everything. inspect_ai's words are converted by
+itself; HELM's scores are sums over counts; everything that goes into a matrix must lie within `MATRIX`. What a user
+says with `--value WORD=SCORE` comes before all of this (`Choices.values`).
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class ScoreRules:
         return number if self.allows(number) else None
 
     def numbers(self, texts: pd.Series, values: Mapping[str, float] | None = None) -> tuple[pd.Series, pd.Series]:
-        """(scores as float64, NaN = missing; True where a text is not a score) of a column of texts; `values` is what the
-        user said words are worth.
+        """(scores as float64, NaN = missing; True where a text is not a score) of a column of texts; `values` is
+        what the user said words are worth.
 
         The range is not checked here: tables are checked against `MATRIX` once all their rows are known.
         """
@@ -125,7 +126,8 @@ def plain_number(value, metric: str, where: str) -> float:
     except OverflowError:
         number = math.inf
     if math.isinf(number):
-        raise InputError(f"{where}: {metric} = {str(value)[:20]}… is not a finite number; if it stands for something, say "
+        raise InputError(f"{where}: {metric} = {str(value)[:20]}… is not a finite number; if it stands for "
+                         f"something, say "
                          "what it is worth with --value")
     return number
 
@@ -148,8 +150,8 @@ def logged_value(value, metric: str, where: str, values: Mapping[str, float] | N
     """One metric's value as lm-evaluation-harness logs it → float (NaN where missing), a list of floats (one per
     instruction), or, for a perplexity, the pair (log-likelihood, weight).
 
-    `values` is what the user said words and numbers are worth. Raises InputError for a value that cannot be averaged over
-    items.
+    `values` is what the user said words and numbers are worth. Raises InputError for a value that cannot be averaged
+    over items.
     """
     if (worth := told(value, values)) is not None:
         return worth
@@ -173,7 +175,8 @@ def logged_value(value, metric: str, where: str, values: Mapping[str, float] | N
 
 def _from_text(text: str, metric: str, where: str, rules: ScoreRules) -> float:
     if (number := rules.number(text)) is None:
-        raise InputError(f"{where}: {metric} = {text[:60]!r} is not a number; if the word stands for a score, say which "
+        raise InputError(f"{where}: {metric} = {text[:60]!r} is not a number; if the word stands for a score, say "
+                         f"which "
                          "with --value WORD=SCORE")
     return number
 

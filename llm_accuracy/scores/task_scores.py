@@ -49,7 +49,8 @@ class Account:
 
     def lines(self, task: str) -> list[str]:
         """What a user must be told of it, one line each."""
-        said = [f"{task}: {count:,} answers without a score are blank ({reason})" for reason, count in self.blank.items()]
+        said = [f"{task}: {count:,} answers without a score are blank "
+                f"({reason})" for reason, count in self.blank.items()]
         said += [f"{task}: {count:,} left out: {reason}" for reason, count in self.left_out.items()]
         if self.absent:
             said.append(f"{task}: the log holds {self.answers:,} of the {self.stated:,} samples that it counts itself")
@@ -102,7 +103,8 @@ class TaskScores:
             return "0/1"
         steps = np.arange(2, 101)
         distinct = np.unique(scores)
-        whole = len(distinct) <= 101 and any(np.allclose(distinct * k, np.round(distinct * k), atol=1e-6) for k in steps)
+        whole = len(distinct) <= 101 and any(np.allclose(distinct * k, np.round(distinct * k), atol=1e-6)
+                                             for k in steps)
         return "grid" if whole else "continuous"
 
     def __repr__(self) -> str:
@@ -201,7 +203,8 @@ def chosen_names(names: list[str] | None, there: list[str], source: str) -> list
 class Choices:
     """What logs leave open, as a user settles it.
 
-    metrics      {task or pattern: (metric or None, filter or None)}; the filter also names a split of HELM and a reducer
+    metrics      {task or pattern: (metric or None, filter or None)}; the filter also names a split of HELM and a
+    reducer
                  of inspect_ai
     item_field   the document field that identifies a question across tasks (default: the hash of the document)
     source       where `metrics` come from, for messages
@@ -269,8 +272,12 @@ class Choices:
                 near = difflib.get_close_matches(task, there, 5, cutoff=0.5) or there[:20]
                 more = "" if len(near) == len(there) else f" (of {len(there)} tasks)"
                 raise InputError(f"{where}: no task {task}; it has {', '.join(near)}{more}")
-        return [task for task in there if (self.tasks is None or task in self.tasks)
-                and not any(fnmatch.fnmatchcase(task, pattern) for pattern in self.skip)]
+        return [task for task in there if self.asks(task)]
+
+    def asks(self, task: str) -> bool:
+        """Whether a task is to be read."""
+        return ((self.tasks is None or task in self.tasks)
+                and not any(fnmatch.fnmatchcase(task, pattern) for pattern in self.skip))
 
 
 # ---- chosen items ------------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ def rows(responses):
     """{model: scores, NaN where blank}, questions in the order of their names."""
     order = np.argsort(responses.questions)
     return {model: np.where(seen, row, np.nan)[order].tolist()
-            for model, row, seen in zip(responses.models, responses.scores.astype(float), responses.observed, strict=True)}
+            for model, row, seen in zip(responses.models, responses.scores.astype(float), responses.observed,
+                                        strict=True)}
 
 
 def pair(folder, *more, code=0):
@@ -72,7 +73,8 @@ def test_inspect_errored_sample(case, inspect_ai):
 
 def test_inspect_shuffled_ids(case, inspect_ai):
     folder = case("inspect-shuffled-ids")
-    with pytest.raises(InputError, match="the documents of 4 of 4 questions differ between org/m3 and org/m0 under the same id"):
+    with pytest.raises(InputError, match="the documents of 4 of 4 questions differ between org/m3 and org/m0 under "
+                                         "the same id"):
         readers.read("inspect", [folder])
     found = rows(readers.read("inspect", [folder], choices=Choices(by_content=True))[0])
     assert len({tuple(row) for row in found.values()}) == 1 and sorted(found["org/m3"]) == [0, 1, 1, 1]

@@ -1,6 +1,6 @@
-"""The contract of readers, kind by kind: metadata that is null, values that are no numbers, ids that hide other questions,
-runs that are no models, logs that do not hold what they count. Logs are written in the layout of the harness, line by line;
-test_eval_logs.py and test_inspect_logs.py read those that the frameworks wrote."""
+"""The contract of readers, kind by kind: metadata that is null, values that are no numbers, ids that hide other
+questions, runs that are no models, logs that do not hold what they count. Logs are written in the layout of the
+harness, line by line; test_eval_logs.py and test_inspect_logs.py read those that the frameworks wrote."""
 
 import hashlib
 import json
@@ -20,8 +20,8 @@ from llm_accuracy.scores.task_scores import Choices
 TIMES = ("2025-01-02T03-04-05.123456", "2025-02-02T03-04-05.123456")
 
 
-def write_run(folder, scores, task="t", time=TIMES[0], model="org/m", metric="acc", docs=None, stem="results", record=None, tests="",
-              change=None, **results):
+def write_run(folder, scores, task="t", time=TIMES[0], model="org/m", metric="acc", docs=None, stem="results",
+              record=None, tests="", change=None, **results):
     """One run of the harness: scores (values as logged) of documents 0, 1, …; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -34,7 +34,8 @@ def write_run(folder, scores, task="t", time=TIMES[0], model="org/m", metric="ac
     (folder / f"samples_{task}_{time}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     content = {"results": {task: {"alias": task}}, "higher_is_better": {task: {metric: True}}, "model_name": model,
                "n-samples": {task: {"original": len(lines), "effective": len(lines)}}, "n-shot": {task: 0},
-               "config": {"model": "hf", "model_args": "pretrained=org/m", "limit": None}, "chat_template_sha": None, **results}
+               "config": {"model": "hf", "model_args": "pretrained=org/m", "limit": None}, "chat_template_sha": None,
+               **results}
     if change:
         change(content)
     (folder / f"{stem}_{time}.json").write_text(json.dumps(content))
@@ -68,7 +69,8 @@ def test_a_table_of_directions_of_another_type_is_asked_about(tmp_path, value):
 def test_an_absent_direction_is_known_of_the_harness_own_metrics_only(tmp_path):
     drop = lambda content: content.pop("higher_is_better")  # noqa: E731
     assert read_model(write_run(tmp_path / "a", [1.0], change=drop))["t"].higher_is_better
-    refused(write_run(tmp_path / "b", [1.0], metric="judge", change=drop), "nothing says whether higher judge is better")
+    refused(write_run(tmp_path / "b", [1.0], metric="judge", change=drop), "nothing says whether higher judge is "
+                                                                           "better")
 
 
 def test_a_matrix_takes_no_score_of_which_less_is_better(tmp_path):
@@ -103,8 +105,10 @@ def test_a_run_without_a_model_name_is_named_by_its_folder(tmp_path, name):
 
 def test_values_that_are_no_numbers_are_never_zero(tmp_path):
     for i, (value, said) in enumerate({
-        '{"a": 1, "b": 0}': r"acc holds several scores \(a, b\): take one with --metric acc.KEY", "[1, 2]": "is not a score of one item",
-        '"C"': "acc = 'C' is not a number", "1" + "0" * 400: "is not a finite number", "1e999": "is not a finite number",
+        '{"a": 1, "b": 0}': r"acc holds several scores \(a, b\): take one with --metric acc.KEY",
+        "[1, 2]": "is not a score of one item",
+        '"C"': "acc = 'C' is not a number", "1" + "0" * 400: "is not a finite number", "1e999": "is not a finite "
+                                                                                                "number",
         '"\\ud835"': "is not a number"}.items()):
         refused(write_run(tmp_path / str(i), [1.0, json.loads(value)]), said)
     folder = write_run(tmp_path / "dict", [{"a": 1, "b": 0}, {"a": 0, "b": 0}])
@@ -135,7 +139,8 @@ def test_two_scales_are_asked_about(tmp_path):
     for name, text in (("a", "prompt_id,score\n1,0.5\n2,1\n"), ("b", "prompt_id,score\n1,50\n2,100\n")):
         (tmp_path / f"{name}.csv").write_text(text)
     done = run_script("mcnemar_tests.py", "pair", tmp_path / "a.csv", tmp_path / "b.csv", code=2)
-    assert "lie in 50 … 100" in done.stderr and "two scales? if not, say the range of the scores, --range 0 100" in done.stderr
+    assert "lie in 50 … 100" in done.stderr
+    assert "two scales? if not, say the range of the scores, --range 0 100" in done.stderr
     assert run_script("mcnemar_tests.py", "pair", tmp_path / "a.csv", tmp_path / "b.csv", "--range", 0, 100)
 
 
@@ -144,7 +149,8 @@ def test_two_scales_are_asked_about(tmp_path):
 def test_the_same_id_is_not_the_same_question(tmp_path):
     write_run(tmp_path / "a", [1.0, 0.0, 0.0], model="a")
     write_run(tmp_path / "b", [0.0, 1.0, 0.0], model="b", docs=["q1", "q0", "q2"])  # the same questions, shuffled
-    with pytest.raises(InputError, match=r"the documents of 2 of 3 questions differ between b and a under the same id \(first: 0\)"):
+    told = r"the documents of 2 of 3 questions differ between b and a under the same id \(first: 0\)"
+    with pytest.raises(InputError, match=told):
         readers.read("lm-eval", [tmp_path])
     with pytest.raises(InputError, match="the documents differ on 2 of 3 items"):
         from llm_accuracy.degradation.pairing import pair_up
@@ -166,9 +172,11 @@ def test_logs_without_hashes_are_named(tmp_path):
     bare = write_run(tmp_path / "b", [1.0, 0.0], model="b")
     file = next(bare.glob("samples*"))
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    file.write_text("".join(json.dumps({k: v for k, v in line.items() if k not in ("doc", "doc_hash")}) + "\n" for line in lines))
+    bared = [{k: v for k, v in line.items() if k not in ("doc", "doc_hash")} for line in lines]
+    file.write_text("".join(json.dumps(line) + "\n" for line in bared))
     _, notes = readers.read("lm-eval", [tmp_path])
-    assert "t: 1 models have no fingerprints of some questions, which are taken to be the same by their ids (b)" in notes
+    assert ("t: 1 models have no fingerprints of some questions, which are taken to be the same by their ids (b)"
+            in notes)
     with pytest.raises(InputError, match="--by-content needs a fingerprint of every question"):
         readers.read("lm-eval", [tmp_path], choices=Choices(by_content=True))
 
@@ -202,7 +210,8 @@ def model_args(args):
 
 @pytest.mark.parametrize(("key", "other"), [
     ("model_args", model_args("pretrained=org/m,load_in_4bit=True")), ("n-shot", {"n-shot": {"b": 5}}),
-    ("chat_template_sha", {"chat_template_sha": "abc"}), ("limit", {"config": {"model": "hf", "model_args": "pretrained=org/m", "limit": 10.0}}),
+    ("chat_template_sha", {"chat_template_sha": "abc"}),
+    ("limit", {"config": {"model": "hf", "model_args": "pretrained=org/m", "limit": 10.0}}),
     ("model_revision", {"config": {**model_args("pretrained=org/m")["config"], "model_revision": "v2"}}),
 ])
 def test_runs_that_differ_are_not_united(tmp_path, key, other):
@@ -241,7 +250,7 @@ def test_one_name_in_two_folders_is_two_models(tmp_path):
     assert responses.models.tolist() == ["whole", "org/m"]
     with pytest.raises(InputError, match=r"samples of several models \(fp16, int4\)"):
         read_model(tmp_path)
-    with pytest.raises(InputError, match="x=…: results of several|both are x on t"):
+    with pytest.raises(InputError, match=r"x=…: results of several|both are x on t"):
         readers.read("lm-eval", [f"x={tmp_path}"])
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,7 +176,7 @@ def test_chosen_documents_pair_by_their_number(logs):
     subset = read_model(logs / "subset", CHOICES)["h_choice"]
     assert list(subset.frame.index) == ["1", "3", "5", "8"]
     whole = read_model(logs / "baseline", CHOICES)["h_choice"]
-    with pytest.raises(InputError, match="36 only in the baseline|holds 4 of the 40 samples"):
+    with pytest.raises(InputError, match=r"36 only in the baseline|holds 4 of the 40 samples"):
         pair_up(whole, subset)
     assert list(pair_up(whole, subset, max_excluded=1).items) == ["1", "3", "5", "8"]
 
@@ -554,3 +555,37 @@ def test_every_run_of_a_folder_and_documents_to_ask_again(logs):
     samples = repeats.harness_samples({"h_choice": found})["h_choice"]
     assert samples == sorted(int(item) for item in found.items[found.kept]) and 0 < len(samples) < 40
     assert len(readers.read_runs(logs / "twice", CHOICES, latest=True)) == 1
+
+
+# ---- both halves --------------------------------------------------------------------------------------------
+
+
+def test_a_matrix_and_a_pair_read_the_same_of_every_folder(logs):
+    """Every task of 0/1 scores, of every folder that the harness wrote."""
+    skip = ("h_perplexity",)  # log-likelihoods are no scores of a matrix
+    choices = replace(CHOICES, skip=skip)
+    folders = [logs / name for name in ("baseline", "candidate", "twice", "single", "one_by_one", "subset")]
+    for folder in filter(Path.is_dir, folders):
+        pair = read_model(folder, choices)
+        responses, notes = readers.read("lm-eval", [folder], choices=choices)
+        assert responses.models.tolist() == ["made/up"]
+        seen = dict(zip(responses.questions, responses.scores[0].astype(float), strict=True))
+        assert seen == {f"{task}/{item}": score for task, scores in pair.items()
+                        for item, score in scores.frame["score"].items()}
+        assert {note for scores in pair.values() for note in scores.notes} <= {
+            note.removeprefix("made/up: ") for note in notes} | set(notes)
+
+
+def test_tasks_that_the_harness_ran_one_by_one(logs):
+    tasks = read_model(logs / "one_by_one", CHOICES)
+    assert sorted(tasks) == ["h_choice", "h_odd"] and "tasks of 2 runs are united" in tasks["h_odd"].notes[0]
+    with pytest.raises(InputError, match=r"two runs of made/up differ in model_args \(.*errors=0.2 and .*errors=0.5\)"):
+        read_model(logs / "variants", CHOICES)
+
+
+def test_what_the_harness_says_of_a_run(logs):
+    log = read_model(logs / "baseline", CHOICES)["h_choice"]
+    assert log.model == "made/up" and log.metric == "acc" and log.kind == "0/1"
+    assert log.identity["model_args"] == "pretrained=made/up,errors=0.2" and log.setup["n-shot"] == "0"
+    assert log.account.scored == log.account.stated == log.account.dataset == 40 and not log.account.lines("x")
+    assert log.folder.endswith("made__up") and log.task == "h_choice"

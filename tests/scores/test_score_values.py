@@ -20,7 +20,8 @@ TABLE = {text: row for texts, row in {
     ("0", "0.0", "False", "false", "FALSE", "-0", ".0"): "0 0 0 0 0 0",
     ("0.5", "5e-1", ".5"): "0.5 0.5 0.5 0.5 0.5 x",
     ("", " ", "nan", "NaN", "NAN", "-nan", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "<NA>"): "· · · · · x",
-    ("C", "0x1", "1_0", "٣", "yes", "missing", "1e", "--1", "\ud835", "inf", "Infinity", "1e999", "9" * 400): "x x x x x x",
+    ("C", "0x1", "1_0", "٣", "yes", "missing", "1e", "--1", "\ud835", "inf", "Infinity", "1e999",
+     "9" * 400): "x x x x x x",
     ("-1",): "x x -1 -1 -1 x", ("2",): "x x 2 2 2 x",
 }.items() for text in texts}
 

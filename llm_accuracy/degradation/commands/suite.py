@@ -22,7 +22,8 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="a JSON list of models, or a baseline and candidates")
     to.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
     to.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks; others are not read")
-    to.add_argument("--skip", nargs="+", metavar="TASK", default=[], help="not these tasks (or patterns, such as 'mmlu_*')")
+    to.add_argument("--skip", nargs="+", metavar="TASK", default=[], help="not these tasks (or patterns, such as "
+                                                                          "'mmlu_*')")
     to.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
                     help="where the tables go (default: degradation)")
     flags.add_test_flags(to, DRAWS_OF_A_SUITE)
