@@ -24,9 +24,10 @@ from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
-_SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|token|secret|passw(or)?d|authorization|bearer|credential|access[-_]?key")
-_NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|tokeni[sz]|"
-                        r"(eos|bos|pad|eot|unk|stop)_token")
+_SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|access[-_]?key|token|secret|passw(or)?d|authorization|bearer|"
+                     r"credential")
+_NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|"
+                        r"tokeni[sz]|(eos|bos|pad|eot|unk|stop)_token")
 _LOOKS_SECRET = re.compile(r"\b(sk-[\w-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_\w{8,}|AKIA[0-9A-Z]{12,}|xox[a-z]-[\w-]{8,}|"
                            r"AIza[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)")
 _URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
@@ -212,10 +213,10 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
     _agree(model, used, "setup", choices)
     runs = sorted({log.run for log in used})
     where = f"{model}: " if model else ""
-    if passed := sorted({log.run for log in logs} - set(runs)):
-        notes.append(f"{where}read the run of {', '.join(runs)}, not {', '.join(passed)} (to choose, name its "
-                     f"results file)")
-    elif older := [log for log in logs if latest[log.task] is not log]:
+    passed = sorted({log.run for log in logs} - set(runs))
+    if passed:
+        notes.append(f"{where}read the run of {_some(runs)}, not {_some(passed)} (to choose, name its results file)")
+    if older := [log for log in logs if latest[log.task] is not log and log.run not in passed]:
         notes.append(f"{where}{len(older)} tasks were run again: the latest run of each counts ("
                      f"{_some([f'{log.task} of {log.run} is passed over' for log in older])})")
     if len(runs) > 1:
@@ -320,11 +321,24 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
             notes += [f"{model}: {note}" if note.startswith(f"{task}: ") else note for note in scores.notes
                       if note not in notes]
     check_questions(models, notes)
+    notes += _unlike(models)
     for model, tasks in models.items():
         for task, scores in tasks.items():
             yield AnswerTable.of(pd.DataFrame({
                 "model": plain(model), "question": [plain(f"{task}/{item}") for item in scores.frame.index],
                 "score": scores.frame["score"].to_numpy(), "task": plain(task)}), scores.source)
+
+
+def _unlike(models: Models) -> list[str]:
+    """A line for every way in which the models were not asked alike."""
+    seen: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for model, tasks in models.items():
+        for task, scores in tasks.items():
+            for key, value in {**scores.setup, "metric": scores.metric}.items():
+                seen.setdefault((task, key), {}).setdefault(value, []).append(model)
+    return [f"{task}: {key} differs between models: "
+            + "; ".join(f"{value[:60]} ({_some(names, 3)})" for value, names in values.items())
+            for (task, key), values in seen.items() if len(values) > 1]
 
 
 def check_questions(models: Models, notes: list[str]) -> None:

@@ -42,7 +42,7 @@ def _is_json_log(path: Path) -> bool:
         return False
     with path.open("rb") as stream:
         head = stream.read(4096)
-    return bool(re.match(rb'\s*\{\s*"version"\s*:\s*\d+\s*,\s*"status"\s*:', head)) and b'"eval"' in head
+    return head.lstrip().startswith(b"{") and b'"eval"' in head and b'"status"' in head
 
 
 def read_logs(path: Path, choices: Choices) -> Reading:
@@ -60,6 +60,10 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     if not files:
         raise InputError(f"{path}: no log of inspect_ai here (.eval, or .json that begins with version and status)")
     reading = Reading()
+    others = sorted({*path.rglob("*.json")} - {*files, *path.rglob("logs.json")}) if path.is_dir() else []
+    if others:
+        reading.notes.append(f"{path}: {len(others)} JSON files are no logs of inspect_ai and were not read, first "
+                             f"{others[0].name}")
     headers = {file: _read(read_eval_log, file, header_only=True) for file in files}
     names = {file: _task_name(header.eval) for file, header in headers.items()}
     wanted = choices.wanted(names.values(), path)

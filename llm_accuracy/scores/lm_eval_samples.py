@@ -49,7 +49,7 @@ def read_samples(file: Path, task: str, reported: dict, choices: Choices
         doc = record["doc_id"]
         if doc in documents:
             before, same = documents[doc]
-            if same != record:
+            if repr(same) != repr(record):  # NaN is itself here
                 raise InputError(f"{file}: line {line}: doc_id {doc} is already on line {before} (filter {chosen}) "
                                  f"with "
                                  "another answer; a run must have each document once")
