@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..scores.contract import check_same_metric
 from ..scores.readers import named_path, read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
 from .defaults import MAX_EXCLUDED
@@ -44,6 +45,7 @@ def read_pair(source: Source, baseline: str, candidate: str, task: str | None = 
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
+    check_same_metric(read[0][task], read[1][task])
     return pair_up(read[0][task], read[1][task], task, max_excluded)
 
 
@@ -92,6 +94,8 @@ def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str
         lacking = name if odd[0] in baseline else baseline_name
         raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
                          f"{name} only); run it, or name the tasks to compare with --tasks")
+    for task in baseline:
+        check_same_metric(baseline[task], candidate[task])
     return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
 
 

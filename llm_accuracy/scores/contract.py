@@ -320,6 +320,7 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
                                  "better: choose another metric with --metric")
             notes += [f"{model}: {note}" if note.startswith(f"{task}: ") else note for note in scores.notes
                       if note not in notes]
+    _refuse_other_metrics(models)
     check_questions(models, notes)
     notes += _unlike(models)
     for model, tasks in models.items():
@@ -329,12 +330,26 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
                 "score": scores.frame["score"].to_numpy(), "task": plain(task)}), scores.source)
 
 
+def _refuse_other_metrics(models: Models) -> None:
+    known: dict[str, TaskScores] = {}
+    for tasks in models.values():
+        for task, scores in tasks.items():
+            check_same_metric(known.setdefault(task, scores), scores)
+
+
+def check_same_metric(one: TaskScores, other: TaskScores) -> None:
+    """Raise InputError if two logs of one task hold different scores; a CSV does not say which its scores are."""
+    if one.metric != other.metric and "score" not in (one.metric, other.metric):
+        raise InputError(f"{one.source} and {other.source}: {one.task}: the score of one is {one.metric}, of the other "
+                         f"{other.metric}: choose one that both have with --metric")
+
+
 def _unlike(models: Models) -> list[str]:
     """A line for every way in which the models were not asked alike."""
     seen: dict[tuple[str, str], dict[str, list[str]]] = {}
     for model, tasks in models.items():
         for task, scores in tasks.items():
-            for key, value in {**scores.setup, "metric": scores.metric}.items():
+            for key, value in scores.setup.items():
                 seen.setdefault((task, key), {}).setdefault(value, []).append(model)
     return [f"{task}: {key} differs between models: "
             + "; ".join(f"{value[:60]} ({_some(names, 3)})" for value, names in values.items())

@@ -314,6 +314,24 @@ def test_a_base_and_its_extension_flip_as_one_unit(tmp_path):
     assert "16 items belong to questions or clusters that occur in several tasks" in " ".join(done.stdout.split())
 
 
+def test_two_metrics_of_one_task_are_not_compared(tmp_path):
+    for name, metric in (("a", "acc"), ("b", "f1")):
+        write_run(tmp_path / name, [1.0, 0.0], model=name, metric=metric)
+    told = "the score of one is acc, of the other f1: choose one that both have with --metric"
+    with pytest.raises(InputError, match=told):
+        readers.read("lm-eval", [tmp_path])
+    for command in ("pair", "suite"):
+        assert told in run_script("mcnemar_tests.py", command, tmp_path / "a", tmp_path / "b", code=2).stderr
+
+
+def test_models_that_were_asked_in_other_ways_are_named(tmp_path):
+    write_run(tmp_path / "a", [1.0, 0.0] * 8, model="a")
+    write_run(tmp_path / "b", [1.0, 0.0] * 8, model="b", **{"n-shot": {"t": 5}})
+    assert "t: n-shot differs between models: 0 (a); 5 (b)" in readers.read("lm-eval", [tmp_path])[1]
+    said = run_script("mcnemar_tests.py", "pair", tmp_path / "a", tmp_path / "b").stdout
+    assert "t: n-shot differs: 0 in the baseline, 5 in the candidate" in " ".join(said.split())
+
+
 # ---- secrets --------------------------------------------------------------------------------------------------
 
 def test_keys_and_tokens_are_redacted_where_read():
