@@ -73,7 +73,7 @@ def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip
     """Where models come from."""
     from ..reading import Source
 
-    return Source(options.matrix, choices(options, options.items, tasks, skip))
+    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip))  # plan has no --items
 
 
 def command_line() -> str:
