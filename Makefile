@@ -5,6 +5,7 @@ PIP_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 LM_EVAL := .venv-lm-eval
+INSPECT := .venv-inspect
 
 # Where the study's data and logs are: make laptop LOGS=elsewhere/logs
 DATA ?= data/processed
@@ -98,7 +99,7 @@ fresh:
 	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
-test: check $(LM_EVAL)/.installed
+test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
 # The linter, the type checker over the library, and whether the documents say what the code does.
@@ -121,3 +122,9 @@ $(LM_EVAL)/.installed:
 	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps --upgrade \
 		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 && touch $@ \
 	|| echo "lm-evaluation-harness could not be installed: its tests are skipped"
+
+# inspect_ai reads its own logs and writes them for the tests. It is optional, so the tests find it in a folder of packages
+# that comes last on their path: what $(VENV) has wins.
+$(INSPECT)/.installed: $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) --target $(INSPECT) "inspect_ai>=0.3.250" && touch $@ \
+	|| echo "inspect_ai could not be installed: its tests are skipped"
