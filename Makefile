@@ -23,7 +23,7 @@ laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop
 	$(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --policies oracle oracle-factors
-	for size in 8 32 128; do \
+	for size in 32 64 128; do \
 	  $(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --budgets 10% --batch $$size || exit; done
 	$(MAKE) tables TIER=laptop
 
@@ -38,7 +38,7 @@ study:
 	$(PY) factor_models_final.py --tier $(TIER) $(IN)
 	$(PY) faq_val.py --tier $(TIER) $(IN)
 	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq
-	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq-mix uniform+factors
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies rounds faq-mix uniform+factors
 	$(PY) baselines_all.py --tier $(TIER) $(IN)
 	$(PY) ablations_all.py --tier $(TIER) $(IN)
 
@@ -82,7 +82,7 @@ headline: $(VENV)/.installed
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq
 	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5 0.75
 	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
-	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
+	for size in 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
 	$(PY) summarize_results.py --logs-dir $(LOGS)/twin
 
 # Every method on every board in a folder, with a table over boards, into local/boards (docs/boards.md):
