@@ -146,8 +146,8 @@ def _across(measures: Sequence[str]) -> tuple[plt.Figure, dict[str, Sequence[plt
 
 
 def by_batch(table: pd.DataFrame) -> plt.Figure:
-    """ESS by width and by error, and coverage, of the default method at one budget, against how many questions are asked in
-    the first round; ±1 standard error.
+    """ESS by width and by error, and coverage, of the default method at one budget, against how many questions are
+    asked in the first round; ±1 standard error.
 
     table  rows of `summaries.compared` with a column batch
     """
@@ -171,8 +171,8 @@ def batches_point(table: pd.DataFrame, name: str, kept: float = 0.9) -> str:
     ess = table.set_index("batch")["ess_width"].sort_index()
     left = ess / ess.iloc[0]
     enough = left[(left >= kept).cummin()]
-    point = (f"Of {int(table['budget'].iloc[0]):,} questions up to {enough.index[-1]} asked in the first round, {name} keep "
-             f"{100 * enough.min():.0f} % of the effective sample size")
+    point = (f"With up to {enough.index[-1]} of {int(table['budget'].iloc[0]):,} questions asked in the first round, "
+             f"{name} keep {100 * enough.min():.0f} % of their effective sample size")
     falls = [f"at {batch} only {100 * share:.0f} %" for batch, share in left[left < kept].items()]
     return "; ".join([point, ", ".join(falls)]) if falls else point
 
