@@ -91,12 +91,12 @@ boards: $(VENV)/.installed
 	$(PY) boards.py $(BOARDS) $(BOARD_FLAGS)
 
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
-# (the twin's logs, hours of work, and those of the degradation tests stay).
+# (the twin's logs, hours of work, those of the degradation tests and of real histories stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
 	mkdir $(LOGS)
-	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
+	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv $(LOGS).before/history_worth.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
