@@ -111,11 +111,11 @@ def test_bad_input_of_the_summary(copy, script, arguments, message):
     assert sorted(path.read_bytes() for path in (copy / "logs").glob("*.csv")) == before
 
 
-@pytest.mark.parametrize("name", ["ablations_all.py", "faq_coverage.py"])
-def test_help_and_dry_run_change_nothing(copy, script, name):
+@pytest.mark.parametrize("name, more", [("ablations_all.py", []), ("faq_coverage.py", ["--policies", "faq-mix"])])
+def test_help_and_dry_run_change_nothing(copy, script, name, more):
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     assert script(name, "--help").stdout.startswith("usage:")
-    said = script(name, *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", "--dry-run").stdout
+    said = script(name, *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", *more, "--dry-run").stdout
     assert said.count("\n") == 1
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
@@ -177,7 +177,7 @@ def test_batches_are_arms_of_their_own(study):
     cell = table[(table["scenario"] == SCENARIOS[0]) & (table["budget"] == 20)]
     assert [name for name in cell["name"] if "mix" in name] == [
         "FAQ-mix", "FAQ-mix, 8 at a time", "FAQ-mix, 64 at a time"]
-    assert summaries.batches(table).groupby(summaries.CELL)["batch"].agg(list).map(tuple).unique().tolist() == [
+    assert summaries.batches(table, "faq-mix").groupby(summaries.CELL)["batch"].agg(list).map(tuple).unique().tolist() == [
         (1, 8, 64)]
     assert set(published.ours(summary)["batch"]) == {1}
     mine = tuning.of_method(everything, "faq", "with")
