@@ -318,7 +318,8 @@ BAD = {
                                   "python migrate_logs.py"),
     "unknown setting": (break_nothing, "faq_final.py", [*ONE, "--setting", "tau=2"], "write it as"),
     "variance that does not go with the sampling": (break_nothing, "faq_final.py", [
-        *ONE, "--policies", "faq-mix", "--sampling", "without", "--variance", "published"], "variance 'published': sampling 'without'"),
+        *ONE, "--policies", "faq-mix", "--sampling", "without", "--variance", "published"],
+        "variance 'published': sampling 'without'"),
     "rank without weight decay": (break_nothing, "factor_models_val.py", [*ONE, "--rank", 2], "give both or neither"),
     "not an archive": (lambda folder: (shutil.rmtree(folder / "data/board"),
                                        (folder / "data/board.zip").write_bytes(b"PK torn")), "faq_final.py", ONE,
