@@ -167,7 +167,7 @@ class _Unpacked(io.RawIOBase):
         super().close()
 
 
-def reading(path: Path | str) -> IO[bytes]:
+def reading(path: Path | str, what: str = "file") -> IO[bytes]:
     """Open a file for reading, unpacked where its name ends in .gz. Raises InputError where it cannot be opened, and
     while it is read, where it is damaged or unpacks to more than the limit."""
     path = Path(path)
@@ -175,7 +175,7 @@ def reading(path: Path | str) -> IO[bytes]:
         inner = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
         size = path.stat().st_size
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError(f"{path}: not a readable {what} ({error.strerror or error})") from None
     if size > _limits.total:
         inner.close()
         raise InputError(f"{path}: has {size_text(size)}, more than the {size_text(_limits.total)} that are allowed; "
@@ -183,7 +183,7 @@ def reading(path: Path | str) -> IO[bytes]:
     return io.BufferedReader(_Unpacked(inner, str(path)), 1 << 18)  # type: ignore[arg-type]
 
 
-def member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
+def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
     """Open one file of a zip archive, within the same limits."""
     if info.file_size > _limits.total:
         raise InputError(f"{name}: unpacks to {size_text(info.file_size)}, more than the {size_text(_limits.total)} "
@@ -239,8 +239,8 @@ def check_depth(text: bytes, where: str) -> None:
 
 
 def parse_json(text: bytes, where: str):
-    """The value of a JSON text (UTF-8, with or without a byte order mark). Raises InputError, with `where`, for anything
-    else."""
+    """The value of a JSON text (UTF-8, with or without a byte order mark). Raises InputError, with `where`, for
+    anything else."""
     check_depth(text, where)
     try:
         return json.loads(text.decode("utf-8-sig"))
@@ -250,7 +250,7 @@ def parse_json(text: bytes, where: str):
 
 def read_json(path: Path | str):
     """The content of a JSON file (UTF-8), plain or gzipped. Raises InputError where it cannot be read."""
-    with reading(path) as stream:
+    with reading(path, "JSON file") as stream:
         text = stream.read()
     check_depth(text, str(path))
     try:
