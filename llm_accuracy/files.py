@@ -226,16 +226,21 @@ def first_line(stream: IO[bytes], name: str) -> bytes:
 
 
 def check_depth(text: bytes, where: str) -> None:
-    """Raise InputError for JSON that is nested deeper than `DEEPEST`. Costs next to nothing where there are no more
-    brackets than that."""
+    """Raise InputError for JSON that is nested deeper than `DEEPEST`."""
+    if _too_deep(text):
+        raise InputError(f"{where}: JSON nested deeper than {DEEPEST} levels is not read; is it what it is taken for?")
+
+
+def _too_deep(text: bytes) -> bool:
+    """Whether JSON is nested deeper than `DEEPEST`. Costs nothing where there are no more brackets."""
     if text.count(b"[") + text.count(b"{") <= DEEPEST:
-        return
+        return False
     depth = 0
     for bracket in _BRACKETS.finditer(_STRING.sub(b"", text)):
         depth += 1 if bracket[0] in (b"[", b"{") else -1
         if depth > DEEPEST:
-            raise InputError(f"{where}: JSON nested deeper than {DEEPEST} levels is not read; is it what it is taken "
-                             "for?")
+            return True
+    return False
 
 
 def parse_json(text: bytes, where: str):
@@ -252,7 +257,8 @@ def read_json(path: Path | str):
     """The content of a JSON file (UTF-8), plain or gzipped. Raises InputError where it cannot be read."""
     with reading(path, "JSON file") as stream:
         text = stream.read()
-    check_depth(text, str(path))
+    if _too_deep(text):
+        raise InputError(f"{path}: not a readable JSON file (nested deeper than {DEEPEST} levels)")
     try:
         return json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -53,8 +53,8 @@ def _is_record(path: Path) -> bool:
 
 
 def read_logs(path: Path, choices: Choices) -> Reading:
-    """Every record of a folder (searched recursively), or one. A result of which no instances are there is left out, with
-    a line. Raises InputError for another version of the schema, for instances of another record or damaged ones
+    """Every record of a folder (searched recursively), or one. A result of which no instances are there is left out,
+    with a line. Raises InputError for another version of the schema, for instances of another record or damaged ones
     (checksum), and if a task has several metrics and none is chosen."""
     files = (sorted(filter(_is_record, path.rglob("*.json"))) if path.is_dir() else [_record_of(path)])
     reading_ = Reading()
@@ -78,8 +78,8 @@ def _record(file: Path) -> dict[str, Any]:
     record = read_json(file)
     version = record.get("schema_version") if isinstance(record, dict) else None
     if not isinstance(version, str) or version.split(".")[:2] != VERSION.split(".")[:2]:
-        raise InputError(f"{file}: schema_version is {json.dumps(version)[:20]}: records of Every Eval Ever {VERSION} are "
-                         "read; its own package converts older ones")
+        raise InputError(f"{file}: schema_version is {json.dumps(version)[:20]}: records of Every Eval Ever {VERSION} "
+                         "are read; its own package converts older ones")
     try:
         named = [record["evaluation_id"], record["model_info"]["id"],
                  *(result["evaluation_name"] for result in record["evaluation_results"])]
@@ -113,7 +113,7 @@ def _instances(file: Path, record: dict) -> list[tuple[int, dict]]:
                 _check_instance(instance, record, f"{file}: line {number}")
                 rows.append((number, instance))
     if digest and detailed.get("checksum") not in (None, digest.hexdigest()):
-        raise InputError(f"{file}: its {algorithm} is not the one in the record: the file was changed or is not complete")
+        raise InputError(f"{file}: its {algorithm} is not the one in the record: it was changed or is not complete")
     stated = detailed.get("total_rows")
     if type(stated) is int and stated != len(rows):
         raise InputError(f"{file}: {len(rows):,} instances, its record counts {stated:,}; fetch the file again")

@@ -117,7 +117,7 @@ def test_a_line_a_column_and_a_nest_too_many(tmp_path):
         refused(read_model, path, "line 1: JSON nested deeper than 100 levels")
         path = tmp_path / "n.json"
         path.write_text("[" * deep + "]" * deep)
-        refused(read_json, path, "JSON nested deeper than 100 levels")
+        refused(read_json, path, r"not a readable JSON file \(nested deeper than 100 levels\)")
 
 
 def test_brackets_in_texts_are_no_nesting():
