@@ -1,4 +1,4 @@
-"""How long reading takes and how much memory, at the sizes that users have: python benchmarks/reading.py [--rows 200]
+"""How long reading takes and how much memory, at the sizes that users have: two minutes.
 
 Files are made in a temporary folder and read in a process of their own, whose peak memory is its own; a pass over the
 bytes of the same file, in the same process, is the yardstick.
