@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, check_zip
 from ..parallel import one_thread_each
 from ..randomness import stream
 from ..scores.matrix import Responses
@@ -101,6 +101,7 @@ class Factors:
         """Read an .npz. Raises InputError if it is absent (naming the script that makes it) or incomplete."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; python {made_by} makes it")
+        check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return Factors(stored["U"], stored["V"], stored["questions"], stored["history_mean"],
