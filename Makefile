@@ -11,7 +11,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline boards fresh test check
+.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline boards real fresh test check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -85,13 +85,19 @@ headline: $(VENV)/.installed
 boards: $(VENV)/.installed
 	$(PY) boards.py $(BOARDS) $(BOARD_FLAGS)
 
+# The paper's study on a real board, every figure beside the published one, into logs/real (docs/paper_on_board.md):
+#   make real BOARD=<open_llm_leaderboard_v2.csv.gz> PAPER=<folder of the published tables>
+STANDS_FOR ?= bbh+gpqa+ifeval+math+musr
+real: $(VENV)/.installed
+	$(PY) paper_on_board.py $(BOARD) --as $(STANDS_FOR) --paper $(PAPER) --data-dir $(DATA) --logs-dir $(LOGS)/real
+
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
-# (the twin's logs, hours of work, and those of the degradation tests stay).
+# (the twin's and the real board's logs, hours of work, and those of the degradation tests stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
 	mkdir $(LOGS)
-	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
+	for kept in $(LOGS).before/twin $(LOGS).before/real $(LOGS).before/degradation_*.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed

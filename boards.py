@@ -22,7 +22,6 @@ the truth above and below the interval, effective sample size by width and by er
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -100,11 +99,7 @@ def price(args, sources, chosen):
 def ask(step):
     """What a script prints."""
     script, words = step
-    done = subprocess.run([sys.executable, Path(__file__).parent / script, *map(str, words)], text=True,
-                          capture_output=True)
-    if done.returncode:
-        sys.exit(done.stderr.strip())
-    return done.stdout
+    return cli.said(script, *words)
 
 
 def flags():

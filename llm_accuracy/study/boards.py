@@ -273,15 +273,15 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     return paths
 
 
-def around(page: Path) -> tuple[str, str]:
-    """What stands before the tables of a page, and after them.
+def around(page: Path, mark: str = "boards") -> tuple[str, str]:
+    """What stands before the tables of a page, and after them; they go between <!-- mark --> and <!-- /mark -->.
 
     Raises InputError for a page that is not there, or without the marks.
     """
     if not page.is_file():
         raise InputError(f"--page {page}: no such file")
-    before, start, rest = page.read_text().partition("<!-- boards -->\n")
-    _, end, after = rest.partition("<!-- /boards -->")
+    before, start, rest = page.read_text().partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition(f"<!-- /{mark} -->")
     if not (start and end):
-        raise InputError(f"{page}: needs the lines <!-- boards --> and <!-- /boards -->, between which tables go")
+        raise InputError(f"{page}: needs the lines <!-- {mark} --> and <!-- /{mark} -->, between which tables go")
     return before + start, end + after
