@@ -57,8 +57,9 @@ def test_tuning_stays_within_its_cost_limit():
     grid = {setting.key for setting in TIERS["paper"].val_settings}
     assert set(paper_on_board.SETTINGS) <= grid and len(grid) == 400
     study = paper_on_board.Study("board", SMALL, None, None, 214, 214, 2191)
-    [tuning] = [words for name, words in study.trials() if name == "faq_val.py"]
-    assert tuning[tuning.index("--seeds") + 1] == 1
+    tuning = [words for name, words in study.trials() if name == "faq_val.py"]
+    assert [words[words.index("--seeds") + 1] for words in tuning] == [1, 1]
+    assert [len(words[words.index("--settings"):]) - 1 for words in tuning] == [20, 8]
     words = [words for name, words in study.fitting() if name == "factor_models_cv.py"]
     assert "--ranks" not in words[0] + words[1] and "--folds" not in words[0], "the whole history has the paper's grid"
 
