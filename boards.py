@@ -39,7 +39,7 @@ def main(argv=None):
 
     sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.every_method()
     if args.page:
-        boards.around(args.page)
+        boards.around(args.page, args.mark)
     if args.dry_run:
         price(args, sources, chosen)
         return
@@ -54,7 +54,7 @@ def main(argv=None):
     for heading, rows in boards.sections(table, ready):
         print(f"\n{heading}\n{rows}")
     command = " ".join(["`python boards.py", *(sys.argv[1:] if argv is None else argv)]) + "`"
-    for path in boards.write(table, ready, args.logs_dir, args.page, [command]):
+    for path in boards.write(table, ready, args.logs_dir, args.page, [command], args.mark):
         print(f"wrote {path}")
     print("processor time:", ", ".join(f"{what} {cli.duration(seconds)}" for what, seconds in took.most_common()))
     print(f"all of it took {cli.duration(time.monotonic() - started)}")
@@ -115,7 +115,8 @@ def flags():
     cli.add_study_flags(parser, "seeds", "data-dir", "logs-dir", "dry-run")
     parser.set_defaults(seeds=20, data_dir=Path("local/boards/data"), logs_dir=Path("local/boards"))
     parser.add_argument("--page", type=Path, metavar="FILE", help="also put the tables between this page's marks "
-                        "<!-- boards --> and <!-- /boards -->")
+                        "<!-- MARK --> and <!-- /MARK -->")
+    parser.add_argument("--mark", default="boards", help="(default: boards)")
     return parser
 
 

@@ -256,8 +256,8 @@ def sections(every: pd.DataFrame, boards: Sequence[Board], show=text) -> Iterato
 
 
 def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Path | None = None,
-          said: Iterable[str] = ()) -> list[Path]:
-    """LOGS_DIR/boards.csv and boards.md; and what boards.md holds into a page, between its marks."""
+          said: Iterable[str] = (), mark: str = "boards") -> list[Path]:
+    """LOGS_DIR/boards.csv and boards.md; and what boards.md holds into a page, between its marks (`around`)."""
     paths = [logs_dir / "boards.csv", logs_dir / "boards.md"]
     with atomic(paths[0], "w") as stream:
         every.to_csv(stream, index=False, float_format="%.7g", lineterminator="\n")
@@ -266,7 +266,7 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     with atomic(paths[1], "w") as stream:
         stream.write(body)
     if page is not None:
-        before, after = around(page)
+        before, after = around(page, mark)
         with atomic(page, "w") as stream:
             stream.write(before + body + after)
         paths.append(page)
