@@ -14,7 +14,7 @@ elsewhere; baseline walks 5 seeds, 2 elsewhere; naive draws without replacement 
 seeds, 2 tau, 3 budgets; growing rounds 20 seeds, 5 elsewhere. Nothing is tuned on the new models.
 
 The project's own scripts do the work and are shown as they run. Run again, finished trials are not repeated. Writes
-its tables to LOGS_DIR/beside_published.md, and between the marks of --page. Half an hour on two cores.
+its tables to LOGS_DIR/beside_published.md, and between the marks of --page. About half an hour on two idle cores.
 """
 
 import tempfile

@@ -164,7 +164,7 @@ def sections(found: Found, paper: Path) -> Iterator[tuple[str, list[list[str]]]]
     yield "Against simple random sampling: the whole history", _against_srs(found)
     for name in ("FAQ", "best baseline"):
         for measure in ("ESS", "coverage"):
-            yield f"{measure} of {name} in every scenario", _by_scenario(found, name, measure)
+            yield f"{name[0].upper()}{name[1:]} in every scenario: {measure}", _by_scenario(found, name, measure)
     label = summaries.labels()[OURS].capitalize()
     yield f"{label} in every scenario, against simple random sampling", _default_by_scenario(found)
     yield "FAQ's settings", _settings(found, paper)
@@ -259,7 +259,8 @@ def _settings(found: Found, paper: Path) -> list[list[str]]:
     study = found.study
     mine = tuning.chosen_settings(ledger.read(study.logs_dir / "faq_val.csv", "faq_val.py"))
     lines = [["scenario", "budget", "beta0, rho, gamma, tau", "published"]]
-    for row in mine.to_dict("records"):
+    order = list(study.scenarios)
+    for row in sorted(mine.to_dict("records"), key=lambda row: order.index(_key(row))):
         key = _key(row)
         theirs = published.best_settings(paper, grids.Cell(study.stands_for, study.scenarios[key]))
         k = round(float(row["prop_budget"]) * grids.SHARE_DENOMINATOR)
