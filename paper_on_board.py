@@ -28,11 +28,12 @@ MARK = "paper on board"
 
 def main(argv=None):
     args = flags().parse_args(argv)
-    from llm_accuracy.study import boards, published
+    from llm_accuracy.files import around
+    from llm_accuracy.study import published
 
     published.read(args.paper)
     if args.page:
-        boards.around(args.page, MARK)
+        around(args.page, MARK)
     if args.dry_run:
         with tempfile.TemporaryDirectory() as folder:
             price(args, Path(folder))
@@ -68,8 +69,8 @@ def price(args, aside):
 
 
 def write(args, study):
-    from llm_accuracy.files import atomic
-    from llm_accuracy.study import boards, paper_on_board, summaries
+    from llm_accuracy.files import around, atomic
+    from llm_accuracy.study import paper_on_board, summaries
 
     found = paper_on_board.Found.read(study, args.paper)
     for name, table in (("summary", found.summary), ("audit", found.audit)):
@@ -79,7 +80,7 @@ def write(args, study):
                    paper_on_board.sections(found, args.paper))
     pages = [(args.logs_dir / "beside_published.md", "", "")]
     if args.page:
-        pages.append((args.page, *boards.around(args.page, MARK)))
+        pages.append((args.page, *around(args.page, MARK)))
     print(body)
     for path, before, after in pages:
         with atomic(path, "w") as stream:

@@ -29,13 +29,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
 from llm_accuracy.querying import factors
 from llm_accuracy.querying.policies import WALKING
-from llm_accuracy.querying.rivals import RIVALS, SRS
+from llm_accuracy.querying.rivals import SRS, installed
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.dataset import Dataset
 from llm_accuracy.study import boards
 
 SIMULATED = "simulated"
-METHODS = ("faq", "rounds", "uniform+factors", SRS, *WALKING, *RIVALS)
+METHODS = ("faq", "rounds", "uniform+factors", SRS, *WALKING, *installed())
 RANK, WEIGHT_DECAY, SHUFFLES = 16, 8.0, 9
 ALIKE = (0.90, 0.95, 0.98)
 

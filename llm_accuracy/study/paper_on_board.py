@@ -16,7 +16,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..querying.policies import WALKING
-from ..querying.rivals import RIVALS, SRS
+from ..querying.rivals import SRS, installed
 from ..scores.dataset import Dataset
 from ..scores.scenario import ALL_OBSERVED, Scenario
 from . import columns, coverage, grids, ledger, published, summaries, tuning
@@ -122,7 +122,7 @@ class Study:
                                   (sparse, SEEDS["sparse"], SEEDS["sparse walks"])):
             yield "baselines_all.py", (*cell, "--policies", *PAIRED, "--seeds", most, *paid)
             yield "baselines_all.py", (*cell, "--policies", *WALKING, "--seeds", walks, *paid)
-        yield "baselines_all.py", (*whole, "--policies", *RIVALS, "--seeds", SEEDS["walks"], *paid)
+        yield "baselines_all.py", (*whole, "--policies", *installed(), "--seeds", SEEDS["walks"], *paid)
         yield "ablations_all.py", (*whole, "--arms", "replacement", "--seeds", SEEDS["ablations"], *paid)
         yield "ablations_all.py", (*self.where(list(self.scenarios)), *few, "--arms", ACTIVE, "--taus", *ACTIVE_TAUS,
                                    "--seeds", SEEDS[ACTIVE], *paid)
