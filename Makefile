@@ -12,13 +12,13 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test test-long check
+.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards real fresh test test-long check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
 
 # Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
-# Not into the committed logs: an older version wrote them, so they are not continued. make laptop LOGS=mine
+# With the committed logs nothing is left to do; to make your own, make laptop LOGS=mine.
 laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop
@@ -90,13 +90,19 @@ headline: $(VENV)/.installed
 boards: $(VENV)/.installed
 	$(PY) boards.py $(BOARDS) $(BOARD_FLAGS)
 
+# The paper's study on a real board, every figure beside the published one, into logs/real (docs/paper_on_board.md):
+#   make real BOARD=<open_llm_leaderboard_v2.csv.gz> PAPER=<folder of the published tables>
+STANDS_FOR ?= bbh+gpqa+ifeval+math+musr
+real: $(VENV)/.installed
+	$(PY) paper_on_board.py $(BOARD) --as $(STANDS_FOR) --paper $(PAPER) --data-dir $(DATA) --logs-dir $(LOGS)/real
+
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
-# (the twin's logs, hours of work, those of the degradation tests and of real histories stay).
+# (the twin's and the real boards' logs, hours of work, and those of the degradation tests stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
 	mkdir $(LOGS)
-	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv $(LOGS).before/history_worth.csv; do \
+	for kept in $(LOGS).before/twin $(LOGS).before/real $(LOGS).before/degradation_*.csv $(LOGS).before/history_worth.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed

@@ -145,8 +145,14 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
     """
     small = len(fits) * scores.size < THREADS_PAY_FROM
-    with one_thread_each("cpu") if small else nullcontext():
-        return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+    # Where few entries are seen, decay alone takes most factors towards 0, and arithmetic below 1e-38 is several times
+    # as slow: such numbers count as 0.
+    torch.set_flush_denormal(True)
+    try:
+        with one_thread_each("cpu") if small else nullcontext():
+            return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, device: str,

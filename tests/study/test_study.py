@@ -219,10 +219,36 @@ def test_published_tables_beside_themselves_do_not_differ(shared):
     # 2 datasets × 8 scenarios × 10 budgets: uniform, best baseline, FAQ × 3 measures; ablation in 10 of the 16;
     # replacement ablation at 10 budgets, twice, without ESS.
     assert len(beside) == 160 * 9 + 100 * 3 + 10 * 2 * 2
-    assert (beside["difference"] == 0).all() and (beside["difference_in_se"] == 0).all()
+    assert (beside["difference"] == 0).all()
+    known = (beside["ours_se"] > 0) & (beside["published_se"] > 0)
+    assert (beside["difference_in_se"][known] == 0).all() and beside["difference_in_se"][~known].isna().all()
     headline = tables[(tables["name"] == "FAQ") & (tables["dataset"] == "mmlu-pro")
                       & (tables["scenario"] == SCENARIOS[0])].set_index("fortieths")["ess_vs_published_uniform"]
     assert headline[[1, 4, 10]].round(2).tolist() == [3.57, 4.89, 4.91]
+
+
+@pytest.mark.parametrize(("ours_se", "published_se", "our_seeds", "difference_in_se"), [
+    (0.0, 0.0004, 3, np.nan),      # covered without exception: 1.000 ± .000
+    (0.003, 0.0, 3, np.nan),       # in the published table
+    (np.nan, 0.0004, 1, np.nan),   # a width of one seed
+    (0.004, 0.0004, 1, np.nan),    # a coverage of one seed has a binomial standard error, over models alone
+    (0.0, 0.0, 3, np.nan),
+    (0.003, 0.004, 2, 0.051 / 0.005)])
+def test_no_difference_in_standard_errors_where_they_say_nothing(ours_se, published_se, our_seeds, difference_in_se):
+    cell = {"dataset": "mmlu-pro", "scenario": SCENARIOS[0], "fortieths": 4, "name": "FAQ"}
+    measures = {"ess_vs_published_uniform": np.nan, "ess_vs_published_uniform_se": np.nan, "mean_width": np.nan,
+                "width_se": np.nan}
+    mine, theirs = (pd.DataFrame([cell | measures | {"coverage": value, "coverage_se": se, "seeds": seeds}])
+                    for value, se, seeds in ((1.0, ours_se, our_seeds), (0.949, published_se, 100)))
+    beside = published.compare(mine, theirs)
+    assert beside["difference"].tolist() == pytest.approx([0.051])
+    assert beside["difference_in_se"].tolist() == pytest.approx([difference_in_se], nan_ok=True)
+    printed = published.text_table(beside) + published.markdown_table(beside)
+    assert "nan" not in printed
+    if np.isnan(difference_in_se):
+        assert printed.splitlines()[2].endswith("       -") and "(" not in printed
+    else:
+        assert printed.splitlines()[2].endswith("    10.2") and "(+10.2)" in printed
 
 
 def test_ours_beside_the_published(copy, shared, script):
