@@ -18,7 +18,7 @@ quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
 
 # Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
-# With the committed logs nothing is left to do; to make your own, make laptop LOGS=mine.
+# Into a folder of its own: make laptop LOGS=mine (the committed logs lack who was covered, trial by trial).
 laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop
