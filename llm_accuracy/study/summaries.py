@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ..querying.intervals import binomial_se, ess_mse, mean_and_se
-from ..querying.policies import POLICIES
+from ..querying.policies import DEFAULT_POLICY, POLICIES
 from ..querying.rivals import RIVALS
 from . import columns, ledger
-from .grids import TIERS
 
 CELL, ARM = list(columns.CELL), list(columns.ARM)
 WALK = "walk"
@@ -95,7 +94,7 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 # The study's own arms; a rival's or a policy's label stands in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          ABLATION: "active + factors"}
-_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
+_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix", DEFAULT_POLICY)
 _SAMPLING = {"naive-without": "naive without"}
 
 
@@ -107,6 +106,12 @@ def labels() -> dict[str, str]:
     oracles = [policy.name for policy in POLICIES.values() if policy.knows]
     order = [*_FIRST, *(name for name in found if name not in oracles), *oracles]
     return {name: found[name] for name in order if name in found}
+
+
+def most_history_first(scenario: str) -> tuple[float, float]:
+    """A sort key of scenario names: by the models seen in full, then by the share of the others' entries."""
+    full, share = (part.split("=")[1] for part in scenario.split("_"))
+    return -np.inf if full == "None" else -float(full), -float(share)
 
 
 def compared(summary: pd.DataFrame) -> pd.DataFrame:
@@ -121,8 +126,7 @@ def compared(summary: pd.DataFrame) -> pd.DataFrame:
     table["name"] = _distinct_names(table, known)
     table = _relative_width(table)
     order = [*known, *sorted(set(table["method"]) - set(known))]
-    grid = TIERS["paper"].scenarios
-    scenarios = [*grid, *sorted(set(table["scenario"]) - set(grid))]
+    scenarios = sorted(set(table["scenario"]), key=most_history_first)
     by = {"scenario": scenarios, "method": order}
     return table.sort_values(["dataset", "scenario", "budget", "method", "batch", "name"], ignore_index=True,
                              key=lambda column: column.map(by[column.name].index) if column.name in by else column)
@@ -143,13 +147,13 @@ def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
 
 def label(method: str, batch: int, known: dict[str, str]) -> str:
     """What a reader sees of a log's method and batch, e.g. FAQ-mix, 64 at a time; known: `labels()`."""
-    rounds = POLICIES[method].rounds if method in POLICIES else None
-    words = "" if batch == (rounds.first if rounds else 1) else f", {'first ' if rounds else ''}{batch} at a time"
-    return known.get(method, method) + words
+    policy = POLICIES.get(method)
+    words = f", first {batch} at a time" if policy and policy.rounds else f", {batch} at a time"
+    return known.get(method, method) + ("" if batch == (policy.batch if policy else 1) else words)
 
 
-def batches(table: pd.DataFrame, policy: str = "faq-mix") -> pd.DataFrame:
-    """A policy's rows of `compared` at the budgets where it was also asked in batches."""
+def batches(table: pd.DataFrame, policy: str = DEFAULT_POLICY) -> pd.DataFrame:
+    """A policy's rows of `compared` at the budgets where it was also asked in larger batches."""
     mine = table[table["method"] == policy]
     return mine[mine.groupby(CELL)["batch"].transform("nunique") > 1]
 

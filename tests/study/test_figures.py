@@ -109,18 +109,34 @@ def test_the_title_of_batches_tells_the_fall_too(ess, batch, kept, fall):
     table = pd.DataFrame({"dataset": "board", "scenario": figures.EVERYTHING, "budget": 1203, "batch": [1, 8, 64, 512],
                           "ess_width": ess, "models": 443, "seeds": [20, 5, 5, 5]})
     shuffled = table.sample(frac=1, random_state=0)
-    assert figures.batches_point(shuffled, "FAQ-mix") == (
-        f"Of 1,203 questions asked up to {batch} at a time, FAQ-mix keeps {kept} % of its effective sample size{fall}")
-    assert figures.batches_note(shuffled) == ("board, all of the history: 443 new models; 20 seeds of 1 at a time; "
-                                            "5 seeds of 8, 64, 512 at a time; bars ±1 SE")
+    assert figures.batches_point(shuffled, "growing rounds") == (
+        f"With up to {batch} of 1,203 questions asked in the first round, growing rounds keep {kept} % of their "
+        f"effective sample size{fall}")
+    assert figures.batches_note(shuffled) == ("board, all of the history: 443 new models; 20 seeds of 1 at first; "
+                                            "5 seeds of 8, 64, 512 at first; bars ±1 SE")
 
 
 def test_the_logs_of_a_study_are_read_with_those_inside_it(logs):
-    assert logs.datasets == ["simulated", "twin"]
-    assert set(logs.of("twin", figures.OURS, "uniform (SRS)")["name"]) == {figures.OURS, "uniform (SRS)"}
+    assert logs.datasets == ["simulated", "open_llm_leaderboard_v2", "twin"]
+    for dataset in logs.datasets:
+        assert set(logs.of(dataset, figures.OURS, "uniform (SRS)")["name"]) == {figures.OURS, "uniform (SRS)"}
     assert logs.of("twin", "uniform (SRS)").empty, "nothing to compare with"
     with pytest.raises(InputError, match=r"nowhere.faq_coverage.csv: no such file; python faq_coverage.py makes it"):
         figures.StudyLogs.read("nowhere")
+
+
+def test_scenarios_are_drawn_by_how_much_of_the_history_is_seen(logs):
+    scenarios = logs.of("open_llm_leaderboard_v2", figures.OURS)["scenario"]
+    drawn = [figures.scenario_name(one) for one in dict.fromkeys(scenarios)]
+    assert drawn[:5] == ["all of the history", *(f"{models} models + 43.7 %" for models in (77, 19, 5)),
+                         "4.37 % of the history"]
+
+
+def test_the_title_of_widths_names_the_narrowest():
+    widths = pd.DataFrame({"growing rounds": [1.0, 2, 4], "FAQ": [2.0, 1, 3], "oracle": [0.1, 0.1, 0.1]})
+    assert figures.narrowest_point(widths, "FAQ") == "Narrowest at equal coverage: FAQ, at 2 of 3 budgets"
+    assert figures.narrowest_point(widths, "growing rounds") == (
+        "Narrowest at equal coverage: FAQ, at 2 of 3 budgets; growing rounds at 1")
 
 
 def test_a_missing_log_is_named_with_its_command(script, tmp_path):
