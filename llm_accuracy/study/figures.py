@@ -58,7 +58,8 @@ class StudyLogs(NamedTuple):
     def read(cls, folder: Path | str) -> StudyLogs:
         """Raises InputError if a log is not there, naming the command that makes it."""
         folder = Path(folder)
-        found = sorted(folder.glob("**/summary.csv"), key=lambda path: (len(path.parts), path)) or [folder / "summary.csv"]
+        found = sorted(folder.glob("**/summary.csv"), key=lambda path: (len(path.parts), path))
+        found = found or [folder / "summary.csv"]
         audits = ledger.read(folder / "faq_coverage.csv", "faq_coverage.py")
         return cls(pd.concat([summaries.compared(summaries.read(path)) for path in found], ignore_index=True),
                    audits[audits["method"] == DEFAULT_POLICY])
