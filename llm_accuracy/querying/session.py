@@ -32,10 +32,10 @@ from ..randomness import stream
 from .diagnosis import HistoryDiagnosis
 from .factors import Factors
 from .policies import DEFAULT_POLICY, Policy, named
-from .session_engines import Estimated, Evaluation, InRounds, OneAtATime
+from .session_engines import Drawn, Estimated, Evaluation, InRounds, OneAtATime
 from .setting import ALPHA
 
-FORMAT = 2  # of a saved session
+FORMAT = 3  # of a saved session
 
 
 @dataclass(frozen=True, repr=False)
@@ -149,7 +149,7 @@ class Session:
         j = self._number.get(question)
         if j is None or j not in self._outstanding:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
-        value = _score(question, score)
+        value = score_of(question, score)
         self._engine.answer(j, value)
         self._answers[j] = value
         del self._outstanding[j]
@@ -158,20 +158,21 @@ class Session:
 
     def estimate(self, alpha: float = ALPHA) -> Finding:
         """Accuracy on the whole bank: from the complete rounds, or the questions answered so far without a gap."""
-        _check_alpha(alpha)
+        check_alpha(alpha)
         return _finding(self._engine.estimate(), alpha, len(self._engine.answered()), self._engine.history())
 
-    def watch(self, alpha: float = ALPHA, exact: bool = False) -> Finding:
+    def watch(self, alpha: float = ALPHA, exact: bool = False, planned: int | None = None) -> Finding:
         """The same with an interval that may be looked at after every answer, see `confidence_sequence`. exact: by
-        betting, which claims its α at any number of answers and any accuracy, and is wider. Not for growing rounds."""
-        _check_alpha(alpha)
-        low, theta, high = self._engine.watch(alpha, exact)
+        betting, which claims its α at any number of answers and any accuracy. planned: the number of answers that its
+        bets are sized for, the same at every look. Not for growing rounds."""
+        check_alpha(alpha)
+        low, theta, high = self._engine.watch(alpha, exact, planned)
         return Finding(float(np.clip(theta, 0, 1)), low, high, len(self._engine.answered()))
 
     def sub_scores(self, alpha: float = ALPHA, simultaneous: bool = False) -> dict[str, Finding]:
         """Accuracy by task. simultaneous: all intervals and that of `estimate(alpha / (number of tasks + 1))` hold
         together (Bonferroni). A task that has been asked whole has its mean."""
-        _check_alpha(alpha)
+        check_alpha(alpha)
         alpha = alpha / (len(self.tasks) + 1) if simultaneous else alpha
         answered, found = self._engine.answered(), {}
         for g, task in enumerate(self.tasks):
@@ -182,6 +183,11 @@ class Session:
             else:
                 found[task] = _finding(self._engine.part(g), alpha, len(inside))
         return found
+
+    @property
+    def drawn(self) -> Drawn:
+        """The questions of the last `ask`, with what was expected of them and how probable it was to ask them."""
+        return self._engine.drawn()
 
     @property
     def trace(self):
@@ -199,7 +205,7 @@ class Session:
                   "budget": self.budget, "made of": self._fingerprints(), "rounds": self.rounds,
                   "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:
-            json.dump(record | {"checksum": _checksum(record)}, stream_, indent=1)
+            json.dump(record | {"checksum": checksum(record)}, stream_, indent=1)
 
     @staticmethod
     def resume(path: Path | str, factors: Factors, tasks: Sequence[str] | np.ndarray | None = None,
@@ -216,7 +222,7 @@ class Session:
             raise InputError(f"{path}: not a saved session")
         if record.get("format") != FORMAT:
             raise InputError(f"{path}: saved by another version of this library, which cannot be checked; begin anew")
-        if record.pop("checksum", None) != _checksum(record):
+        if record.pop("checksum", None) != checksum(record):
             raise InputError(f"{path}: edited or damaged since it was saved; take a copy that is whole, or begin anew")
         session = Session(factors, record["model"], record["seed"], tasks, budget=record["budget"], costs=costs,
                           policy=record["policy"])
@@ -237,11 +243,12 @@ class Session:
 
     def _fingerprints(self) -> dict[str, str | None]:
         """Of all that the questions and the estimates follow from, by the name that a message gives it."""
-        return {"the questions' names": _fingerprint(np.asarray(self.factors.questions, str)),
-                "the factors V of the questions": _fingerprint(self.factors.V),
-                "the factors U of the history": _fingerprint(self.factors.U),
-                "the tasks": _fingerprint(np.asarray(self.tasks, str), self._task_of) if self.tasks else None,
-                "the costs": None if self._costs is None else _fingerprint(self._costs)}
+        return {"the questions' names": fingerprint(np.asarray(self.factors.questions, str)),
+                "the factors V of the questions": fingerprint(self.factors.V),
+                "the factors U of the history": fingerprint(self.factors.U),
+                "what is believed of a new model": fingerprint(self.factors.prior.mean, self.factors.prior.covariance),
+                "the tasks": fingerprint(np.asarray(self.tasks, str), self._task_of) if self.tasks else None,
+                "the costs": None if self._costs is None else fingerprint(self._costs)}
 
 
 def questions_of(budget: int | str, n_questions: int) -> int:
@@ -279,7 +286,7 @@ def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
     return numbers
 
 
-def _score(question: str, score: object) -> float:
+def score_of(question: str, score: object) -> float:
     """Raises InputError for anything but a number in [0, 1] or a truth value."""
     number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
     if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
@@ -287,7 +294,7 @@ def _score(question: str, score: object) -> float:
     return value
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
     """Raises InputError for what is no error rate, naming what may have been meant: 5, 95 and .95 are .05."""
     if isinstance(alpha, int | float | np.integer | np.floating) and 0 < alpha < 0.5:
         return
@@ -303,7 +310,7 @@ def _finding(found: Estimated, alpha: float, asked: int, history: HistoryDiagnos
     return Finding(float(np.clip(found.theta[0], 0, 1)), float(band.low[0]), float(band.high[0]), asked, history)
 
 
-def _fingerprint(*arrays: np.ndarray) -> str:
+def fingerprint(*arrays: np.ndarray) -> str:
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
         found.update(f"{array.dtype.kind}{array.shape}".encode())
@@ -312,5 +319,5 @@ def _fingerprint(*arrays: np.ndarray) -> str:
     return found.hexdigest()
 
 
-def _checksum(record: Mapping[str, object]) -> str:
+def checksum(record: Mapping[str, object]) -> str:
     return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()

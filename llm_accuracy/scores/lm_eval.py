@@ -315,6 +315,23 @@ def read_lm_eval(folder: Path, wanted: Wanted, notes: list[str]) -> Iterator[Ans
             yield table_of(name, task, scores.source, scores.frame["score"].to_dict())
 
 
+def read_fingerprints(folder: Path, contents: dict[str, str], prompts: dict[str, str]) -> None:
+    """Add {task/doc_id: doc_hash} and {task/doc_id: prompt_hash} of every model's newest run in a folder.
+
+    Raises InputError where two models' logs differ in the content of a question; where they differ in a prompt, the
+    first one counts.
+    """
+    for where in sorted({path.parent for path in folder.rglob("samples_*.json*")}):
+        for task, file in _find_run(where)[0].items():
+            for line, record in _records(file, whole=False):
+                name = f"{task}/{record['doc_id']}"
+                if (content := record.get("doc_hash")) and contents.setdefault(name, content) != content:
+                    raise InputError(f"{file}: line {line}: question {name} has another content than in another log of "
+                                     f"{folder}: different versions of the task cannot be one history")
+                if prompt := record.get("prompt_hash"):
+                    prompts.setdefault(name, prompt)
+
+
 def _model_name(samples: Path) -> str | None:
     """The model's name in the results file that belongs to a samples file."""
     results = samples.with_name(f"results_{samples.stem.rsplit('_', 1)[1]}.json")

@@ -1,0 +1,137 @@
+"""evaluate: how good is a live model, from few questions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import cli
+from ..errors import InputError
+from .drivers import DRIVERS, Request
+from .redaction import redacted
+
+DESCRIPTION = """How good is a live model, from few of a benchmark's questions?
+
+    llm-accuracy evaluate RUN --history runs/ --budget 5% --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
+    llm-accuracy evaluate RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
+    llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
+    llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
+    llm-accuracy evaluate RUN --resume        (also --report, --audit)
+
+RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes on. docs/evaluate.md has the rest."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.parser(DESCRIPTION)
+    parser.prog = "llm-accuracy evaluate"
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the evaluation")
+    again = parser.add_argument_group("a run that exists").add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with it")
+    again.add_argument("--report", action="store_true", help="write result.json and report.html again")
+    again.add_argument("--audit", action="store_true", help="recompute every question, probability and estimate")
+    how = parser.add_argument_group("who is asked, and how").add_mutually_exclusive_group()
+    for way in DRIVERS.values():
+        taken: dict[str, Any] = dict(metavar=way.metavar) if way.metavar else dict(action="store_true")
+        how.add_argument(f"--{way.name}", help=way.help, **taken)
+    what = parser.add_argument_group("what is known")
+    what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load)")
+    what.add_argument("--history", nargs="+", type=Path, metavar="PATH",
+                      help="logs, a matrix, an .npz of factors, or none: models that have answered these questions")
+    what.add_argument("--questions", type=Path, metavar="CSV",
+                      help="files, command: the bank, question[,task], where no history names it")
+    what.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
+    what.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
+    what.add_argument("--factors", type=Path, metavar="NPZ",
+                      help="keep the fitted factors here, and use them again while the history is the same")
+    what.add_argument("--cost", type=Path, metavar="CSV",
+                      help="question,cost (tokens, seconds): choose by information per cost")
+    what.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
+    end = parser.add_argument_group("when to stop")
+    end.add_argument("--budget", metavar="B", help="a number of questions or a share (5%%): the tighter interval")
+    end.add_argument("--half-width", metavar="W", help="stop as soon as the interval is ± this: 1pt, or .01")
+    end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
+    end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    fine = parser.add_argument_group("details")
+    fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
+    fine.add_argument("--growth", type=float, metavar="G", help="how many times larger each round is (1.5)")
+    fine.add_argument("--alpha", type=float, metavar="A", help="error rate of the intervals (.05)")
+    fine.add_argument("--seed", type=int, metavar="S", help="of the draws (0)")
+    fine.add_argument("--show-questions", action="store_true", help="the report shows answers' questions, not ids only")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `evaluate` with the words after it (or, where argv begins with it, with its own name) and return 0."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(words[1:] if words[:1] == ["evaluate"] else words)
+    try:
+        return _run(options)
+    except InputError as error:
+        raise InputError(redacted(str(error))) from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check(options)
+    from .evaluate import Live, Wanted, audit, begin, go_on, reopen, resume
+    from .results import line_of
+    from .run_folder import RunFolder
+
+    run, live = RunFolder(options.run), Live()
+    if options.audit:
+        print("\n".join(audit(run)))
+        return 0
+    if options.report:
+        evaluation = reopen(run)
+        evaluation.show_questions = options.show_questions
+        result = evaluation.write()
+    else:
+        request = _request(options)
+        if options.resume:
+            evaluation = resume(run, request, options.history, options.as_begun, live.say)
+        else:
+            assert request is not None
+            settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
+                        "seed": options.seed, "max_minutes": options.max_minutes}
+            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget}
+            wanted = Wanted(request, options.history, options.questions, options.cost, options.factors, stop,
+                            {name: value for name, value in settings.items() if value is not None})
+            evaluation = begin(run, wanted, live.say)
+        evaluation.show_questions = options.show_questions
+        try:
+            result = go_on(evaluation, live)
+        finally:
+            run.release()
+    print(f"{result['model']}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, {result['asked']:,} of "
+          f"{result['of']:,} questions{'; ' + result['stopped'] if result['stopped'] else ''})")
+    if result["history"]["sentence"]:
+        print(result["history"]["sentence"])
+    print(f"{run / 'report.html'}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises InputError for flags that do not go together."""
+    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    fixed = [flag for flag in ("budget", "half_width", "max_budget", "first_round", "growth", "alpha", "seed",
+                               "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
+    if options.resume or options.report or options.audit:
+        if fixed:
+            raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin another "
+                             "run")
+        return
+    if not chosen:
+        raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or --resume)")
+    if options.history is None:
+        raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
+                         "no history)")
+
+
+def _request(options: argparse.Namespace) -> Request | None:
+    for name in DRIVERS:
+        value = getattr(options, name.replace("-", "_"))
+        if value not in (None, False):
+            return Request(name, "" if value is True else value, options.run, options.model, options.metric,
+                           options.filter)
+    return None

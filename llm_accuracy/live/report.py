@@ -1,0 +1,2 @@
+def page(asking, manifest, result, show):
+    return "<html></html>\n"
