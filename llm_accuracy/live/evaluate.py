@@ -77,6 +77,15 @@ def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     """
     run.check_empty()
     run.lock()
+    try:
+        return _begun(run, wanted, say)
+    except BaseException:
+        if not run.begun:
+            run.clear()
+        raise
+
+
+def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     request = wanted.request
     history = read_history(wanted.history, request.metric, request.filter)
     driver = DRIVERS[request.driver].open(request)
@@ -323,7 +332,7 @@ def _ask(evaluation: Evaluation, driver: Driver, live: Live, clock: Clock) -> st
         live.count(asking, clock)
         return new
 
-    round_ = Round(asking.round, asking.outstanding, len(asking.logged[-1]["questions"]))
+    round_ = Round(asking.round, asking.outstanding, lambda done, of: live.progress(asking, clock, done, of))
     driver.ask(round_, asking.bank, take)
     if isinstance(driver, Files):
         if not asking.outstanding:
@@ -363,6 +372,13 @@ class Live:
             self._begun_with = (len(asking.answers) - 1, clock.seconds)
         if self.rewrites:
             print(f"\r\x1b[K{self._line(asking, clock)}", end="", file=self.stream, flush=True)
+            self._open = True
+
+    def progress(self, asking: Asking, clock: Clock, done: int, of: int) -> None:
+        """Inside a round: so many of its requests are answered. On a terminal only."""
+        if self.rewrites:
+            print(f"\r\x1b[K{self._line(asking, clock)} ({done:,} of {of:,} requests of round {asking.round})", end="",
+                  file=self.stream, flush=True)
             self._open = True
 
     def show(self, result: dict[str, Any], asking: Asking, clock: Clock) -> None:

@@ -66,8 +66,9 @@ class QueryLog:
         """The records of one kind."""
         return (record for record in self.records if record["kind"] == kind)
 
-    def append(self, kind: str, records: Iterable[Record]) -> None:
-        """Write records, all of them on disk when this returns.
+    def append(self, kind: str, records: Iterable[Record], sync: bool = True) -> None:
+        """Write records, all of them on disk when this returns; without `sync` they survive this process, not a failure
+        of power.
 
         Raises InputError where the disk does not take them; what was written before stays whole.
         """
@@ -80,14 +81,14 @@ class QueryLog:
             new.append(record)
             text.append(json.dumps(record | {"check": self._last}, ensure_ascii=True) + "\n")
         try:
-            self._write("".join(text).encode())
+            self._write("".join(text).encode(), sync)
         except OSError as error:
             self._last = before
             raise InputError(f"{self.path}: cannot be written ({error.strerror}); make room and add --resume: nothing "
                              "that was answered is lost") from None
         self.records += new
 
-    def _write(self, content: bytes) -> None:
+    def _write(self, content: bytes, sync: bool) -> None:
         """At the end of the last whole line: what a failed write has left is overwritten."""
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
@@ -96,7 +97,8 @@ class QueryLog:
             view = memoryview(content)
             while view:
                 view = view[os.write(handle, view) :]
-            os.fsync(handle)
+            if sync:
+                os.fsync(handle)
         except OSError:
             os.ftruncate(handle, self._whole)
             raise

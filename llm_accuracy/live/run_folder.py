@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..files import read_json, write_whole
 
 FORMAT = 1
 OURS = {"manifest.json", "questions.csv", "factors.npz", "queries.jsonl", "responses.jsonl", "result.json",
-        "report.html", "lock", "ask.csv", "answers.csv"}
+        "report.html", "lock", "ask.csv", "answers.csv", "harness.log"}
 
 
 class RunFolder:
@@ -68,6 +69,14 @@ class RunFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def clear(self) -> None:
+        """Leave nothing of a run that could not begin (somebody's answers.csv apart), and let go of the lock."""
+        for name in OURS - {"answers.csv"}:
+            (self.path / name).unlink(missing_ok=True)
+        self.release()
+        with suppress(OSError):
+            self.path.rmdir()
 
     def check_empty(self) -> None:
         """Raises InputError where the folder holds an evaluation, or files of somebody else."""

@@ -298,15 +298,38 @@ def _category(task: str, results: dict) -> str | None:
 
 # ---- for a matrix ------------------------------------------------------------------------------------------
 
+def matrix_choices(wanted: Wanted) -> Choices:
+    """Metric and filter of every task, as in the histories of the leaderboard unless they are chosen."""
+    known = {} if wanted.metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, wanted.filter)}
+    return Choices({**known, "*": (wanted.metric, wanted.filter)}, source="--metric and --filter",
+                   flags="--metric or --filter")
+
+
+def scores_of_samples(task: str, samples: list[dict], choices: Choices, source: str) -> dict[int, float]:
+    """{doc_id: score} of a task's samples as the harness returns them in process, by the same metric and filter as in
+    its logs. Raises InputError where these are ambiguous or no score of one question in [0, 1]."""
+    records = [(number, record) for number, record in enumerate(samples, start=1)]
+    metric, chosen_filter = _choose(task, records, choices, Path(source))
+    scores: dict[int, float] = {}
+    for _, record in records:
+        if record["filter"] != chosen_filter:
+            continue
+        value = record.get(metric)
+        where = f"{source}: {task}/{record['doc_id']}"
+        score = logged_value(value.item() if hasattr(value, "item") else value, metric, where)
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            raise InputError(f"{where}: {metric} = {value!r:.40} is not one score in [0, 1]: choose another with --metric")
+        scores[int(record["doc_id"])] = score
+    return scores
+
+
 def read_lm_eval(folder: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
     """Output of lm-evaluation-harness (`--log_samples`): every subfolder with samples_<task>_<time>.jsonl is
     one model, of which the newest run is read; its name is the one in results_<time>.json, else the folder's.
 
     IFEval is scored as in the histories of the leaderboard, by its loose accuracy, unless a metric is chosen.
     """
-    known = {} if wanted.metric else {"leaderboard_ifeval*": (LOOSE_IFEVAL, wanted.filter)}
-    choices = Choices({**known, "*": (wanted.metric, wanted.filter)}, source="--metric and --filter",
-                      flags="--metric or --filter")
+    choices = matrix_choices(wanted)
     for where in sorted({path.parent for path in folder.rglob("samples_*.json*")} if folder.is_dir() else ()):
         tasks = read_harness(where, choices)
         for task, scores in tasks.items():

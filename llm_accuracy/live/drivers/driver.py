@@ -15,11 +15,11 @@ Take = Callable[[Iterable[Answer]], int]
 
 @dataclass
 class Round:
-    """number  from 1; questions  still to be answered, of which `asked` are the whole round's."""
+    """number  from 1; questions  still to be answered; progress(done, of)  may be told how far it is"""
 
     number: int
     questions: list[str]
-    asked: int
+    progress: Callable[[int, int], None] = lambda done, of: None
 
 
 @dataclass
