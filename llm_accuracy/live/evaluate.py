@@ -317,8 +317,9 @@ def go_on(evaluation: Evaluation, live: Live) -> dict[str, Any]:
                 asking.end(reason)
                 break
             asking.ask()
-        driver.close()
-        return evaluation.write()
+        result = evaluation.write()
+        driver.close(result)
+        return result
     finally:
         live.close()
 

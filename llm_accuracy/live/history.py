@@ -27,6 +27,7 @@ from ..querying.factors import Factors, Fit
 from ..querying.few_models import FEWEST, few_models
 from ..querying.protocols import PROTOCOLS
 from ..randomness import stream
+from ..scores import inspect_logs, lm_eval
 from ..scores.matrix import MISSING, Responses
 from ..scores.readers import read
 from .bank import Bank, digest
@@ -110,11 +111,11 @@ def read_history(paths: list[Path], metric: str | None = None, filter_: str | No
     responses, notes = read(kind, paths, metric, filter_)
     history = History({"wide": "a matrix", "long": "a table of answers"}.get(kind, f"logs of {kind}"), responses,
                       notes=[f"history: {note}" for note in notes])
-    if kind == "lm-eval":
-        from ..scores.lm_eval import read_fingerprints
-
-        for path in paths:
-            read_fingerprints(path, history.contents, history.prompts)
+    for path in paths:
+        if kind == "lm-eval":
+            lm_eval.read_fingerprints(path, history.contents, history.prompts)
+        elif kind == "inspect":
+            inspect_logs.read_fingerprints(path, history.contents)
     return history
 
 

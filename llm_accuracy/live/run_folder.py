@@ -26,7 +26,8 @@ from ..files import read_json, write_whole
 
 FORMAT = 1
 OURS = {"manifest.json", "questions.csv", "factors.npz", "queries.jsonl", "responses.jsonl", "result.json",
-        "report.html", "lock", "ask.csv", "answers.csv", "harness.log"}
+        "report.html", "lock", "ask.csv", "answers.csv", "harness.log",
+        "inspect"}
 
 
 class RunFolder:

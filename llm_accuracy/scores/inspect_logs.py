@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError
 from .answers import AnswerTable, Wanted, mean_of, table_of
+
+
+def content_of(sample) -> str:
+    """A fingerprint of what a sample asks: input, choices and target, of a dataset or in a log alike."""
+    said = sample.input if isinstance(sample.input, str) else [message.text for message in sample.input]
+    text = json.dumps([said, sample.choices or [], sample.target], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_fingerprints(path: Path, contents: dict[str, str]) -> None:
+    """Add {task/sample id: fingerprint of its content} of every log in a file or folder. Raises InputError where two
+    logs differ in the content of a question."""
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    for info in [str(path)] if path.is_file() else list_eval_logs(str(path), recursive=True, descending=False):
+        log = read_eval_log(info)
+        for sample in log.samples or []:
+            name, content = f"{log.eval.task}/{sample.id}", content_of(sample)
+            if contents.setdefault(name, content) != content:
+                raise InputError(f"{log.location}: question {name} has another content than in another log of {path}: "
+                                 "different versions of the task cannot be one history")
 
 
 def read_inspect(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:

@@ -73,7 +73,7 @@ class Command:
             raise InputError(f"--command {redacted(self.words)}: answered {redacted(line.strip()[:80])!r}; one line "
                              '{"question": …, "score": …} is needed') from None
 
-    def close(self) -> None:
+    def close(self, result: dict[str, Any]) -> None:
         if self._process is None:
             return
         process, self._process = self._process, None

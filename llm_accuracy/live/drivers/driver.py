@@ -62,5 +62,5 @@ class Driver(Protocol):
         Raises InputError for answers that cannot be had or used.
         """
 
-    def close(self) -> None:
-        """Nothing more will be asked."""
+    def close(self, result: dict[str, Any]) -> None:
+        """Nothing more will be asked; what has been found."""

@@ -59,5 +59,5 @@ class Files:
             found.append((row["question"].strip(), score))
         return found
 
-    def close(self) -> None:
+    def close(self, result: dict[str, Any]) -> None:
         (self.folder / "ask.csv").unlink(missing_ok=True)

@@ -181,7 +181,7 @@ class LmEval:
             with contextlib.redirect_stdout(_Redacting(stream)), contextlib.redirect_stderr(_Redacting(stream)):
                 yield
 
-    def close(self) -> None:
+    def close(self, result: dict[str, Any]) -> None:
         self._responses.path.unlink(missing_ok=True)
 
 
