@@ -89,7 +89,8 @@ def _run(options: argparse.Namespace) -> int:
     else:
         request = _request(options)
         if options.resume:
-            evaluation = resume(run, request, options.history, options.as_begun, live.say)
+            evaluation = resume(run, request, options.history, options.as_begun, live.say,
+                                options.show_questions)
         else:
             assert request is not None
             settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
@@ -133,5 +134,5 @@ def _request(options: argparse.Namespace) -> Request | None:
         value = getattr(options, name.replace("-", "_"))
         if value not in (None, False):
             return Request(name, "" if value is True else value, options.run, options.model, options.metric,
-                           options.filter)
+                           options.filter, options.show_questions)
     return None

@@ -206,7 +206,8 @@ def reopen(run: RunFolder, audit: bool = False) -> Evaluation:
     return Evaluation(run, manifest, Asking(bank, factors, plan, manifest["model"], log, audit))
 
 
-def resume(run: RunFolder, request: Request | None, history: list[Path] | None, as_begun: bool, say: Say) -> Evaluation:
+def resume(run: RunFolder, request: Request | None, history: list[Path] | None, as_begun: bool, say: Say,
+           show_questions: bool = False) -> Evaluation:
     """A run to go on with, its driver open.
 
     request   the driver's flags, where they were given again: they must be those of the beginning
@@ -223,7 +224,8 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
     if not as_begun:
         check_history(manifest, history)
     if evaluation.asking.ended is None:
-        evaluation.driver = driver = DRIVERS[manifest["asked"]["driver"]].open(_request(manifest, request, run))
+        evaluation.driver = driver = DRIVERS[manifest["asked"]["driver"]].open(
+            _request(manifest, request, run, show_questions))
         if driver.model != manifest["model"]:
             raise InputError(f"the model is {driver.model} now and was {manifest['model']}: begin another run for it")
         if (own := driver.bank()) is not None:
@@ -238,7 +240,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
     return evaluation
 
 
-def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder) -> Request:
+def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, show_questions: bool) -> Request:
     asked = manifest["asked"]
     words = asked["words"]
     if given is not None:
@@ -249,7 +251,7 @@ def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder) ->
     elif HIDDEN in words:
         raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give --{asked['driver']} "
                          "again, with the key")
-    return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"])
+    return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"], show_questions)
 
 
 def check_history(manifest: dict[str, Any], given: list[Path] | None) -> None:

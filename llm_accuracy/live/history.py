@@ -39,7 +39,6 @@ DECAYS = (2.0, 4.0, 8.0, 16.0, 32.0)
 FOLDS = 3
 # Rank and decay are chosen on a part of a large history: what is best there is about what is best on all of it.
 CV_MODELS, CV_QUESTIONS = 400, 2000
-LEAST_COMMON = 0.5  # share of the bank that a history must know, or else it is likely to be of another benchmark
 
 
 @dataclass
@@ -153,10 +152,9 @@ def aligned(history: History, bank: Bank) -> History:
     _same_contents(history, bank)
     at = pd.Index(history.questions).get_indexer(pd.Index(bank.questions))
     known = int((at >= 0).sum())
-    example = f"{history.questions[0]!r} there, {bank.questions[0]!r} here"
-    if known == 0 or (known < LEAST_COMMON * bank.size and history.factors is None):
-        raise InputError(f"the history knows {known:,} of the {bank.size:,} questions ({example}): is it of this "
-                         "benchmark? --history none asks without one")
+    if known == 0:
+        raise InputError(f"the history knows none of the {bank.size:,} questions ({str(history.questions[0])!r} there, "
+                         f"{str(bank.questions[0])!r} here): is it of this benchmark? --history none asks without one")
     notes = list(history.notes)
     if foreign := len(history.questions) - known:
         notes.append(f"history: {foreign:,} of its {len(history.questions):,} questions are not asked here and are left "

@@ -118,6 +118,7 @@ def surprises(asking: Asking) -> list[dict[str, Any]]:
     rows = []
     for record in asking.logged:
         for name, p, probability in zip(record["questions"], record["p"], record["probability"], strict=True):
+            # Of 0/1 scores the surprise is that of the answer; of partial credit, its mean over both.
             if (score := asking.answers.get(name)) is not None:
                 sure = min(max(p, 1e-6), 1 - 1e-6)
                 rows.append({"round": record["round"], "question": name, "p": p, "probability": probability,

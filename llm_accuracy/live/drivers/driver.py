@@ -31,6 +31,7 @@ class Request:
     model     the model's name, where the driver does not know it
     metric, filter  which score counts, where there are several
     folder    RUN
+    show_questions  whether what a question asks is handed on with its answer, as `text`
     """
 
     driver: str
@@ -39,6 +40,7 @@ class Request:
     model: str | None = None
     metric: str | None = None
     filter: str | None = None
+    show_questions: bool = False
     notes: list[str] = field(default_factory=list)
 
 

@@ -50,7 +50,7 @@ class Inspect:
                              "pip install --upgrade inspect_ai")
         if not request.model:
             raise InputError("--inspect needs --model, the model to ask: openai/gpt-…, hf/…, lighteval models as hf/…")
-        self.folder, self.metric = request.folder, request.metric
+        self.folder, self.metric, self.show_questions = request.folder, request.metric, request.show_questions
         self.words = _words(request.words)
         self.versions = {"inspect_ai": found}
         self.model = request.model
@@ -93,7 +93,8 @@ class Inspect:
             asked.progress(done, len(asked.questions) * self.epochs)
             if question in left and len(scores[question]) == self.epochs:
                 left.discard(question)
-                take([(question, float(np.mean(list(scores[question].values()))), {})])
+                more = {"text": str(self.samples[question].input)} if self.show_questions else {}
+                take([(question, float(np.mean(list(scores[question].values()))), more)])
 
     def _next(self, number: int) -> tuple[str, int, float]:
         """A sample's score. Raises InputError where inspect_ai has ended instead."""
@@ -115,7 +116,9 @@ class Inspect:
         from inspect_ai import eval, task_with
 
         try:
-            task = task_with(self.task, dataset=_source(self), metrics=[_estimate(self)])
+            metrics = [_estimate(self)]
+            scorers = [_judged_by(scorer, metrics) for scorer in self.task.scorer or []]
+            task = task_with(self.task, dataset=_source(self), metrics=metrics, scorer=scorers or None)
             [log] = eval(task, model=self._loaded, epochs=self.epochs, display="none", log_dir=str(self.folder / "inspect"),
                          ctl_server=False, score_display=False, max_samples=self.words.max_samples,
                          retry_on_error=self.words.retry_on_error, **_pairs(self.words.config))
@@ -182,6 +185,21 @@ def _estimate(driver: Inspect):
         return compute
 
     return accuracy_of_all()
+
+
+def _judged_by(original, metrics: list):
+    """A scorer under its own name with other metrics, which inspect_ai takes from the scorer, not from the task."""
+    from inspect_ai.scorer import scorer
+    from inspect_ai.util import registry_info
+
+    @scorer(metrics=metrics, name=registry_info(original).name.rpartition("/")[2])
+    def as_before():
+        async def score(state, target):
+            return await original(state, target)
+
+        return score
+
+    return as_before()
 
 
 # --- the task --------------------------------------------------------------------------------------------

@@ -168,7 +168,10 @@ class LmEval:
                 content, prompt = hashes[doc_id]
                 if bank.contents is not None and bank.contents[at[question]] != content:
                     raise InputError(f"--lm-eval: {question}: the harness asked a document with another content")
-                yield question, score, {"prompt": prompt}
+                more = {"prompt": prompt}
+                if self.request.show_questions:
+                    more["text"] = str(self.tasks[task].doc_to_text(self.tasks[task].eval_docs[doc_id]))
+                yield question, score, more
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
