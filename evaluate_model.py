@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Evaluate a live model: how good is it, from few of a benchmark's questions?
+r"""Evaluate a live model: how good is it, from few of a benchmark's questions?
 
-    python evaluate_model.py RUN --history runs/ --budget 5% --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
+    python evaluate_model.py RUN --history runs/ --budget 5% \
+        --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
     python evaluate_model.py RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
     python evaluate_model.py RUN --history M1.csv --budget 400 --files
     python evaluate_model.py RUN --history M1.csv --budget 400 --command ./grade

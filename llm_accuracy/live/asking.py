@@ -67,12 +67,13 @@ class Asking:
         """Raises InputError where the log's questions or probabilities are not those that follow here."""
         where = f"{self.log.path}: round {logged['round']}"
         if logged["questions"] != drawn["questions"]:
-            raise InputError(f"{where}: other questions follow from these factors on this machine; go on where it began")
+            raise InputError(f"{where}: other questions follow from these factors on this machine; go on where it "
+                             "began")
         for name in ("p", "probability", "expected"):
             for question, one, other in zip(drawn["questions"], logged[name], drawn[name], strict=True):
                 if not math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR):
-                    raise InputError(f"{where}, question {question}: {name} is {one:.12g} in the log, {other:.12g} by the "
-                                     "factors and answers")
+                    raise InputError(f"{where}, question {question}: {name} is {one:.12g} in the log, {other:.12g} by "
+                                     "the factors and answers")
 
     def _same_look(self, logged: dict[str, Any]) -> None:
         """Raises InputError where the estimate after a round does not follow from the log."""
@@ -80,8 +81,8 @@ class Asking:
         for name in ("theta", "low", "high", "asked"):
             value = math.nan if found is None else getattr(found, name)
             if not math.isclose(logged[name], value, rel_tol=NEAR, abs_tol=NEAR):
-                raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]:.12g} in the "
-                                 f"log, {value:.12g} by its answers")
+                raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]:.12g} in "
+                                 f"the log, {value:.12g} by its answers")
 
     def _told(self, question: str, score: float) -> None:
         self.session.tell(question, score)
@@ -124,7 +125,8 @@ class Asking:
             if question in outstanding and question not in new:
                 new[question] = {"question": question, "score": value, **more}
             elif question not in self.answers and question not in new:
-                raise InputError(f"an answer to {question!r}, which has not been asked; only what is asked may be answered")
+                raise InputError(f"an answer to {question!r}, which has not been asked; only what is asked may be "
+                                 "answered")
         if new:
             self.log.append("answer", new.values())
             for question, record in new.items():
@@ -159,8 +161,9 @@ class Asking:
 
     def narrow(self) -> bool:
         """Whether the plan's half-width is reached."""
-        found = self.finding() if self.plan.half_width is not None else None
-        return found is not None and (found.high - found.low) / 2 <= self.plan.half_width
+        if self.plan.half_width is None or (found := self.finding()) is None:
+            return False
+        return (found.high - found.low) / 2 <= self.plan.half_width
 
     def look(self, seconds: float) -> Finding | None:
         """Log the estimate after a round."""

@@ -121,7 +121,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
             rows = []
             for row in reader:
                 if None in row or None in row.values():
-                    raise InputError(f"{path}: line {reader.line_num}: {len(header)} cells are needed, as in the header")
+                    raise InputError(f"{path}: line {reader.line_num}: {len(header)} cells are needed, as in the "
+                                     "header")
                 rows.append((reader.line_num, row))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None

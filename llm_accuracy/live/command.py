@@ -12,9 +12,10 @@ from ..errors import InputError
 from .drivers import DRIVERS, Request
 from .redaction import redacted
 
-DESCRIPTION = """How good is a live model, from few of a benchmark's questions?
+DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
 
-    llm-accuracy evaluate RUN --history runs/ --budget 5% --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
+    llm-accuracy evaluate RUN --history runs/ --budget 5% \
+        --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
     llm-accuracy evaluate RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
@@ -119,11 +120,12 @@ def _check(options: argparse.Namespace) -> None:
                                "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
     if options.resume or options.report or options.audit:
         if fixed:
-            raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin another "
-                             "run")
+            raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
+                             "another run")
         return
     if not chosen:
-        raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or --resume)")
+        raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
+                         "--resume)")
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")

@@ -97,23 +97,24 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     for note in notes:
         say(note)
     settings = wanted.plan or {}
-    factors = factors_of(history, bank, settings.get("seed", 0), wanted.factors, lambda text: (notes.append(text), say(text)))
-    told = worth(factors, len(history.models) or len(factors.U) * (history.factors is not None), bank.tasks)
-    for text in told:
-        say(text)
+    told: list[str] = []
+    factors = factors_of(history, bank, settings.get("seed", 0), wanted.factors, told.append)
+    n_models = len(factors.U) if history.factors is not None else len(history.models)
+    told += worth(factors, n_models, bank.tasks)
     plan = plan_of(bank.size, factors, **(wanted.stop or {}), **settings)
     if plan.watched:
-        told.append(f"interval: {plan.interval}, chosen beforehand: about {plan.planned:,} of {bank.size:,} questions are "
-                    f"expected to give ± {100 * (plan.half_width or 0):g} points")
-        say(told[-1])
+        told.append(f"interval: {plan.interval}, chosen beforehand: about {plan.planned:,} of {bank.size:,} questions "
+                    f"are expected to give ± {100 * (plan.half_width or 0):g} points")
+    for text in told:
+        say(text)
     notes += told
     manifest = {
         "format": FORMAT, "begun": datetime.now(UTC).isoformat(timespec="seconds"), "model": driver.model,
         "asked": {"driver": request.driver, "words": redacted(request.words), "model": request.model,
                   "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings)},
         "plan": plan.to_dict(), "bank": {"questions": bank.size} | bank.fingerprints(),
-        "history": {"kind": history.kind, "models": len(history.models) or None if history.factors is None else
-                    len(factors.U), "paths": [str(path.absolute()) for path in wanted.history if str(path) != "none"],
+        "history": {"kind": history.kind, "models": n_models,
+                    "paths": [str(path.absolute()) for path in wanted.history if str(path) != "none"],
                     "metric": request.metric, "filter": request.filter, "files": files_of(wanted.history)},
         "factors": of_factors(factors), "notes": notes, "versions": versions() | driver.versions}
     bank.save(run / "questions.csv")
@@ -234,8 +235,8 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
             _compare(prints, manifest["bank"], "the model's questions")
         for name, value in _redacted(driver.settings).items():
             if manifest["asked"]["settings"].get(name) != value:
-                raise InputError(f"{name} is {value!r} now and was {manifest['asked']['settings'].get(name)!r}: what is "
-                                 "asked in another way is another evaluation; ask as before, or begin another run")
+                raise InputError(f"{name} is {value!r} now and was {manifest['asked']['settings'].get(name)!r}: what "
+                                 "is asked in another way is another evaluation; ask as before, or begin another run")
     evaluation.responses = _responses(manifest, evaluation.asking.bank)
     return evaluation
 
@@ -245,18 +246,18 @@ def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, sh
     words = asked["words"]
     if given is not None:
         if (given.driver, redacted(given.words)) != (asked["driver"], words):
-            raise InputError(f"the run began with --{asked['driver']} {words!r}: resume with the same, or begin another "
-                             "run")
+            raise InputError(f"the run began with --{asked['driver']} {words!r}: resume with the same, or begin "
+                             "another run")
         words = given.words
     elif HIDDEN in words:
-        raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give --{asked['driver']} "
-                         "again, with the key")
+        raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "
+                         f"--{asked['driver']} again, with the key")
     return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"], show_questions)
 
 
 def check_history(manifest: dict[str, Any], given: list[Path] | None) -> None:
-    """Raises InputError, with what changed, unless the history's files are those that the run began with. Files that are
-    gone do no harm: the run has its own copy of the factors."""
+    """Raises InputError, with what changed, unless the history's files are those that the run began with. Files that
+    are gone do no harm: the run has its own copy of the factors."""
     way_out = "put it back, or add --as-begun to go on with the factors that the run began with"
     begun = manifest["history"]
     if given is not None and [str(path.absolute()) for path in given if str(path) != "none"] != begun["paths"]:
@@ -290,8 +291,8 @@ def _compare(now: dict[str, str | None], then: dict[str, Any], where: object) ->
     """Raises InputError, with the names, for fingerprints that differ."""
     changed = [name for name, fingerprint in now.items() if fingerprint != then.get(name)]
     if changed:
-        raise InputError(f"{where}: {', '.join(changed)} changed since the run began; put back what was there, or begin "
-                         "another run")
+        raise InputError(f"{where}: {', '.join(changed)} changed since the run began; put back what was there, or "
+                         "begin another run")
 
 
 # --- asking --------------------------------------------------------------------------------------------
@@ -397,7 +398,8 @@ class Live:
         done, budget = len(asking.answers), asking.plan.budget
         before, since = self._begun_with or (0, 0.0)
         new, seconds = done - before, clock.seconds - since
-        left = f", about {duration(seconds / new * (budget - done))} left" if new > 0 and seconds > 1 and done < budget else ""
+        known = new > 0 and seconds > 1 and done < budget
+        left = f", about {duration(seconds / new * (budget - done))} left" if known else ""
         most = "at most " if asking.plan.watched else ""
         return f"{done:,} of {most}{budget:,} asked, {self._estimate}{left}"
 
@@ -422,8 +424,8 @@ def audit(run: RunFolder) -> list[str]:
     evaluation = reopen(run, audit=True)
     asking = evaluation.asking
     found = asking.finding()
-    said = [f"{len(asking.session.asked):,} questions in {asking.round} rounds: every one follows from the factors, the "
-            "seed and the answers before it, with its p and its probability",
+    said = [f"{len(asking.session.asked):,} questions in {asking.round} rounds: every one follows from the factors, "
+            "the seed and the answers before it, with its p and its probability",
             f"{len(list(asking.log.of('look')))} estimates in the log: each follows from the answers"]
     if found is None:
         return [*said, "nothing can be estimated yet"]
@@ -437,8 +439,8 @@ def audit(run: RunFolder) -> list[str]:
         kept = read_json(path)
         for name, value in (("estimate", found.theta), ("low", found.low), ("high", found.high)):
             if kept.get(name) is None or abs(kept[name] - value) > 1e-9:
-                raise InputError(f"{path}: {name} is {kept.get(name)}, by the log it is {value}; add --report to write it "
-                                 "again")
+                raise InputError(f"{path}: {name} is {kept.get(name)}, by the log it is {value}; add --report to write "
+                                 "it again")
         said.append(f"{path.name}: {found.theta:.4f}, {found.low:.4f} to {found.high:.4f}, is what the log gives")
     return said
 

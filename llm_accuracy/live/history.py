@@ -128,8 +128,8 @@ def kind_of(path: Path) -> str:
             return "lm-eval"
         if next(path.rglob("*.eval"), None) or next(path.rglob("*.json"), None):
             return "inspect"
-        raise InputError(f"--history {path}: no samples_<task>_<time>.jsonl of lm-evaluation-harness (--log_samples) and "
-                         "no log of inspect_ai in the folder")
+        raise InputError(f"--history {path}: no samples_<task>_<time>.jsonl of lm-evaluation-harness (--log_samples) "
+                         "and no log of inspect_ai in the folder")
     if path.suffix in (".eval", ".json"):
         return "inspect"
     try:
@@ -157,8 +157,8 @@ def aligned(history: History, bank: Bank) -> History:
                          f"{str(bank.questions[0])!r} here): is it of this benchmark? --history none asks without one")
     notes = list(history.notes)
     if foreign := len(history.questions) - known:
-        notes.append(f"history: {foreign:,} of its {len(history.questions):,} questions are not asked here and are left "
-                     "out")
+        notes.append(f"history: {foreign:,} of its {len(history.questions):,} questions are not asked here and are "
+                     "left out")
     if history.factors is not None:
         if known < bank.size:
             raise InputError(f"the factors lack {bank.size - known:,} of the {bank.size:,} questions, first "
@@ -169,6 +169,7 @@ def aligned(history: History, bank: Bank) -> History:
     if known < bank.size:
         notes.append(f"history: {bank.size - known:,} of the {bank.size:,} questions are unknown to it, first "
                      f"{bank.questions[at < 0][0]}")
+    assert history.responses is not None
     return replace(history, responses=_on_bank(history.responses, bank, at, notes), notes=notes)
 
 
@@ -179,10 +180,10 @@ def _on_bank(responses: Responses, bank: Bank, at: np.ndarray, notes: list[str])
         blank = MISSING if responses.scores.dtype == np.int8 else np.float32(np.nan)
         scores = np.where(at >= 0, responses.scores[:, at], blank).astype(responses.scores.dtype)
     found = Responses(responses.models, bank.questions, scores, families=responses.families, source=responses.source)
-    there = found.observed.any(1)
+    there = np.asarray(found.observed.any(1))
     if not there.all():
-        notes.append(f"history: {int((~there).sum()):,} of its models have no score on these questions and are left out, "
-                     f"first {responses.models[~there][0]}")
+        notes.append(f"history: {int((~there).sum()):,} of its models have no score on these questions and are left "
+                     f"out, first {responses.models[~there][0]}")
     if not there.any():
         notes.append("history: no model of it has a score on these questions")
         return None
@@ -192,8 +193,9 @@ def _on_bank(responses: Responses, bank: Bank, at: np.ndarray, notes: list[str])
 def _same_contents(history: History, bank: Bank) -> None:
     if bank.contents is None:
         return
-    pairs = [(name, content, history.contents[name]) for name, content in
-             zip(bank.questions.tolist(), bank.contents.tolist(), strict=True) if content and history.contents.get(name)]
+    known = history.contents
+    pairs = [(name, content, known[name]) for name, content in
+             zip(bank.questions.tolist(), bank.contents.tolist(), strict=True) if content and known.get(name)]
     differ = [name for name, here, there in pairs if here != there]
     if differ:
         raise InputError(f"{len(differ):,} of {len(pairs):,} questions have another content than in the history, first "
@@ -205,17 +207,19 @@ def _same_contents(history: History, bank: Bank) -> None:
 def worth(factors: Factors, n_models: int, tasks: np.ndarray | None) -> list[str]:
     """What the history promises, in a sentence or two."""
     if n_models == 0:
-        by_task = tasks is not None and len(np.unique(tasks)) > 1
-        return ["no history: questions are drawn " + (f"evenly over the {len(np.unique(tasks)):,} tasks, and what is "
-                "learned of a task counts" if by_task else "at random") + "; intervals are valid, and about as wide as "
-                "with random questions"]
+        count = 0 if tasks is None else len(np.unique(tasks))
+        how = f"evenly over the {count:,} tasks, and what is learned of a task counts" if count > 1 else "at random"
+        return [f"no history: questions are drawn {how}; intervals are valid, about as wide as with random questions"]
     gain = Promise.of(factors).gain
+    like = "it" if n_models < 2 else "them"
+    promised = (f"a chosen question is worth up to {gain:.1f} random ones for a model like {like}" if gain >= 1.05 else
+                "it promises no more than random questions do")
     models = f"{n_models:,} model{'s' * (n_models > 1)}"
     if factors.stated is not None:
-        return [f"history of {models}: too few to learn how models differ, enough to see which questions are hard; a "
-                f"chosen question is worth up to {gain:.1f} random ones for a model like {'it' if n_models < 2 else 'them'}"]
+        return [f"history of {models}: too few to learn how models differ, enough to see which questions are hard; "
+                f"{promised}"]
     few = "; more models would promise more" if n_models < 10 else ""
-    return [f"history of {models}: a chosen question is worth up to {gain:.1f} random ones for a model like them{few}"]
+    return [f"history of {models}: {promised}{few}"]
 
 
 def itself(models: list[str], model: str) -> list[str]:
@@ -239,8 +243,8 @@ def identical(responses: Responses | None, questions: list[int], answers: list[f
 # --- factors -------------------------------------------------------------------------------------------
 
 def fitted(history: History, bank: Bank, seed: int, note: Callable[[str], None]) -> Factors:
-    """The factors of an aligned history: given, fitted here (rank and weight decay by cross-validation, with a bar), or,
-    of fewer than FEWEST models, stated."""
+    """The factors of an aligned history: given, fitted here (rank and weight decay by cross-validation, with a bar),
+    or, of fewer than FEWEST models, stated."""
     if history.factors is not None:
         return history.factors
     responses = history.responses

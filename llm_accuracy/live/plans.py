@@ -1,10 +1,10 @@
 """What is decided before the first question: how many are asked, in which rounds, and by which interval it may end.
 
 Two ways of stopping. A *budget*: growing rounds, whose interval holds at that number of questions and is the narrowest.
-A *half-width*: the evaluation ends as soon as its interval is narrow enough, so the interval must be valid however often
-it is looked at; questions are drawn one after the other (faq-mix) in batches of the same growing sizes. Which of the two
-such intervals there are is chosen here, by N, the number T of questions that the width is expected to take, and nothing
-else: were it chosen by the answers, neither would hold.
+A *half-width*: the evaluation ends as soon as its interval is narrow enough, so the interval must be valid however
+often it is looked at; questions are drawn one after the other (faq-mix) in batches of the same growing sizes. Which of
+the two such intervals there are is chosen here, by N, the number T of questions that the width is expected to take, and
+nothing else: were it chosen by the answers, neither would hold.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def half_width_of(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not 0 < value < 0.5:
-        raise InputError(f"--half-width {text}: write 1pt (one point of 100) or .01 (the share of the scale), less than "
-                         "half of it")
+        raise InputError(f"--half-width {text}: write 1pt (one point of 100) or .01 (the share of the scale), less "
+                         "than half of it")
     return value
 
 
@@ -119,7 +119,7 @@ def interval_for(n_questions: int, planned: int) -> str:
 
 
 def expected_questions(half_width: float, n_questions: int, factors: Factors, alpha: float = ALPHA) -> int:
-    """About how many questions a half-width takes, by what the history promises, for an interval that may be watched."""
+    """About how many questions a half-width takes, by what the history promises, if its interval may be watched."""
     promise = Promise.of(factors)
     variance = max(promise.accuracy * (1 - promise.accuracy), 0.05) / max(promise.gain, 1.0)
     target = half_width / WATCHED / float(stats.norm.ppf(1 - alpha / 2))

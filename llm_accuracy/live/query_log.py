@@ -1,7 +1,7 @@
 """An append-only file of JSON lines, each on disk before what it says is used.
 
-Every record is numbered and carries a checksum of itself and of the one before, so that an edited, lost or repeated line
-is found. A process that was killed while writing leaves part of a last line behind: it is cut off when the log is
+Every record is numbered and carries a checksum of itself and of the one before, so that an edited, lost or repeated
+line is found. A process that was killed while writing leaves part of a last line behind: it is cut off when the log is
 opened again, and nothing that was reported as written is in it.
 """
 
@@ -72,7 +72,8 @@ class QueryLog:
 
         Raises InputError where the disk does not take them; what was written before stays whole.
         """
-        new, text = [], []
+        new: list[Record] = []
+        text: list[str] = []
         before = self._last
         for given in records:
             record = {"n": len(self.records) + len(new), "kind": kind,

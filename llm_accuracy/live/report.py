@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -45,8 +46,9 @@ def _headline(result: dict[str, Any]) -> str:
     share = min(1.0, result["asked"] / result["budget"])
     cost = result.get("cost")
     spent = f" Cost: {cost['asked']:,.0f} of {cost['bank']:,.0f} for the whole bank." if cost else ""
-    parts.append(f"<p>{result['asked']:,} of at most {result['budget']:,} questions asked; the bank has {result['of']:,}. "
-                 f"{escape('Ended: ' + result['stopped'] if result['stopped'] else 'Going on')}.{spent}</p>"
+    state = escape("Ended: " + result["stopped"] if result["stopped"] else "Going on")
+    parts.append(f"<p>{result['asked']:,} of at most {result['budget']:,} questions asked; the bank has "
+                 f"{result['of']:,}. {state}.{spent}</p>"
                  f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>')
     if result["history"]["sentence"]:
         parts.append(f'<p class="sentence">{escape(_capital(result["history"]["sentence"]))}.</p>')
@@ -57,8 +59,8 @@ def _running(asking: Asking, result: dict[str, Any]) -> list[str]:
     looks = list(asking.log.of("look"))
     if not looks:
         return []
-    small = ("The interval after an earlier round is what was known then; only the last one has the error rate that was "
-             "asked for." if asking.plan.interval == FIXED else "The band holds at all rounds at once.")
+    small = ("The interval after an earlier round is what was known then; only the last one has the error rate that "
+             "was asked for." if asking.plan.interval == FIXED else "The band holds at all rounds at once.")
     return ["<h2>Estimate against questions asked</h2>", _svg(figures.running(looks, result["budget"])),
             f'<p class="small">{small}</p>']
 
@@ -67,7 +69,8 @@ def _tasks(result: dict[str, Any]) -> list[str]:
     if not result["sub_scores"]:
         return []
     rows = [(task, f"{one['asked']:,} of {one['of']:,}", _percent(one["estimate"]),
-             f"{_percent(one['low'])} to {_percent(one['high'])}", f"{_percent(one['low_all'])} to {_percent(one['high_all'])}")
+             f"{_percent(one['low'])} to {_percent(one['high'])}",
+             f"{_percent(one['low_all'])} to {_percent(one['high_all'])}")
             for task, one in result["sub_scores"].items()]
     return ["<h2>Sub-scores by task</h2>", _svg(figures.tasks(result["sub_scores"])),
             _table(("task", "asked", "accuracy, %", "interval", "all intervals together"), rows),
@@ -80,8 +83,9 @@ def _asked(asking: Asking, rows: list[dict[str, Any]], show_questions: bool) -> 
     texts = {record["question"]: record["text"] for record in asking.log.of("answer") if "text" in record}
     most = sorted(rows, key=lambda row: -row["surprise"])[:MOST_SURPRISING]
     header: tuple[str, ...] = ("question", "round", "predicted", "answered", "surprise, bits")
-    cells = [(row["question"], str(row["round"]), f"{row['p']:.2f}", f"{row['score']:g}", f"{row['surprise']:.1f}")
-             for row in most]
+    cells: list[tuple[str, ...]] = [
+        (row["question"], str(row["round"]), f"{row['p']:.2f}", f"{row['score']:g}", f"{row['surprise']:.1f}")
+        for row in most]
     parts = ["<h2>Which questions were asked, and how surprising the answers were</h2>", _svg(figures.asked(rows)),
              f"<p>Mean surprise {sum(row['surprise'] for row in rows) / len(rows):.2f} bits an answer (a coin's is 1). "
              "The most surprising:</p>"]
@@ -96,12 +100,13 @@ def _history(result: dict[str, Any]) -> list[str]:
     known = result["history"]
     if not known["calibration"]:
         return []
-    rows = [(f"{row['from']:.1f}–{row['to']:.1f}", f"{row['answers']:,}", f"{row['predicted']:.2f}", f"{row['answered']:.2f}",
-             f"± {2 * row['error']:.2f}") for row in known["calibration"]]
+    rows = [(f"{row['from']:.1f}–{row['to']:.1f}", f"{row['answers']:,}", f"{row['predicted']:.2f}",
+             f"{row['answered']:.2f}", f"± {2 * row['error']:.2f}") for row in known["calibration"]]
     facts = [("history", f"{known['kind']}" + (f", {known['models']:,} models" if known["models"] else ""))]
     if known.get("gain") is not None:
-        facts.append(("gain", f"this interval would have taken {known['gain']:.2f} times as many random questions, by the "
-                      "same answers" + (f"; the history promised {known['promised']:.2f}" if "promised" in known else "")))
+        promised = f"; the history promised {known['promised']:.2f}" if "promised" in known else ""
+        facts.append(("gain", f"this interval would have taken {known['gain']:.2f} times as many random questions, by "
+                      f"the same answers{promised}"))
     if "surprise" in known:
         facts.append(("right answers against predictions", f"{known['surprise']:+.1f} standard errors"))
         facts.append(("squared errors against predictions", f"{known['dispersion']:.2f} of what was expected"))
@@ -121,14 +126,15 @@ def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
               duration(each * (budget - result["rests_on"]))) for budget, half in rows]
     return ["<h2>What more questions would give</h2>",
             _table(("questions in all", "more", "half-width, points", "time, as so far"), cells),
-            '<p class="small">As another run with that budget from the start: a budget that is raised after looking has no '
-            "valid interval.</p>"]
+            '<p class="small">As another run with that budget from the start: a budget that is raised after looking '
+            "has no valid interval.</p>"]
 
 
 def _settings(asking: Asking, manifest: dict[str, Any]) -> list[str]:
     asked, plan = manifest["asked"], manifest["plan"]
+    rounds = f"{asking.round} so far; the first of {plan['first']} questions, each {plan['growth']:g} times larger"
     facts = [("asked through", f"{asked['driver']} {asked['words']}".strip()), ("begun", manifest["begun"]),
-             ("rounds", f"{asking.round} so far; the first of {plan['first']} questions, each {plan['growth']:g} times larger"),
+             ("rounds", rounds),
              ("seed", str(plan["seed"])), *((name, str(value)) for name, value in asked["settings"].items()),
              ("versions", ", ".join(f"{name} {value}" for name, value in manifest["versions"].items()))]
     return ["<h2>How it was asked</h2>", _facts(facts)]
@@ -149,8 +155,9 @@ def _audit(asking: Asking, manifest: dict[str, Any], result: dict[str, Any]) -> 
             f"llm-accuracy {__version__} (seed {manifest['plan']['seed']}; bank "
             f"{(manifest['bank']['the questions' + chr(39) + ' names'] or '')[:12]})")
     return ["<h2>To cite and to audit</h2>", f"<p><code id='cite'>{escape(cite)}</code></p>",
-            f"<p><code id='audit'>llm-accuracy evaluate {escape(run)} --audit</code> draws every question again from the "
-            "factors, the seed and the answers, and compares each with its probability, and the estimate, with the log.</p>"]
+            f"<p><code id='audit'>llm-accuracy evaluate {escape(run)} --audit</code> draws every question again from "
+            "the factors, the seed and the answers, and compares each with its probability, and the estimate, with the "
+            "log.</p>"]
 
 
 # --- pieces ----------------------------------------------------------------------------------------------
@@ -172,7 +179,7 @@ def _facts(rows: list[tuple[str, str]]) -> str:
     return f'<div class="wide"><table class="facts">{cells}</table></div>'
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

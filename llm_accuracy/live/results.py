@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -62,9 +63,10 @@ def sub_scores(asking: Asking) -> dict[str, dict[str, Any]]:
         return {}
     alone = session.sub_scores(plan.alpha)
     together = session.sub_scores(plan.alpha, simultaneous=True)
-    sizes = dict(zip(*np.unique(asking.bank.tasks, return_counts=True), strict=True))
+    assert asking.bank.tasks is not None
+    sizes = Counter(asking.bank.tasks.tolist())
     return {task: {"estimate": one.theta, "low": one.low, "high": one.high, "low_all": together[task].low,
-                   "high_all": together[task].high, "asked": one.asked, "of": int(sizes[task])}
+                   "high_all": together[task].high, "asked": one.asked, "of": sizes[task]}
             for task, one in alone.items()}
 
 
@@ -107,22 +109,23 @@ def calibration(logged: Sequence[dict[str, Any]], answers: dict[str, float]) -> 
     for number in range(BINS):
         p, z = pairs[bins == number].T
         if len(p):
-            rows.append({"from": number / BINS, "to": (number + 1) / BINS, "answers": len(p), "predicted": float(p.mean()),
-                         "answered": float(z.mean()), "error": float(np.sqrt((p * (1 - p)).sum()) / len(p))})
+            rows.append({"from": number / BINS, "to": (number + 1) / BINS, "answers": len(p),
+                         "predicted": float(p.mean()), "answered": float(z.mean()),
+                         "error": float(np.sqrt((p * (1 - p)).sum()) / len(p))})
     return rows
 
 
 def surprises(asking: Asking) -> list[dict[str, Any]]:
-    """Every answered question in the order of asking, with what was expected: round, question, p, probability, score, and
-    surprise, −log₂ of the probability that the answer had (of partial credit, its expectation), in bits."""
+    """Every answered question in the order of asking, with what was expected: round, question, p, probability, score,
+    and surprise, −log₂ of the probability that the answer had (of partial credit, its expectation), in bits."""
     rows = []
     for record in asking.logged:
         for name, p, probability in zip(record["questions"], record["p"], record["probability"], strict=True):
-            # Of 0/1 scores the surprise is that of the answer; of partial credit, its mean over both.
             if (score := asking.answers.get(name)) is not None:
                 sure = min(max(p, 1e-6), 1 - 1e-6)
+                surprise = -(score * math.log2(sure) + (1 - score) * math.log2(1 - sure))
                 rows.append({"round": record["round"], "question": name, "p": p, "probability": probability,
-                             "score": score, "surprise": -(score * math.log2(sure) + (1 - score) * math.log2(1 - sure))})
+                             "score": score, "surprise": surprise})
     return rows
 
 
@@ -134,7 +137,8 @@ def further(asking: Asking, result: dict[str, Any]) -> list[tuple[int, float]]:
         return []
     now = math.sqrt(1 / asked - 1 / size)
     budgets = [budget for budget in (2 * asked, 4 * asked, 8 * asked) if budget < size]
-    return [(budget, result["half_width"] * math.sqrt(1 / budget - 1 / size) / now) for budget in budgets] + [(size, 0.0)]
+    width = result["half_width"]
+    return [*((budget, width * math.sqrt(1 / budget - 1 / size) / now) for budget in budgets), (size, 0.0)]
 
 
 def line_of(result: dict[str, Any]) -> str:

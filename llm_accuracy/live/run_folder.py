@@ -59,8 +59,8 @@ class RunFolder:
         except OSError:
             other = os.read(handle, 32).decode(errors="replace").strip()
             os.close(handle)
-            raise InputError(f"{self.path}: another process{f' ({other})' if other else ''} is working on this run; wait "
-                             "for it, or stop it") from None
+            raise InputError(f"{self.path}: another process{f' ({other})' if other else ''} is working on this run; "
+                             "wait for it, or stop it") from None
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
         self._lock = handle
@@ -97,13 +97,14 @@ class RunFolder:
         """Raises InputError where there is none, for one of another format, and for one that was edited."""
         path = self.path / "manifest.json"
         if not path.is_file():
-            raise InputError(f"{self.path} holds no evaluation (no manifest.json); begin one: give --history and a driver")
+            raise InputError(f"{self.path} holds no evaluation (no manifest.json); begin one: give --history and a "
+                             "driver")
         manifest = read_json(path)
         if not isinstance(manifest, dict) or "format" not in manifest:
             raise InputError(f"{path}: not the manifest of an evaluation")
         if manifest["format"] != FORMAT:
-            raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: use the version "
-                             f"that wrote it ({manifest.get('versions', {}).get('llm-accuracy', 'unknown')})")
+            raise InputError(f"{path}: format {manifest['format']}; this version reads format {FORMAT}: use the "
+                             f"version that wrote it ({manifest.get('versions', {}).get('llm-accuracy', 'unknown')})")
         if manifest.pop("checksum", None) != _checksum(manifest):
             raise InputError(f"{path}: edited or damaged since it was written; restore it, or begin anew")
         return manifest

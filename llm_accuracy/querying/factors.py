@@ -97,11 +97,12 @@ class Factors:
     def save(self, path: Path) -> None:
         """Write an .npz, completely or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        stated = {} if self.stated is None else {"prior_mean": self.stated.mean,
-                                                 "prior_covariance": self.stated.covariance}
+        arrays = {"U": self.U, "V": self.V, "questions": self.questions, "history_mean": self.history_mean,
+                  "about": np.array(json.dumps(self.about))}
+        if self.stated is not None:
+            arrays |= {"prior_mean": self.stated.mean, "prior_covariance": self.stated.covariance}
         with atomic(path) as stream:
-            np.savez(stream, U=self.U, V=self.V, questions=self.questions, history_mean=self.history_mean,
-                     about=json.dumps(self.about), **stated)
+            np.savez(stream, allow_pickle=False, **arrays)
 
     @staticmethod
     def load(path: Path | str, made_by: str = "factor_models_final.py") -> Factors:

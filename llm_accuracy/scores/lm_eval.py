@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -314,11 +315,12 @@ def scores_of_samples(task: str, samples: list[dict], choices: Choices, source: 
     for _, record in records:
         if record["filter"] != chosen_filter:
             continue
-        value = record.get(metric)
+        value: Any = record.get(metric)
         where = f"{source}: {task}/{record['doc_id']}"
         score = logged_value(value.item() if hasattr(value, "item") else value, metric, where)
         if not isinstance(score, float) or not 0 <= score <= 1:
-            raise InputError(f"{where}: {metric} = {value!r:.40} is not one score in [0, 1]: choose another with --metric")
+            raise InputError(f"{where}: {metric} = {value!r:.40} is not one score in [0, 1]: choose another with "
+                             "--metric")
         scores[int(record["doc_id"])] = score
     return scores
 

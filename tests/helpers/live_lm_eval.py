@@ -4,8 +4,8 @@ has the harness, not by pytest.
     python live_lm_eval.py tasks FOLDER       write the tasks live_a and live_b, and answers.json
     python live_lm_eval.py WORDS OF evaluate …
 
-The model `row` looks its answers up in answers.json ({question: right}); it writes each request it answers to calls.txt,
-and ends the process in the middle of a call where the argument die_after=N says so (kill -9 of itself).
+The model `row` looks its answers up in answers.json ({question: right}) and writes each request it answers to
+calls.txt. It ends the process (kill -9) after LIVE_DIE_AFTER answers, and fails after LIVE_FAIL_AFTER.
 """
 
 import json
@@ -59,21 +59,21 @@ def write_tasks(folder: Path, seed: int = 0) -> None:
 class Row(LM):
     """See the module."""
 
-    def __init__(self, folder, die_after=None, fail_after=None, **_):
+    def __init__(self, folder, **_):
         super().__init__()
         self.folder = Path(folder)
         self.answers = json.loads((self.folder / "answers.json").read_text())
-        self.left = {"die": die_after, "fail": fail_after}
+        names = {"die": "LIVE_DIE_AFTER", "fail": "LIVE_FAIL_AFTER"}
+        self.left = {way: int(os.environ[name]) for way, name in names.items() if name in os.environ}
 
     def _answered(self, request, response):
         """One answer, as a model that works in batches hands it on."""
         for way, left in self.left.items():
-            if left is not None:
-                self.left[way] = left - 1
-                if left <= 0 and way == "die":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if left <= 0:
-                    raise ConnectionError("429 Too Many Requests for key sk-0123456789abcdef")
+            self.left[way] = left - 1
+            if left <= 0 and way == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if left <= 0:
+                raise ConnectionError("429 Too Many Requests for key sk-0123456789abcdef")
         with (self.folder / "calls.txt").open("a") as stream:
             stream.write(json.dumps(request.args[0][-60:]) + "\n")
         return response

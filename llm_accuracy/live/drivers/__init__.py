@@ -25,7 +25,8 @@ DRIVERS = {way.name: way for way in (
     Way("lm-eval", "ARGS", "ask through lm-evaluation-harness, in process: its own arguments, in quotes "
         '("--model hf --model_args pretrained=… --tasks mmlu_pro")', ".lm_eval:LmEval"),
     Way("inspect", "FILE@TASK", "ask through inspect_ai: a task in a Python file, of the --model", ".inspect:Inspect"),
-    Way("files", None, "ask by files: RUN/ask.csv lists the questions, RUN/answers.csv takes question,score", ".files:Files"),
+    Way("files", None, "ask by files: RUN/ask.csv lists the questions, RUN/answers.csv takes question,score",
+        ".files:Files"),
     Way("command", "CMD", 'ask a program: {"question": …} a line on its stdin, {"question": …, "score": …} on its '
         "stdout", ".command:Command"),
 )}

@@ -58,8 +58,8 @@ class Command:
             if not line:
                 code = process.wait()
                 self._process = None
-                raise InputError(f"--command {redacted(self.words)}: ended with exit code {code} before it had answered "
-                                 f"{len(left)} of {len(asked.questions)} questions; mend it and add --resume")
+                raise InputError(f"--command {redacted(self.words)}: ended with exit code {code} before it had "
+                                 f"answered {len(left)} of {len(asked.questions)} questions; mend it and add --resume")
             if line.strip():
                 question, score = self._parsed(line)
                 take([(question, score, {})])

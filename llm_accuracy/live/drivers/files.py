@@ -1,7 +1,7 @@
 """Questions out, answers in, by two files, as often as needed.
 
-RUN/ask.csv (question,task,round) lists what is to be answered now. RUN/answers.csv (question,score) may hold any part of
-it, and whatever was answered earlier; a blank score is not an answer yet.
+RUN/ask.csv (question,task,round) lists what is to be answered now. RUN/answers.csv (question,score) may hold any part
+of it, and whatever was answered earlier; a blank score is not an answer yet.
 """
 
 from __future__ import annotations

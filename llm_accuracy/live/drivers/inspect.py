@@ -1,8 +1,9 @@
 """inspect_ai: a task whose dataset is a `SampleSource` that is fed round by round, in one evaluation with one log.
 
 inspect_ai runs in a thread of its own, with the model loaded once. Its source waits for the next round, and hands every
-sample's score on as it is completed; retries, limits and sandboxes are inspect_ai's own. The task's metrics are replaced
-by our estimate: the mean of chosen samples is biased. Epochs become partial credit: their mean is a question's score.
+sample's score on as it is completed; retries, limits and sandboxes are inspect_ai's own. The task's metrics are
+replaced by our estimate: the mean of chosen samples is biased. Epochs become partial credit: their mean is a
+question's score.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ class Inspect:
         try:
             import inspect_ai
         except ImportError:
-            raise InputError('--inspect needs inspect_ai beside this package: pip install "llm-accuracy[querying,inspect]"'
-                             ) from None
+            raise InputError("--inspect needs inspect_ai beside this package: pip install "
+                             '"llm-accuracy[querying,inspect]"') from None
         found = version("inspect_ai")
         if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < OLDEST:
-            raise InputError(f"--inspect: inspect_ai {found} is installed, {'.'.join(map(str, OLDEST))} or newer is needed: "
-                             "pip install --upgrade inspect_ai")
+            raise InputError(f"--inspect: inspect_ai {found} is installed, {'.'.join(map(str, OLDEST))} or newer is "
+                             "needed: pip install --upgrade inspect_ai")
         if not request.model:
             raise InputError("--inspect needs --model, the model to ask: openai/gpt-…, hf/…, lighteval models as hf/…")
         self.folder, self.metric, self.show_questions = request.folder, request.metric, request.show_questions
@@ -75,7 +76,8 @@ class Inspect:
         self.result: dict[str, Any] = {}
 
     def bank(self) -> Bank:
-        return Bank(np.array(list(self.samples)), None, np.array([content_of(sample) for sample in self.samples.values()]))
+        contents = [content_of(sample) for sample in self.samples.values()]
+        return Bank(np.array(list(self.samples)), None, np.array(contents))
 
     # --- asking -------------------------------------------------------------------------------------
 
@@ -119,13 +121,13 @@ class Inspect:
             metrics = [_estimate(self)]
             scorers = [_judged_by(scorer, metrics) for scorer in self.task.scorer or []]
             task = task_with(self.task, dataset=_source(self), metrics=metrics, scorer=scorers or None)
-            [log] = eval(task, model=self._loaded, epochs=self.epochs, display="none", log_dir=str(self.folder / "inspect"),
-                         ctl_server=False, score_display=False, max_samples=self.words.max_samples,
+            [log] = eval(task, model=self._loaded, epochs=self.epochs, display="none", ctl_server=False,
+                         log_dir=str(self.folder / "inspect"), score_display=False, max_samples=self.words.max_samples,
                          retry_on_error=self.words.retry_on_error, **_pairs(self.words.config))
             if log.status != "success":
-                self._answers.put(InputError(" ".join(str(log.error.message if log.error else log.status).split())[:300]))
+                self._answers.put(InputError(_line(log.error.message if log.error else log.status)))
         except BaseException as error:
-            self._answers.put(InputError(" ".join(f"{type(error).__name__}: {error}".split())[:300]))
+            self._answers.put(InputError(_line(f"{type(error).__name__}: {error}")))
 
     def scored(self, sample) -> None:
         """Called by the source for every completed sample."""
@@ -135,7 +137,7 @@ class Inspect:
         name = self.metric or (next(iter(given)) if len(given) == 1 else None)
         question = f"{self.name}/{sample.id}"
         if sample.error is not None:
-            self._answers.put(InputError(f"{question}: {' '.join(sample.error.message.split())[:300]}"))
+            self._answers.put(InputError(f"{question}: {_line(sample.error.message)}"))
         elif name not in given:
             self._answers.put(InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric"))
         else:
@@ -302,4 +304,9 @@ def _one_line(what: str) -> Iterator[None]:
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise InputError(redacted(f"{what}: " + " ".join(f"{type(error).__name__}: {error}".split())[:300])) from error
+        raise InputError(redacted(f"{what}: {_line(f'{type(error).__name__}: {error}')}")) from error
+
+
+def _line(text: object) -> str:
+    """In one line, and not a long one."""
+    return " ".join(str(text).split())[:300]

@@ -63,8 +63,8 @@ class LmEval:
                              '"llm-accuracy[querying,lm-eval]"') from None
         found = version("lm_eval")
         if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < OLDEST:
-            raise InputError(f"--lm-eval: lm_eval {found} is installed, {'.'.join(map(str, OLDEST))} or newer is needed: "
-                             "pip install --upgrade lm_eval")
+            raise InputError(f"--lm-eval: lm_eval {found} is installed, {'.'.join(map(str, OLDEST))} or newer is "
+                             "needed: pip install --upgrade lm_eval")
         self._evaluate = lm_eval.simple_evaluate
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         self.config = _configured(request.words)
@@ -141,7 +141,8 @@ class LmEval:
                 f"--lm-eval: the harness failed in round {asked.number} (what was answered is kept; add --resume)"):
             found = self._evaluate(
                 model=self.lm, tasks=[self.tasks[task] for task in samples], samples=samples,
-                task_manager=self._manager, num_fewshot=self.config.num_fewshot, bootstrap_iters=0, log_samples=True, cache_requests=False,
+                task_manager=self._manager, num_fewshot=self.config.num_fewshot, bootstrap_iters=0,
+                log_samples=True, cache_requests=False,
                 system_instruction=self.config.system_instruction,
                 apply_chat_template=self.config.apply_chat_template,
                 fewshot_as_multiturn=bool(self.config.fewshot_as_multiturn), gen_kwargs=self.config.gen_kwargs or None,
@@ -157,8 +158,8 @@ class LmEval:
             records = found["samples"][task]
             better = found.get("higher_is_better", {}).get(task, {})
             if self.request.metric and better.get(self.request.metric) is False:
-                raise InputError(f"--metric {self.request.metric}: lower is better; an accuracy needs a score of 1 for a "
-                                 "right answer")
+                raise InputError(f"--metric {self.request.metric}: lower is better; an accuracy needs a score of 1 for "
+                                 "a right answer")
             scores = scores_of_samples(task, records, choices, "--lm-eval")
             hashes = {record["doc_id"]: (record["doc_hash"], record["prompt_hash"]) for record in records}
             if sorted(scores) != ids:
@@ -351,8 +352,8 @@ class _Responses:
         return answered
 
     def add_partial(self, attr: str, req, res) -> None:
-        """The harness's hook: one response has come. A model may put its own settings into the arguments; the request is
-        then found by its context, if only one has it."""
+        """The harness's hook: one response has come. A model may put its own settings into the arguments; the request
+        is then found by its context, if only one has it."""
         key = _key(attr, req)
         if not self._pending.get(key):
             same = {other for other in self._by_context.get((attr, str(req[0])), ()) if self._pending.get(other)}
@@ -366,7 +367,8 @@ class _Responses:
             return
         self._pending[key] -= 1
         self._left -= 1
-        # Not forced to the disk one by one, of which there are thousands: nothing is made of them before the answers are.
+        # Not forced to the disk one by one, of which there are thousands: nothing is made of them before the round's
+        # answers are.
         self.log.append("response", [{"key": key, "value": _plain(response)}], sync=False)
         self._progress(self._total - self._left, self._total)
 
