@@ -20,7 +20,8 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) labels items that are not independent (one label, one unit), across tasks as well; None if nothing
-    is known that would tie items together. `left_out` lists the items left out, by reason.
+    is known that would tie items together. `left_out` lists the items left out, by reason. `also` (n,) holds what
+    else says that items of several tasks are one question: fingerprints of content and prompt, None where unknown.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Pairs:
     category: str | None = None
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    also: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -65,7 +67,7 @@ def pair_up(
     names = (baseline.source, candidate.source)
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
-    notes = [*baseline.notes, *candidate.notes]
+    notes = [*baseline.notes, *candidate.notes, *_of_the_logs(baseline, candidate, task, max_excluded)]
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
     both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
     scored = both["score"].notna() & both["score_candidate"].notna()
@@ -99,7 +101,37 @@ def pair_up(
         units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
         category=baseline.category or candidate.category,
         left_out=left_out, notes=tuple(dict.fromkeys(notes)),
+        also={name: kept[name].to_numpy(object) for name in ("content", "prompt_hash") if name in kept},
     )
+
+
+def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_excluded: float) -> list[str]:
+    """Lines about two logs as a whole. Raises InputError for one that lacks samples it counts itself, and for scores
+    on two different scales."""
+    for log in (baseline, candidate):
+        account = log.account
+        if account.stated and account.absent > max_excluded * account.stated:
+            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
+                             f"samples that it "
+                             f"counts itself: complete it, or allow more with --max-excluded (now {max_excluded:g})")
+    inside = [log.frame["score"].dropna().between(0, 1).all() for log in (baseline, candidate)]
+    if inside[0] != inside[1] and baseline.scale is None and candidate.scale is None:
+        odd, other = (candidate, baseline) if inside[0] else (baseline, candidate)
+        low, high = odd.frame["score"].min(), odd.frame["score"].max()
+        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in "
+                         f"[0, 1]: two "
+                         f"scales? if not, say the range of the scores, --range {min(low, 0):g} {max(high, 1):g}")
+    lines = []
+    for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
+        one, other_value = baseline.setup.get(key), candidate.setup.get(key)
+        if one is not None and other_value is not None and one != other_value:
+            lines.append(f"{task}: {key} differs: {one} in the baseline, {other_value} in the candidate")
+    known = ["doc_hash" in log.frame for log in (baseline, candidate)]
+    if known[0] != known[1]:
+        which = "candidate" if known[0] else "baseline"
+        lines.append(f"{task}: the {which} has no fingerprints of its questions, which are taken to be the same by "
+                     f"their ids")
+    return lines
 
 
 # ---- pandas ------------------------------------------------------------------------------------------------

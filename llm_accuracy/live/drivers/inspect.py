@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...scores.inspect_logs import content_of
+from ...scores.inspect_logs import content_of, task_name
 from ..bank import Bank
 from ..redaction import redacted
 from .driver import Request, Round, Take
@@ -62,7 +62,7 @@ class Inspect:
             self._loaded = inspect_ai.model.get_model(request.model, base_url=self.words.model_base_url,
                                                       **_pairs(self.words.model_args))
         self.epochs = self.words.epochs or self.task.epochs or 1
-        self.name = self.task.name.rpartition("/")[2]
+        self.name = task_name(self.task.name, _pairs(self.words.task_args))
         self.samples = {f"{self.name}/{sample.id}": sample for sample in _numbered(self.task)}
         if len(self.samples) < len(self.task.dataset):
             raise InputError(f"--inspect: {self.words.task}: several samples have one id; give each its own")

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...scores.answers import Wanted
-from ...scores.lm_eval import matrix_choices, scores_of_samples
+from ...scores.lm_eval import scores_of_samples
+from ...scores.task_scores import Choices
 from ..bank import Bank
 from ..query_log import QueryLog
 from ..redaction import redacted
@@ -152,7 +152,8 @@ class LmEval:
 
     def _answers(self, found: dict, samples: dict[str, list[int]], bank: Bank) -> Iterator[tuple[str, float, dict]]:
         """The scores of a round. Raises InputError for a document that is not the one that was chosen."""
-        choices = matrix_choices(Wanted(self.request.metric, self.request.filter))
+        chosen = {"*": (self.request.metric, self.request.filter)}
+        choices = Choices(chosen, source="--metric and --filter", flags="--metric or --filter")
         at = {name: i for i, name in enumerate(bank.questions.tolist())}
         for task, ids in samples.items():
             records = found["samples"][task]
