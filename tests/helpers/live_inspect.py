@@ -1,8 +1,8 @@
 """`evaluate` through inspect_ai with a registered model API whose answers are known: run by the interpreter that has
-inspect_ai, not by pytest.
+this package's requirements, to which inspect_ai in .venv-inspect is added.
 
     python live_inspect.py tasks FOLDER       write task.py and answers.json
-    python live_inspect.py WORDS OF evaluate …
+    python live_inspect.py steps                 commands `evaluate …`, see forks.py
 
 The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; it writes each question it
 answers to calls.txt, and ends the process after LIVE_DIE_AFTER answers.
@@ -13,6 +13,10 @@ import os
 import signal
 import sys
 from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT / ".venv-inspect"))  # last, so that .venv's own packages win
 
 import numpy as np
 from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, modelapi
@@ -48,11 +52,12 @@ def write_tasks(folder: Path, seed: int = 1) -> None:
 class Row(ModelAPI):
     """See the module."""
 
-    left = float(os.environ.get("LIVE_DIE_AFTER", "inf"))
+    left = float("inf")
 
     def __init__(self, model_name, base_url=None, api_key=None, config=GenerateConfig(), **_):  # noqa: B008
         super().__init__(model_name, base_url, api_key, [], config)
         self.folder = Path(os.environ["LIVE_FOLDER"])
+        Row.left = float(os.environ.get("LIVE_DIE_AFTER", "inf"))
         self.answers = json.loads((self.folder / "answers.json").read_text())
 
     async def generate(self, input, tools, tool_choice, config):
@@ -80,7 +85,11 @@ if __name__ == "__main__":
     if sys.argv[1] == "tasks":
         write_tasks(Path(sys.argv[2]))
     else:
+        from forks import run_steps
+
+        import llm_accuracy.live.evaluate
+        import llm_accuracy.live.report
         from llm_accuracy import cli
         from llm_accuracy.live import command
 
-        cli.run(lambda _: command.main(sys.argv[1:]))
+        run_steps(lambda words: cli.run(lambda _: command.main(words)))

@@ -1,8 +1,8 @@
 """`evaluate` through lm-evaluation-harness with a registered model whose answers are known: run by the interpreter that
-has the harness, not by pytest.
+has this package's requirements, to which the packages of the harness in .venv-lm-eval are added.
 
     python live_lm_eval.py tasks FOLDER       write the tasks live_a and live_b, and answers.json
-    python live_lm_eval.py WORDS OF evaluate …
+    python live_lm_eval.py steps                 commands `evaluate …`, see forks.py
 
 The model `row` looks its answers up in answers.json ({question: right}) and writes each request it answers to
 calls.txt. It ends the process (kill -9) after LIVE_DIE_AFTER answers, and fails after LIVE_FAIL_AFTER.
@@ -15,6 +15,10 @@ import sys
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+sys.path += map(str, (ROOT / ".venv-lm-eval" / "lib").glob("python3*/site-packages"))  # last, so that .venv's own win
 
 import numpy as np
 from lm_eval.api.model import LM
@@ -108,7 +112,11 @@ if __name__ == "__main__":
     if sys.argv[1] == "tasks":
         write_tasks(Path(sys.argv[2]))
     else:
+        from forks import run_steps
+
+        import llm_accuracy.live.evaluate
+        import llm_accuracy.live.report
         from llm_accuracy import cli
         from llm_accuracy.live import command
 
-        cli.run(lambda _: command.main(sys.argv[1:]))
+        run_steps(lambda words: cli.run(lambda _: command.main(words)))

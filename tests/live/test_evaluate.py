@@ -1,0 +1,181 @@
+"""`evaluate` by files and by a command: what is asked, resumed, audited, refused."""
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from llm_accuracy.errors import InputError
+from llm_accuracy.live import command
+
+N = 120
+GRADER = """import json, sys
+known = json.load(open({answers!r}))
+for line in sys.stdin:
+    name = json.loads(line)["question"]
+    print(json.dumps({{"question": name, "score": known[name]}}), flush=True)
+"""
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A history of three models (its factors are stated, not fitted), a new model's answers and a program that gives
+    them."""
+    rng = np.random.default_rng(3)
+    names = [f"{'ab'[i % 2]}/{i}" for i in range(N)]
+    scores = (rng.random((4, N)) < rng.uniform(0.1, 0.9, N)).astype(int)
+    rows = [f"model{i}," + ",".join(map(str, row)) for i, row in enumerate(scores[:3])]
+    (tmp_path / "M1.csv").write_text("\n".join(["model," + ",".join(names), *rows]) + "\n")
+    (tmp_path / "answers.json").write_text(json.dumps(dict(zip(names, scores[3].tolist(), strict=True))))
+    (tmp_path / "grade.py").write_text(GRADER.format(answers=str(tmp_path / "answers.json")))
+    return tmp_path
+
+
+def begin(board, *more, run="run"):
+    return command.main([str(board / run), "--history", str(board / "M1.csv"), *more])
+
+
+def grader(board):
+    return "--command", f"{sys.executable} {board / 'grade.py'}"
+
+
+def records(run, kind):
+    return [r for r in map(json.loads, (run / "queries.jsonl").read_text().splitlines()) if r["kind"] == kind]
+
+
+def asked(run):
+    return [name for record in records(run, "ask") for name in record["questions"]]
+
+
+def by_hand(board, run):
+    """Answer what ask.csv lists until it lists nothing."""
+    known, path = json.loads((board / "answers.json").read_text()), board / run / "answers.csv"
+    turns = 0
+    while (board / run / "ask.csv").exists():
+        with (board / run / "ask.csv").open() as stream:
+            names = [row["question"] for row in csv.DictReader(stream)]
+        before = path.read_text() if path.exists() else "question,score\n"
+        path.write_text(before + "".join(f"{name},{known[name]}\n" for name in names))
+        assert command.main([str(board / run), "--resume"]) == 0
+        turns += 1
+    return turns
+
+
+def test_files_and_command_ask_the_same(board):
+    begin(board, "--budget", "40", "--files", run="by_files")
+    assert by_hand(board, "by_files") > 1
+    begin(board, "--budget", "40", *grader(board), run="by_command")
+    assert asked(board / "by_files") == asked(board / "by_command")
+    one, other = (json.loads((board / run / "result.json").read_text()) for run in ("by_files", "by_command"))
+    assert one["estimate"] == other["estimate"] and one["asked"] == 40
+    assert "report" in (board / "by_command" / "report.html").read_text().lower()
+
+
+def test_the_whole_bank_is_the_truth(board):
+    begin(board, "--budget", str(N), *grader(board))
+    known = json.loads((board / "answers.json").read_text())
+    assert json.loads((board / "run" / "result.json").read_text())["estimate"] == pytest.approx(
+        np.mean(list(known.values())))
+
+
+def test_without_history(board):
+    names = json.loads((board / "answers.json").read_text())
+    (board / "bank.csv").write_text("question\n" + "\n".join(names) + "\n")
+    command.main([str(board / "run"), "--history", "none", "--questions", str(board / "bank.csv"), "--budget", "40",
+                  *grader(board)])
+    result = json.loads((board / "run" / "result.json").read_text())
+    assert result["asked"] == 40 and any("no history" in note for note in result["notes"])
+
+
+def test_watched(board):
+    begin(board, "--half-width", "20pt", *grader(board))
+    result = json.loads((board / "run" / "result.json").read_text())
+    assert result["half_width"] <= 0.2 or result["asked"] == N
+    assert command.main([str(board / "run"), "--audit"]) == 0
+
+
+@pytest.mark.parametrize("file", ["queries.jsonl", "factors.npz", "questions.csv", "manifest.json", "result.json"])
+def test_audit_finds_what_was_changed(board, file):
+    begin(board, "--budget", "40", *grader(board))
+    assert command.main([str(board / "run"), "--audit"]) == 0
+    path = board / "run" / file
+    if file == "factors.npz":
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["V"] = (arrays["V"] * 1.001).astype(arrays["V"].dtype)
+        np.savez(path, **arrays)
+    else:
+        old, new = {"queries.jsonl": ('"score": 1', '"score": 0'), "questions.csv": ("a/0", "a/zero"),
+                    "manifest.json": ('"seed": 0', '"seed": 1'), "result.json": ('"estimate": 0.', '"estimate": 1.')}[file]
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=file.replace(".", r"\.")):
+        command.main([str(board / "run"), "--audit"])
+
+
+def test_changed_history_is_refused_unless_as_begun(board):
+    begin(board, "--budget", "40", "--files")
+    path = board / "M1.csv"
+    path.write_text(path.read_text().replace(",1,", ",0,", 1))
+    with pytest.raises(InputError, match=r"M1\.csv changed"):
+        command.main([str(board / "run"), "--resume"])
+    assert command.main([str(board / "run"), "--resume", "--as-begun"]) == 0
+
+
+def test_locked(board):
+    from llm_accuracy.live.run_folder import RunFolder
+
+    begin(board, "--budget", "40", "--files")
+    held = RunFolder(board / "run")
+    held.lock()
+    try:
+        with pytest.raises(InputError, match="another process|in use"):
+            command.main([str(board / "run"), "--resume"])
+    finally:
+        held.release()
+    assert command.main([str(board / "run"), "--resume"]) == 0
+
+
+@pytest.mark.parametrize(("rows", "said"), [
+    ("{first},1.5\n", "1.5"), ("{first},yes\n", "yes"), ("nobody/7,1\n", "nobody/7"), ("{first},1,2\n", "line 2"),
+])
+def test_bad_answers_leave_the_run_intact(board, rows, said):
+    begin(board, "--budget", "40", "--files")
+    log = (board / "run" / "queries.jsonl").read_bytes()
+    (board / "run" / "answers.csv").write_text("question,score\n" + rows.format(first=asked(board / "run")[0]))
+    with pytest.raises(InputError, match=said):
+        command.main([str(board / "run"), "--resume"])
+    assert (board / "run" / "queries.jsonl").read_bytes() == log
+    (board / "run" / "answers.csv").unlink()
+    by_hand(board, "run")
+    assert command.main([str(board / "run"), "--audit"]) == 0
+
+
+@pytest.mark.parametrize("program", ["false", "echo nonsense", "exec cat", "no-such-program"])
+def test_a_program_that_fails_is_one_line(board, program, capfd):
+    with pytest.raises(InputError) as caught:
+        begin(board, "--budget", "40", "--command", program)
+    assert "\n" not in str(caught.value)
+    assert (board / "run" / "manifest.json").exists()
+
+
+def test_keys_are_kept_nowhere(board):
+    with pytest.raises(InputError) as caught:
+        begin(board, "--budget", "40", "--command", "false --api-key sk-0123456789abcdef")
+    assert "sk-0123456789abcdef" not in str(caught.value)
+    for path in (board / "run").iterdir():
+        assert b"sk-0123456789abcdef" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--budget", "0", "--files"], "budget"), (["--budget", "40", "--alpha", "5", "--files"], "alpha"),
+    (["--budget", "40"], "how is the model asked"), (["--budget", "40", "--half-width", "1pt", "--files"], "half-width"),
+    (["--files"], "budget"),
+])
+def test_bad_words_begin_nothing(board, words, said):
+    with pytest.raises(InputError, match=said):
+        begin(board, *words)
+    assert not (board / "run").exists()
