@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path.append(str(ROOT / ".venv-inspect"))  # last, so that .venv's own packages win
 
-import numpy as np
-from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, modelapi
+import numpy as np  # noqa: E402
+from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, modelapi  # noqa: E402
 
 SIZE = 200
 TASK = '''
@@ -87,8 +87,6 @@ if __name__ == "__main__":
     else:
         from forks import run_steps
 
-        import llm_accuracy.live.evaluate
-        import llm_accuracy.live.report
         from llm_accuracy import cli
         from llm_accuracy.live import command
 

@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 sys.path += map(str, (ROOT / ".venv-lm-eval" / "lib").glob("python3*/site-packages"))  # last, so that .venv's own win
 
-import numpy as np
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
+import numpy as np  # noqa: E402
+from lm_eval.api.model import LM  # noqa: E402
+from lm_eval.api.registry import register_model  # noqa: E402
 
 SIZES = {"live_a": 120, "live_b": 80}
 HEAD = """
@@ -114,8 +114,6 @@ if __name__ == "__main__":
     else:
         from forks import run_steps
 
-        import llm_accuracy.live.evaluate
-        import llm_accuracy.live.report
         from llm_accuracy import cli
         from llm_accuracy.live import command
 

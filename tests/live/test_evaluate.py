@@ -107,8 +107,9 @@ def test_audit_finds_what_was_changed(board, file):
         arrays["V"] = (arrays["V"] * 1.001).astype(arrays["V"].dtype)
         np.savez(path, **arrays)
     else:
-        old, new = {"queries.jsonl": ('"score": 1', '"score": 0'), "questions.csv": ("a/0", "a/zero"),
-                    "manifest.json": ('"seed": 0', '"seed": 1'), "result.json": ('"estimate": 0.', '"estimate": 1.')}[file]
+        pairs = {"queries.jsonl": ('"score": 1', '"score": 0'), "questions.csv": ("a/0", "a/zero"),
+                 "manifest.json": ('"seed": 0', '"seed": 1'), "result.json": ('"estimate": 0.', '"estimate": 1.')}
+        old, new = pairs[file]
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
@@ -132,7 +133,7 @@ def test_locked(board):
     held = RunFolder(board / "run")
     held.lock()
     try:
-        with pytest.raises(InputError, match="another process|in use"):
+        with pytest.raises(InputError, match=r"another process|in use"):
             command.main([str(board / "run"), "--resume"])
     finally:
         held.release()
@@ -172,7 +173,8 @@ def test_keys_are_kept_nowhere(board):
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--budget", "0", "--files"], "budget"), (["--budget", "40", "--alpha", "5", "--files"], "alpha"),
-    (["--budget", "40"], "how is the model asked"), (["--budget", "40", "--half-width", "1pt", "--files"], "half-width"),
+    (["--budget", "40"], "how is the model asked"),
+    (["--budget", "40", "--half-width", "1pt", "--files"], "half-width"),
     (["--files"], "budget"),
 ])
 def test_bad_words_begin_nothing(board, words, said):

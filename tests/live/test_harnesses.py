@@ -45,7 +45,7 @@ class TestLmEval:
         folder, truth = made(self.HELPER, tmp_path_factory.mktemp("live"))
         words = ["--history", "M1.csv", "--factors", "factors.npz", "--budget", "30", "--lm-eval",
                  "--model row --model_args folder=. --tasks live_a,live_b --include_path ."]
-        other = words[:-1] + [words[-1].replace("live_b", "live_z")]
+        other = [*words[:-1], words[-1].replace("live_b", "live_z")]
         done = steps(self.HELPER, folder, [
             [{}, ["evaluate", "whole", *words]],
             [{"LIVE_DIE_AFTER": "13"}, ["evaluate", "killed", *words]],

@@ -240,15 +240,17 @@ def _one_line(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_survey() -> Iterator[None]:
-    """Beside torch the harness describes the machine after every call, for its own log: 15 seconds a round."""
+    """Beside torch the harness describes the machine after every call, for its own log (15 seconds a round), and asks
+    git about the current folder, which may answer on stderr."""
     from lm_eval import evaluator
 
-    described = evaluator.add_env_info
+    described = evaluator.add_env_info, evaluator.get_git_commit_hash
     evaluator.add_env_info = lambda storage: None
+    evaluator.get_git_commit_hash = lambda: None
     try:
         yield
     finally:
-        evaluator.add_env_info = described
+        evaluator.add_env_info, evaluator.get_git_commit_hash = described
 
 
 class _Redacting:
