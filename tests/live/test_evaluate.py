@@ -64,9 +64,9 @@ def by_hand(board, run):
 
 
 def test_files_and_command_ask_the_same(board):
-    begin(board, "--budget", "40", "--files", run="by_files")
+    begin(board, "--budget", "40", "--model", "new", "--files", run="by_files")
     assert by_hand(board, "by_files") > 1
-    begin(board, "--budget", "40", *grader(board), run="by_command")
+    begin(board, "--budget", "40", "--model", "new", *grader(board), run="by_command")
     assert asked(board / "by_files") == asked(board / "by_command")
     one, other = (json.loads((board / run / "result.json").read_text()) for run in ("by_files", "by_command"))
     assert one["estimate"] == other["estimate"] and one["asked"] == 40
