@@ -90,8 +90,12 @@ def _run(options: argparse.Namespace) -> int:
     else:
         request = _request(options)
         if options.resume:
-            evaluation = resume(run, request, options.history, options.as_begun, live.say,
-                                options.show_questions)
+            try:
+                evaluation = resume(run, request, options.history, options.as_begun, live.say,
+                                    options.show_questions)
+            except BaseException:
+                run.release()
+                raise
         else:
             assert request is not None
             settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
