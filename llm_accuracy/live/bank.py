@@ -45,6 +45,15 @@ class Bank:
             tasks = np.array(heads) if all(heads) else None
         return Bank(names, None if tasks is None else np.asarray(tasks, str), contents)
 
+    @staticmethod
+    def listed(path: Path) -> Bank:
+        """The bank that a CSV question[,task] lists. Raises InputError for one that cannot be read."""
+        from ..scores.tables import read_bank
+
+        table = read_bank(path)
+        assert table is not None
+        return Bank.of(table["question"].to_numpy(str), table["task"].to_numpy(str) if "task" in table else None)
+
     @property
     def size(self) -> int:
         """N"""

@@ -12,6 +12,7 @@ from ..errors import InputError
 from .drivers import DRIVERS, Request
 from .redaction import redacted
 
+RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
 DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
 
     llm-accuracy evaluate RUN --history runs/ --budget 5% \
@@ -19,7 +20,8 @@ DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
     llm-accuracy evaluate RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
-    llm-accuracy evaluate RUN --resume        (also --report, --audit)
+    llm-accuracy evaluate RUN --resume        (also --report, --audit, --export eee)
+    llm-accuracy evaluate --forecast --history runs/        what would this history be worth? Nothing is asked
 
 RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes on. docs/evaluate.md has the rest."""
 
@@ -27,11 +29,18 @@ RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(DESCRIPTION)
     parser.prog = "llm-accuracy evaluate"
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the evaluation")
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of the evaluation")
+    parser.add_argument("--forecast", action="store_true",
+                        help="instead of a run: the half-widths that budgets give with this history")
     again = parser.add_argument_group("a run that exists").add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with it")
     again.add_argument("--report", action="store_true", help="write result.json and report.html again")
     again.add_argument("--audit", action="store_true", help="recompute every question, probability and estimate")
+    again.add_argument("--export", choices=["eee"], help="write it as a record of Every Eval Ever, into RUN/eee")
+    public = parser.add_argument_group("of an export")
+    public.add_argument("--organization", metavar="NAME", help="who has evaluated")
+    public.add_argument("--relationship", choices=RELATIONSHIPS,
+                        help="of the evaluator to the model's developer")
     how = parser.add_argument_group("who is asked, and how").add_mutually_exclusive_group()
     for way in DRIVERS.values():
         taken: dict[str, Any] = dict(metavar=way.metavar) if way.metavar else dict(action="store_true")
@@ -75,6 +84,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     _check(options)
+    if options.forecast:
+        from .forecast import forecast
+
+        print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
+                        options.filter), sep="\n")
+        return 0
     from .evaluate import Live, Wanted, audit, begin, go_on, reopen, resume
     from .results import line_of
     from .run_folder import RunFolder
@@ -83,10 +98,20 @@ def _run(options: argparse.Namespace) -> int:
     if options.audit:
         print("\n".join(audit(run)))
         return 0
-    if options.report:
-        evaluation = reopen(run)
-        evaluation.show_questions = options.show_questions
-        result = evaluation.write()
+    if options.report or options.export:
+        run.manifest()
+        run.lock()
+        try:
+            evaluation = reopen(run)
+            evaluation.show_questions = options.show_questions
+            if options.export:
+                from .export import export
+
+                print(export(evaluation, options.organization, options.relationship))
+                return 0
+            result = evaluation.write()
+        finally:
+            run.release()
     else:
         request = _request(options)
         if options.resume:
@@ -119,10 +144,20 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
+    again = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
     chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
     fixed = [flag for flag in ("budget", "half_width", "max_budget", "first_round", "growth", "alpha", "seed",
                                "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
-    if options.resume or options.report or options.audit:
+    if options.forecast:
+        if options.run or chosen or again:
+            extra = options.run or f"--{chosen[0] if chosen else again}"
+            raise InputError(f"--forecast asks nothing: leave {extra} away")
+        if options.history is None:
+            raise InputError("--forecast: --history names what it is to be made from (none, with --questions)")
+        return
+    if options.run is None:
+        raise InputError("RUN is missing: the folder that the evaluation is kept in")
+    if again:
         if fixed:
             raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
                              "another run")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,6 +33,7 @@ from .results import line_of, result_of
 from .run_folder import FORMAT, RunFolder
 
 Say = Callable[[str], None]
+PAGE_AGE = 3.0    # seconds
 MOST_FILES = 2000  # of a history, whose fingerprints are kept one by one
 
 
@@ -44,14 +47,18 @@ class Evaluation:
     driver: Driver | None = None
     responses: Responses | None = None
     show_questions: bool = False
+    _page_at: float = -math.inf
 
-    def write(self) -> dict[str, Any]:
-        """Rewrite result.json and report.html; returns the result."""
-        from .report import page
-
+    def write(self, more_to_come: bool = False) -> dict[str, Any]:
+        """Rewrite result.json and report.html; returns the result. more_to_come: the page, whose figures take longer
+        than a small round, only if it is a few seconds old."""
         result = result_of(self.asking, self.manifest, self.responses)
         write_whole(self.run / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        write_whole(self.run / "report.html", page(self.asking, self.manifest, result, self.show_questions))
+        if not more_to_come or time.monotonic() - self._page_at > PAGE_AGE:
+            from .report import page
+
+            write_whole(self.run / "report.html", page(self.asking, self.manifest, result, self.show_questions))
+            self._page_at = time.monotonic()
         return result
 
 
@@ -132,12 +139,7 @@ def bank_of(driver: Driver, history: History, listed: Path | None) -> Bank:
     if own is not None:
         return own
     if listed is not None:
-        from ..scores.tables import read_bank
-
-        table = read_bank(listed)
-        assert table is not None
-        tasks = table["task"].to_numpy(str) if "task" in table else None
-        return Bank.of(table["question"].to_numpy(str), tasks)
+        return Bank.listed(listed)
     if history.questions is None:
         raise InputError("which questions? Without a history, --questions names a CSV question[,task]")
     tasks = None if history.responses is None else history.responses.tasks
@@ -315,7 +317,7 @@ def go_on(evaluation: Evaluation, live: Live) -> dict[str, Any]:
                     return evaluation.write()
             if asking.unseen:
                 asking.look(clock.seconds)
-                live.show(evaluation.write(), asking, clock)
+                live.show(evaluation.write(more_to_come=True), asking, clock)
             if reason := _reason(asking, clock):
                 asking.end(reason)
                 break

@@ -104,10 +104,10 @@ def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, hal
     if budget is not None:
         if max_budget is not None:
             raise InputError("--max-budget goes with --half-width; --budget is a budget already")
-        return Plan(questions_of(_number(budget), n_questions), **settings)
+        return Plan(questions_of(number_of(budget), n_questions), **settings)
     assert half_width is not None
     width = half_width_of(half_width)
-    most = n_questions if max_budget is None else questions_of(_number(max_budget), n_questions)
+    most = n_questions if max_budget is None else questions_of(number_of(max_budget), n_questions)
     planned = min(expected_questions(width, n_questions, factors, settings.get("alpha", ALPHA)), most)
     return Plan(most, interval_for(n_questions, planned), width, planned, **settings)
 
@@ -127,5 +127,6 @@ def expected_questions(half_width: float, n_questions: int, factors: Factors, al
     return int(np.clip(math.ceil(1 / (target**2 / variance + 1 / n_questions)), 1, n_questions))
 
 
-def _number(text: str | int) -> str | int:
+def number_of(text: str | int) -> str | int:
+    """A command line's budget as `questions_of` takes it."""
     return int(text) if isinstance(text, str) and text.strip().isdigit() else text

@@ -26,8 +26,8 @@ from ..files import read_json, write_whole
 
 FORMAT = 1
 OURS = {"manifest.json", "questions.csv", "factors.npz", "queries.jsonl", "responses.jsonl", "result.json",
-        "report.html", "lock", "ask.csv", "answers.csv", "harness.log",
-        "inspect"}
+        "report.html", "lock", "ask.csv", "answers.csv", "harness.log", "inspect", "eee"}
+FOLDERS = {"inspect", "eee"}
 
 
 class RunFolder:
@@ -73,7 +73,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Leave nothing of a run that could not begin (somebody's answers.csv apart), and let go of the lock."""
-        for name in OURS - {"answers.csv"}:
+        for name in OURS - FOLDERS - {"answers.csv"}:
             (self.path / name).unlink(missing_ok=True)
         self.release()
         with suppress(OSError):

@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +77,19 @@ class Session:
              of what the answers said no longer has an unbiased estimate.
     costs    (N,) > 0 of asking each question: growing rounds then choose by information per cost
     policy   a name in `policies`: "rounds" where there is a budget, else "faq-mix"
+    autosave  a file that is written, as by `save`, before `ask` and `tell` return; `resume(…, autosave=True)` goes on
 
-    Raises InputError for what cannot be.
+    Raises InputError for what cannot be, and for a file to save to that is there already.
     """
 
     def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: Sequence[str] | np.ndarray | None = None, *,
                  budget: int | str | None = None, costs: Sequence[float] | np.ndarray | None = None,
-                 policy: str | Policy | None = None):
+                 policy: str | Policy | None = None, autosave: Path | str | None = None):
+        if autosave is not None and Path(autosave).exists():
+            raise InputError(f"{autosave} is there already: Session.resume(…, autosave=True) goes on with it, or take "
+                             "another name")
         self.factors, self.model, self.seed = factors, model, seed
+        self._autosave = autosave
         self.n_questions, self.rank = factors.V.shape
         self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
@@ -138,6 +144,7 @@ class Session:
         if questions:
             self.rounds.append(len(questions))
         self._outstanding = dict.fromkeys(questions)
+        self._saved()
         return self._names(questions)
 
     def tell(self, question: str, score: float) -> None:
@@ -153,6 +160,7 @@ class Session:
         self._engine.answer(j, value)
         self._answers[j] = value
         del self._outstanding[j]
+        self._saved()
 
     # --- what is known -----------------------------------------------------------------------------
 
@@ -198,19 +206,23 @@ class Session:
 
     # --- kept ----------------------------------------------------------------------------------------
 
+    def _saved(self) -> None:
+        if self._autosave is not None:
+            self.save(self._autosave)
+
     def save(self, path: Path | str) -> None:
         """Write what was asked and answered as JSON, whole or not at all."""
         asked = self._engine.asked
         record = {"format": FORMAT, "model": self.model, "seed": int(self.seed), "policy": self.policy.name,
-                  "budget": self.budget, "made of": self._fingerprints(), "rounds": self.rounds,
+                  "budget": self.budget, "made of": self._fingerprints, "rounds": self.rounds,
                   "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:
             json.dump(record | {"checksum": checksum(record)}, stream_, indent=1)
 
     @staticmethod
     def resume(path: Path | str, factors: Factors, tasks: Sequence[str] | np.ndarray | None = None,
-               costs: Sequence[float] | np.ndarray | None = None) -> Session:
-        """The session as it was saved, with the factors, tasks and costs it began with.
+               costs: Sequence[float] | np.ndarray | None = None, autosave: bool = False) -> Session:
+        """The session as it was saved, with the factors, tasks and costs it began with; autosave: to this file again.
 
         Raises InputError if the file is not a session's or was edited, or if something else is given, saying what.
         """
@@ -226,7 +238,7 @@ class Session:
             raise InputError(f"{path}: edited or damaged since it was saved; take a copy that is whole, or begin anew")
         session = Session(factors, record["model"], record["seed"], tasks, budget=record["budget"], costs=costs,
                           policy=record["policy"])
-        changed = [name for name, print_ in session._fingerprints().items() if print_ != record["made of"].get(name)]
+        changed = [name for name, print_ in session._fingerprints.items() if print_ != record["made of"].get(name)]
         if changed:
             raise InputError(f"{path}: not what the session began with: {', '.join(changed)} changed; resume with the "
                              "same, or begin anew")
@@ -239,8 +251,10 @@ class Session:
             for name, answer in zip(again, answers[start : start + size], strict=True):
                 if answer is not None:
                     session.tell(name, answer)
+        session._autosave = path if autosave else None
         return session
 
+    @cached_property
     def _fingerprints(self) -> dict[str, str | None]:
         """Of all that the questions and the estimates follow from, by the name that a message gives it."""
         return {"the questions' names": fingerprint(np.asarray(self.factors.questions, str)),

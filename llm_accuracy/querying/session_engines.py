@@ -101,7 +101,7 @@ class InRounds:
         groups = np.column_stack([np.ones(n_questions), *(task_of == g for g in range(n_tasks))])
         # Stated factors tell no kinds apart but the tasks themselves.
         strata = task_of if factors.stated is not None else kinds_of_questions(
-            factors.V.astype(np.float64), prior.covariance, policy.rounds.kinds)
+            factors.V, prior.covariance, policy.rounds.kinds)
         predictor = Recalibrated(FactorPredictor(Bank.of(factors.V), prior, 1))
         tau = (policy.setting or DEFAULT_SETTING).tau
         self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups)

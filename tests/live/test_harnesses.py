@@ -36,27 +36,29 @@ def made(helper, folder):
     return folder, json.loads((folder / "answers.json").read_text())
 
 
+LM_EVAL = "live_lm_eval.py"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory):
+    harness_python()
+    folder, truth = made(LM_EVAL, tmp_path_factory.mktemp("live"))
+    words = ["--history", "M1.csv", "--factors", "factors.npz", "--budget", "30", "--lm-eval",
+             "--model row --model_args folder=. --tasks live_a,live_b --include_path ."]
+    other = [*words[:-1], words[-1].replace("live_b", "live_z")]
+    done = steps(LM_EVAL, folder, [
+        [{}, ["evaluate", "whole", *words]],
+        [{"LIVE_DIE_AFTER": "13"}, ["evaluate", "killed", *words]],
+        [{"LIVE_DIE_AFTER": "25"}, ["evaluate", "killed", "--resume"]],
+        [{"LIVE_FAIL_AFTER": "2"}, ["evaluate", "killed", "--resume"]],
+        [{}, ["evaluate", "killed", "--resume"]],
+        [{}, ["evaluate", "killed", "--audit"]],
+        [{}, ["evaluate", "absent", *other]],
+    ])
+    return folder, truth, done
+
+
 class TestLmEval:
-    HELPER = "live_lm_eval.py"
-
-    @pytest.fixture(scope="class")
-    def live(self, tmp_path_factory):
-        harness_python()
-        folder, truth = made(self.HELPER, tmp_path_factory.mktemp("live"))
-        words = ["--history", "M1.csv", "--factors", "factors.npz", "--budget", "30", "--lm-eval",
-                 "--model row --model_args folder=. --tasks live_a,live_b --include_path ."]
-        other = [*words[:-1], words[-1].replace("live_b", "live_z")]
-        done = steps(self.HELPER, folder, [
-            [{}, ["evaluate", "whole", *words]],
-            [{"LIVE_DIE_AFTER": "13"}, ["evaluate", "killed", *words]],
-            [{"LIVE_DIE_AFTER": "25"}, ["evaluate", "killed", "--resume"]],
-            [{"LIVE_FAIL_AFTER": "2"}, ["evaluate", "killed", "--resume"]],
-            [{}, ["evaluate", "killed", "--resume"]],
-            [{}, ["evaluate", "killed", "--audit"]],
-            [{}, ["evaluate", "absent", *other]],
-        ])
-        return folder, truth, done
-
     def test_answers_are_the_held_out_row(self, live):
         folder, truth, done = live
         assert done[0][0] == 0, done[0][2]

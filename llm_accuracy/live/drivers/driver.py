@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..bank import Bank
+if TYPE_CHECKING:
+    from ..bank import Bank
 
 Answer = tuple[str, object, dict[str, Any]]  # question, score, what else is known of it
 Take = Callable[[Iterable[Answer]], int]

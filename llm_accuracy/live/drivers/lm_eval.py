@@ -104,6 +104,7 @@ class LmEval:
                 "system_instruction": config.system_instruction, "seed": config.seed}
 
     def _model(self):
+        import lm_eval.models  # noqa: F401  the harness knows its own models without it only while it knows no other
         from lm_eval.api.registry import get_model
 
         config = self.config
