@@ -41,8 +41,9 @@ class Bank:
         """A bank; where no tasks are given and every name is written task/question, those."""
         names = np.asarray(questions, str)
         if tasks is None:
-            heads = [name.rpartition("/")[0] for name in names.tolist()]
-            tasks = np.array(heads) if all(heads) else None
+            listed = names.tolist()
+            if all(name.find("/") > 0 for name in listed):
+                tasks = np.array([name.rpartition("/")[0] for name in listed])
         return Bank(names, None if tasks is None else np.asarray(tasks, str), contents)
 
     @staticmethod

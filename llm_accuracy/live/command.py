@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--export", choices=["eee"], help="write it as a record of Every Eval Ever, into RUN/eee")
     public = parser.add_argument_group("of an export")
     public.add_argument("--organization", metavar="NAME", help="who has evaluated")
+    public.add_argument("--benchmark", metavar="NAME", help="its name (default: the tasks')")
     public.add_argument("--relationship", choices=RELATIONSHIPS,
                         help="of the evaluator to the model's developer")
     how = parser.add_argument_group("who is asked, and how").add_mutually_exclusive_group()
@@ -107,7 +108,7 @@ def _run(options: argparse.Namespace) -> int:
             if options.export:
                 from .export import export
 
-                print(export(evaluation, options.organization, options.relationship))
+                print(export(evaluation, options.organization, options.relationship, options.benchmark))
                 return 0
             result = evaluation.write()
         finally:
@@ -165,6 +166,9 @@ def _check(options: argparse.Namespace) -> None:
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
+    if options.cost is not None and options.half_width is not None:
+        raise InputError("--cost goes with --budget: questions that are asked one after the other, for an interval "
+                         "that may be watched, are not chosen by their cost")
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")

@@ -137,6 +137,8 @@ def bank_of(driver: Driver, history: History, listed: Path | None) -> Bank:
     """The driver's questions, or those of --questions, or the history's. Raises InputError where nobody names any."""
     own = driver.bank()
     if own is not None:
+        if listed is not None:
+            raise InputError("--questions goes with --files and --command; a harness's tasks name their own questions")
         return own
     if listed is not None:
         return Bank.listed(listed)

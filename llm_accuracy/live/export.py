@@ -5,6 +5,7 @@ Answers are not in it: the collection's instances hold what questions ask, and b
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime
 from pathlib import Path
 
@@ -14,13 +15,16 @@ from ..scores.every_eval_ever import Estimate, Interval, write_record
 from .evaluate import Evaluation
 from .plans import FIXED
 
+MOST_TASKS = 4  # whose names together name a benchmark
 PROGRAMS = {"lm-eval": "lm_eval", "inspect": "inspect_ai"}  # the name in the manifest's versions, by driver
 
 
-def export(evaluation: Evaluation, organization: str | None, relationship: str | None) -> Path:
+def export(evaluation: Evaluation, organization: str | None, relationship: str | None, benchmark: str | None) -> Path:
     """Write RUN/eee/data/<benchmark>/<developer>/<model>/….json; returns its path.
 
-    Raises InputError before the evaluation has ended, and where nobody is named as the evaluator.
+    benchmark  by default the tasks' names
+
+    Raises InputError before the evaluation has ended, and where the evaluator or the benchmark has no name.
     """
     asking, manifest = evaluation.asking, evaluation.manifest
     if asking.ended is None:
@@ -29,9 +33,13 @@ def export(evaluation: Evaluation, organization: str | None, relationship: str |
     if not organization or not relationship:
         raise InputError("--export eee needs --organization NAME, who has evaluated, and --relationship, to the "
                          "model's developer")
-    result = evaluation.write()
     tasks = [] if asking.bank.tasks is None else sorted(set(asking.bank.tasks.tolist()))
-    name = "+".join(tasks) if 0 < len(tasks) <= 4 else f"{len(tasks)} tasks" if tasks else "questions"
+    name = benchmark or ("+".join(tasks) if len(tasks) <= MOST_TASKS else "")
+    if not name:
+        raise InputError("--export eee needs --benchmark NAME: the questions "
+                         f"{f'are of {len(tasks)} tasks' if tasks else 'have no task'}")
+    result = evaluation.write()
+    shutil.rmtree(evaluation.run / "eee", ignore_errors=True)  # one record a run
     program = PROGRAMS.get(manifest["asked"]["driver"])
     library = (program, manifest["versions"][program]) if program else ("llm-accuracy", __version__)
     ended = next(record["at"] for record in asking.log.of("end"))

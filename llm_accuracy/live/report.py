@@ -25,7 +25,7 @@ def page(asking: Asking, manifest: dict[str, Any], result: dict[str, Any], show_
     """The page; question ids only, unless `show_questions` and the log has what they ask."""
     rows = surprises(asking)
     body = [_headline(result), *_running(asking, result), *_tasks(result), *_asked(asking, rows, show_questions),
-            *_history(result), *_further(asking, result), *_settings(asking, manifest), *_notes(result),
+            *_history(result), *_cost(result), *_further(asking, result), *_settings(asking, manifest), *_notes(result),
             *_audit(asking, manifest, result)]
     title = f"{result['model']}: accuracy from {result['asked']:,} of {result['of']:,} questions"
     head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">'
@@ -45,7 +45,7 @@ def _headline(result: dict[str, Any]) -> str:
                      f"{'; provisional until then' if result['provisional'] else ''}.</p>")
     share = min(1.0, result["asked"] / result["budget"])
     cost = result.get("cost")
-    spent = f" Cost: {cost['asked']:,.0f} of {cost['bank']:,.0f} for the whole bank." if cost else ""
+    spent = f" Cost: {cost['asked']:,.4g} of {cost['bank']:,.4g} for the whole bank." if cost else ""
     state = escape("Ended: " + result["stopped"] if result["stopped"] else "Going on")
     parts.append(f"<p>{result['asked']:,} of at most {result['budget']:,} questions asked; the bank has "
                  f"{result['of']:,}. {state}.{spent}</p>"
@@ -114,6 +114,19 @@ def _history(result: dict[str, Any]) -> list[str]:
             _table(("predicted", "answers", "mean prediction", "share right", "expected"), rows)]
 
 
+def _cost(result: dict[str, Any]) -> list[str]:
+    cost = result.get("cost")
+    if not cost or cost["each"] is None:
+        return []
+    facts = [("spent", f"{cost['asked']:,.4g} of {cost['bank']:,.4g} for the whole bank"),
+             ("a question", f"{cost['each']:,.4g} of those asked, {cost['each_of_bank']:,.4g} of all"),
+             ("random questions for that cost", f"{cost['random']:,.0f}")]
+    if cost["gain"] is not None:
+        facts.append(("gain by cost", f"random questions would have cost {cost['gain']:.2f} times as much for this "
+                      "interval, by the same answers"))
+    return ["<h2>What it cost</h2>", _facts(facts)]
+
+
 def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
     rows = further(asking, result)
     if not rows:
@@ -122,10 +135,16 @@ def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
     each = looks[-1]["seconds"] / max(looks[-1]["asked"], 1) if looks else 0.0
     from ..cli import duration
 
-    cells = [(f"{budget:,}", f"{budget - result['rests_on']:,}", f"± {100 * half:.1f}",
-              duration(each * (budget - result["rests_on"]))) for budget, half in rows]
-    return ["<h2>What more questions would give</h2>",
-            _table(("questions in all", "more", "half-width, points", "time, as so far"), cells),
+    cells: list[tuple[str, ...]] = [
+        (f"{budget:,}", f"{budget - result['rests_on']:,}", f"± {100 * half:.1f}",
+         duration(each * (budget - result["rests_on"]))) for budget, half in rows]
+    header: tuple[str, ...] = ("questions in all", "more", "half-width, points", "time, as so far")
+    if (cost := result.get("cost")) and cost["each"] is not None:
+        more = [cost["bank"] - cost["asked"] if budget == result["of"] else cost["each"] * (budget - result["rests_on"])
+                for budget, _ in rows]
+        header, cells = (*header, "cost, as so far"), [(*cell, f"{each:,.4g}") for cell, each in
+                                                       zip(cells, more, strict=True)]
+    return ["<h2>What more questions would give</h2>", _table(header, cells),
             '<p class="small">As another run with that budget from the start: a budget that is raised after looking '
             "has no valid interval.</p>"]
 

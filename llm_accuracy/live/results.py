@@ -42,11 +42,9 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
                    "half_width": (found.high - found.low) / 2, "rests_on": found.asked}
     result["provisional"] = asking.ended is None and plan.interval == FIXED
     result["sub_scores"] = sub_scores(asking) if found is not None else {}
-    if asking.bank.costs is not None:
-        costs = asking.bank.costs
-        spent = float(costs[[j for j, _ in answered]].sum())
-        result["cost"] = {"asked": spent, "bank": float(costs.sum())}
     result["history"] = history_of(asking, found, manifest)
+    if asking.bank.costs is not None:
+        result["cost"] = cost_of(asking.bank.costs, [j for j, _ in answered], result["history"].get("gain"))
     result["same_answers"] = identical(responses, [j for j, _ in answered], [z for _, z in answered])
     result["notes"] = [*manifest["notes"], *(record["text"] for record in asking.log.of("note"))]
     result["notes"] += [f"{name} of the history has given the very same answers to every question asked: if it is this "
@@ -88,6 +86,22 @@ def history_of(asking: Asking, found: Finding | None, manifest: dict[str, Any]) 
                     "dispersion": diagnosis.dispersion,
                     "distance": diagnosis.distance if math.isfinite(diagnosis.distance) else None,
                     "misleads": diagnosis.misleads, "sentence": diagnosis.sentence}
+
+
+def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict[str, float | None]:
+    """What was spent: asked, of the bank; mean cost of the questions asked and of all; random, how many random
+    questions the same cost buys; and gain, as many times the cost random questions of the same interval take.
+
+    gain  in questions: the variance of as many random questions over that of the estimate
+    """
+    n, t, spent, mean = len(costs), len(asked), float(costs[list(asked)].sum()), float(costs.mean())
+    random = spent / mean
+    by_cost = None
+    if gain is not None and 0 < t < n and random < n:
+        # Random questions of the same interval: 1/T' − 1/N = (1/T − 1/N) / gain.
+        by_cost = 1 / ((1 / t - 1 / n) / gain + 1 / n) / random
+    return {"asked": spent, "bank": float(costs.sum()), "each": spent / t if t else None, "each_of_bank": mean,
+            "random": random, "gain": by_cost}
 
 
 def _gain(asking: Asking) -> float | None:

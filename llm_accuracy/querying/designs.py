@@ -30,7 +30,7 @@ def kinds_of_questions(V: np.ndarray, covariance: np.ndarray, count: int = KINDS
     step = -(-len(V) // MOST_POINTS)
     points = V[::step].astype(np.float64) @ axes
     centred = points - points.mean(0)
-    direction = np.linalg.svd(centred, full_matrices=False)[2][0]
+    direction = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     direction = direction * np.sign(direction[np.abs(direction).argmax()])
     along = centred @ direction
     if len(points) <= count or np.ptp(along) == 0:

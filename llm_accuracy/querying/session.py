@@ -94,7 +94,7 @@ class Session:
         self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
-        self._number = {str(name): i for i, name in enumerate(factors.questions)}
+        self._number = dict(zip(np.asarray(factors.questions, str).tolist(), range(self.n_questions), strict=True))
         self.tasks, self._task_of = _tasks(tasks, self.n_questions)
         self._costs = None if costs is None else _costs(costs, self.n_questions)
         self._stream = stream("session", model, seed)

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 import sys
 
 import numpy as np
 import pytest
+from browsing import chromium, text_of
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import command
@@ -181,3 +183,67 @@ def test_bad_words_begin_nothing(board, words, said):
     with pytest.raises(InputError, match=said):
         begin(board, *words)
     assert not (board / "run").exists()
+
+
+# --- what comes out --------------------------------------------------------------------------------------
+
+def test_the_report_as_a_browser_shows_it(board):
+    render = chromium()
+    costs = "".join(f"{name},{1 + i % 5}\n" for i, name in enumerate(json.loads((board / "answers.json").read_text())))
+    (board / "costs.csv").write_text("question,cost\n" + costs)
+    begin(board, "--budget", "40", "--model", "<b>new</b>", "--cost", str(board / "costs.csv"), *grader(board))
+    document, shot = render(board / "run" / "report.html", board)
+    shown, result = text_of(document), json.loads((board / "run" / "result.json").read_text())
+    for part in ("<b>new</b>", f"{100 * result['estimate']:.1f} % ± {100 * result['half_width']:.1f}",
+                 "40 of at most 40 questions asked; the bank has 120", "Ended: the budget is used up",
+                 "Estimate against questions asked", "Sub-scores by task", "Which questions were asked",
+                 "Did the history serve?", "What it cost", "What more questions would give", "To cite and to audit",
+                 f"spent {result['cost']['asked']:,.4g} of 360 for the whole bank"):
+        assert part in shown, part
+    assert document.count("<svg") == 4 and "<b>new" not in document and shot.stat().st_size > 10_000
+    urls = set(re.findall(r"https?://[^\s\"'<>]+", document))
+    assert all(url.startswith("http://www.w3.org/") for url in urls)  # names of XML dialects, never loaded
+    assert command.main([str(board / "run"), "--audit"]) == 0
+
+
+def test_costs_are_counted(board):
+    """Dear questions are asked less often, and what was spent is said beside what random questions would cost."""
+    names = list(json.loads((board / "answers.json").read_text()))
+    (board / "costs.csv").write_text("question,cost\n" + "".join(f"{n},{100 if i < N // 2 else 1}\n" for i, n in
+                                                                enumerate(names)))
+    begin(board, "--budget", "40", "--cost", str(board / "costs.csv"), *grader(board))
+    dear = sum(names.index(name) < N // 2 for name in asked(board / "run"))
+    assert dear < 14
+    cost = json.loads((board / "run" / "result.json").read_text())["cost"]
+    assert cost["asked"] == 100 * dear + 40 - dear and cost["bank"] == 101 * N / 2
+    assert cost["random"] == pytest.approx(cost["asked"] / 50.5)
+    assert cost["each_of_bank"] == 50.5 and cost["gain"] > 0
+    with pytest.raises(InputError, match="--cost goes with --budget"):
+        begin(board, "--half-width", "10pt", "--cost", str(board / "costs.csv"), *grader(board), run="watched")
+
+
+def test_export_is_read_back(board, capsys):
+    begin(board, "--budget", "40", "--model", "us/new", *grader(board))
+    run = str(board / "run")
+    with pytest.raises(InputError, match="--organization"):
+        command.main([run, "--export", "eee"])
+    for _ in range(2):
+        capsys.readouterr()
+        command.main([run, "--export", "eee", "--organization", "us", "--relationship", "first_party"])
+    [path] = (board / "run" / "eee").rglob("*.json")
+    assert str(path) in capsys.readouterr().out and path.parent.parts[-4:] == ("data", "a+b", "us", "new")
+    record, result = json.loads(path.read_text()), json.loads((board / "run" / "result.json").read_text())
+    score = record["evaluation_results"][0]["score_details"]
+    assert score["score"] == result["estimate"] and score["uncertainty"]["num_samples"] == 40
+    assert score["uncertainty"]["confidence_interval"]["lower"] == result["low"]
+
+
+def test_forecast_asks_nothing(board, capsys):
+    history = ["--history", str(board / "M1.csv")]
+    command.main(["--forecast", *history, "--budget", "40", "--half-width", "5pt"])
+    shown = capsys.readouterr().out
+    assert "With these 3 models, 40 questions give" in shown and "By --half-width 5pt" in shown
+    for words, said in ((["run", "--forecast", *history], "leave run away"), (["--forecast"], "--history"),
+                        (["--forecast", "--history", "none"], "--questions")):
+        with pytest.raises(InputError, match=said):
+            command.main(words)
