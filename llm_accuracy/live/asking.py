@@ -182,6 +182,18 @@ class Asking:
         if self.ended is None:
             self.log.append("end", [{"reason": reason}])
 
+    def other_prompts(self) -> str | None:
+        """A sentence where questions were put otherwise than in the history, by the fingerprints of both."""
+        if self.bank.prompts is None:
+            return None
+        before = dict(zip(self.bank.questions.tolist(), self.bank.prompts.tolist(), strict=True))
+        pairs = [(record["prompt"], before[record["question"]]) for record in self.log.of("answer")
+                 if record.get("prompt") and before[record["question"]]]
+        other = sum(here != there for here, there in pairs)
+        return (f"{other} of {len(pairs)} questions of the first round were put in other words than in the history "
+                "(shots, template or chat format): predictions may be off, the estimate stays unbiased"
+                if other else None)
+
     def note(self, text: str) -> None:
         """Log a note, once."""
         if all(record["text"] != text for record in self.log.of("note")):

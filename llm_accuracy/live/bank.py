@@ -13,12 +13,13 @@ import numpy as np
 from ..errors import InputError
 from ..files import atomic
 
-COLUMNS = ("question", "task", "content", "cost")
+COLUMNS = ("question", "task", "content", "cost", "prompt")
 
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """questions (N,) str, unique; tasks (N,) str or None; contents (N,) str, "" = unknown, or None; costs (N,) or None.
+    """questions (N,) str, unique; tasks (N,) str or None; contents (N,) str, "" = unknown, or None; costs (N,) or None;
+    prompts (N,) str or None: fingerprints of how the history put the questions, "" = unknown.
 
     Raises InputError for no question at all, or one that is there twice.
     """
@@ -27,6 +28,7 @@ class Bank:
     tasks: np.ndarray | None = None
     contents: np.ndarray | None = None
     costs: np.ndarray | None = None
+    prompts: np.ndarray | None = None
 
     def __post_init__(self):
         if not len(self.questions):
@@ -82,14 +84,20 @@ class Bank:
             raise InputError(f"{path}: {len(lacking):,} questions have no cost, first {lacking[0]}; name every one")
         return replace(self, costs=np.array([given[name] for name in self.questions.tolist()]))
 
+    def prompted(self, prompts: dict[str, str]) -> Bank:
+        """With the fingerprints of the history's prompts, where it has any."""
+        names = self.questions.tolist()
+        return replace(self, prompts=np.array([prompts.get(name, "") for name in names])) if prompts else self
+
     def fingerprints(self) -> dict[str, str | None]:
         """Of its parts, by the name that a message gives them."""
         return {"the questions' names": digest(self.questions), "the questions' tasks": digest(self.tasks),
-                "the questions' contents": digest(self.contents), "the costs": digest(self.costs)}
+                "the questions' contents": digest(self.contents), "the costs": digest(self.costs),
+                "the history's prompts": digest(self.prompts)}
 
     def save(self, path: Path) -> None:
         columns = [self.questions, *(column if column is not None else [""] * self.size
-                                     for column in (self.tasks, self.contents, self.costs))]
+                                     for column in (self.tasks, self.contents, self.costs, self.prompts))]
         with atomic(path, "w") as stream:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(COLUMNS)
@@ -102,7 +110,7 @@ class Bank:
         columns = {name: np.array([row[name] for row in rows], str) for name in COLUMNS}
         known = {name: column for name, column in columns.items() if (column != "").any()}
         costs = known["cost"].astype(float) if "cost" in known else None
-        return Bank(columns["question"], known.get("task"), known.get("content"), costs)
+        return Bank(columns["question"], known.get("task"), known.get("content"), costs, known.get("prompt"))
 
 
 def digest(array: np.ndarray | None) -> str | None:

@@ -91,7 +91,8 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .evaluate import Live, Wanted, audit, begin, go_on, reopen, resume
+    from .evaluate import Wanted, audit, begin, go_on, reopen, resume
+    from .live_line import Live
     from .results import line_of
     from .run_folder import RunFolder
 
@@ -127,8 +128,8 @@ def _run(options: argparse.Namespace) -> int:
             settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
                         "seed": options.seed, "max_minutes": options.max_minutes}
             stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget}
-            wanted = Wanted(request, options.history, options.questions, options.cost, options.factors, stop,
-                            {name: value for name, value in settings.items() if value is not None})
+            settings = {name: value for name, value in settings.items() if value is not None}
+            wanted = Wanted(request, options.history, stop, settings, options.questions, options.cost, options.factors)
             evaluation = begin(run, wanted, live.say)
         evaluation.show_questions = options.show_questions
         try:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import platform
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -26,10 +25,11 @@ from .drivers import DRIVERS, Driver, Request
 from .drivers.driver import Round
 from .drivers.files import Files
 from .history import History, aligned, fitted, itself, of_factors, read_history, worth
-from .plans import FIXED, Plan, plan_of
+from .live_line import Live
+from .plans import FIXED, Plan, plan_of, stop_of
 from .query_log import QueryLog
 from .redaction import HIDDEN, redacted
-from .results import line_of, result_of
+from .results import result_of
 from .run_folder import FORMAT, RunFolder
 
 Say = Callable[[str], None]
@@ -70,11 +70,11 @@ class Wanted:
 
     request: Request
     history: list[Path]
+    stop: dict[str, Any]
+    plan: dict[str, Any]
     questions: Path | None = None
     cost: Path | None = None
     factors: Path | None = None
-    stop: dict[str, Any] | None = None
-    plan: dict[str, Any] | None = None
 
 
 def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
@@ -93,22 +93,24 @@ def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
 
 
 def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
-    request = wanted.request
+    request, stop, settings = wanted.request, wanted.stop, wanted.plan
+    Plan(stop_of(None, **stop)[0], **settings)  # what is wrong with words is said before anything is read or loaded
     history = read_history(wanted.history, request.metric, request.filter)
     driver = DRIVERS[request.driver].open(request)
     bank = bank_of(driver, history, wanted.questions)
+    stop_of(bank.size, **stop)
     if wanted.cost is not None:
         bank = bank.priced(wanted.cost)
     history = aligned(history, bank)
+    bank = bank.prompted(history.prompts)
     notes = [*history.notes, *request.notes, *itself(history.models, driver.model)]
     for note in notes:
         say(note)
-    settings = wanted.plan or {}
     told: list[str] = []
     factors = factors_of(history, bank, settings.get("seed", 0), wanted.factors, told.append)
     n_models = len(factors.U) if history.factors is not None else len(history.models)
     told += worth(factors, n_models, bank.tasks)
-    plan = plan_of(bank.size, factors, **(wanted.stop or {}), **settings)
+    plan = plan_of(bank.size, factors, **stop, **settings)
     if plan.watched:
         told.append(f"interval: {plan.interval}, chosen beforehand: about {plan.planned:,} of {bank.size:,} questions "
                     f"are expected to give ± {100 * (plan.half_width or 0):g} points")
@@ -235,7 +237,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
             raise InputError(f"the model is {driver.model} now and was {manifest['model']}: begin another run for it")
         if (own := driver.bank()) is not None:
             prints = own.fingerprints()
-            prints.pop("the costs")
+            del prints["the costs"], prints["the history's prompts"]
             _compare(prints, manifest["bank"], "the model's questions")
         for name, value in _redacted(driver.settings).items():
             if manifest["asked"]["settings"].get(name) != value:
@@ -318,6 +320,9 @@ def go_on(evaluation: Evaluation, live: Live) -> dict[str, Any]:
                     live.say(waiting)
                     return evaluation.write()
             if asking.unseen:
+                if asking.round == 1 and (told := asking.other_prompts()):
+                    asking.note(told)
+                    live.say(told)
                 asking.look(clock.seconds)
                 live.show(evaluation.write(more_to_come=True), asking, clock)
             if reason := _reason(asking, clock):
@@ -364,58 +369,6 @@ def _reason(asking: Asking, clock: Clock) -> str | None:
     if asking.plan.max_minutes is not None and asking.round and clock.seconds >= 60 * asking.plan.max_minutes:
         return f"{asking.plan.max_minutes:g} minutes are over"
     return None
-
-
-class Live:
-    """One line on stderr that says where the evaluation is: rewritten on a terminal, elsewhere one line a round."""
-
-    def __init__(self, stream=None):
-        self.stream = stream or sys.stderr
-        self.rewrites = self.stream.isatty()
-        self._estimate, self._open, self._begun_with = "no estimate yet", False, None
-
-    def count(self, asking: Asking, clock: Clock) -> None:
-        """After an answer."""
-        if self._begun_with is None:
-            self._begun_with = (len(asking.answers) - 1, clock.seconds)
-        if self.rewrites:
-            print(f"\r\x1b[K{self._line(asking, clock)}", end="", file=self.stream, flush=True)
-            self._open = True
-
-    def progress(self, asking: Asking, clock: Clock, done: int, of: int) -> None:
-        """Inside a round: so many of its requests are answered. On a terminal only."""
-        if self.rewrites:
-            print(f"\r\x1b[K{self._line(asking, clock)} ({done:,} of {of:,} requests of round {asking.round})", end="",
-                  file=self.stream, flush=True)
-            self._open = True
-
-    def show(self, result: dict[str, Any], asking: Asking, clock: Clock) -> None:
-        """After a round."""
-        self._estimate = line_of(result) + (", provisional" if result["provisional"] and not asking.complete else "")
-        print(("\r\x1b[K" if self.rewrites else "") + self._line(asking, clock), end="" if self.rewrites else "\n",
-              file=self.stream, flush=True)
-        self._open = self.rewrites
-
-    def _line(self, asking: Asking, clock: Clock) -> str:
-        from ..cli import duration
-
-        done, budget = len(asking.answers), asking.plan.budget
-        before, since = self._begun_with or (0, 0.0)
-        new, seconds = done - before, clock.seconds - since
-        known = new > 0 and seconds > 1 and done < budget
-        left = f", about {duration(seconds / new * (budget - done))} left" if known else ""
-        most = "at most " if asking.plan.watched else ""
-        return f"{done:,} of {most}{budget:,} asked, {self._estimate}{left}"
-
-    def say(self, text: str) -> None:
-        self.close()
-        print(text, file=self.stream, flush=True)
-
-    def close(self) -> None:
-        """End the line that is being rewritten."""
-        if self._open:
-            print(file=self.stream, flush=True)
-            self._open = False
 
 
 # --- auditing ------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ nothing else: were it chosen by the answers, neither would hold.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -96,20 +97,30 @@ def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, hal
             max_budget: str | int | None, **settings) -> Plan:
     """The plan of a command line; settings: first, growth, alpha, seed, max_minutes.
 
-    Raises InputError unless exactly one of budget and half_width is given.
+    Raises InputError as `stop_of` does.
+    """
+    most, width = stop_of(n_questions, budget=budget, half_width=half_width, max_budget=max_budget)
+    if width is None:
+        return Plan(most, **settings)
+    planned = min(expected_questions(width, n_questions, factors, settings.get("alpha", ALPHA)), most)
+    return Plan(most, interval_for(n_questions, planned), width, planned, **settings)
+
+
+def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: str | None,
+            max_budget: str | int | None) -> tuple[int, float | None]:
+    """(questions at most, half-width or None). n_questions None: not known yet, only words are looked at.
+
+    Raises InputError unless exactly one of budget and half_width is given, and for what cannot be.
     """
     if (budget is None) == (half_width is None):
         raise InputError("give either --budget (a number of questions or a share such as 5%, the tighter interval) or "
                          "--half-width (1pt: stop as soon as the interval is that narrow)")
-    if budget is not None:
-        if max_budget is not None:
-            raise InputError("--max-budget goes with --half-width; --budget is a budget already")
-        return Plan(questions_of(number_of(budget), n_questions), **settings)
-    assert half_width is not None
-    width = half_width_of(half_width)
-    most = n_questions if max_budget is None else questions_of(number_of(max_budget), n_questions)
-    planned = min(expected_questions(width, n_questions, factors, settings.get("alpha", ALPHA)), most)
-    return Plan(most, interval_for(n_questions, planned), width, planned, **settings)
+    if budget is not None and max_budget is not None:
+        raise InputError("--max-budget goes with --half-width; --budget is a budget already")
+    width = None if half_width is None else half_width_of(half_width)
+    most = max_budget if budget is None else budget
+    size = sys.maxsize if n_questions is None else n_questions
+    return size if most is None else questions_of(number_of(most), size), width
 
 
 def interval_for(n_questions: int, planned: int) -> str:

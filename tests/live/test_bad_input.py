@@ -114,3 +114,27 @@ def test_costs_that_lack_a_question(board):  # noqa: F811
 
 def test_limits_are_those_of_the_child_only():
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+
+
+def test_other_prompts_are_noted(tmp_path):
+    """The harness's fingerprint of each prompt beside the history's."""
+    from llm_accuracy.live.asking import Asking
+    from llm_accuracy.live.plans import plan_of
+    from llm_accuracy.live.query_log import QueryLog
+    from llm_accuracy.querying.few_models import few_models
+
+    plain = Bank.of([f"t/{i}" for i in range(60)])
+    known = plain.prompted({f"t/{i}": f"hash{i}" for i in range(50)})
+    known.save(tmp_path / "questions.csv")
+    bank = Bank.load(tmp_path / "questions.csv")
+    assert bank.fingerprints() == known.fingerprints() != plain.fingerprints()
+    factors = few_models(None, bank.questions, bank.tasks)
+    plan = plan_of(bank.size, factors, budget=20, half_width=None, max_budget=None)
+    for name, other in (("same", 0), ("other", 2)):
+        asking = Asking(bank, factors, plan, "new", QueryLog(tmp_path / name))
+        questions = asking.ask()
+        compared = [question for question in questions if int(question[2:]) < 50]
+        changed = set(compared[:other])
+        asking.take([(q, 1, {"prompt": "changed" if q in changed else f"hash{q[2:]}"}) for q in questions])
+        said = asking.other_prompts()
+        assert said is None if not other else said.startswith(f"2 of {len(compared)} questions of the first round")
