@@ -10,12 +10,22 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..files import read_json
 from .contract import Reading, checked, one_model, plain, redacted
-from .lm_eval_samples import DEFAULT_METRICS, SAMPLES, TIMESTAMP, family, read_samples, sample_task
-from .score_values import PERPLEXITIES
+from .lm_eval_samples import (
+    DEFAULT_METRICS,
+    SAMPLES,
+    TIMESTAMP,
+    choose,
+    family,
+    read_samples,
+    sample_task,
+    value_of,
+)
+from .score_values import PERPLEXITIES, logged_value
 from .task_scores import Choices, TaskScores
 
 _RESULTS = re.compile(rf"(?!samples_).+_({TIMESTAMP})\.json")
@@ -214,3 +224,23 @@ def _category(task: str, results: dict) -> str | None:
     groups = {name: members for name, members in _part(results, "group_subtasks").items()
               if isinstance(members, list) and task in members}
     return min(groups, key=lambda name: len(groups[name]), default=None)
+
+
+# ---- in process ----------------------------------------------------------------------------------------------
+
+def scores_of_samples(task: str, samples: list[dict], choices: Choices, source: str) -> dict[int, float]:
+    """{doc_id: score} of a task's samples as the harness returns them in process, by the same metric and filter as in
+    its logs. Raises InputError where these are ambiguous or no score of one question in [0, 1]."""
+    metric, chosen = choose(task, list(enumerate(samples, start=1)), choices, Path(source))
+    scores: dict[int, float] = {}
+    for record in samples:
+        if record["filter"] != chosen:
+            continue
+        value: Any = value_of(record, metric)
+        where = f"{source}: {task}/{record['doc_id']}"
+        score = logged_value(value.item() if hasattr(value, "item") else value, metric, where, choices.values)
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            raise InputError(f"{where}: {metric} = {value!r:.40} is not one score in [0, 1]: choose another with "
+                             "--metric")
+        scores[int(record["doc_id"])] = score
+    return scores

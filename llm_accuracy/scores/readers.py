@@ -30,6 +30,7 @@ from ..files import read_json
 from ..lazy import given
 
 if TYPE_CHECKING:
+    from .contract import Models
     from .matrix import Responses
     from .task_scores import Choices, TaskScores
 
@@ -106,7 +107,8 @@ def formats() -> list[str]:
 
 def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filter_: str | None = None,
          conflicts: str = "refuse", bank: Path | None = None, unknown: str = "refuse",
-         choices: Choices | None = None) -> tuple[Responses, list[str]]:
+         choices: Choices | None = None, heed: Callable[[Models], None] | None = None
+         ) -> tuple[Responses, list[str]]:
     """(matrix, what was resolved and how, one line each).
 
     kind       one of `formats()`
@@ -117,6 +119,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     bank       a CSV question[,task[,category]]: all valid questions, in this order
     unknown    answers to questions that `bank` does not list: refuse or drop
     choices    what else logs leave open
+    heed       called with the models of logs, which know more than a matrix holds: fingerprints, settings
 
     Raises InputError for anything that cannot be read or that these rules do not resolve.
     """
@@ -144,6 +147,8 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
         logs = reader.function("logs")
         models = models_of([(name, logs(path, chosen)) for name, path in named], chosen, notes)
         tables = list(tables_of(models, notes))
+        if heed is not None:
+            heed(models)
     else:
         answers = reader.function("answers")
         tables = [table for _, path in named for table in answers(path, Wanted(metric, filter_), notes)]
