@@ -14,9 +14,10 @@ from pathlib import Path
 from ..errors import InputError
 from ..files import read_json
 from .contract import Reading, checked, one_model, plain, redacted
-from .lm_eval_samples import DEFAULT_METRICS, SAMPLES, TIMESTAMP, family, read_samples, sample_task
+from .lm_eval_samples import DEFAULT_METRICS, SAMPLES, TIMESTAMP, Samples, family, read_samples, sample_task
 from .score_values import PERPLEXITIES
 from .task_scores import Choices, TaskScores
+from .workers import in_order
 
 _RESULTS = re.compile(rf"(?!samples_).+_({TIMESTAMP})\.json")
 CATEGORY_NAMES = {"bbh": "BBH", "gpqa": "GPQA", "musr": "MuSR", "mmlu_pro": "MMLU-Pro", "math": "MATH",
@@ -54,8 +55,12 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     runs = _find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
+    contents = {run: _read_results(results_files) for run, (_, results_files) in runs.items()}
+    works = [(file, task, _part(contents[run], "results", task), choices)
+             for run, (samples, _) in runs.items() for task, file in sorted(samples.items()) if task in tasks]
+    read = in_order(read_samples, works, [file for file, *_ in works], str(path))
     for (folder, time), (samples, results_files) in runs.items():
-        results = _read_results(results_files)
+        results = contents[folder, time]
         if not samples:
             reading.notes.append(f"{results_files[0]}: left out, no samples file of this run is beside it: run the "
                                  f"harness with "
@@ -67,7 +72,7 @@ def read_logs(path: Path, choices: Choices) -> Reading:
                               for task in _reported(results) if task not in samples and choices.asks(task)]
         for task, file in sorted(samples.items()):
             if task in tasks:
-                log = _one_task(file, task, results, choices, time, bool(results_files))
+                log = _one_task(file, task, results, next(read), choices, time, bool(results_files))
                 reading.logs.append(checked(log, choices))
     defaults = sorted({f"{log.metric} of {family(log.task)}" for log in reading.logs
                        if family(log.task) and choices.of(log.task)[0] is None
@@ -136,9 +141,10 @@ def _reported(results: dict) -> list[str]:
     return [task for task in _part(results, "results") if task not in groups and (not configs or task in configs)]
 
 
-def _one_task(file: Path, task: str, results: dict, choices: Choices, time: str, known: bool) -> TaskScores:
+def _one_task(file: Path, task: str, results: dict, read: Samples, choices: Choices, time: str, known: bool
+              ) -> TaskScores:
     reported = _part(results, "results", task)
-    frame, account, (metric, chosen) = read_samples(file, task, reported, choices)
+    frame, account, (metric, chosen) = read
     counts = _part(results, "n-samples", task)
     stated, dataset = (counts.get(key) if type(counts.get(key)) is int else None for key in ("effective", "original"))
     if stated is None and type(reported.get("sample_len")) is int:
