@@ -67,10 +67,10 @@ def harness(folder: Path, models: int, tasks: int, questions: int, size: int) ->
             "higher_is_better": {name: {"acc": True} for name in names}}))
         for name in names:
             with (place / f"samples_{name}_{time_}.jsonl").open("w") as stream:
-                stream.writelines(
-                    json.dumps({"doc_id": i, "doc": {"text": text}, "target": "a", "filter": "none",
-                                "metrics": ["acc"], "doc_hash": f"{i:064}", "prompt_hash": f"{i:064}",
-                                "target_hash": "0" * 64, "acc": float((i + m) % 3 > 0)}) + "\n" for i in range(questions))
+                stream.writelines(json.dumps(
+                    {"doc_id": i, "doc": {"text": text}, "target": "a", "filter": "none",
+                     "metrics": ["acc"], "doc_hash": f"{i:064}", "prompt_hash": f"{i:064}", "target_hash": "0" * 64,
+                     "acc": float((i + m) % 3 > 0)}) + "\n" for i in range(questions))
     return sum(file.stat().st_size for file in folder.rglob("*"))
 
 

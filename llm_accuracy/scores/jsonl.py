@@ -19,6 +19,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
 from .contract import Reading, checked, plain
+from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value
 from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
@@ -35,7 +36,7 @@ def recognises(path: Path) -> bool:
     """Whether a path is such a file, or a folder that holds one and no logs of a framework."""
     if path.is_dir():
         return bool(_files(path)) and not any(path.glob("*results*.json"))
-    return path.name.endswith(ENDINGS) and not SAMPLES.fullmatch(path.name)
+    return path.name.endswith(ENDINGS) and not SAMPLES.fullmatch(path.name) and not is_old_sample(path)
 
 
 def _files(folder: Path) -> list[Path]:

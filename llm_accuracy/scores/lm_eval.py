@@ -1,25 +1,23 @@
 """Logs of lm-evaluation-harness 0.4 with --log_samples: results_<time>.json beside samples_<task>_<time>.jsonl.
 
-`read_logs` finds the runs in a folder, reads what the results say about each (model, set-up, direction, counts) and its
-samples files (lm_eval_samples.py).
+`read_logs` takes the runs in a folder (lm_eval_runs.py), reads what the results say about each (model, set-up, direction,
+counts) and its samples files (lm_eval_samples.py).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import read_json
 from .contract import Reading, checked, one_model, plain, redacted
-from .lm_eval_samples import DEFAULT_METRICS, SAMPLES, TIMESTAMP, Samples, family, read_samples, sample_task
+from .lm_eval_runs import OLD_TIME, find_runs, read_results, unclaimed
+from .lm_eval_samples import DEFAULT_METRICS, Samples, family, read_samples, sample_task
 from .score_values import PERPLEXITIES
 from .task_scores import Choices, TaskScores
 from .workers import in_order
 
-_RESULTS = re.compile(rf"(?!samples_).+_({TIMESTAMP})\.json")
 CATEGORY_NAMES = {"bbh": "BBH", "gpqa": "GPQA", "musr": "MuSR", "mmlu_pro": "MMLU-Pro", "math": "MATH",
                   "ifeval": "IFEval"}
 # Whether higher is better, for the metrics that the harness itself registers: used where no results file says it.
@@ -52,10 +50,10 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     """Every model, task and run of lm-evaluation-harness in a folder (searched recursively), one results_*.json, or one
     samples_*.jsonl. Raises InputError if the metric, the filter or the direction of a task is ambiguous, for an
     answer given twice, and for metrics that are not means over items."""
-    runs = _find_runs(path)
+    runs = find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
-    contents = {run: _read_results(results_files) for run, (_, results_files) in runs.items()}
+    contents = {run: read_results(results_files) for run, (_, results_files) in runs.items()}
     works = [(file, task, _part(contents[run], "results", task), choices)
              for run, (samples, _) in runs.items() for task, file in sorted(samples.items()) if task in tasks]
     read = in_order(read_samples, works, [file for file, *_ in works], str(path))
@@ -67,6 +65,9 @@ def read_logs(path: Path, choices: Choices) -> Reading:
                                  "--log_samples")
             continue
         where = str(results_files[0]) if results_files else str(folder)
+        if time == OLD_TIME and path.is_dir() and (others := unclaimed(folder, samples)):
+            reading.notes.append(f"{where}: reports none of the tasks of {len(others)} files beside it, which are left "
+                                 f"out (first {others[0]})")
         if not path.name.startswith("samples_"):
             reading.notes += [f"{where}: {task} is reported but has no samples file: left out"
                               for task in _reported(results) if task not in samples and choices.asks(task)]
@@ -82,46 +83,6 @@ def read_logs(path: Path, choices: Choices) -> Reading:
                              f"--metric "
                              "chooses others")
     return reading
-
-
-def _find_runs(path: Path) -> dict[tuple[Path, str], tuple[dict[str, Path], list[Path]]]:
-    """(folder, time) → ({task: samples file}, results files) of every run, in the order of their folders and times."""
-    wanted = None
-    if path.is_file():
-        match = SAMPLES.fullmatch(path.name) or _RESULTS.fullmatch(path.name)
-        if not match:
-            raise InputError(f"{path}: not a results_<time>.json or samples_<task>_<time>.jsonl file")
-        wanted = match[match.re.groups]
-    folder = path if path.is_dir() else path.parent
-    runs: dict[tuple[Path, str], tuple[dict[str, Path], list[Path]]] = {}
-    for file in sorted((folder.rglob if path.is_dir() else folder.glob)("*.json*")):
-        of_task, of_run = SAMPLES.fullmatch(file.name), _RESULTS.fullmatch(file.name)
-        time = of_task[2] if of_task else of_run[1] if of_run else None
-        if time is None or wanted not in (None, time) or not file.is_file():
-            continue
-        samples, results = runs.setdefault((file.parent, time), ({}, []))
-        if of_run:
-            results.append(file)
-        elif of_task and (not path.name.startswith("samples_") or file == path):
-            if of_task[1] in samples:
-                raise InputError(f"{samples[of_task[1]]} and {file}: two files of one task and run; remove one")
-            samples[of_task[1]] = file
-    if not any(samples for samples, _ in runs.values()):
-        raise InputError(f"{path}: no CSV and no samples_<task>_<time>.jsonl here; run the harness with "
-                         "--log_samples")
-    return dict(sorted(runs.items()))
-
-
-def _read_results(files: list[Path]) -> dict:
-    """The content of a run's results file; {} without one. Raises InputError for several that differ."""
-    found = [read_json(file) for file in files]
-    for file, content in zip(files, found, strict=True):
-        if not isinstance(content, dict):
-            raise InputError(f"{file}: not a results file of the harness: expected a JSON object")
-        if content != found[0]:
-            raise InputError(f"{files[0]} and {file}: two different results files of one run; put them into folders "
-                             f"of their own")
-    return found[0] if found else {}
 
 
 def _part(content: dict, *keys: str) -> dict:
@@ -209,8 +170,8 @@ def sample_direction(file: Path, metric: str, choices: Choices) -> bool | None:
     if (said := choices.direction(metric)) is not None:
         return said
     task = sample_task(file)
-    results = [results for samples, results in _find_runs(file).values() if task in samples and results]
-    return _direction(metric, task, _read_results(results[0]), choices, file) if results else None
+    results = [results for samples, results in find_runs(file).values() if task in samples and results]
+    return _direction(metric, task, read_results(results[0]), choices, file) if results else None
 
 
 def _category(task: str, results: dict) -> str | None:
