@@ -39,7 +39,8 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--by-content", action="store_true", help="questions are what their content is, whatever their id")
     to.add_argument("--may-differ", nargs="+", default=[], metavar="KEY",
                     help="runs in one folder that differ in KEY (n-shot, limit, …) are united all the same")
-    to.add_argument("--id", metavar="KEY", help="the key of a record that names its question (JSONL); a.b is b in a")
+    to.add_argument("--id", metavar="KEY",
+                    help="the key of a record that names its question (JSONL, promptfoo); a.b is b in a")
     to.add_argument("--score", metavar="KEY", help="the key of its score (JSONL)")
     to.add_argument("--max-size", metavar="SIZE", help="how large a file may be, unpacked (default: 4G); lines and "
                                                        "columns in proportion")

@@ -1,7 +1,7 @@
 """Logs of lm-evaluation-harness 0.4 with --log_samples: results_<time>.json beside samples_<task>_<time>.jsonl.
 
-`read_logs` takes the runs in a folder (lm_eval_runs.py), reads what the results say about each (model, set-up, direction,
-counts) and its samples files (lm_eval_samples.py).
+`read_logs` takes the runs in a folder (lm_eval_runs.py), reads what the results say about each (model, set-up,
+direction, counts) and its samples files (lm_eval_samples.py).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ suite, flips) by what it recognises. What a score may look like in each format i
     jsonl    one answer a line, with a key for the question and one for its score (--id, --score)
     helm     run folders of HELM
     every-eval-ever  records of Every Eval Ever 0.3.0 beside their instances
+    promptfoo  results of promptfoo, a provider with a prompt being a model
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -92,6 +93,8 @@ READERS = {reader.name: reader for reader in (
     Reader("inspect", "logs of inspect_ai", logs=".inspect_logs:read_logs", recognises=".inspect_logs:recognises"),
     Reader("every-eval-ever", "records of Every Eval Ever with their instances", logs=".every_eval_ever:read_logs",
            recognises=".every_eval_ever:recognises"),
+    Reader("promptfoo", "results of promptfoo (-o out.json)", logs=".promptfoo:read_logs",
+           recognises=".promptfoo:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
