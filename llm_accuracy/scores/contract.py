@@ -87,7 +87,7 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
     if "content" in log.frame and log.frame["content"].isna().all():
         log = replace(log, frame=log.frame.drop(columns="content"))
     notes = tuple(dict.fromkeys([*log.notes, *log.account.lines(log.task)]))
-    return replace(log, notes=notes, scale=choices.scale)
+    return replace(log, notes=notes, scale=choices.scale, source=redacted(log.source))
 
 
 def _refuse_marks(log: TaskScores, choices: Choices) -> None:

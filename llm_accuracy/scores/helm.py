@@ -70,7 +70,8 @@ def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
         raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
     task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", name)
     deployment = adapter.get("model_deployment")
-    return plain(model), plain(task), {} if deployment is None else {"model_deployment": str(redacted(deployment))}
+    names = plain(redacted(model)), plain(redacted(task))
+    return *names, {} if deployment is None else {"model_deployment": str(redacted(deployment))}
 
 
 def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choices: Choices) -> TaskScores:

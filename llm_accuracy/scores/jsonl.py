@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
-from .contract import Reading, checked, plain
+from .contract import Reading, checked, plain, redacted
 from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value
@@ -139,7 +139,7 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
             continue
         if isinstance(label, (dict, list)) or not str(label).strip():
             raise InputError(f"{where}: {name} is {json.dumps(label)[:40]}: a name is needed, or leave the key out")
-        row[name] = plain(label)
+        row[name] = plain(redacted(label))
     return row | _fingerprints(record, choices.item_field)
 
 

@@ -138,7 +138,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
-        return columns_of(reader.function("matrix")(named[0][1]), read_bank(bank), unknown)
+        return columns_of(_safe(reader.function("matrix")(named[0][1])), read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
         chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
@@ -153,7 +153,18 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
-    return pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+    responses, notes = pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+    return _safe(responses), notes
+
+
+def _safe(table: Responses) -> Responses:
+    """A matrix without keys and tokens in its models' names. Raises InputError where names then coincide."""
+    import numpy as np
+
+    from .contract import redacted
+
+    names = [redacted(str(name)) for name in table.models]
+    return table if names == table.models.tolist() else replace(table, models=np.array(names))
 
 
 def named_paths(texts: Sequence[Path | str]) -> list[tuple[str | None, Path]]:
@@ -259,8 +270,15 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    return {model: _read_listed(entry, model, f"{path}: {model}", path.parent, choices)
-            for model, entry in content.items()}
+    from .contract import plain, redacted
+
+    models = {}
+    for model, entry in content.items():
+        name = plain(redacted(model))
+        if name in models:
+            raise InputError(f"{path}: two models are named {name} once keys are left out: name them apart")
+        models[name] = _read_listed(entry, name, f"{path}: {name}", path.parent, choices)
+    return models
 
 
 def _read_listed(entry, model_name: str, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
@@ -297,7 +315,7 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None, choices
     reader = reader_of(path) if path.is_dir() or path.name.endswith(LOG_ENDINGS) else None
     if reader is None or not reader.logs:
         return {name: _of_tasks(tasks, choices, path)
-                for name, tasks in of_rows(read_matrix(path), names, str(path)).items()}
+                for name, tasks in of_rows(_safe(read_matrix(path)), names, str(path)).items()}
     from .contract import check_questions, models_of, with_notes
 
     notes: list[str] = []

@@ -151,7 +151,7 @@ def test_the_flag_raises_the_limit(tmp_path):
 
 @pytest.mark.parametrize("name, header, row", [
     ("s.csv", "prompt_id,score\n", "q{},1\n"),
-    ("samples_t_2025-01-02T03-04-05.123456.jsonl", "", '{{"doc_id": {}, "filter": "none", "metrics": ["a"], "a": 1}}\n')])
+    ("samples_t_2025-01-02T03-04-05.12.jsonl", "", '{{"doc_id": {}, "filter": "none", "metrics": ["a"], "a": 1}}\n')])
 def test_watch_keeps_the_limits(tmp_path, name, header, row):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
