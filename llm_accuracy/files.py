@@ -261,9 +261,19 @@ def parse_json(text: bytes, where: str):
     anything else."""
     check_depth(text, where)
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); is the file complete?") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless it has a key twice: one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {json.dumps(twice)[:60]} is given twice in one object")
+    return found
 
 
 def read_json(path: Path | str):
@@ -273,7 +283,7 @@ def read_json(path: Path | str):
     if _too_deep(text):
         raise InputError(f"{path}: not a readable JSON file (nested deeper than {DEEPEST} levels)")
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 

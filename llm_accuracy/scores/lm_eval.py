@@ -132,6 +132,8 @@ def _setup(task: str, results: dict, config: dict) -> dict[str, str]:
     setup = {key: _text(results[key], key) for key in _SETUP if key in results}
     if "limit" in config:
         setup["limit"] = _text(config["limit"], "limit")
+    if config.get("gen_kwargs"):
+        setup["gen_kwargs"] = _text(config["gen_kwargs"], "gen_kwargs")
     if (shots := _part(results, "n-shot").get(task)) is not None:
         setup["n-shot"] = _text(shots, "n-shot")
     return setup

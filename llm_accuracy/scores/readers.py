@@ -21,6 +21,7 @@ importing this module costs next to nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from .matrix import Responses
     from .task_scores import Choices, TaskScores
 
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -158,10 +160,19 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
 
 
 def _safe(table: Responses) -> Responses:
-    """A matrix without keys and tokens in its models' names. Raises InputError where names then coincide."""
+    """A matrix without keys and tokens in its models' names. Raises InputError where names then coincide, for a blank
+    name, and for a date that has no order."""
     import numpy as np
 
     from .contract import redacted
+
+    for what, labels in (("model", table.models), ("question", table.questions)):
+        if blank := [str(i) for i, name in enumerate(labels, start=1) if not str(name).strip()]:
+            raise InputError(f"{table.source}: {what} {blank[0]} has a blank name; every {what} needs one")
+    for model, date in zip(table.models, table.dates, strict=True):
+        if date and not _DATE.fullmatch(str(date)):
+            raise InputError(f"{table.source}: {model}: created_date {str(date)[:30]!r} cannot be put in order: write "
+                             "it as 2024-06-01")
 
     names = [redacted(str(name)) for name in table.models]
     return table if names == table.models.tolist() else replace(table, models=np.array(names))
