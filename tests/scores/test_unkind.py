@@ -102,3 +102,21 @@ def test_tasks_that_were_sampled_in_other_ways_are_not_united(tmp_path):
 def test_a_list_that_names_a_model_twice_loses_none(tmp_path):
     (tmp_path / "models.json").write_text('{"a": "x.csv", "a": "y.csv", "b": "z.csv"}')
     refused(lambda: readers.read_model_list(tmp_path / "models.json"), 'the key "a" is given twice')
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda i: i["stats"][0].update(count=-1), "sum 1.0 over count -1"),
+    (lambda i: i["stats"][0].update(count=True), "over count True"),
+    (lambda i: i.update(instance_id=None), "instance_id names no question"),
+    (lambda i: i.update(instance_id=["a"]), "instance_id names no question"),
+    (lambda i: i["stats"].append({"name": {"name": "exact_match", "split": "test", "sub_split": "x"}, "count": 1,
+                                  "sum": 0.0}), "exact_match is given 2 times in one trial"),
+])
+def test_instances_of_helm(tmp_path, change, said):
+    instance = {"instance_id": "a", "train_trial_index": 0, "stats": [
+        {"name": {"name": "exact_match", "split": "test"}, "count": 1, "sum": 1.0}]}
+    change(instance)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run_spec.json").write_text('{"name": "t:model=m", "adapter_spec": {"model": "m"}}')
+    (tmp_path / "run" / "per_instance_stats.json").write_text(json.dumps([instance]))
+    refused(lambda: read_model(tmp_path), said)
