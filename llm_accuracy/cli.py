@@ -157,10 +157,14 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_exc) -> None:
+    def close(self) -> None:
+        """Take the bar away; say nothing."""
         if self.bar is not None:
             self.bar.close()
-        else:
+
+    def __exit__(self, *_exc) -> None:
+        self.close()
+        if self.bar is None:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
 
 

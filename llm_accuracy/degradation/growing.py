@@ -6,12 +6,14 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..files import check_line, check_size, parse_json
+from ..scores.contract import plain
 from ..scores.lm_eval import sample_direction
 from ..scores.lm_eval_samples import read_sample
 from ..scores.score_values import score_number, told
@@ -20,28 +22,38 @@ from ..scores.task_scores import Choices
 Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score
 
 
-def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
+def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None) -> Iterator[Item | None]:
     """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; None for one without a score.
 
-    Raises InputError, with the line number, for anything else and for a prompt_id given twice.
+    Raises InputError, with the line number, for anything else, for a prompt_id given twice and beyond the limits.
     """
     seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
+    values = choices.values if choices else {}
+    for number, line in _numbered(lines, name):
         if not line.strip():
             continue
         where = f"{name}: line {number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error})") from None
+        record = parse_json(line.encode("utf-8", "surrogatepass"), where)
         if not isinstance(record, dict) or not {"prompt_id", "baseline", "candidate"} <= record.keys():
             raise InputError(f'{where}: expected {{"prompt_id": …, "baseline": 0, "candidate": 1}}')
-        item = str(record["prompt_id"])
+        if isinstance(record["prompt_id"], (dict, list)) or not str(record["prompt_id"] or "0").strip():
+            raise InputError(f"{where}: prompt_id is {json.dumps(record['prompt_id'])[:40]}: every item needs a name")
+        item = plain(record["prompt_id"])
         if item in seen:
             raise InputError(f"{where}: prompt_id {item} appeared before; every item must be given once")
         seen.add(item)
-        baseline, candidate = (_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate"))
+        baseline, candidate = (_zero_one(record[key], f"{where}: {key}", values) for key in ("baseline", "candidate"))
         yield _item(item, baseline, candidate)
+
+
+def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, start=1):
+            check_line(len(line), f"{name}: line {number}")
+            yield number, line
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: line {number + 1}: not UTF-8 ({error.reason})") from None
 
 
 def _item(name: str, baseline: float | None, candidate: float | None) -> Item | None:
@@ -49,8 +61,10 @@ def _item(name: str, baseline: float | None, candidate: float | None) -> Item | 
     return None if baseline is None or candidate is None else (name, baseline, candidate)
 
 
-def _zero_one(value, where: str) -> float | None:
-    number = score_number(value, where)
+def _zero_one(value, where: str, values: Mapping[str, float]) -> float | None:
+    """The score, or what the user said it is worth; None where it is missing."""
+    worth = told(value, values)
+    number = score_number(value if worth is None else worth, where)
     if np.isnan(number):
         return None
     if number not in (0.0, 1.0):
@@ -82,13 +96,20 @@ class Growing:
             file.seek(0, io.SEEK_END)
             if file.tell() < self.place:
                 raise InputError(f"{self.path}: it became shorter while it was being watched; start again")
+            check_size(file.tell(), str(self.path))
             file.seek(self.place)
             text = file.read()
-        text = text[: text.rfind(b"\n") + 1]  # a line without its end is still being written
-        self.place += len(text)
+        self.place += text.rfind(b"\n") + 1  # a line without its end is still being written
         new = []
-        for line in text.decode("utf-8", errors="replace").splitlines():
+        *whole, rest = text.split(b"\n")
+        check_line(len(rest), f"{self.path}: its last line")
+        for raw in whole:
             self.lines += 1
+            check_line(len(raw), f"{self.path}: line {self.lines}")
+            try:
+                line = raw.decode("utf-8").rstrip("\r")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{self.path}: line {self.lines}: not UTF-8 ({error.reason})") from None
             if line.strip():
                 item = self._read_csv(line) if self.path.name.endswith(".csv") else self._read_sample(line)
                 if item is not None:
@@ -96,10 +117,14 @@ class Growing:
         return new
 
     def _read_csv(self, line: str) -> str | None:
-        cells = [cell.strip() for cell in next(csv.reader([line]))]
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line]))]
+        except csv.Error as error:
+            raise InputError(f"{self.path}: row {self.lines}: not a row of a CSV ({error})") from None
         if self.header is None:
             self.header = [cell.lstrip("\ufeff").lower() for cell in cells]
-            if not {"prompt_id", "score"} <= set(self.header) or {"run", "cluster"} & set(self.header):
+            named_once = all(self.header.count(name) == 1 for name in ("prompt_id", "score"))
+            if not named_once or {"run", "cluster"} & set(self.header):
                 raise InputError(f"{self.path}: row 1: watch needs the columns prompt_id,score[,task] and takes no "
                                  f"runs or clusters; it has {','.join(self.header)}")
             return None
@@ -108,6 +133,8 @@ class Growing:
         row = dict(zip(self.header, cells, strict=True))
         if self.task and row.get("task", self.task) != self.task:
             return None
+        if not row["prompt_id"]:
+            raise InputError(f"{self.path}: row {self.lines}: prompt_id is empty; every score needs its item")
         item = row["prompt_id"] if self.task or "task" not in row else f"{row['task']}/{row['prompt_id']}"
         return self._keep(item, row["score"], {})
 
@@ -120,8 +147,7 @@ class Growing:
     def _keep(self, item: str, value, hashes: dict) -> str:
         if item in self.scores:
             raise InputError(f"{self.path}: row {self.lines}: item {item} occurs twice")
-        worth = told(value, self.choices.values)
-        self.scores[item] = _zero_one(value if worth is None else worth, f"{self.path}: row {self.lines}: score")
+        self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score", self.choices.values)
         self.hashes[item] = hashes
         return item
 

@@ -144,6 +144,9 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     frame["runs"] = rows["runs"].where(rows["score"].notna(), 0).groupby(level=0, sort=False).sum()
     frame["score"] = total / frame["runs"].where(frame["runs"] > 0)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
+    if partly := int((grouped.size() < len(runs)).sum()):
+        notes += (f"{partly:,} of {len(frame):,} items are not in every one of the {len(runs)} runs: each is averaged "
+                  "over those that have it",)
     return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes)
 
 

@@ -77,8 +77,10 @@ def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip
 
 
 def command_line() -> str:
-    """The command line, quoted for a shell."""
-    return shlex.join([*program(), *sys.argv[1:]])
+    """The command line, quoted for a shell, without keys and tokens."""
+    from ...scores.contract import redacted
+
+    return shlex.join([*program(), *redacted(sys.argv[1:])])
 
 
 def program() -> list[str]:

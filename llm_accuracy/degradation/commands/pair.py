@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     check_alpha(options.alpha)
     check_margin(options.margin)
 
+    from ...scores.contract import redacted
     from ..paired import judge_counts, judge_pair
     from ..reading import read_pair
     from ..report import report_pair
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
                             higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
-        report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
+        report = report_pair(result, pairs, baseline=redacted(options.baseline), candidate=redacted(options.candidate),
                              notes=swap_notes(options.baseline, options.candidate))
     print(report.text(), file=flags.prose(options.json))
     if options.report:

@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from ..e_values import Watch
 
     state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
+    choices = flags.choices(options)
     if options.baseline:
-        choices = flags.choices(options)
         if options.lower_is_better and True in choices.directions.values():
             raise InputError("--lower-is-better and --higher-is-better true contradict each other")
         options.lower_is_better |= set(choices.directions.values()) == {False}
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
                               options.lower_is_better)
     else:
-        arrivals = from_stdin()
+        arrivals = from_stdin(choices)
     rows: list[dict] = []
     skipped = 0
     last: str | None = None
@@ -98,10 +98,10 @@ def run(options: argparse.Namespace) -> int:
     return int(fails(state.verdict, False, options.fail_on))
 
 
-def from_stdin() -> Iterator[Item | None]:
+def from_stdin(choices: Choices) -> Iterator[Item | None]:
     from ..growing import read_stream
 
-    return read_stream(sys.stdin, "standard input")
+    return read_stream(sys.stdin, "standard input", choices)
 
 
 def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
