@@ -1,4 +1,4 @@
-"""Is a mean drop of the margin or more excluded? Reruns, scores in a known range, clusters: means of bounded differences.
+"""Is a mean drop of the margin or more excluded? Means of bounded differences: reruns, scores in a range, clusters.
 
 A unit (an item or a cluster) has a sum x of differences of its s items, each at most `largest`. Three tests:
 

@@ -12,7 +12,23 @@ import pandas as pd
 
 from ..errors import InputError
 from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
-from .defaults import MAX_EXCLUDED
+from .defaults import MARGIN, largest_excluded
+from .reruns import SMALL, deterministic, equal_means
+
+
+@dataclass(frozen=True)
+class Completed:
+    """The pairs, with what one of the two lacks filled in at its extremes: `worst` against the candidate (what it lacks
+    is as bad as can be, what the baseline lacks as good as can be), `best` in its favour; (baseline, candidate) of
+    shape (n + items one lacks,). `units` as in `Pairs`."""
+
+    worst: tuple[np.ndarray, np.ndarray]
+    best: tuple[np.ndarray, np.ndarray]
+    units: np.ndarray | None
+
+    @property
+    def clusters(self) -> np.ndarray | None:
+        return codes_of(self.units)
 
 
 @dataclass(frozen=True)
@@ -20,7 +36,9 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) labels items that are not independent (one label, one unit), across tasks as well; None if nothing
-    is known that would tie items together. `left_out` lists the items left out, by reason.
+    is known that would tie items together. `left_out` lists the items left out, by reason. `completed` is there if one
+    of the two lacks answers that the other has; `answers` are the scores of every run, (n, runs) of each, if there
+    are several.
     """
 
     task: str
@@ -32,6 +50,8 @@ class Pairs:
     category: str | None = None
     left_out: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    completed: Completed | None = None
+    answers: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -41,10 +61,7 @@ class Pairs:
     @property
     def clusters(self) -> np.ndarray | None:
         """Codes 0 … G−1 of the units, or None if every item is a unit of its own."""
-        if self.units is None:
-            return None
-        codes, labels = pd.factorize(self.units)
-        return None if len(labels) == len(codes) else codes
+        return codes_of(self.units)
 
     @property
     def differences(self) -> np.ndarray:
@@ -53,53 +70,131 @@ class Pairs:
         return sign * (self.baseline - self.candidate)
 
 
-def pair_up(
-    baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, max_excluded: float = MAX_EXCLUDED
-) -> Pairs:
+def codes_of(units: np.ndarray | None) -> np.ndarray | None:
+    """Codes 0 … G−1 of the labels of units, or None if every item is a unit of its own."""
+    if units is None:
+        return None
+    codes, labels = pd.factorize(units)
+    return None if len(labels) == len(codes) else codes
+
+
+def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, max_excluded: float | None = None,
+            margin: float = MARGIN) -> Pairs:
     """Match two models on one task, item by item.
 
-    Items that only one model has, or that lack a score in either, are left out and counted. Raises InputError
-    if they are more than `max_excluded` of all items, if documents, targets or clusters of the two differ, and if
-    the models disagree on which direction is better.
+    Items that only one model has, or that lack a score in either, are left out and counted; `Pairs.completed` has those
+    that one of the two answered. An item is averaged over as many runs of either model as both have. Raises InputError
+    if more than `max_excluded` of all items are left out (by default, what `largest_excluded` allows for this margin),
+    if documents, targets or clusters of the two differ, and if the models disagree on which direction is better.
     """
     names = (baseline.source, candidate.source)
+    max_excluded = largest_excluded(max_excluded, margin)
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
     notes = [*baseline.notes, *candidate.notes]
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
-    both = baseline.frame.join(candidate.frame.add_suffix("_candidate"), how="inner")
-    scored = both["score"].notna() & both["score_candidate"].notna()
-    reasons = {
-        "only in the baseline": baseline.frame.index.difference(both.index, sort=False),
-        "only in the candidate": candidate.frame.index.difference(both.index, sort=False),
-        "no score in the baseline": both.index[both["score"].isna()],
-        "no score in the candidate": both.index[both["score"].notna() & both["score_candidate"].isna()],
-    }
-    left_out = {reason: tuple(map(str, items)) for reason, items in reasons.items() if len(items)}
-    excluded = {reason: len(items) for reason, items in left_out.items()}
-    union = len(baseline.frame.index.union(candidate.frame.index, sort=False))
-    kept = both[scored]
-    if sum(excluded.values()) > max_excluded * union or kept.empty:
-        listed = ", ".join(f"{count:,} {reason}" for reason, count in excluded.items())
-        raise InputError(f"{task}: only {len(kept):,} of {union:,} items can be compared ({listed}) in "
+    index = baseline.frame.index.append(candidate.frame.index.difference(baseline.frame.index, sort=False))
+    frame = baseline.frame.reindex(index).join(candidate.frame.add_suffix("_candidate"))
+    there = frame["score"].notna(), frame["score_candidate"].notna()
+    left_out = _left_out(frame, there, frame.index.isin(baseline.frame.index), frame.index.isin(candidate.frame.index))
+    kept = frame[there[0] & there[1]]
+    if len(frame) - len(kept) > max_excluded * len(frame) or kept.empty:
+        listed = ", ".join(f"{len(items):,} {reason}" for reason, items in left_out.items())
+        raise InputError(f"{task}: only {len(kept):,} of {len(frame):,} items can be compared ({listed}) in "
                          f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
                          f"(now {max_excluded:g})")
-    runs = kept["runs"], kept["runs_candidate"]
-    if any(r.min() != r.max() for r in runs) or runs[0].max() != runs[1].max():
-        spans = [f"{r.min()}" if r.min() == r.max() else f"{r.min()} to {r.max()}" for r in runs]
-        notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in "
-                     "the candidate; each item is averaged over the runs it has")
-    ties = next((c for c in ("cluster", "cluster_candidate", "content") if c in kept), None)
-    repeated = int(kept["content"].duplicated().sum()) if ties == "content" else 0
+    answers = tuple(_answers(one, kept.index) for one in (baseline, candidate))
+    means, drawn = equal_means(kept.index.to_numpy(), *answers)
+    notes += _run_notes(task, kept, answers, drawn)
+    repeated = int(kept["content"].duplicated().sum()) if "content" in kept and not _clustered(kept) else 0
     if repeated:
         notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
+    completed, range_note = _complete(baseline, candidate, frame[there[0] | there[1]])
     return Pairs(
-        task=task, items=kept.index.to_numpy(), baseline=kept["score"].to_numpy(float),
-        candidate=kept["score_candidate"].to_numpy(float),
-        units=None if ties is None else kept[ties].to_numpy(), higher_is_better=baseline.higher_is_better,
+        task=task, items=kept.index.to_numpy(), baseline=means[0], candidate=means[1],
+        units=_units(kept), higher_is_better=baseline.higher_is_better,
         category=baseline.category or candidate.category,
-        left_out=left_out, notes=tuple(dict.fromkeys(notes)),
+        left_out={reason: tuple(map(str, items)) for reason, items in left_out.items()},
+        notes=tuple(dict.fromkeys([*notes, *range_note])), completed=completed,
+        answers=(answers[0], answers[1]) if max(one.shape[1] for one in answers) > 1 else None,
     )
+
+
+def _left_out(frame: pd.DataFrame, there: tuple[pd.Series, pd.Series], *listed: np.ndarray) -> dict[str, pd.Index]:
+    """The items left out, by reason; `there` whether a model has a score, `listed` whether it has the item."""
+    both = listed[0] & listed[1]
+    reasons = {
+        "only in the baseline": ~listed[1],
+        "only in the candidate": ~listed[0],
+        "no score in the baseline": both & ~there[0] & there[1],
+        "no score in the candidate": both & there[0] & ~there[1],
+        "no score in either": both & ~there[0] & ~there[1],
+    }
+    return {reason: frame.index[where] for reason, where in reasons.items() if where.any()}
+
+
+def _answers(scores: TaskScores, items: pd.Index) -> np.ndarray:
+    """(items, runs); the score itself where single runs are not known."""
+    table = scores.frame[["score"]] if scores.answers is None else scores.answers
+    return table.reindex(items).to_numpy(float)
+
+
+def _run_notes(task: str, kept: pd.DataFrame, answers: tuple[np.ndarray, ...], drawn: bool) -> list[str]:
+    notes = []
+    runs = kept["runs"].astype(int), kept["runs_candidate"].astype(int)
+    if any(r.min() != r.max() for r in runs) or runs[0].max() != runs[1].max():
+        spans = [f"{r.min()}" if r.min() == r.max() else f"{r.min()} to {r.max()}" for r in runs]
+        how = ("as many are drawn of the one that has more as the other has; which ones is fixed by the scores" if drawn
+               else "each item is averaged over the runs it has, and equal models may differ by their numbers of runs")
+        notes.append(f"{task}: unequal numbers of runs: {spans[0]} per item in the baseline, {spans[1]} in the "
+                     f"candidate; {how}")
+    fixed = [deterministic(one) for one in answers]
+    if len(kept) <= SMALL and fixed[0] != fixed[1] and not deterministic(np.concatenate(answers, axis=1)):
+        which = "baseline" if fixed[0] else "candidate"
+        notes.append(f"{task}: the {which}'s runs agree on every item, the other's do "
+                     "not: differences of models with equal means are then skewed, and of so few items the sign-flip "
+                     "test speaks of symmetry, not of means; read the tests of the means, too")
+    return notes
+
+
+def _clustered(frame: pd.DataFrame) -> bool:
+    return "cluster" in frame or "cluster_candidate" in frame
+
+
+def _units(frame: pd.DataFrame) -> np.ndarray | None:
+    """What ties items together: their cluster, or else their content; an item without a label is its own unit."""
+    name = "cluster" if _clustered(frame) else "content"
+    columns = [frame[c] for c in (name, f"{name}_candidate") if c in frame]
+    if not columns:
+        return None
+    labels = columns[0] if len(columns) == 1 else columns[0].combine_first(columns[1])
+    alone = labels.isna().to_numpy()
+    units = labels.to_numpy(dtype=object, copy=True)
+    for place in np.flatnonzero(alone):
+        units[place] = ("item", frame.index[place])
+    return units
+
+
+def _complete(baseline: TaskScores, candidate: TaskScores,
+              frame: pd.DataFrame) -> tuple[Completed | None, list[str]]:
+    """The items that one of the two answered, or both, filled in; None where nothing is missing."""
+    tables = [_answers(one, frame.index) for one in (baseline, candidate)]
+    lacking = [np.isnan(one) for one in tables]
+    if not (lacking[0].any() or lacking[1].any()):
+        return None, []
+    seen = [one[~gap] for one, gap in zip(tables, lacking, strict=True)]
+    low, high, notes = 0.0, 1.0, []
+    if min(s.min() for s in seen) < 0 or max(s.max() for s in seen) > 1:
+        low, high = float(min(s.min() for s in seen)), float(max(s.max() for s in seen))
+        notes = [f"missing answers are bounded by the scores that were seen, {low:g} to {high:g}: the scale is not "
+                 "known"]
+    bad, good = (low, high) if baseline.higher_is_better else (high, low)
+    filled = []
+    for fill in ((good, bad), (bad, good)):
+        complete = [np.where(gap, value, one) for one, gap, value in zip(tables, lacking, fill, strict=True)]
+        filled.append(equal_means(frame.index.to_numpy(), *complete)[0])
+    worst, best = ((means[0], means[1]) for means in filled)
+    return Completed(worst, best, _units(frame)), notes
 
 
 # ---- pandas ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..scores.readers import read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
-from .defaults import MAX_EXCLUDED
+from .defaults import MARGIN
 from .pairing import Pairs, pair_up
 
 Model = dict[str, TaskScores]  # by task
@@ -38,12 +38,12 @@ class Source:
 
 
 def read_pair(source: Source, baseline: str, candidate: str, task: str | None = None,
-              max_excluded: float = MAX_EXCLUDED) -> Pairs:
+              max_excluded: float | None = None, margin: float = MARGIN) -> Pairs:
     """Two models on one task. Raises InputError if several tasks are possible and none is named."""
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
-    return pair_up(read[0][task], read[1][task], task, max_excluded)
+    return pair_up(read[0][task], read[1][task], task, max_excluded, margin)
 
 
 def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
@@ -80,19 +80,21 @@ def only_tasks(models: dict[str, Model], tasks: list[str]) -> dict[str, Model]:
     return {name: {task: model[one_task([model], [name], task)] for task in tasks} for name, model in models.items()}
 
 
-def pair_models(models: dict[str, Model], baseline: str, max_excluded: float = MAX_EXCLUDED) -> dict[str, list[Pairs]]:
+def pair_models(models: dict[str, Model], baseline: str, max_excluded: float | None = None,
+                margin: float = MARGIN) -> dict[str, list[Pairs]]:
     """{candidate: one Pairs for each task} of all other models against the baseline."""
-    return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded)
+    return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded, margin)
             for name, model in models.items() if name != baseline}
 
 
-def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float) -> list[Pairs]:
+def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float | None,
+                margin: float) -> list[Pairs]:
     odd = sorted(baseline.keys() ^ candidate.keys())
     if odd:
         lacking = name if odd[0] in baseline else baseline_name
         raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
                          f"{name} only); run it, or name the tasks to compare with --tasks")
-    return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
+    return [pair_up(baseline[task], candidate[task], task, max_excluded, margin) for task in baseline]
 
 
 # ---- several runs of one model -----------------------------------------------------------------------------

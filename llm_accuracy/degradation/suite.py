@@ -14,9 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +25,10 @@ from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
 from .intervals import in_unit_range
 from .mcnemar import log10_p_exact, p_exact
-from .paired import PairedResult, drop_text, judge_pair
+from .paired import PairedResult, drop_text, judge_pairs
+from .pooling import pooled_pair, units_of
 from .sign_flips import random_sign_sums
-from .verdicts import verdict
+from .verdicts import UNDECIDED, verdict
 from .words import p_text
 
 if TYPE_CHECKING:
@@ -208,9 +208,10 @@ def _draw_sums(
 class SuiteResult:
     """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
 
-    `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded"; whether a
-    drop of the margin is excluded is judged on the pooled drop, for each candidate separately. `shared` counts
-    the items that occur in more than one task.
+    `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded". `p_safe` decides
+    whether a drop of the margin is excluded: on the average over all items, or, `per_task`, on every task (the largest
+    of the tasks' p: an intersection–union test, at level without adjustment); for each candidate separately, or with
+    `p_safe_adjusted` after Holm over the candidates. `shared` counts the items that occur in more than one task.
     """
 
     tasks: dict[str, PairedResult]
@@ -223,7 +224,12 @@ class SuiteResult:
     p_step_down: dict[str, float]
     shared: int
     null: str  # how the null distributions were computed
+    p_safe: float
+    p_safe_adjusted: float  # p_safe, unless adjusted for the candidates
+    per_task: bool
+    not_shown_safe: tuple[str, ...]  # the tasks on which a drop of the margin is not excluded
     verdict: str
+    reason: str | None
     within_margin: bool
 
     def __repr__(self) -> str:
@@ -237,7 +243,7 @@ class SuiteResult:
         content["tasks"] = {task: result.to_dict() for task, result in self.tasks.items()}
         content["pooled"] = self.pooled.to_dict()
         for row in (content["pooled"], *content["tasks"].values()):
-            del row["verdict"], row["within_margin"]
+            del row["verdict"], row["reason"], row["within_margin"]
         return content
 
     def to_frame(self) -> pd.DataFrame:
@@ -260,12 +266,13 @@ class SuiteResult:
 
 def judge_suite(
     suite: list[Pairs], *, alpha: float = ALPHA, margin: float = MARGIN, interval: str = "tango",
-    draws: int = DRAWS_OF_A_SUITE, seed: int = 0,
+    draws: int = DRAWS_OF_A_SUITE, seed: int = 0, missing_at_random: bool = False, per_task: bool = False,
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
 
-    `alpha`, `margin` and `interval` are those of `judge_pair`; `draws` and `seed` apply to Fisher's null, and to every
-    test if units are shared or scores are not 0/1 (arXiv 2602.10144, section 4).
+    `alpha`, `margin`, `interval` and `missing_at_random` are those of `judge_pair`; `draws` and `seed` apply to
+    Fisher's null, and to every test if units are shared or scores are not 0/1 (arXiv 2602.10144, section 4). With
+    `per_task`, "safe" is said only where the margin is excluded on every task.
 
     Raises InputError for no tasks, an alpha or margin out of range, and if scores of a multi-task suite lie
     outside [0, 1]: such drops cannot be added up.
@@ -278,18 +285,13 @@ def judge_suite(
                 raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
                                  "choose another metric, or test this task alone with pair")
     names = [pairs.task for pairs in suite]
-    judge = partial(judge_pair, alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
-    results = {pairs.task: judge(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                                 higher_is_better=pairs.higher_is_better) for pairs in suite}
+    settings: dict[str, Any] = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed,
+                                    missing_at_random=missing_at_random)
+    results = {pairs.task: judge_pairs(pairs, **settings) for pairs in suite}
     differences = np.concatenate([pairs.differences for pairs in suite])
     tasks = np.repeat(np.arange(len(suite)), [pairs.baseline.size for pairs in suite])
-    units, alone = _units(suite)
-    # Pooling needs one direction: a lower-is-better score s in [0, 1] counts as 1 − s.
-    baseline, candidate = (np.concatenate([s if p.higher_is_better or len(suite) == 1 else 1 - s
-                                           for p, s in zip(suite, scores, strict=True)])
-                           for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
-    pooled = judge(baseline, candidate, clusters=None if alone else units,
-                   higher_is_better=len(suite) > 1 or suite[0].higher_is_better)
+    units, alone = units_of(suite)
+    pooled = pooled_pair(suite, None if alone else units, **settings)
     shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
     if alone and all(result.p_exact is not None for result in results.values()):
         b, c = np.array([[r.b, r.c] for r in results.values()]).T
@@ -301,31 +303,31 @@ def judge_suite(
         null = f"{draws:,} sign draws, pooled {pooled.permutation_method}"
     # With one task the three are the same test.
     combined = p_combined(pooled.p, max_drop, fisher) if len(suite) > 1 else pooled.p
-    decided, within = verdict(combined, pooled.p_noninferiority, alpha)
+    p_safe = max(row.p_safe for row in results.values()) if per_task else pooled.p_safe
+    decided, within = verdict(combined, p_safe, alpha)
     return SuiteResult(
         tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,
         p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]).tolist(), strict=True)),
         p_step_down=dict(zip(names, step_down.tolist(), strict=True)), shared=shared, null=null,
-        verdict=decided, within_margin=within,
+        p_safe=p_safe, p_safe_adjusted=p_safe, per_task=per_task,
+        not_shown_safe=tuple(name for name, row in results.items() if row.p_safe > alpha),
+        verdict=decided, within_margin=within, reason=pooled.reason if decided == UNDECIDED and not per_task else None,
     )
 
 
-def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
-    """(codes 0 … U−1 of the units over all items, whether every item is its own unit)."""
-    if all(pairs.units is None for pairs in suite):
-        return np.arange(sum(pairs.items.size for pairs in suite)), True
-    # An item about which nothing is known is a unit of its own: it gets a label that no other item has.
-    labels = [pairs.units if pairs.units is not None else [(t, i) for i in range(pairs.items.size)]
-              for t, pairs in enumerate(suite)]
-    codes, found = pd.factorize(pd.Series([label for part in labels for label in part], dtype=object))
-    return codes, len(found) == len(codes)
+def adjust_candidates(results: dict[str, SuiteResult], adjust_safe: bool = False) -> dict[str, SuiteResult]:
+    """Holm over the candidates on the combined p, with `adjust_safe` on p_safe as well, and the verdicts that follow.
 
-
-def adjust_candidates(results: dict[str, SuiteResult]) -> dict[str, SuiteResult]:
-    """Holm over the candidates on the combined p, and the verdicts that follow."""
+    Without `adjust_safe`, one of k independent candidates at the margin is called safe with probability up to
+    1 − (1 − alpha)^k; with it, at most alpha.
+    """
     adjusted = holm([result.p_combined for result in results.values()])
+    safe = [result.p_safe for result in results.values()]
+    safe = holm(safe).tolist() if adjust_safe else safe
     judged = {}
-    for (name, result), p in zip(results.items(), adjusted, strict=True):
-        decided, within = verdict(p, result.pooled.p_noninferiority, result.pooled.alpha)
-        judged[name] = replace(result, p_adjusted=float(p), verdict=decided, within_margin=within)
+    for (name, result), p, p_safe in zip(results.items(), adjusted, safe, strict=True):
+        decided, within = verdict(p, p_safe, result.pooled.alpha)
+        reason = result.pooled.reason if decided == UNDECIDED and not result.per_task else None
+        judged[name] = replace(result, p_adjusted=float(p), p_safe_adjusted=p_safe, verdict=decided, reason=reason,
+                               within_margin=within)
     return judged

@@ -202,7 +202,8 @@ def upper_limit(n: int, b: int, c: int, alpha: float, known: tuple[float, float]
     """
     floor, ceiling = (b - c) / n, 1.0
     if known is not None:
-        floor, ceiling = (floor, known[0]) if known[1] <= alpha else (max(floor, known[0]), 1.0)
+        below = float(np.nextafter(known[0], -1))  # of an excluded drop, so that the two can be told apart
+        floor, ceiling = (floor, below) if known[1] <= alpha else (max(floor, known[0]), 1.0)
     error = (b + c + 2) ** 0.5 / n
     limit = max(_rough_limit(n, b, c, alpha, error), floor + 1e-3 * error)
     step = 2e-3 * error

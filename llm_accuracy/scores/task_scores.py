@@ -25,7 +25,8 @@ class TaskScores:
 
     `frame` is indexed by item (unique strings) with columns score (mean over runs, NaN = missing), runs (how
     many runs the mean is over) and, where the source has them, cluster, content (which question it is, in whatever
-    task it occurs), doc_hash, target_hash, prompt_hash.
+    task it occurs), doc_hash, target_hash, prompt_hash. `answers` has the scores of every run, (items, runs), NaN =
+    missing; None of a single run.
     """
 
     frame: pd.DataFrame
@@ -33,6 +34,7 @@ class TaskScores:
     higher_is_better: bool = True
     category: str | None = None
     notes: tuple[str, ...] = ()
+    answers: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         scores = self.frame["score"]
@@ -71,7 +73,9 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     frame["runs"] = rows["runs"].where(rows["score"].notna(), 0).groupby(level=0, sort=False).sum()
     frame["score"] = total / frame["runs"].where(frame["runs"] > 0)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes)
+    columns = [run.frame[["score"]] if run.answers is None else run.answers for run in runs]
+    answers = pd.concat(columns, axis=1, ignore_index=True).reindex(frame.index)
+    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes, answers=answers)
 
 
 def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
@@ -193,7 +197,8 @@ class Selection:
             frame["runs"] = frame["runs"].fillna(0).astype(int)
             mark = fingerprint(frame["score"])
             same &= {i for i, other in enumerate(self.made_from[task]) if other == mark}
-            chosen[task] = replace(scores, frame=frame)
+            answers = None if scores.answers is None else scores.answers.reindex(self.tasks[task])
+            chosen[task] = replace(scores, frame=frame, answers=answers)
         if same:
             raise InputError(f"{name}: the items of {self.source} were chosen on this very run, so a test on it means "
                              "nothing: run the model again, with another seed")

@@ -44,7 +44,7 @@ def test_a_registered_test_is_found_everywhere(ranks, capsys, monkeypatch, tmp_p
     assert commands.main(["pair", "worse_baseline.csv", "worse.csv", "--json", "o.json", "--report", "r.html"]) == 0
     d = np.repeat([1.0, -1.0, 0.0], [120, 60, 820])
     p = float(stats.wilcoxon(d, alternative="greater", method="approx").pvalue)
-    row = f"p = {p:.2e}  that the differences lie evenly around 0"
+    row = f"p = {p:.2e}  against 'the differences lie evenly around 0'"
     assert f"  p_ranks    {row}\n" in capsys.readouterr().out
     content = json.loads((tmp_path / "o.json").read_text())
     assert content["p_ranks"] == pytest.approx(p, rel=1e-12) and list(content)[-1] == "p_ranks"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import run_script
 
-from llm_accuracy.degradation import intervals, mcnemar
+from llm_accuracy.degradation import intervals, mcnemar, unconditional
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="no ../shared/data")
@@ -130,7 +130,8 @@ def test_json_on_standard_output_is_json_only(files):
     assert content["ci_method"] == "tango"
     assert content["ci_low"] == pytest.approx(intervals.tango_interval(1000, 120, 60)[0])
     assert content["drop_lower"] == pytest.approx(intervals.melded_interval(1000, 120, 60, 0.1)[0])
-    assert content["drop_upper"] == pytest.approx(intervals.tango_interval(1000, 120, 60, 0.1)[1])
+    assert content["drop_upper"] == unconditional.upper_limit(1000, 120, 60, 0.05, (0.01, content["p_safe"]))
+    assert content["drop_upper"] == pytest.approx(intervals.tango_interval(1000, 120, 60, 0.1)[1], abs=1e-5)
 
 
 def test_json_file(files):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ... import cli
 from ...errors import InputError
 from ...files import check_new, write_whole
-from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED
+from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED, largest_excluded
 from ..verdicts import CONDITIONS
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     add_decision_flags(to)
     to.add_argument("--items", type=Path, metavar="FILE",
                     help="only the items of this selection.json, see the subcommand flips")
+    to.add_argument("--missing-at-random", action="store_true",
+                    help="leave items that only one of the two answered out of \"safe\" (default: count them against "
+                         "the candidate)")
     to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
                     help="method of the two-sided 95%% interval of 0/1 scores")
     add_reading_flags(to)
@@ -34,6 +37,14 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of those draws (default 0)")
     to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
     add_output_flags(to)
+
+
+def share(text: str) -> float:
+    """An argument of --max-excluded; nan, negative numbers and those above 1 are refused."""
+    try:
+        return largest_excluded(float(text))
+    except (ValueError, InputError):
+        raise argparse.ArgumentTypeError(f"{text} is not a share of the items: give a number from 0 to 1") from None
 
 
 def add_decision_flags(to: argparse.ArgumentParser) -> None:
@@ -47,8 +58,9 @@ def add_reading_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--matrix", type=Path, metavar="FILE",
                     help="models are rows of this models × questions table")
     add_harness_flags(to)
-    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
-                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
+    to.add_argument("--max-excluded", type=share, metavar="SHARE",
+                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED}, but at most half "
+                         "the margin)")
 
 
 def add_harness_flags(to: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     check_alpha(options.alpha)
     check_margin(options.margin)
 
-    from ..paired import judge_counts, judge_pair
+    from ..paired import judge_counts, judge_pairs
     from ..reading import read_pair
     from ..report import report_pair
 
@@ -42,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
         report = report_pair(judge_counts(*options.counts, **tests))
     else:
         source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
-        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
-        result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                            higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
+        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded,
+                          options.margin)
+        result = judge_pairs(pairs, draws=options.draws, seed=options.seed,
+                             missing_at_random=options.missing_at_random, **tests)
         report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
                              notes=swap_notes(options.baseline, options.candidate))
     print(report.text(), file=flags.prose(options.json))

@@ -24,6 +24,10 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
     to.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
                     help="where the tables go (default: degradation)")
+    to.add_argument("--safe-per-task", action="store_true",
+                    help="\"safe\" only where a drop of the margin is excluded on every task, not on average")
+    to.add_argument("--adjust-safe", action="store_true",
+                    help="adjust \"safe\" for the number of candidates, as \"degraded\" is")
     flags.add_test_flags(to, DRAWS_OF_A_SUITE)
 
 
@@ -48,10 +52,12 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
     if options.tasks:
         models = only_tasks(models, options.tasks)
-    pairs = pair_models(models, baseline, options.max_excluded)
+    pairs = pair_models(models, baseline, options.max_excluded, options.margin)
     settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
-                    draws=options.draws, seed=options.seed)
-    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
+                    draws=options.draws, seed=options.seed, missing_at_random=options.missing_at_random,
+                    per_task=options.safe_per_task)
+    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()},
+                                options.adjust_safe)
     report = report_suite(results, pairs, baseline)
 
     # Everything is made before the first file is written.
