@@ -5,13 +5,14 @@ PIP_ARGS ?=
 VENV := .venv
 PY := $(VENV)/bin/python
 LM_EVAL := .venv-lm-eval
+INSPECT := .venv-inspect
 
 # Where the study's data and logs are: make laptop LOGS=elsewhere/logs
 DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs twin headline boards fresh test check
+.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -52,6 +53,10 @@ figures: $(VENV)/.installed
 # What figures/degradation.ipynb draws: simulated power (20 s) and, where PAIRS is their folder, the real pairs.
 degradation-logs: $(VENV)/.installed
 	$(PY) figures/degradation_logs.py --logs-dir $(LOGS) $(if $(PAIRS),--pairs $(PAIRS))
+
+# What figures/history.ipynb draws, of every matrix in the folder BOARDS.
+history-logs: $(VENV)/.installed
+	$(PY) figures/history_logs.py $(filter-out %.items.csv.gz,$(wildcard $(BOARDS)/*.csv.gz)) --logs-dir $(LOGS)
 
 # The paper's methods at the paper's settings on the twin of MMLU-Pro, drawn from factors fitted to the real board:
 #   make twin TWIN=<mmlu-pro_factors.npz> PAPER=<folder of the published tables>
@@ -94,7 +99,7 @@ fresh:
 	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
-test: check $(LM_EVAL)/.installed
+test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
 # The linter, the type checker over the library, and whether the documents say what the code does.
@@ -117,3 +122,9 @@ $(LM_EVAL)/.installed:
 	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps --upgrade \
 		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 && touch $@ \
 	|| echo "lm-evaluation-harness could not be installed: its tests are skipped"
+
+# inspect_ai reads its own logs and writes them for the tests. It is optional, so the tests find it in a folder of packages
+# that comes last on their path: what $(VENV) has wins.
+$(INSPECT)/.installed: $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) --target $(INSPECT) "inspect_ai>=0.3.250" && touch $@ \
+	|| echo "inspect_ai could not be installed: its tests are skipped"

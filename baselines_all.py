@@ -9,8 +9,8 @@ coins proportional to 1, √(p̂(1−p̂)), 2 min(p̂, 1−p̂) of the history's
 estimating with f = 0 and f = p̂ (the published "uniform" is unif with f = 0). Rivals from survey sampling
 (querying/rivals.py), all without replacement: stratified on p̂ (two questions of each stratum); difference to p̂;
 greg, regression on the history's components; two-batch, half stratified on p̂, then half on the regression that those
-answers teach. Budgets that are too small for one are left out, which is said. Appends to
-LOGS_DIR/baselines_all.csv. Finished trials are not repeated.
+answers teach; ppi++, where ppi-python is installed. Budgets that are too small for one are left out, which is said.
+Appends to LOGS_DIR/baselines_all.csv. Finished trials are not repeated.
 """
 
 from llm_accuracy import cli
@@ -23,7 +23,7 @@ def main(argv=None):
     parser = flags.parser(__doc__)
     policies = [SRS, *WALKING, *RIVALS]
     parser.add_argument("--policies", nargs="+", metavar="NAME", choices=policies,
-                        help=f"some of {', '.join(policies)} (default: all)")
+                        help=f"some of {', '.join(policies)} (default: all that are installed)")
     args = flags.parse(parser, argv)
     from llm_accuracy.study import baselines
 

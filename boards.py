@@ -4,14 +4,15 @@
     python boards.py FOLDER --dry-run                              what is to be run, and about how long
     python boards.py FOLDER --boards bigcodebench helm_five --methods rounds faq srs stratified
     python boards.py FOLDER --split-by family                      no family both in the history and new
+    python boards.py FOLDER --split-by weak-to-strong              weak models' history for strong ones
     python boards.py FOLDER --shuffle 1 --incomplete questions
 
 A board is a matrix model[,created_date,sha,family],question… of scores in [0, 1] in FOLDER/NAME.csv.gz or .csv; what
 is named NAME.items.csv is none. Its older half is the history: by date, undated models last in the order of the file
-(a line says so), by families, or in a random order. New models that lack scores are left out and named, unless
---incomplete drops the questions that they lack, or counts blanks as wrong. Rank and weight decay of the factors are
-chosen by cross-validation (the laptop tier's grid, K up to a quarter of the models). Budgets are 20, 50, 100, 5 %,
-10 % and 25 %. Of the paper's FAQ the setting is its default, τ = .05, with replacement. Active inference with
+(a line says so), by families, by accuracy (thirds), or in a random order. New models that lack scores are left out and
+named, unless --incomplete drops the questions that they lack, or counts blanks as wrong. Rank and weight decay of the
+factors are chosen by cross-validation (the laptop tier's grid, K up to a quarter of the models). Budgets are 20, 50,
+100, 5, 10 and 25 %. Of the paper's FAQ the setting is its default, τ = .05, with replacement. Active inference with
 factors, a step for every question whatever the budget, has 2 seeds; so have boards like the twin, those like mmlu_pro
 have 5.
 
@@ -38,9 +39,9 @@ def main(argv=None):
     args = flags().parse_args(argv)
     from llm_accuracy.study import boards
 
-    sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.every_method()
+    sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.installed_methods()
     if args.page:
-        boards.around(args.page)
+        boards.place(args.page, args.split_by)
     if args.dry_run:
         price(args, sources, chosen)
         return
@@ -55,7 +56,7 @@ def main(argv=None):
     for heading, rows in boards.sections(table, ready):
         print(f"\n{heading}\n{rows}")
     command = " ".join(["`python boards.py", *(sys.argv[1:] if argv is None else argv)]) + "`"
-    for path in boards.write(table, ready, args.logs_dir, args.page, [command]):
+    for path in boards.write(table, ready, args.logs_dir, args.page, [command], args.split_by):
         print(f"wrote {path}")
     print("processor time:", ", ".join(f"{what} {cli.duration(seconds)}" for what, seconds in took.most_common()))
     print(f"all of it took {cli.duration(time.monotonic() - started)}")
@@ -112,15 +113,16 @@ def flags():
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="where the matrices are")
     parser.add_argument("--boards", nargs="+", metavar="NAME", help="some of them (default: all)")
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=study_flags.every_method(),
-                        help=f"some of {', '.join(study_flags.every_method())} (default: all)")
-    parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date")
+                        help=f"some of {', '.join(study_flags.every_method())} (default: all, but ppi++ where "
+                        "ppi-python is not installed)")
+    parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date", help="as in data/split_history.py")
     parser.add_argument("--shuffle", type=int, metavar="SEED", help="split in a random order")
     parser.add_argument("--incomplete", choices=readers.INCOMPLETE, default="models",
                         help="where new models lack scores: drop them, or the questions, or count blanks as wrong")
     cli.add_study_flags(parser, "seeds", "data-dir", "logs-dir", "dry-run")
     parser.set_defaults(seeds=20, data_dir=Path("local/boards/data"), logs_dir=Path("local/boards"))
     parser.add_argument("--page", type=Path, metavar="FILE", help="also put the tables between this page's marks "
-                        "<!-- boards --> and <!-- /boards -->")
+                        "<!-- boards --> and <!-- /boards -->, or <!-- boards SPLIT_BY -->")
     return parser
 
 

@@ -6,9 +6,9 @@
 Each matrix is cut into history and new models: random halves (several), halves in the order of the file or of the
 dates, thirds by accuracy, the weakest as history of the strongest and the other way round, and new models whose answers
 are dealt to other questions at random. Each new model is evaluated in growing rounds, with recalibrated predictions and
-with plain ones. Printed by board, split and number of
-questions: the share of evaluations whose history is said to mislead; of both kinds of predictions coverage and ESS by
-width / by error. The last lines are geometric means over the boards.
+with plain ones. Printed by board, split and number of questions: the shares of evaluations whose history is said to
+mislead, and that are said to rest on its word; of both kinds of predictions coverage and ESS by width / by error. The
+last lines are geometric means over the boards.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Measured(NamedTuple):
     """Of one board, split, budget and kind of predictions."""
 
     misled: float
+    trusting: float
     coverage: float
     by_width: float
     by_error: float
@@ -55,7 +56,8 @@ def main(argv=None):
     parser.add_argument("--halves", type=int, default=4, help="random halves per board")
     args = parser.parse_args(argv)
     overall = defaultdict(list)
-    print(f"{'board':26} {'split':16} {'T':>5}  misled    coverage, ESS by width / error: recalibrated      plain")
+    print(f"{'board':26} {'split':16} {'T':>5}  misled  word    "
+          "coverage, ESS by width / error: recalibrated      plain")
     for path in args.matrices:
         board = read_matrix(path, cache=False)
         board = board.take(board.observed.all(1))
@@ -65,14 +67,16 @@ def main(argv=None):
             found = [measured(parts, args.rows, recalibrated) for recalibrated in (True, False)]
             for budget in found[0]:
                 ours, plain = (np.mean([Measured(*one) for one in each[budget]], 0) for each in found)
-                print(f"{path.name.split('.')[0][:26]:26} {split:16} {budget[1]:5}  {ours[0]:.3f}     " + "      ".join(
-                    f"{one[1]:.3f}, {one[2]:.2f} / {one[3]:.2f}" for one in (ours, plain)), flush=True)
+                print(f"{path.name.split('.')[0][:26]:26} {split:16} {budget[1]:5}  {ours[0]:.3f}   {ours[1]:.3f}    "
+                      + "      ".join(
+                    f"{one[2]:.3f}, {one[3]:.2f} / {one[4]:.2f}" for one in (ours, plain)), flush=True)
                 overall[split, budget[0]].append((ours, plain))
     for (split, budget), cells in overall.items():
         ours, plain = np.moveaxis(np.array(cells), 1, 0)
         print(f"{'all':26} {split:16} {budget:>5}  {ours[:, 0].mean():.3f} (most {ours[:, 0].max():.3f})  "
-              + "      ".join(f"{one[:, 1].mean():.3f}, " + " / ".join(
-                  f"{np.exp(np.log(one[:, i]).mean()):.3f}" for i in (2, 3)) for one in (ours, plain)))
+              f"{ours[:, 1].mean():.3f} (most {ours[:, 1].max():.3f})  "
+              + "      ".join(f"{one[:, 2].mean():.3f}, " + " / ".join(
+                  f"{np.exp(np.log(one[:, i]).mean()):.3f}" for i in (3, 4)) for one in (ours, plain)))
 
 
 def splits(scores: np.ndarray, halves: int) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
@@ -106,7 +110,8 @@ def measured(parts: list[tuple[np.ndarray, np.ndarray]], rows: int,
             band, error = one.interval(), one.theta - mean
             width = srs_width(mean, square, n_questions, budget, 0.05).mean() / band.width.mean()
             variance = srs_variance(mean, square, n_questions, budget).mean() / (error**2).mean()
-            found[name, budget].append(Measured(diagnose(rounds, one, promise).misled(promise).mean(),
+            said = diagnose(rounds, one, promise)
+            found[name, budget].append(Measured(said.misled(promise).mean(), said.trust.rests.mean(),
                                                 band.covers(mean).mean(), width**2, variance))
     return found
 

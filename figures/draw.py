@@ -25,15 +25,16 @@ from llm_accuracy.errors import InputError  # noqa: E402
 if TYPE_CHECKING:
     from llm_accuracy.gallery import FigureRecord
 
-NOTEBOOKS = ("main_text", "appendix", "degradation")
+NOTEBOOKS = ("main_text", "appendix", "history", "degradation")
 
 
 def figures() -> dict[str, FigureRecord]:
     """Every room's figures by name, in the order of the notebooks."""
     from llm_accuracy.degradation.gallery import FIGURES as OF_PAIRS
     from llm_accuracy.study.gallery import FIGURES as OF_THE_STUDY
+    from llm_accuracy.study.history_figures import FIGURES as OF_HISTORIES
 
-    known = {**OF_THE_STUDY, **OF_PAIRS}
+    known = {**OF_THE_STUDY, **OF_HISTORIES, **OF_PAIRS}
     return {name: figure for notebook in NOTEBOOKS for name, figure in known.items() if figure.notebook == notebook}
 
 

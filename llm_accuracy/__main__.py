@@ -16,6 +16,7 @@ from . import __version__, cli
 
 _DEGRADATION = "llm_accuracy.degradation.commands"
 COMMANDS = {
+    "forecast": ("llm_accuracy.querying.forecast_command", "how many questions an accuracy takes, with a history"),
     "pair": (_DEGRADATION, "did it get worse? one task, two models"),
     "suite": (_DEGRADATION, "did it get worse? many tasks, one or many candidates"),
     "plan": (_DEGRADATION, "how many questions such a test needs"),

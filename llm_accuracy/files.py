@@ -90,3 +90,17 @@ def _partial(path: Path) -> Path:
 def _is_ours(named: str | bytes, path: Path, part: Path) -> bool:
     """Whether an error names the file, its temporary name, or a folder above it."""
     return Path(os.fsdecode(named)) in {path, part, *path.parents}
+
+
+def around(page: Path, mark: str) -> tuple[str, str]:
+    """What stands before and after the place <!-- mark --> … <!-- /mark --> of a page, the marks included.
+
+    Raises InputError for a page that is not there, or without the marks.
+    """
+    if not page.is_file():
+        raise InputError(f"--page {page}: no such file")
+    before, start, rest = page.read_text().partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition(f"<!-- /{mark} -->")
+    if not (start and end):
+        raise InputError(f"{page}: needs the lines <!-- {mark} --> and <!-- /{mark} -->, between which tables go")
+    return before + start, end + after

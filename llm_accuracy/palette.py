@@ -22,6 +22,7 @@ STYLES = {  # method: (colour, marker, dashes)
         "growing rounds": ("purple", "v", "-"), "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."),
         "oracle (factors)": ("purple", "h", "-."), "stratified": ("green", "s", "-"), "difference": ("grey", "o", "--"),
         "regression": ("orange", "X", ":"), "two batches": ("green", "D", "-."),
+        "PPI++": ("sky", "<", ":"),
     }.items()
 }
 # For any other method: markers that none of the above uses; 4, 5 and 3 have no common divisor, so 60 methods differ.

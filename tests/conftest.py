@@ -17,7 +17,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 HARNESS = ROOT / ".venv-lm-eval"  # lm-evaluation-harness, where `make test` could install it
+INSPECT = ROOT / ".venv-inspect"  # packages of inspect_ai, likewise; last on the path, so that .venv's own win
 
+if INSPECT.is_dir():
+    sys.path.append(str(INSPECT))
 torch.set_num_threads(min(2, os.cpu_count() or 1))
 
 
@@ -57,6 +60,16 @@ def harness_python(*needed: Path) -> Path:
     return python
 
 
+@pytest.fixture(scope="session")
+def inspect_ai():
+    """The package inspect_ai; tests are skipped where it is not installed."""
+    try:
+        import inspect_ai
+    except ImportError:
+        not_installed("inspect_ai", "`make test` installs it into .venv-inspect")
+    return inspect_ai
+
+
 def _run_as_main(path, arguments, cwd, outputs, stdin):
     """In the child: become `python path arguments…`, with both outputs going to files."""
     for number, output in zip((1, 2), outputs, strict=True):
@@ -65,6 +78,8 @@ def _run_as_main(path, arguments, cwd, outputs, stdin):
     os.chdir(cwd)
     sys.argv = [str(path), *arguments]
     sys.path.insert(0, str(path.parent))
+    if INSPECT.is_dir() and str(INSPECT) not in sys.path:
+        sys.path.append(str(INSPECT))
     runpy.run_path(str(path), run_name="__main__")
 
 

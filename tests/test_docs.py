@@ -1,6 +1,8 @@
 """The documents say what the code does: scripts, commands, flags, paths, links, generated tables, README examples."""
 
 import ast
+import contextlib
+import io
 import os
 import re
 import shlex
@@ -13,6 +15,7 @@ import pytest
 from conftest import ROOT, SHARED, run_script
 
 from llm_accuracy.__main__ import COMMANDS
+from llm_accuracy.__main__ import main as console
 
 sys.path.insert(0, str(ROOT / "docs"))
 import tables
@@ -21,7 +24,7 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text()
          for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")])}
 EVERYTHING = "\n".join(PAGES.values())
 SCRIPTS = [str(path.relative_to(ROOT)) for path in tables.scripts(".", "data", "benchmarks", "docs", "figures")]
-WITH_COMMANDS = "mcnemar_tests.py"  # takes the same subcommands as llm-accuracy
+WITH_COMMANDS = "mcnemar_tests.py"  # takes those subcommands of llm-accuracy that are degradation tests
 LONGEST_README = 120
 # Flags of other programs that the documents name: lm-evaluation-harness, pip, pytest.
 FOREIGN_FLAGS = {"--log_samples", "--batch_size", "--gen_kwargs", "--extra-index-url"}
@@ -37,6 +40,11 @@ def words_of_code() -> list[tuple[str, str]]:
 @cache
 def flags_of(*command: str) -> frozenset[str]:
     """The flags in a script's, or a subcommand's, --help."""
+    if command[0] == WITH_COMMANDS and command[1:] and COMMANDS[command[1]][0] != COMMANDS["pair"][0]:
+        shown = io.StringIO()
+        with contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+            console([command[1], "--help"])
+        return frozenset(FLAG.findall(shown.getvalue()))
     return frozenset(FLAG.findall(run_script(*command, "--help").stdout))
 
 

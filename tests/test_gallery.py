@@ -97,8 +97,9 @@ def test_notebooks_draw_what_is_registered_in_order_and_under_its_heading(notebo
 
 def test_no_figure_is_of_a_notebook_that_is_not_there():
     assert set(draw.NOTEBOOKS) == {path.stem for path in (ROOT / "figures").glob("*.ipynb")}
-    assert len(draw.figures()) == sum(len(importlib.import_module(f"llm_accuracy.{room}.gallery").FIGURES)
-                                      for room in ROOMS)
+    tables = [*(f"{room}.gallery" for room in ROOMS), "study.history_figures"]
+    assert len(draw.figures()) == sum(len(importlib.import_module(f"llm_accuracy.{table}").FIGURES)
+                                      for table in tables)
 
 
 def test_every_log_that_is_drawn_is_committed_and_has_a_command():

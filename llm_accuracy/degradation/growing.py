@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..scores.lm_eval import read_sample, sample_direction
-from ..scores.score_values import score_number
+from ..scores.lm_eval import sample_direction
+from ..scores.lm_eval_samples import read_sample
+from ..scores.score_values import score_number, told
 from ..scores.task_scores import Choices
 
 Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score
@@ -71,8 +72,9 @@ class Growing:
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
 
     def higher_is_better(self) -> bool | None:
-        """Whether a higher score is better, according to the results file next to finished samples; None if unknown."""
-        return sample_direction(self.path, self.metric[0]) if self.metric else None
+        """Whether a higher score is better, according to the user or to the results file next to finished samples; None
+        as long as there is none."""
+        return sample_direction(self.path, self.metric[0], self.choices) if self.metric else None
 
     def read_new(self) -> list[str]:
         """The items of the whole lines that were added since the last call."""
@@ -118,7 +120,8 @@ class Growing:
     def _keep(self, item: str, value, hashes: dict) -> str:
         if item in self.scores:
             raise InputError(f"{self.path}: row {self.lines}: item {item} occurs twice")
-        self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score")
+        worth = told(value, self.choices.values)
+        self.scores[item] = _zero_one(value if worth is None else worth, f"{self.path}: row {self.lines}: score")
         self.hashes[item] = hashes
         return item
 

@@ -155,13 +155,16 @@ def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: flo
 
     Two more clusters of average size are added, one all +largest and one all −largest, the most that an item
     can lose or gain. On 0/1 scores this is the adjusted Wald interval of Bonett & Price (2012); its width
-    stays positive where no item differs, and the effect of the two clusters vanishes as G grows.
+    stays positive where no item differs, and the effect of the two clusters vanishes as G grows. Without any range
+    (`largest` 0) the error is infinite.
     """
     sums = cluster_sums(differences, clusters)
     sizes = np.ones(sums.size) if clusters is None else np.bincount(clusters)
     groups = sums.size
     if groups < 2:
         raise InputError("all items belong to one cluster: there is nothing to estimate the noise from")
+    if largest == 0:  # one score everywhere, outside [0, 1]: what else could have been scored is unknown
+        return MeanDrop(0.0, float("inf"), groups - 1)
     extra = largest * differences.size / groups
     n = differences.size * (1 + 2 / groups)
     centre = sums.sum() / n

@@ -20,11 +20,16 @@ from .reruns import SMALL, deterministic, equal_means
 class Completed:
     """The pairs, with what one of the two lacks filled in at its extremes: `worst` against the candidate (what it lacks
     is as bad as can be, what the baseline lacks as good as can be), `best` in its favour; (baseline, candidate) of
-    shape (n + items one lacks,). `units` as in `Pairs`."""
+    shape (n + items one lacks,). `units` and `also` as in `Pairs`."""
 
     worst: tuple[np.ndarray, np.ndarray]
     best: tuple[np.ndarray, np.ndarray]
     units: np.ndarray | None
+    also: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return self.worst[0].size
 
     @property
     def clusters(self) -> np.ndarray | None:
@@ -36,9 +41,10 @@ class Pairs:
     """Two models' scores on the same items: `baseline` and `candidate` (n,) without missing values.
 
     `units` (n,) labels items that are not independent (one label, one unit), across tasks as well; None if nothing
-    is known that would tie items together. `left_out` lists the items left out, by reason. `completed` is there if one
-    of the two lacks answers that the other has; `answers` are the scores of every run, (n, runs) of each, if there
-    are several.
+    is known that would tie items together, an entry of None where nothing is known of an item. `also` (n,) holds what
+    else says that items of several tasks are one question: fingerprints of content and prompt, None where unknown.
+    `left_out` lists the items left out, by reason. `completed` is there if one of the two lacks answers that the other
+    has; `answers` are the scores of every run, (n, runs) of each, if there are several.
     """
 
     task: str
@@ -52,6 +58,11 @@ class Pairs:
     notes: tuple[str, ...] = ()
     completed: Completed | None = None
     answers: tuple[np.ndarray, np.ndarray] | None = None
+    also: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return self.items.size
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -74,8 +85,10 @@ def codes_of(units: np.ndarray | None) -> np.ndarray | None:
     """Codes 0 … G−1 of the labels of units, or None if every item is a unit of its own."""
     if units is None:
         return None
-    codes, labels = pd.factorize(units)
-    return None if len(labels) == len(codes) else codes
+    codes, labels = pd.factorize(pd.Series(units, dtype=object))
+    alone = codes < 0
+    codes[alone] = len(labels) + np.arange(int(alone.sum()))
+    return None if len(labels) + int(alone.sum()) == len(codes) else codes
 
 
 def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, max_excluded: float | None = None,
@@ -91,7 +104,7 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
     max_excluded = largest_excluded(max_excluded, margin)
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
-    notes = [*baseline.notes, *candidate.notes]
+    notes = [*baseline.notes, *candidate.notes, *_of_the_logs(baseline, candidate, task, max_excluded)]
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
     index = baseline.frame.index.append(candidate.frame.index.difference(baseline.frame.index, sort=False))
     frame = baseline.frame.reindex(index).join(candidate.frame.add_suffix("_candidate"))
@@ -116,7 +129,7 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
         category=baseline.category or candidate.category,
         left_out={reason: tuple(map(str, items)) for reason, items in left_out.items()},
         notes=tuple(dict.fromkeys([*notes, *range_note])), completed=completed,
-        answers=(answers[0], answers[1]) if max(one.shape[1] for one in answers) > 1 else None,
+        answers=(answers[0], answers[1]) if max(one.shape[1] for one in answers) > 1 else None, also=_also(kept),
     )
 
 
@@ -162,17 +175,22 @@ def _clustered(frame: pd.DataFrame) -> bool:
 
 
 def _units(frame: pd.DataFrame) -> np.ndarray | None:
-    """What ties items together: their cluster, or else their content; an item without a label is its own unit."""
-    name = "cluster" if _clustered(frame) else "content"
+    """What ties items together: their cluster, or else their content; None for an item without a label."""
+    return _labels(frame, "cluster" if _clustered(frame) else "content")
+
+
+def _also(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    found = {name: _labels(frame, name) for name in ("content", "prompt_hash")}
+    return {name: labels for name, labels in found.items() if labels is not None}
+
+
+def _labels(frame: pd.DataFrame, name: str) -> np.ndarray | None:
+    """Labels of the items in either model, None where there are none; None if neither model has such a column."""
     columns = [frame[c] for c in (name, f"{name}_candidate") if c in frame]
     if not columns:
         return None
     labels = columns[0] if len(columns) == 1 else columns[0].combine_first(columns[1])
-    alone = labels.isna().to_numpy()
-    units = labels.to_numpy(dtype=object, copy=True)
-    for place in np.flatnonzero(alone):
-        units[place] = ("item", frame.index[place])
-    return units
+    return labels.astype(object).where(labels.notna(), None).to_numpy()
 
 
 def _complete(baseline: TaskScores, candidate: TaskScores,
@@ -183,18 +201,47 @@ def _complete(baseline: TaskScores, candidate: TaskScores,
     if not (lacking[0].any() or lacking[1].any()):
         return None, []
     seen = [one[~gap] for one, gap in zip(tables, lacking, strict=True)]
-    low, high, notes = 0.0, 1.0, []
-    if min(s.min() for s in seen) < 0 or max(s.max() for s in seen) > 1:
+    (low, high), notes = baseline.scale or candidate.scale or (0.0, 1.0), []
+    if min(s.min() for s in seen) < low or max(s.max() for s in seen) > high:
         low, high = float(min(s.min() for s in seen)), float(max(s.max() for s in seen))
         notes = [f"missing answers are bounded by the scores that were seen, {low:g} to {high:g}: the scale is not "
-                 "known"]
+                 "known (--range LOW HIGH)"]
     bad, good = (low, high) if baseline.higher_is_better else (high, low)
     filled = []
     for fill in ((good, bad), (bad, good)):
         complete = [np.where(gap, value, one) for one, gap, value in zip(tables, lacking, fill, strict=True)]
         filled.append(equal_means(frame.index.to_numpy(), *complete)[0])
     worst, best = ((means[0], means[1]) for means in filled)
-    return Completed(worst, best, _units(frame)), notes
+    return Completed(worst, best, _units(frame), _also(frame)), notes
+
+
+def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_excluded: float) -> list[str]:
+    """Lines about two logs as a whole. Raises InputError for one that lacks samples it counts itself, and for scores
+    on two different scales."""
+    for log in (baseline, candidate):
+        account = log.account
+        if account.stated and account.absent > max_excluded * account.stated:
+            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
+                             f"samples that it "
+                             f"counts itself: complete it, or allow more with --max-excluded (now {max_excluded:g})")
+    inside = [log.frame["score"].dropna().between(0, 1).all() for log in (baseline, candidate)]
+    if inside[0] != inside[1] and baseline.scale is None and candidate.scale is None:
+        odd, other = (candidate, baseline) if inside[0] else (baseline, candidate)
+        low, high = odd.frame["score"].min(), odd.frame["score"].max()
+        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in "
+                         f"[0, 1]: two "
+                         f"scales? if not, say the range of the scores, --range {min(low, 0):g} {max(high, 1):g}")
+    lines = []
+    for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
+        one, other_value = baseline.setup.get(key), candidate.setup.get(key)
+        if one is not None and other_value is not None and one != other_value:
+            lines.append(f"{task}: {key} differs: {one} in the baseline, {other_value} in the candidate")
+    known = ["doc_hash" in log.frame for log in (baseline, candidate)]
+    if known[0] != known[1]:
+        which = "candidate" if known[0] else "baseline"
+        lines.append(f"{task}: the {which} has no fingerprints of its questions, which are taken to be the same by "
+                     f"their ids")
+    return lines
 
 
 # ---- pandas ------------------------------------------------------------------------------------------------

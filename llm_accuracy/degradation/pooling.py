@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from .paired import PairedResult, judge_pair, judge_pairs
 from .pairing import Completed, Pairs
@@ -23,23 +26,18 @@ def pooled_pair(suite: list[Pairs], units: np.ndarray | None, **settings: Any) -
     completed = None
     if any(pairs.completed is not None for pairs in suite):
         filled = [_completion(pairs) for pairs in suite]
+        tied, alone = units_of(filled)
         completed = Completed((pool([f.worst[0] for f in filled]), pool([f.worst[1] for f in filled])),
                               (pool([f.best[0] for f in filled]), pool([f.best[1] for f in filled])),
-                              _filled_labels(filled))
+                              None if alone else tied)
     return judge_pair(pool([p.baseline for p in suite]), pool([p.candidate for p in suite]), clusters=units,
                       completed=completed, answers=_pooled_answers(suite), **settings)
-
-
-def _filled_labels(filled: list[Completed]) -> np.ndarray | None:
-    if all(one.units is None for one in filled):
-        return None
-    return _labels([(one.units, one.worst[0].size) for one in filled]).to_numpy()
 
 
 def _completion(pairs: Pairs) -> Completed:
     """The pairs as they are, where nothing is missing."""
     scores = pairs.baseline, pairs.candidate
-    return pairs.completed or Completed(scores, scores, pairs.units)
+    return pairs.completed or Completed(scores, scores, pairs.units, pairs.also)
 
 
 def _pooled_answers(suite: list[Pairs]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -57,18 +55,51 @@ def _pooled_answers(suite: list[Pairs]) -> tuple[np.ndarray, np.ndarray] | None:
     return pooled[0], pooled[1]
 
 
-def units_of(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
-    """(codes 0 … U−1 of the units over all items, whether every item is its own unit)."""
-    if all(pairs.units is None for pairs in suite):
-        return np.arange(sum(pairs.items.size for pairs in suite)), True
-    codes, found = pd.factorize(_labels([(pairs.units, pairs.items.size) for pairs in suite]))
-    return codes, len(found) == len(codes)
+def units_of(suite: Sequence[Pairs | Completed]) -> tuple[np.ndarray, bool]:
+    """(codes 0 … U−1 of the units over all items, whether every item is its own unit).
 
-
-def _labels(parts: list[tuple[np.ndarray | None, int]]) -> pd.Series:
-    """The labels of the units of all tasks, from (labels or None, number of items) of each.
-
-    An item about which nothing is known is a unit of its own: it gets a label that no other item has.
+    Items of one cluster are one unit, and so are items of one content, in whatever tasks they occur, and items of
+    several tasks that ask with the same prompt: a benchmark and its extended version are one set of questions with
+    other tests.
     """
-    labels = [[(t, i) for i in range(size)] if units is None else units for t, (units, size) in enumerate(parts)]
-    return pd.Series([label for part in labels for label in part], dtype=object)
+    if all(pairs.units is None and not pairs.also for pairs in suite):
+        return np.arange(sum(pairs.size for pairs in suite)), True
+    sizes = [pairs.size for pairs in suite]
+    task = np.repeat(np.arange(len(suite)), sizes)
+    columns = [_labels([pairs.units for pairs in suite], sizes)]
+    if any("content" in pairs.also for pairs in suite):
+        columns.append(_labels([pairs.also.get("content") for pairs in suite], sizes))
+    units = _components(columns)
+    if len(suite) > 1 and any("prompt_hash" in pairs.also for pairs in suite):
+        prompts = _labels([pairs.also.get("prompt_hash") for pairs in suite], sizes)
+        # A prompt that several questions of one task share, such as an empty one, says nothing of which question it is.
+        asked = pd.DataFrame({"prompt": prompts, "task": task, "unit": units})
+        most = asked.groupby(["prompt", "task"])["unit"].nunique().groupby("prompt").max()
+        vague = ~pd.Series(prompts).map(most).eq(1).to_numpy()
+        prompts[vague] = prompts.max() + 1 + np.arange(int(vague.sum()))
+        units = _components([units, prompts])
+    return units, int(units.max(initial=-1)) + 1 == len(units)
+
+
+def _labels(parts: list[np.ndarray | None], sizes: list[int]) -> np.ndarray:
+    """Codes of labels over all items; an item about which nothing is known gets a code of its own."""
+    known = np.concatenate([np.full(size, None) if part is None else np.asarray(part, object)
+                            for part, size in zip(parts, sizes, strict=True)])
+    codes = pd.factorize(pd.Series(known, dtype=object))[0]
+    own = codes < 0
+    codes[own] = codes.max(initial=-1) + 1 + np.arange(int(own.sum()))
+    return codes
+
+
+def _components(columns: list[np.ndarray]) -> np.ndarray:
+    """Codes of the items that are connected by a shared label in any column, in order of first appearance."""
+    if len(columns) == 1:
+        return pd.factorize(columns[0])[0]
+    n, graphs, at = len(columns[0]), [], len(columns[0])
+    for codes in columns:
+        graphs.append(np.stack([np.arange(n), at + codes]))
+        at += int(codes.max(initial=-1)) + 1
+    rows, cells = np.concatenate(graphs, axis=1)
+    graph = coo_array((np.ones(len(rows), bool), (rows, cells)), shape=(at, at))
+    found = connected_components(graph, directed=False)[1]
+    return pd.factorize(found[:n])[0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
-from ..scores.readers import read_matrix_models, read_model, read_model_list, read_runs
+from ..scores.contract import check_same_metric
+from ..scores.readers import named_path, read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
 from .defaults import MARGIN
 from .pairing import Pairs, pair_up
@@ -25,15 +26,16 @@ class Source:
     def read(self, names: list[str], only: str | None = None) -> list[Model]:
         """Models by their paths or rows; `only` names a task, others may then be left out."""
         if self.matrix:
-            rows = self.rows(names)
+            rows = self.rows(names, only)
             return [rows[name] for name in names]
         return [read_model(name, self.choices, only) for name in names]
 
-    def rows(self, names: list[str] | None = None) -> dict[str, Model]:
+    def rows(self, names: list[str] | None = None, only: str | None = None) -> dict[str, Model]:
         """Models of the matrix, all of them by default. Raises InputError where there is no matrix."""
         if self.matrix is None:
             raise InputError("no matrix to take these models from")
-        models, chosen = read_matrix_models(self.matrix, names), self.choices.selection
+        choices = self.choices if only is None else replace(self.choices, tasks=(only,))
+        models, chosen = read_matrix_models(self.matrix, names, choices), self.choices.selection
         return models if chosen is None else {name: chosen.restrict(tasks, name) for name, tasks in models.items()}
 
 
@@ -43,6 +45,7 @@ def read_pair(source: Source, baseline: str, candidate: str, task: str | None = 
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
+    check_same_metric(read[0][task], read[1][task])
     return pair_up(read[0][task], read[1][task], task, max_excluded, margin)
 
 
@@ -70,14 +73,13 @@ def read_models(source: Source, names: list[str]) -> dict[str, Model]:
         return source.rows(names or None)
     if len(names) == 1 and names[0].endswith(".json"):
         return read_model_list(names[0], source.choices)
-    short = [Path(name).name for name in names]
-    labels = short if len(set(short)) == len(short) else names
+    named = [named_path(name) for name in names]
+    short = [label or path.name for label, path in named]
+    labels = short if len(set(short)) == len(short) else [label or str(path) for label, path in named]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise InputError(f"{twice} is given twice; name each model NAME=PATH")
     return dict(zip(labels, source.read(names), strict=True))
-
-
-def only_tasks(models: dict[str, Model], tasks: list[str]) -> dict[str, Model]:
-    """The models on the named tasks, which all of them must have."""
-    return {name: {task: model[one_task([model], [name], task)] for task in tasks} for name, model in models.items()}
 
 
 def pair_models(models: dict[str, Model], baseline: str, max_excluded: float | None = None,
@@ -94,6 +96,8 @@ def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str
         lacking = name if odd[0] in baseline else baseline_name
         raise InputError(f"{lacking} has no task {odd[0]} ({len(odd)} tasks are in one of {baseline_name}, "
                          f"{name} only); run it, or name the tasks to compare with --tasks")
+    for task in baseline:
+        check_same_metric(baseline[task], candidate[task])
     return [pair_up(baseline[task], candidate[task], task, max_excluded, margin) for task in baseline]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from dataclasses import dataclass
 
@@ -163,12 +164,15 @@ def remarks(result: PairedResult) -> list[str]:
     said = []
     if _assumed(result):
         said.append("--missing-at-random: whether an answer is missing is taken to have nothing to do with whether it "
-                    f"is right; otherwise the drop may be as large as {amount(result.worst_upper, result)}{unit(result)}")
+                    "is right; otherwise the drop may be as large as "
+                    f"{amount(result.worst_upper, result)}{unit(result)}")
     if result.reason == TOO_FEW:
         said.append(_needed(result))
     if not result.can_reject:
         said.append(f"with {result.b + result.c} differing items the smallest possible p is "
                     f"{p_text(result.smallest_p)}: no outcome could have been called degraded")
+    if not math.isfinite(result.drop_upper):
+        said.append("the scores never vary and their range is unknown: no drop can be excluded")
     if result.p_improvement <= result.alpha:
         said.append(f"the candidate beats the baseline (p = {p_text(result.p_improvement)}); if that "
                     "is unexpected, check that the two were not swapped")

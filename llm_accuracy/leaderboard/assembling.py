@@ -50,6 +50,9 @@ class Assembled:
             some = sum(map(bool, others.values()))
             yield (f"  question hashes other than the usual: in {some} of {len(others)} tasks, at most "
                    f"{most} of {len(self.kept)} models (manifest.json)")
+        yield ("  ordered by the date of the upload to the hub, which is created_date in M1 and M2; the manifest has "
+               "the dates "
+               "of submission beside it")
         yield f"  wrote {self.data_dir / self.suite}; reasons and checks are in {self.raw}"
 
 
@@ -85,6 +88,7 @@ def assemble(suite: str, tasks: tuple[Task, ...], models: list[Model], failures:
         contents={"dataset": suites.CONTENTS, "revision": contents},
         models={"chosen": len(models), "complete": len(kept), "dropped": dropped},
         doc_hashes=hashes, published=dict(Counter(f"{row[1]}: {'agrees' if row[4] else 'differs'}" for row in rows)),
+        dates={model.name: {"uploaded": model.date, "submitted": model.submitted} for model in kept},
         revisions={model.name: records[model.name]["revision"] for model in kept}))
     return Assembled(suite, models, kept, dropped, hashes, rows, raw, data_dir)
 
@@ -123,7 +127,7 @@ def _question_columns(raw: Path, tasks: tuple[Task, ...], hashes: dict):
     for task in tasks:
         with (raw / "docs" / f"{task.name}.{hashes[task.name]['docs']}.csv").open(newline="") as stream:
             subjects = [row["category"] for row in csv.DictReader(stream)]
-        names += [f"{task.name}_{i}" for i in range(task.size)]
+        names += [f"leaderboard_{task.name}/{i}" for i in range(task.size)]  # as the harness's own logs are imported
         labels += [subject or task.name for subject in subjects]
         categories += [task.category] * task.size
     return np.array(names), np.array(labels), np.array(categories)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -29,13 +30,15 @@ CONTENT_COLUMNS = ["fullname", "Model sha", "Upload To Hub Date", "Submission Da
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the contents table; `published` has the raw scores of each of its evaluations."""
+    """One model of the contents table; `published` has the raw scores of each of its evaluations. `date` is that of
+    its upload to the hub, which orders the history, `submitted` that of its first submission to the leaderboard."""
 
     name: str
     date: str
     sha: str
     root: str
     published: tuple[dict[str, float], ...]
+    submitted: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,15 +78,21 @@ def _fetch_rows(hub: Hub, revision: str) -> list[dict[str, str]]:
 
 def _models(rows: list[dict]) -> list[Model]:
     """One Model per name (a model may have been evaluated in several precisions), sorted by name."""
-    base = {row["fullname"]: row["Base Model"] for row in rows}
+    base = {_bare(row["fullname"]): _bare(row["Base Model"]) for row in rows}
     by_name: dict[str, list[dict]] = {}
     for row in sorted(rows, key=lambda row: row["Submission Date"]):
         by_name.setdefault(row["fullname"], []).append(row)
     dates = {name: min(filter(None, (row["Upload To Hub Date"] for row in same)), default="")
              for name, same in by_name.items()}
-    return [Model(name, dates[name][:10], same[-1]["Model sha"], _root(name, base),
-                  tuple({c: float(row[c]) for c in suites.PUBLISHED.values() if row[c]} for row in same))
+    return [Model(name, dates[name][:10], same[-1]["Model sha"], _root(_bare(name), base),
+                  tuple({c: float(row[c]) for c in suites.PUBLISHED.values() if row[c]} for row in same),
+                  min(filter(None, (row["Submission Date"] for row in same)), default="")[:10])
             for name, same in sorted(by_name.items())]
+
+
+def _bare(name: str) -> str:
+    """A name of the contents table without what it adds, such as " (Merge)"."""
+    return re.sub(r"(\s*\([^()]*\))+\s*$", "", name).strip()
 
 
 def _root(name: str, base: dict[str, str]) -> str:

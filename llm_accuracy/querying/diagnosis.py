@@ -8,12 +8,19 @@ Intervals are valid whatever the history is; a bad one only makes them wide. Whe
     dispersion  1 + Σ (z − p)(1 − 2p) / Σ w: the squared residuals against their expectation, 1 where predictions are
                 right and more where they are too sure. For 0/1 scores it is Σ (z − p)² / Σ w.
     distance    of the estimate from the history's mean accuracy, in standard deviations of the history's models
+    trust       the share of the bank of whose outcomes the predictor was SURE (`Trust`), and how many of those it was
+                tried on
 
 The history is said to mislead when the gain is less than SHORT of what it promises (`Promise`) and the answers
 contradict it: the estimate is beyond the accuracies of all its models and at a distance of more than FAR, or surprise
 and standardised excess of the dispersion together are beyond CONTRADICTED, or the interval is wider than that of random
 questions (a gain below HURTS, from SURE questions on). Else a small gain alone is no reason, as it varies from model to
 model, nor is a contradiction alone, as large samples contradict every model.
+
+Something else is a history that is taken at its word. Where nearly all of the bank seems certain, few of its questions
+are asked, and until one of them comes out otherwise nothing shows that others might; the interval covers as if none
+did (docs/rounds.md, Limits). So where most of the bank is certain and the interval is narrower than what the answers
+rule out, that is said (`Trust.rests`).
 
 Measured on the five development boards (`python benchmarks/misleading_history.py`, table in docs/own_data.md), means
 over boards: it is set for 2.9–4.1 % of the models of random halves (at most 6.1 % on one board at one budget); with the
@@ -41,6 +48,10 @@ CONTRADICTED = 5.0  # √(surprise² + excess²), standardised
 HURTS, SURE = 0.9, 100
 NARROWER = 1.2      # a gain below this is said to be none
 LEAST = 20          # answers: before that nothing is said
+SURE_OF = 0.01      # a prediction this close to 0 or 1 takes the outcome for certain
+OTHERWISE = 0.1     # by as much an outcome that was taken for certain is another one
+MOST_OF = 0.5       # of the bank, from which on what is taken for certain matters
+RULED_OUT = 0.95    # with this confidence
 SAMPLED = 10_000    # questions that a promise is computed from
 TINY = np.finfo(float).tiny
 
@@ -71,12 +82,46 @@ class Promise(NamedTuple):
                        float(np.median(accuracy * (1 - accuracy) / np.maximum(each**2, TINY))))
 
 
+class Trust(NamedTuple):
+    """What an evaluation takes the history's word for, (rows,) each.
+
+    share  of the bank's questions of whose outcomes the predictor was sure, estimated from those asked
+    asked  of these, and those of them that came out otherwise
+    rests  whether most of the bank is such, nothing came out otherwise, and what that leaves possible is more than the
+           half-width: share · (1 − .05^(1/(asked + 1))), the rule of three
+    """
+
+    share: np.ndarray
+    asked: np.ndarray
+    otherwise: np.ndarray
+    rests: np.ndarray
+
+    @staticmethod
+    def of(rounds: Sequence[Round], found: RoundEstimate) -> Trust:
+        sure = [np.minimum(one.p, 1 - one.p) < SURE_OF for one in rounds]
+        before, share = np.zeros(len(sure[0])), np.zeros(len(sure[0]))
+        for weight, one, here in zip(weights(rounds), rounds, sure, strict=True):
+            share += weight * (before + (here / one.pi).sum(1)) / rounds[0].n_open
+            before = before + here.sum(1)
+        share = np.clip(share, before / rounds[0].n_open, 1)
+        otherwise = sum((here & (np.abs(one.answers - one.p) > OTHERWISE)).sum(1)
+                        for one, here in zip(rounds, sure, strict=True))
+        rests = (share > MOST_OF) & (otherwise == 0) & (share * possible(before) > found.interval().width / 2)
+        return Trust(share, before, np.asarray(otherwise), rests)
+
+
+def possible(asked: np.ndarray | float) -> np.ndarray | float:
+    """The largest share of the others that none of so many answers rules out."""
+    return 1 - (1 - RULED_OUT) ** (1 / (np.asarray(asked) + 1))
+
+
 class Diagnoses(NamedTuple):
     """Of many evaluations, (rows,) each; NaN where nothing can be said. See the module.
 
     excess   of the dispersion, standardised
     beyond   whether the estimate is beyond the accuracies of all the history's models
     asked    questions
+    trust    None where it was not looked at
     """
 
     gain: np.ndarray
@@ -86,6 +131,7 @@ class Diagnoses(NamedTuple):
     distance: np.ndarray
     beyond: np.ndarray
     asked: int
+    trust: Trust | None = None
 
     def misled(self, promise: Promise) -> np.ndarray:
         """(rows,) bool."""
@@ -109,7 +155,8 @@ def diagnose(rounds: Sequence[Round], found: RoundEstimate, promise: Promise) ->
     distance = (found.theta - promise.accuracy) / np.hypot(promise.spread, np.where(np.isfinite(found.se), found.se,
                                                                                      np.inf))
     return Diagnoses(gain, residual.sum(1) / np.sqrt(d * total), 1 + excess / total, excess / np.sqrt(d * of_excess),
-                     distance, (found.theta < promise.least) | (found.theta > promise.most), asked)
+                     distance, (found.theta < promise.least) | (found.theta > promise.most), asked,
+                     Trust.of(rounds, found))
 
 
 def _population_variance(rounds: Sequence[Round], found: RoundEstimate) -> np.ndarray:
@@ -131,7 +178,10 @@ class HistoryDiagnosis:
 
     gain        as many times more random questions would have been needed; promised: what the history led to expect
     surprise, dispersion, distance  see the module
-    misleads    whether it is said to mislead, and in one sentence why (or "")
+    misleads    whether it is said to mislead
+    trusted, trusted_asked  share of the bank that it is taken at its word for, and how many of those were asked
+    on_trust    whether the interval rests on that (`Trust.rests`)
+    sentence    why one or the other, or ""
     """
 
     gain: float | None
@@ -141,17 +191,28 @@ class HistoryDiagnosis:
     distance: float
     misleads: bool
     sentence: str = ""
+    trusted: float = 0.0
+    trusted_asked: int = 0
+    on_trust: bool = False
 
     @staticmethod
     def of(found: Diagnoses, promise: Promise, row: int = 0) -> HistoryDiagnosis:
-        gain = float(found.gain[row])
-        misleads = bool(found.misled(promise)[row])
+        gain, misleads, trust = float(found.gain[row]), bool(found.misled(promise)[row]), found.trust
+        share, tried, rests = (0.0, 0, False) if trust is None else (
+            float(trust.share[row]), int(trust.asked[row]), bool(trust.rests[row]) and found.asked >= LEAST)
+        sentences = [_sentence(gain, promise)] * misleads + [_trusting(share, tried)] * rests
         return HistoryDiagnosis(gain if np.isfinite(gain) else None, promise.gain, float(found.surprise[row]),
                                 float(found.dispersion[row]), float(found.distance[row]), misleads,
-                                _sentence(gain, promise) if misleads else "")
+                                "; ".join(sentences), share, tried, rests)
 
 
 def _sentence(gain: float, promise: Promise) -> str:
     worth = ("no narrower than with random questions" if gain < NARROWER else
              f"as narrow as with {gain:.1f} times as many random questions, not the promised {promise.gain:.1f}")
     return f"the history predicts this model badly: intervals are valid but {worth}"
+
+
+def _trusting(share: float, asked: int) -> str:
+    return (f"the history is taken at its word for {share:.0%} of the questions: {asked} of them were asked and came "
+            f"out as expected, which leaves possible that up to {possible(asked):.0%} of the others do not; the "
+            "interval does not allow for that")

@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import stats
 
 from ..parallel import even_slices, one_thread_each, side_by_side
 from .estimates import Estimate
+from .setting import ALPHA
 
 COMPONENTS = 32  # of the history that a regression may use
 PENALTIES = np.array([1, 3, 10, 30, 100, 300, 1000, 1e9])  # of a ridge, in variances of a component
@@ -228,3 +230,25 @@ def later_weight(budget: int, n: int) -> float:
     sizes, n_open = np.array([half, budget - half]), np.array([n, n - half])
     weights = sizes / (n_open * (n_open - sizes))
     return float(weights[1] / weights.sum())
+
+
+def ppi(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History) -> Found:
+    """Prediction-powered inference, by ppi_py as it stands: the labels are the answers to T random questions, the
+    predictions the history's means, the unlabelled data the N − T other questions; the package tunes λ.
+
+    Its interval is for a population of which all N questions are a sample, so it knows no 1 − T/N; its quantile is the
+    normal one. λ makes a bias of order 1/T. Of a question that is the only one left nothing can vary: λ is 0 then.
+    """
+    from ppi_py import ppi_mean_ci
+
+    rows, n = scores.shape
+    asked = _smallest(uniforms, budget)
+    y, f = _take(scores, asked), history.mean[asked]
+    if budget == n:
+        return Found(Estimate(y.mean(1), np.zeros(rows), np.inf), asked)
+    others = np.ones((rows, n), bool)
+    np.put_along_axis(others, asked, False, 1)
+    ends = np.array([np.ravel(ppi_mean_ci(y[row], f[row], history.mean[others[row]], alpha=ALPHA,
+                                          lam=0 if budget == n - 1 or not np.ptp(f[row]) else None))
+                     for row in range(rows)])
+    return Found(Estimate(ends.mean(1), (ends[:, 1] - ends[:, 0]) / (2 * stats.norm.ppf(1 - ALPHA / 2)), np.inf), asked)

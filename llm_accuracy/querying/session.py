@@ -57,7 +57,7 @@ class Finding:
 
     def __repr__(self) -> str:
         outside = "" if self.low <= self.theta <= self.high else ", outside of which the answers leave nothing"
-        misled = f"; {self.history.sentence}" if self.history and self.history.misleads else ""
+        misled = f"; {self.history.sentence}" if self.history and self.history.sentence else ""
         return (f"Finding({self.theta:.4f}, {self.low:.4f} to {self.high:.4f}{outside}, "
                 f"from {self.asked:,} questions{misled})")
 

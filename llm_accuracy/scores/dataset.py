@@ -182,20 +182,24 @@ def datasets_in(data_dir: Path | str) -> list[str]:
 
 # --- writing -------------------------------------------------------------------------------------------
 
-def write_dataset(folder: Path, history: Responses, new: Responses, overwrite: bool = False) -> None:
-    """Write M1.csv, M2.csv and, where tasks are known, questions.csv into `folder`.
+def write_dataset(folder: Path, history: Responses, new: Responses | None, overwrite: bool = False) -> None:
+    """Write M1.csv, M2.csv (unless `new` is None) and, where tasks are known, questions.csv into `folder`.
 
     Raises InputError if one of them exists and `overwrite` is not set, or if the questions differ.
     """
-    _same_questions(history, new)
-    targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (new.tasks is not None)
+    labelled = history if new is None else new
+    targets = [folder / "M1.csv", folder / "M2.csv"] + [folder / "questions.csv"] * (labelled.tasks is not None)
     check_new(targets, overwrite, make_parent=True)
+    if new is not None:
+        _same_questions(history, new)
+        write_matrix(folder / "M2.csv", new)
+    else:
+        (folder / "M2.csv").unlink(missing_ok=True)  # of another split, and only with --overwrite
     write_matrix(folder / "M1.csv", history)
-    write_matrix(folder / "M2.csv", new)
-    if new.tasks is not None:
+    if labelled.tasks is not None:
         with atomic(folder / "questions.csv", "w") as stream:
-            columns = {"question": new.questions, "task": new.tasks} | (
-                {} if new.categories is None else {"category": new.categories})
+            columns = {"question": labelled.questions, "task": labelled.tasks} | (
+                {} if labelled.categories is None else {"category": labelled.categories})
             csv.writer(stream, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
 
 

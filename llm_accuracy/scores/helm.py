@@ -1,47 +1,176 @@
-"""Runs of HELM."""
+"""Runs of HELM: per_instance_stats.json with run_spec.json beside it, and instances.json where it is there."""
 
 from __future__ import annotations
 
+import json
+import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 from ..errors import InputError
 from ..files import read_json
-from .answers import AnswerTable, Wanted, mean_of, table_of
+from .contract import Reading, checked, plain, redacted
+from .score_values import plain_number, told
+from .task_scores import Account, Choices, TaskScores, _sha256
+
+DEFAULT_METRIC = "exact_match"
+TEST = "test"
+# HELM's own metrics of accuracy, higher is better; of others its files say nothing.
+_HIGHER = re.compile(r"(quasi_|prefix_|quasi_prefix_)?exact_match(@\d+)?|f1_score|f1_set_match|rouge_[12l]|bleu_[14]|"
+                     r"(final_number_)?exact_match|math_equiv(_chain_of_thought)?|chain_of_thought_correctness|ifeval_strict_accuracy|"
+                     r"RR@10|NDCG@10|pass|code_eval_acc|test_avg|strict_acc|classification_(macro|micro)_f1|wildbench_score_rescaled|"
+                     r"omni_math_accuracy")
 
 
-def read_helm(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTable]:
-    """Runs of HELM: per_instance_stats.json with run_spec.json beside it. Perturbed instances are left out,
-    train trials averaged; the metric is exact_match unless another is named. Raises InputError for another layout and
-    for a metric that does not occur."""
-    metric = wanted.metric or "exact_match"
+def recognises(path: Path) -> bool:
+    """Whether a path is a run of HELM or a folder that holds some."""
+    if path.is_dir():
+        return next(path.rglob("per_instance_stats.json"), None) is not None
+    return path.name == "per_instance_stats.json"
+
+
+@dataclass
+class _Instance:
+    """One question: its score in every trial."""
+
+    values: list[float] = field(default_factory=list)
+    trials: set[int] = field(default_factory=set)
+
+
+def read_logs(path: Path, choices: Choices) -> Reading:
+    """Every run of HELM in a folder (searched recursively), or one per_instance_stats.json.
+
+    Of the splits the test split is read, as on HELM's leaderboards, and others only where there is none or where
+    --filter names one; perturbed instances are left out, train trials averaged, and all of it counted. The metric is
+    exact_match unless another is named. Raises InputError for another layout and for a metric that does not occur.
+    """
     files = sorted(path.rglob("per_instance_stats.json")) if path.is_dir() else [path]
-    for file in files:
-        run = read_json(file.with_name("run_spec.json"))
-        try:
-            model = run["adapter_spec"]["model"]
-            task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", run["name"])
-            scores, names, perturbed = _helm_scores(read_json(file), metric)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{file}: not the layout of HELM (missing {error})") from None
-        if perturbed:
-            notes.append(f"{file}: {perturbed} perturbed instances are left out")
-        if not scores:
-            raise InputError(f"{file}: no metric {metric!r}; choose with --metric, e.g. {', '.join(sorted(names)[:8])}")
-        yield table_of(model, task, file, mean_of(scores, "trials", file, notes))
+    if not files:
+        raise InputError(f"{path}: no per_instance_stats.json here")
+    specs = {file: _spec(file) for file in files}
+    wanted = choices.wanted((task for _, task, _ in specs.values()), path)
+    return Reading([checked(_one_run(file, *specs[file], choices), choices)
+                    for file in files if specs[file][1] in wanted])
 
 
-def _helm_scores(instances: list[dict], wanted: str) -> tuple[dict[str, list[float]], set[str], int]:
-    scores: dict[str, list[float]] = {}
+def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
+    """(model, task, what else names the model) of a run. A task's name has all of its arguments, and so is one run."""
+    run = read_json(file.with_name("run_spec.json"))
+    try:
+        adapter, name = run["adapter_spec"], run["name"]
+        model = adapter["model"]
+        if not isinstance(model, str) or not isinstance(name, str):
+            raise TypeError("a text for model and name")
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
+    task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", name)
+    deployment = adapter.get("model_deployment")
+    return plain(model), plain(task), {} if deployment is None else {"model_deployment": str(redacted(deployment))}
+
+
+def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choices: Choices) -> TaskScores:
+    metric, split = choices.of(task)
+    metric = metric or DEFAULT_METRIC
+    found, names, left_out = _read_instances(file, metric, choices)
+    if not any(found.values()):
+        raise InputError(f"{file}: no metric {metric!r}; choose with --metric, e.g. {', '.join(sorted(names)[:8])}")
+    if split is None:
+        split = TEST if TEST in found else next(iter(found)) if len(found) == 1 else None
+    if split is None or split not in found:
+        raise InputError(f"{file}: {task} has the splits {', '.join(found)}" + (f" and no {split}" if split else "")
+                         + ": choose one with --filter")
+    left_out |= {f"instances of split {other or 'unknown'} ({split} is read; --filter chooses)": len(instances)
+                 for other, instances in found.items() if other != split}
+    prints = _fingerprints(file, split)
+    rows = [{"item": name, "score": float(np.mean(i.values)) if i.values else math.nan, "runs": len(i.values),
+             **prints.get(name, {})} for name, i in found[split].items()]
+    frame = pd.DataFrame(rows).set_index("item")
+    blank = int(frame["score"].isna().sum())
+    most = max(len(i.trials) for i in found[split].values())
+    notes = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
+    return TaskScores(frame, str(file), _direction(metric, file, task, choices), None, notes, model=model, task=task,
+                      folder=str(file.parent.parent), metric=metric, identity=identity,
+                      account=Account(len(frame) - blank, {f"no {metric}": blank} if blank else {}, left_out))
+
+
+def _direction(metric: str, file: Path, task: str, choices: Choices) -> bool:
+    said = choices.direction(metric)
+    if said is None and not _HIGHER.fullmatch(metric):
+        raise InputError(f"{file}: {task}: nothing says whether higher {metric} is better: say it with "
+                         f"--higher-is-better "
+                         f"{metric}=true or {metric}=false")
+    return True if said is None else said
+
+
+def _read_instances(file: Path, metric: str, choices: Choices
+                    ) -> tuple[dict[str, dict[str, _Instance]], set[str], dict[str, int]]:
+    """({split: {instance: scores}}, names of all metrics, {why: how many instances are left out})."""
+    found: dict[str, dict[str, _Instance]] = {}
     names: set[str] = set()
-    perturbed = 0
-    for instance in instances:
-        if instance.get("perturbation"):
-            perturbed += 1
-            continue
-        for stat in instance["stats"]:
-            names.add(stat["name"]["name"])
-            if stat["name"]["name"] == wanted and stat["count"] and not stat["name"].get("perturbation"):
-                scores.setdefault(instance["instance_id"], []).append(stat["sum"] / stat["count"])
-    return scores, names, perturbed
+    perturbed: Counter[str] = Counter()
+    try:
+        for number, instance in enumerate(read_json(file), start=1):
+            name, trial = plain(instance["instance_id"]), int(instance.get("train_trial_index") or 0)
+            where = f"{file}: instance {number} ({name})"
+            if instance.get("perturbation"):
+                perturbed[_perturbation(instance["perturbation"])] += 1
+                continue
+            splits = {stat["name"].get("split") for stat in instance["stats"]} - {None} or {""}
+            if len(splits) > 1:
+                raise InputError(f"{where}: its statistics are of several splits ({', '.join(sorted(splits))})")
+            [split] = splits
+            kept = found.setdefault(split, {}).setdefault(name, _Instance())
+            if trial in kept.trials:
+                raise InputError(f"{where}: trial {trial} is given twice")
+            kept.trials.add(trial)
+            for stat in instance["stats"]:
+                names.add(stat["name"]["name"])
+                if stat["name"]["name"] == metric and stat["count"] and not stat["name"].get("perturbation"):
+                    kept.values += [v for v in [_mean(stat, metric, where, choices)] if not math.isnan(v)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: not the layout of HELM (missing {error})") from None
+    found = {split: instances for split, instances in found.items() if metric in names} if metric in names else {}
+    return found, names, {f"perturbed instances ({name})": count for name, count in perturbed.items()}
+
+
+def _perturbation(value) -> str:
+    name = value.get("name") if isinstance(value, dict) else None
+    return name if isinstance(name, str) else "unnamed"
+
+
+def _mean(stat: dict, metric: str, where: str, choices: Choices) -> float:
+    total = stat["sum"]
+    if total is None:
+        return math.nan
+    if not isinstance(total, (bool, int, float)) or not isinstance(stat["count"], int):
+        raise InputError(f"{where}: {metric}: sum {total!r:.40} over count {stat['count']!r:.20} is not a score")
+    value = plain_number(total, metric, where) / stat["count"]
+    worth = told(value, choices.values)
+    return value if worth is None else worth
+
+
+def _fingerprints(file: Path, split: str) -> dict[str, dict[str, str]]:
+    """instance → fingerprints, from the questions in instances.json; {} where that file is absent."""
+    path = file.with_name("instances.json")
+    if not path.is_file():
+        return {}
+    prints: dict[str, dict[str, str]] = {}
+    try:
+        for instance in read_json(path):
+            if instance.get("perturbation") or instance.get("split", split) != split:
+                continue
+            references = instance.get("references") or []
+            options = sorted(json.dumps(r.get("output")) for r in references)
+            right = sorted(json.dumps(r.get("output")) for r in references if "correct" in (r.get("tags") or []))
+            doc = _sha256(json.dumps([instance["input"], options], sort_keys=True))
+            prints[plain(instance["id"])] = {"content": doc, "doc_hash": doc, "target_hash": _sha256(json.dumps(right))}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not the layout of HELM (missing {error})") from None
+    return prints

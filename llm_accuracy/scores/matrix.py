@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 METADATA = ("model", "created_date", "sha", "family")
 MISSING = -1
-_CELLS = {word.encode(): MISSING if value != value else int(value) for word, value in RULES["wide"].words.items()}
+_CELLS = {b"1": 1, b"0": 0, b"1.0": 1, b"0.0": 0, b"": MISSING}  # as cells are mostly written
 _CACHE_FROM_BYTES = 1 << 20
 _COMPACT = ("models", "questions", "scores", "dates", "shas", "families")  # what the copies in .cache hold
 Labels = Sequence[str] | np.ndarray
@@ -277,25 +277,17 @@ def _parse_cells(cells: bytes, questions: Sequence[str], where: str) -> np.ndarr
     parts = cells.split(b",")
     if len(parts) != n:
         raise InputError(f"{where}: {len(parts)} scores, the header names {n} questions: complete the row")
-    values = [_CELLS.get(part) for part in parts]
-    if None not in values:
-        return np.array(values, np.int8)
-    return _parse_floats(parts, questions, where)
-
-
-def _parse_floats(parts: list[bytes], questions: Sequence[str], where: str) -> np.ndarray:
-    values = np.empty(len(parts), np.float32)
-    for i, part in enumerate(parts):
-        known = _CELLS.get(part)
-        try:
-            value = (np.nan if known == MISSING else known) if known is not None else float(part)
-        except ValueError:
-            value = np.inf
-        if not RULES["wide"].allows(value):
-            raise InputError(f"{where}, column {questions[i]}: {part.decode(errors='replace')!r} is not a "
-                             "score: blank or a number in [0, 1] is needed")
-        values[i] = value
-    return values
+    distinct = set(parts)
+    if distinct <= _CELLS.keys():
+        return np.array([_CELLS[part] for part in parts], np.int8)
+    read = {part: RULES["wide"].number(part.decode(errors="replace")) for part in distinct}
+    if odd := next((i for i, part in enumerate(parts) if read[part] is None), -1) + 1:
+        raise InputError(f"{where}, column {questions[odd - 1]}: {parts[odd - 1].decode(errors='replace')[:60]!r} is "
+                         f"not a "
+                         "score: blank or a number in [0, 1] is needed")
+    values = np.array([read[part] for part in parts], np.float32)
+    whole = np.isnan(values) | (values == 0) | (values == 1)
+    return np.where(np.isnan(values), MISSING, values).astype(np.int8) if whole.all() else values
 
 
 def _as_float(row: np.ndarray) -> np.ndarray:

@@ -6,18 +6,20 @@ suite, flips) by what it recognises. What a score may look like in each format i
     wide     one CSV that is a matrix already
     long     CSV, one answer a line, of many models
     lm-eval  output folders of lm-evaluation-harness 0.4 with --log_samples (or one of its results_*.json)
-    inspect  logs of inspect_ai
+    inspect  logs of inspect_ai (.eval, .json), read by inspect_ai itself
     helm     run folders of HELM
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
-A row of a matrix can also serve as one model (`read_matrix_models`). Readers are imported only when they are needed, so
+A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
+matrix, one model or its runs for a pair. A row of a matrix, or one of the models in a folder of logs, can also serve
+as one model (`read_matrix_models`); NAME=PATH names what is read. Readers are imported only when they are needed, so
 importing this module costs next to nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
-SPLIT_BY = ("date", "family")
+BY_STRENGTH = ("weak-to-strong", "strong-to-weak")
+SPLIT_BY = ("date", "family", *BY_STRENGTH)
 INCOMPLETE = ("models", "questions", "zero")  # what goes where new models lack scores: they, the questions, the blank
 
 
@@ -42,6 +45,11 @@ class Reader:
     name        what --from takes
     what        what it reads, for --help and for the error where no format fits
 
+    recognises  (path) → whether this format reads the file or folder, for the commands that are not told --from
+
+    For logs, which serve both halves:
+    logs        (path, Choices) → Reading, see contract.py
+
     For many models, as a matrix, one of:
     answers     (path, Wanted, notes) → tables of answers, `AnswerTable` (both of answers.py): model, question,
                 score and, where known, line, task, category, created_date, sha, family. What is left out or
@@ -49,7 +57,6 @@ class Reader:
     matrix      (path) → Responses, of a file that is a matrix already
 
     For one model, by task:
-    recognises  (path) → whether this format reads the file or folder
     model       (path, Choices, only) → {task: TaskScores}, its runs averaged; `only` names the one task wanted
     runs        (path, Choices, only, latest) → {name of the run: {task: TaskScores}}; if `latest`, only the last of
                 runs that supersede one another (timestamps)
@@ -59,6 +66,7 @@ class Reader:
 
     name: str
     what: str
+    logs: Callable | str | None = None
     answers: Callable | str | None = None
     matrix: Callable | str | None = None
     recognises: Callable | str | None = None
@@ -73,10 +81,10 @@ class Reader:
 READERS = {reader.name: reader for reader in (
     Reader("wide", "a CSV model,created_date,sha[,family], then one column per question", matrix=".matrix:read_matrix"),
     Reader("long", "a CSV model,question,score with one answer a line", answers=".tables:read_long"),
-    Reader("lm-eval", "output of lm-evaluation-harness, written with --log_samples", answers=".lm_eval:read_lm_eval",
-           recognises=".lm_eval:recognises", model=".lm_eval:read_harness", runs=".lm_eval:read_runs"),
-    Reader("inspect", "logs of inspect_ai", answers=".inspect_logs:read_inspect"),
-    Reader("helm", "run folders of HELM", answers=".helm:read_helm"),
+    Reader("lm-eval", "output of lm-evaluation-harness, written with --log_samples", logs=".lm_eval:read_logs",
+           recognises=".lm_eval:recognises"),
+    Reader("helm", "run folders of HELM", logs=".helm:read_logs", recognises=".helm:recognises"),
+    Reader("inspect", "logs of inspect_ai", logs=".inspect_logs:read_logs", recognises=".inspect_logs:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
@@ -86,43 +94,73 @@ READERS = {reader.name: reader for reader in (
 
 def formats() -> list[str]:
     """Names of the formats that can hold many models."""
-    return [name for name, reader in READERS.items() if reader.answers or reader.matrix]
+    return [name for name, reader in READERS.items() if reader.logs or reader.answers or reader.matrix]
 
 
-def read(kind: str, paths: list[Path], metric: str | None = None, filter_: str | None = None,
-         conflicts: str = "refuse", bank: Path | None = None, unknown: str = "refuse") -> tuple[Responses, list[str]]:
+def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filter_: str | None = None,
+         conflicts: str = "refuse", bank: Path | None = None, unknown: str = "refuse",
+         choices: Choices | None = None) -> tuple[Responses, list[str]]:
     """(matrix, what was resolved and how, one line each).
 
     kind       one of `formats()`
+    paths      files or folders, each of which may be NAME=PATH where it holds one model
     metric     the score to use where a log has several
-    filter_    lm-eval: the filter to use where a task has several
+    filter_    the filter to use where a task has several (lm-eval), the split (HELM), the reducer (inspect)
     conflicts  two different scores for one model and question: refuse, or take the first, last or mean
     bank       a CSV question[,task[,category]]: all valid questions, in this order
     unknown    answers to questions that `bank` does not list: refuse or drop
+    choices    what else logs leave open
 
     Raises InputError for anything that cannot be read or that these rules do not resolve.
     """
     if kind not in formats():
         raise InputError(f"--from {kind}: no such format; there are {', '.join(formats())}")
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path}: no such file or folder")
+    named = named_paths(paths)
     from .answers import AnswerTable, Wanted, columns_of, pivot
+    from .contract import models_of, tables_of
     from .tables import read_bank
+    from .task_scores import Choices
 
     source = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more"
     reader = READERS[kind]
+    if names := [name for name, _ in named if name is not None and not reader.logs]:
+        raise InputError(f"{names[0]}=…: --from {kind} has its models' names inside; NAME=PATH is for logs")
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
-        return columns_of(reader.function("matrix")(paths[0]), read_bank(bank), unknown)
+        return columns_of(reader.function("matrix")(named[0][1]), read_bank(bank), unknown)
     notes: list[str] = []
-    answers = reader.function("answers")
-    tables = [table for path in paths for table in answers(path, Wanted(metric, filter_), notes)]
+    if reader.logs:
+        chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
+        if metric or filter_:
+            chosen = replace(chosen, metrics={**chosen.metrics, "*": (metric, filter_)})
+        logs = reader.function("logs")
+        models = models_of([(name, logs(path, chosen)) for name, path in named], chosen, notes)
+        tables = list(tables_of(models, notes))
+    else:
+        answers = reader.function("answers")
+        tables = [table for _, path in named for table in answers(path, Wanted(metric, filter_), notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
     return pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+
+
+def named_paths(texts: Sequence[Path | str]) -> list[tuple[str | None, Path]]:
+    """(name or None, path) of each. Raises InputError for a path that does not exist."""
+    named = [named_path(text) for text in texts]
+    for _, path in named:
+        if not path.exists():
+            raise InputError(f"{path}: no such file or folder")
+    return named
+
+
+def named_path(text: Path | str) -> tuple[str | None, Path]:
+    """(name, path) of NAME=PATH; the name is None for a mere path, which may itself have an = in it."""
+    name, equals, path = str(text).partition("=")
+    if not equals or not name or Path(text).exists():
+        return None, Path(text)
+    return name, Path(path)
 
 
 # ---- one model, by task ------------------------------------------------------------------------------------
@@ -134,7 +172,7 @@ def reader_of(path: Path) -> Reader:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    known = [reader for reader in READERS.values() if reader.model]
+    known = [reader for reader in READERS.values() if reader.recognises]
     for reader in reversed(known):
         if reader.function("recognises")(path):
             return reader
@@ -147,15 +185,28 @@ def read_model(
     """{task: TaskScores} of one model: a CSV, a folder of CSVs, a harness output folder or results file, or
     anything else that a registered reader recognises.
 
-    `only` names a task: harness logs of other tasks are then not opened. Raises InputError if it cannot be read.
+    `only` names a task: logs of other tasks are then not opened. Raises InputError if it cannot be read.
     """
+    from .contract import one_model
     from .task_scores import Choices, average_runs
 
-    path, choices = Path(path), choices or Choices()
-    if choices.selection is None:
-        return reader_of(path).function("model")(path, choices, only)
-    runs = read_runs(path, choices, only, latest=True)
-    return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
+    path, choices = named_path(path)[1], choices or Choices()
+    if only is not None:
+        choices = replace(choices, tasks=(only,))
+    if choices.selection is not None:
+        runs = read_runs(path, choices, latest=True)
+        return average_runs([choices.selection.restrict(run, name) for name, run in runs.items()], list(runs))
+    reader = reader_of(path)
+    if reader.logs:
+        return one_model(reader.function("logs")(path, choices), choices, str(path))
+    return _of_tasks(reader.function("model")(path, choices, only), choices, path)
+
+
+def _of_tasks(model: dict[str, TaskScores], choices: Choices, path: Path) -> dict[str, TaskScores]:
+    """The wanted tasks of a model that was read whole, its scores looked at."""
+    from .contract import checked
+
+    return {task: checked(replace(model[task], task=task), choices) for task in choices.wanted(model, path)}
 
 
 def read_runs(
@@ -167,13 +218,21 @@ def read_runs(
     the harness (only the last of them if `latest`). A format without runs counts as one run. Raises InputError
     if they cannot be read.
     """
+    from .contract import one_model, runs_of
     from .task_scores import Choices
 
-    path, choices = Path(path), choices or Choices()
+    path, choices = named_path(path)[1], choices or Choices()
+    if only is not None:
+        choices = replace(choices, tasks=(only,))
     reader = reader_of(path)
+    if reader.logs:
+        reading = reader.function("logs")(path, choices)
+        return ({str(path): one_model(reading, choices, str(path))} if latest
+                else runs_of(reading, choices, str(path)))
     if reader.runs is None:
-        return {str(path): reader.function("model")(path, choices, only)}
-    return reader.function("runs")(path, choices, only, latest)
+        return {str(path): _of_tasks(reader.function("model")(path, choices, only), choices, path)}
+    return {name: _of_tasks(run, choices, path)
+            for name, run in reader.function("runs")(path, choices, only, latest).items()}
 
 
 # ---- lists of models, rows of a matrix ---------------------------------------------------------------------
@@ -190,21 +249,23 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    return {model: _read_listed(entry, f"{path}: {model}", path.parent, choices)
+    return {model: _read_listed(entry, model, f"{path}: {model}", path.parent, choices)
             for model, entry in content.items()}
 
 
-def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
-    from .task_scores import average_runs
+def _read_listed(entry, model_name: str, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
+    from .task_scores import Choices, average_runs
 
     if isinstance(entry, str):
         return read_model(base / entry, choices)
     if isinstance(entry, list) and entry and all(isinstance(e, str) for e in entry):
         return average_runs([read_model(base / e, choices) for e in entry], entry)
     if isinstance(entry, dict) and entry and all(isinstance(e, str) for e in entry.values()):
+        choices = choices or Choices()
         model = {}
-        for task, file in entry.items():
-            found = read_model(base / file, choices)
+        for task in choices.wanted(entry, model_name):  # named here, whatever the files call them
+            file = entry[task]
+            found = read_model(base / file, replace(choices, tasks=None, skip=()))
             if len(found) != 1:
                 raise InputError(f"{where}: {task}: {file} has several tasks, not one: {', '.join(found)}")
             model[task] = next(iter(found.values()))
@@ -212,12 +273,25 @@ def _read_listed(entry, where: str, base: Path, choices: Choices | None) -> dict
     raise InputError(f"{where}: expected a path, a list of paths, or {{task: path}}")
 
 
-def read_matrix_models(path: Path | str, names: list[str] | None = None) -> dict[str, dict[str, TaskScores]]:
-    """{model: {task: TaskScores}} of the named rows (default: all) of a models × questions table.
+def read_matrix_models(path: Path | str, names: list[str] | None = None, choices: Choices | None = None
+                       ) -> dict[str, dict[str, TaskScores]]:
+    """{model: {task: TaskScores}} of the named models (default: all) of a models × questions table, or of a folder or
+    file of logs of many models.
 
-    Raises InputError for a name that is not a row, with the nearest ones, and as `read_matrix` does.
+    Raises InputError for a name that is not there, with the nearest ones, and as `read_matrix` and the readers do.
     """
     from .matrix import read_matrix
-    from .task_scores import of_rows
+    from .task_scores import Choices, chosen_names, of_rows
 
-    return of_rows(read_matrix(path), names, str(path))
+    path, choices = Path(path), choices or Choices()
+    reader = reader_of(path) if path.is_dir() or path.suffix in (".json", ".eval") else None
+    if reader is None or not reader.logs:
+        return {name: _of_tasks(tasks, choices, path)
+                for name, tasks in of_rows(read_matrix(path), names, str(path)).items()}
+    from .contract import check_questions, models_of, with_notes
+
+    notes: list[str] = []
+    models = models_of([(None, reader.function("logs")(path, choices))], choices, notes)
+    models = {name: models[name] for name in chosen_names(names, list(models), str(path))}
+    check_questions(models, notes)
+    return {name: {task: with_notes(scores, notes) for task, scores in tasks.items()} for name, tasks in models.items()}

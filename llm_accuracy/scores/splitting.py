@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..randomness import stream
 from .matrix import MISSING, Responses, family_of, split_by_date
+from .readers import BY_STRENGTH
 
 
 def with_families(responses: Responses) -> Responses:
@@ -19,17 +20,25 @@ def with_families(responses: Responses) -> Responses:
     return replace(responses, families=np.array(named))
 
 
-def split(responses: Responses, share: float = 0.5, leave_out: str | None = None, by: str = "date",
+def split(responses: Responses, share: float | None = None, leave_out: str | None = None, by: str = "date",
           shuffle: int | None = None) -> tuple[Responses, Responses]:
     """(history, new models): the older `share` of the models and the rest, or everybody and the family `leave_out`.
 
-    by       "family": no family stands on both sides; they are dealt in the order in which they first appear
+    share    by default a half, by strength a third
+    by       "family": no family stands on both sides; they are dealt in the order in which they first appear.
+             "weak-to-strong": the share of the models that is least accurate, and as many that are most accurate;
+             who stands between, or has no score, is on neither side. "strong-to-weak": the other way round
     shuffle  the seed of a random order that takes the place of the dates
 
-    Raises InputError for a family that is nobody's or everybody's.
+    Raises InputError for a family that is nobody's or everybody's, and for what does not go with a split by strength.
     """
     if leave_out is not None:
         return _without(responses, leave_out)
+    if by in BY_STRENGTH:
+        if shuffle is not None:
+            raise InputError(f"--split-by {by}: takes the models by accuracy, so there is no order for --shuffle")
+        return _by_strength(responses, 1 / 3 if share is None else share, by)
+    share = 0.5 if share is None else share
     if shuffle is None:
         older, newer = split_by_date(responses, share)
     else:
@@ -38,6 +47,17 @@ def split(responses: Responses, share: float = 0.5, leave_out: str | None = None
         older, newer = responses.take(order[:cut]), responses.take(order[cut:])
     return (older, newer) if by == "date" else _family_halves(responses, np.concatenate([older.models, newer.models]),
                                                              share)
+
+
+def _by_strength(responses: Responses, share: float, by: str) -> tuple[Responses, Responses]:
+    """Equally accurate models in the order of the file."""
+    if share > 0.5:
+        raise InputError(f"--share {share:g} --split-by {by}: as many models are new, so at most .5")
+    accuracy = responses.accuracy()
+    rising = np.argsort(accuracy, kind="stable")[: int(np.isfinite(accuracy).sum())]
+    size = max(1, int(len(rising) * share + 1e-9))
+    weak, strong = responses.take(rising[:size]), responses.take(rising[-size:])
+    return (weak, strong) if by == BY_STRENGTH[0] else (strong, weak)
 
 
 def _family_halves(responses: Responses, order: np.ndarray, share: float) -> tuple[Responses, Responses]:
@@ -92,8 +112,14 @@ def _of_questions(responses: Responses, kept: np.ndarray) -> Responses:
                    categories=None if categories is None else categories[kept])
 
 
-def order_line(responses: Responses, shuffle: int | None = None) -> str:
+def order_line(responses: Responses, shuffle: int | None = None, by: str = "date", share: float | None = None) -> str:
     """In which order models were split, where it is not that of their dates alone; else ""."""
+    if by in BY_STRENGTH:
+        sides = split(responses, share, by=by)
+        ends = [f"{side.accuracy().min():.3f} to {side.accuracy().max():.3f}" for side in sides]
+        left = responses.n_models - sum(side.n_models for side in sides)
+        return (f"split by accuracy: history {ends[0]}, new models {ends[1]}; {left} models between them (or without a "
+                "score) are left out")
     if shuffle is not None:
         return f"split in a random order of the models, seed {shuffle}"
     undated = int((np.asarray(responses.dates) == "").sum())

@@ -18,7 +18,7 @@ from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 
 # ---- one model, one score an item --------------------------------------------------------------------------
 
-def read_csv(path: Path | str) -> dict[str, TaskScores]:
+def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, TaskScores]:
     """A score file `prompt_id,score[,run][,cluster][,task]`, plain or gzipped; other columns are ignored.
 
     Scores are numbers or true/false; an empty score is missing. Raises InputError, with the row as numbered
@@ -26,7 +26,7 @@ def read_csv(path: Path | str) -> dict[str, TaskScores]:
     """
     path = Path(path)
     return {task: TaskScores(_one_row_per_item(rows, path), str(path), answers=_answers(rows))
-            for task, rows in _csv_table(path).groupby("task", sort=False)}
+            for task, rows in _csv_table(path, choices).groupby("task", sort=False)}
 
 
 def recognises(path: Path) -> bool:
@@ -37,12 +37,12 @@ def recognises(path: Path) -> bool:
 def read_scores(path: Path, choices: Choices, only: str | None) -> dict[str, TaskScores]:
     """{task: TaskScores} of one model: a score file, or a folder of them, which are averaged as runs."""
     files = _score_files(path)
-    return average_runs([read_csv(file) for file in files], [file.name for file in files])
+    return average_runs([read_csv(file, choices) for file in files], [file.name for file in files])
 
 
 def read_score_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
     """{name of the run: {task: TaskScores}}: every file of a folder and every value of a column run separately."""
-    return {name: run for file in _score_files(path) for name, run in _csv_runs(file).items()}
+    return {name: run for file in _score_files(path) for name, run in _csv_runs(file, choices).items()}
 
 
 def _score_files(path: Path) -> list[Path]:
@@ -50,17 +50,17 @@ def _score_files(path: Path) -> list[Path]:
     return [file for file in files if file.name.endswith((".csv", ".csv.gz"))]
 
 
-def _csv_runs(path: Path) -> dict[str, dict[str, TaskScores]]:
+def _csv_runs(path: Path, choices: Choices) -> dict[str, dict[str, TaskScores]]:
     """{name of the run: {task: TaskScores}} of one score file."""
-    table = _csv_table(path)
+    table = _csv_table(path, choices)
     if "run" not in table:
-        return {str(path): read_csv(path)}
+        return {str(path): read_csv(path, choices)}
     return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path))
                                    for task, rows in one.groupby("task", sort=False)}
             for run, one in table.groupby("run", sort=False)}
 
 
-def _csv_table(path: Path) -> pd.DataFrame:
+def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
@@ -74,7 +74,7 @@ def _csv_table(path: Path) -> pd.DataFrame:
     blank = table["prompt_id"].str.strip() == ""
     if blank.any():
         raise InputError(f"{path}: row {_row(blank)}: prompt_id is empty; every score needs its item")
-    table["score"] = _numbers(table["score"], path)
+    table["score"] = _numbers(table["score"], path, choices)
     if "task" not in table:
         table["task"] = ONLY_TASK
     key = ["task", "prompt_id"] + (["run"] if "run" in table else [])
@@ -112,10 +112,11 @@ def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:
     return rows.pivot(index="prompt_id", columns="run", values="score").reindex(rows["prompt_id"].unique())
 
 
-def _numbers(text: pd.Series, path: Path) -> pd.Series:
-    scores, bad = RULES["csv"].numbers(text)
+def _numbers(text: pd.Series, path: Path, choices: Choices | None) -> pd.Series:
+    scores, bad = RULES["csv"].numbers(text, choices.values if choices else None)
     if bad.any():
-        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, false")
+        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, "
+                         "false or a word for missing; --value WORD=SCORE says what a word is worth")
     return scores
 
 

@@ -1,11 +1,12 @@
-"""One model's scores on one task, whatever their source: averaging several runs, restricting to chosen items, and
-checking that two runs were asked the same questions."""
+"""One model's scores on one task, whatever their source, and what a user chooses where a source leaves it open;
+averaging several runs, restricting to chosen items, and checking that two runs were asked the same questions."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,14 +20,65 @@ from .matrix import Responses
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 
 
+@dataclass(frozen=True)
+class Account:
+    """What was read of one log, and what was not.
+
+    scored    answers with a score
+    blank     reason → answers that were given no score
+    left_out  reason → records that are no answers of this model to this task: other splits, repeated lines
+    stated    how many answers there are by the log's own count; None where it has none
+    dataset   how many questions the log says its data set has, of which it was asked only some; None where unknown
+    """
+
+    scored: int = 0
+    blank: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, int] = field(default_factory=dict)
+    stated: int | None = None
+    dataset: int | None = None
+
+    @property
+    def answers(self) -> int:
+        """Answers that the log holds, with or without a score."""
+        return self.scored + sum(self.blank.values())
+
+    @property
+    def absent(self) -> int:
+        """Answers that the log counts and does not hold."""
+        return max(0, (self.stated or 0) - self.answers)
+
+    def lines(self, task: str) -> list[str]:
+        """What a user must be told of it, one line each."""
+        said = [f"{task}: {count:,} answers without a score are blank "
+                f"({reason})" for reason, count in self.blank.items()]
+        said += [f"{task}: {count:,} left out: {reason}" for reason, count in self.left_out.items()]
+        if self.absent:
+            said.append(f"{task}: the log holds {self.answers:,} of the {self.stated:,} samples that it counts itself")
+        elif self.stated is not None and self.answers > self.stated:
+            said.append(f"{task}: the log holds {self.answers:,} samples and counts {self.stated:,} itself")
+        if self.dataset and self.stated and self.dataset > self.stated:
+            said.append(f"{task}: {self.stated:,} of {self.dataset:,} samples were run")
+        return said
+
+
 @dataclass(frozen=True, repr=False)
 class TaskScores:
-    """One model's scores on one task.
+    """One model's scores on one task: what every reader returns, for matrices and for pairs (contract.py).
 
     `frame` is indexed by item (unique strings) with columns score (mean over runs, NaN = missing), runs (how
     many runs the mean is over) and, where the source has them, cluster, content (which question it is, in whatever
-    task it occurs), doc_hash, target_hash, prompt_hash. `answers` has the scores of every run, (items, runs), NaN =
-    missing; None of a single run.
+    task it occurs), doc_hash, target_hash, prompt_hash (fingerprints of what was asked).
+
+    model     the name the log gives its model; "" where it gives none
+    task      the task's name
+    folder    where the log is: logs of one model and one folder are runs that may be united
+    run       which run it is of, such that later runs sort last
+    metric    what the score is
+    identity  what else names the model (arguments, revision, …): runs that differ here are of different models
+    setup     how it was asked (shots, template, limit, …): runs that differ here are not united
+    scale     the range of the scores if the user gave one (--range)
+    account   what was read
+    answers   the scores of every run, (items, runs), NaN = missing; None of a single run
     """
 
     frame: pd.DataFrame
@@ -34,7 +86,28 @@ class TaskScores:
     higher_is_better: bool = True
     category: str | None = None
     notes: tuple[str, ...] = ()
+    model: str = ""
+    task: str = ""
+    folder: str = ""
+    run: str = ""
+    metric: str = "score"
+    identity: dict[str, str] = field(default_factory=dict)
+    setup: dict[str, str] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
+    account: Account = field(default_factory=Account)
     answers: pd.DataFrame | None = None
+
+    @property
+    def kind(self) -> str:
+        """"0/1", "grid" (multiples of 1/k for some k up to 100) or "continuous"."""
+        scores = self.frame["score"].dropna().to_numpy(float)
+        if np.isin(scores, (0.0, 1.0)).all():
+            return "0/1"
+        steps = np.arange(2, 101)
+        distinct = np.unique(scores)
+        whole = len(distinct) <= 101 and any(np.allclose(distinct * k, np.round(distinct * k), atol=1e-6)
+                                             for k in steps)
+        return "grid" if whole else "continuous"
 
     def __repr__(self) -> str:
         scores = self.frame["score"]
@@ -111,30 +184,59 @@ def of_rows(table: Responses, names: list[str] | None, source: str) -> dict[str,
     rows = {str(model): i for i, model in enumerate(table.models)}
     tasks = np.full(table.n_questions, ONLY_TASK) if table.tasks is None else table.tasks
     observed, models = table.observed, {}
-    for name in names or rows:
-        if name not in rows:
-            near = difflib.get_close_matches(name, rows, cutoff=0.4) or sorted(rows)[:3]
-            raise InputError(f"{source}: no row named {name!r}; of {len(rows)}, the nearest: {', '.join(near)}")
+    for name in chosen_names(names, list(rows), source):
         scores = np.where(observed[rows[name]], table.scores[rows[name]].astype(float), np.nan)
         frame = pd.DataFrame({"score": scores, "runs": 1}, index=table.questions)
-        models[name] = {str(task): TaskScores(frame[tasks == task], f"{source}: {name}")
+        models[name] = {str(task): TaskScores(frame[tasks == task], f"{source}: {name}", model=name, task=str(task))
                         for task in dict.fromkeys(tasks)}
     return models
+
+
+def chosen_names(names: list[str] | None, there: list[str], source: str) -> list[str]:
+    """The named models, all by default. Raises InputError for one that is not there, with the nearest ones."""
+    for name in names or ():
+        if name not in there:
+            near = difflib.get_close_matches(name, there, cutoff=0.4) or sorted(there)[:3]
+            raise InputError(f"{source}: no row named {name!r}; of {len(there)}, the nearest: {', '.join(near)}")
+    return list(names or there)
 
 
 # ---- what a log leaves open --------------------------------------------------------------------------------
 
 @dataclass(frozen=True)
 class Choices:
-    """Choices that harness logs leave open: {task or pattern: (metric or None, filter or None)}, and the document field
-    that identifies a question across tasks (default: the hash of the document). `flags` are the command-line flags that
-    make the choice, if it is not made in a task_metrics.json."""
+    """What logs leave open, as a user settles it.
+
+    metrics      {task or pattern: (metric or None, filter or None)}; the filter also names a split of HELM and a
+    reducer
+                 of inspect_ai
+    item_field   the document field that identifies a question across tasks (default: the hash of the document)
+    source       where `metrics` come from, for messages
+    flags        the command-line flags that make the choice, if it is not made in a task_metrics.json
+    selection    only these items
+    directions   {metric or pattern: whether higher is better}
+    values       {word or number: what it is worth}, NaN for a missing score
+    scale        (lowest, highest) score there can be; None: not said
+    errors       what a sample that crashed is worth, one of flags.ERRORS
+    by_content   questions are named by their content, not by their id
+    may_differ   keys of the set-up in which united runs may differ
+    tasks        only these tasks are read; None: all
+    skip         tasks, or patterns of tasks, that are not read
+    """
 
     metrics: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     item_field: str | None = None
     source: str = "task_metrics.json"
     flags: str | None = None
     selection: Selection | None = None
+    directions: dict[str, bool] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
+    errors: str = "missing"
+    by_content: bool = False
+    may_differ: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+    skip: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:
@@ -154,10 +256,32 @@ class Choices:
         return cls(metrics, item_field, str(path))
 
     def of(self, task: str) -> tuple[str | None, str | None]:
-        """(metric, filter) chosen for a task: by its name, else by the first pattern; None where nothing is chosen."""
-        if task in self.metrics:
-            return self.metrics[task]
-        return next((v for k, v in self.metrics.items() if fnmatch.fnmatchcase(task, k)), (None, None))
+        """(metric, filter) chosen for a task: each by the task's name, else by the first pattern; None where nothing is
+        chosen."""
+        fits = [self.metrics[task]] if task in self.metrics else []
+        fits += [v for k, v in self.metrics.items() if k != task and fnmatch.fnmatchcase(task, k)]
+        return next((m for m, _ in fits if m), None), next((f for _, f in fits if f), None)
+
+    def direction(self, metric: str) -> bool | None:
+        """Whether a higher score of this metric is better, if the user said so."""
+        if metric in self.directions:
+            return self.directions[metric]
+        return next((v for k, v in self.directions.items() if fnmatch.fnmatchcase(metric, k)), None)
+
+    def wanted(self, there: Iterable[str], where: object) -> list[str]:
+        """The tasks to read of those that are `there`. Raises InputError for a task that is named and not there."""
+        there = list(dict.fromkeys(there))
+        for task in self.tasks or ():
+            if task not in there:
+                near = difflib.get_close_matches(task, there, 5, cutoff=0.5) or there[:20]
+                more = "" if len(near) == len(there) else f" (of {len(there)} tasks)"
+                raise InputError(f"{where}: no task {task}; it has {', '.join(near)}{more}")
+        return [task for task in there if self.asks(task)]
+
+    def asks(self, task: str) -> bool:
+        """Whether a task is to be read."""
+        return ((self.tasks is None or task in self.tasks)
+                and not any(fnmatch.fnmatchcase(task, pattern) for pattern in self.skip))
 
 
 # ---- chosen items ------------------------------------------------------------------------------------------
@@ -211,4 +335,4 @@ def fingerprint(scores: pd.Series) -> str:
 
 
 def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

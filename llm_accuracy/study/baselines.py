@@ -12,7 +12,7 @@ import numpy as np
 from .. import cli
 from ..querying.estimates import Estimate
 from ..querying.policies import WALKING
-from ..querying.rivals import RIVALS, SRS
+from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
 from .grids import TIERS, Tier, my_share, seeds
@@ -25,6 +25,10 @@ Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, 
 
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
+    for name in filter(RIVALS.__contains__, _policies(args)):
+        RIVALS[name].check()
+    for name in () if args.policies else RIVALS.keys() - installed():
+        print(f"{name} is left out: it {RIVALS[name].lacks}")
     tier, log = TIERS[args.tier], TrialLog(args, "baselines_all")
     tasks = list(final_tasks(args))
     for line in _too_few(args, tasks):
@@ -43,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _policies(args: argparse.Namespace) -> list[str]:
-    return args.policies or [SRS, *WALKING, *RIVALS]
+    return args.policies or [SRS, *WALKING, *installed()]
 
 
 def _too_few(args: argparse.Namespace, tasks: Iterable[Task]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import around, atomic
 from ..querying.policies import POLICIES, WALKING
 from ..querying.rivals import RIVALS, SRS
 from ..querying.setting import DEFAULT_SETTING
@@ -63,7 +63,7 @@ def found(folder: Path, names: Sequence[str] | None) -> list[Source]:
 
 def dataset_name(source: Source, args: argparse.Namespace) -> str:
     """Of the board, split as asked for: another split is another dataset, in files and logs."""
-    parts = [source.name] + ["family"] * (args.split_by == "family")
+    parts = [source.name] + [args.split_by] * (args.split_by != "date")
     parts += [f"shuffle{args.shuffle}"] * (args.shuffle is not None)
     return "-".join(parts + [args.incomplete] * (args.incomplete != "models"))
 
@@ -255,33 +255,34 @@ def sections(every: pd.DataFrame, boards: Sequence[Board], show=text) -> Iterato
         yield board.says(), show(lines_of(every[every["dataset"] == board.name]))
 
 
+def briefly(every: pd.DataFrame, boards: Sequence[Board]) -> Iterator[tuple[str, str]]:
+    """`sections` with one line a method of each board."""
+    yield from list(sections(every, boards, summaries.markdown))[:2]
+    for board in boards:
+        yield board.says(), summaries.markdown(compact(every[every["dataset"] == board.name]))
+
+
 def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Path | None = None,
-          said: Iterable[str] = ()) -> list[Path]:
-    """LOGS_DIR/boards.csv and boards.md; and what boards.md holds into a page, between its marks."""
+          said: Iterable[str] = (), split_by: str = "date") -> list[Path]:
+    """LOGS_DIR/boards.csv and boards.md; and what boards.md holds into a page, between its marks: of another split than
+    by date, one line a method and board."""
     paths = [logs_dir / "boards.csv", logs_dir / "boards.md"]
     with atomic(paths[0], "w") as stream:
         every.to_csv(stream, index=False, float_format="%.7g", lineterminator="\n")
-    body = "".join(f"{line}\n" for line in said) + "".join(
-        f"\n## {heading}\n\n{made}" for heading, made in sections(every, boards, summaries.markdown))
+    first = "".join(f"{line}\n" for line in said)
+    body = first + "".join(f"\n## {heading}\n\n{made}" for heading, made in sections(every, boards, summaries.markdown))
     with atomic(paths[1], "w") as stream:
         stream.write(body)
     if page is not None:
-        before, after = around(page)
+        before, after = place(page, split_by)
+        if split_by != "date":
+            body = first + "".join(f"\n### {heading}\n\n{made}" for heading, made in briefly(every, boards))
         with atomic(page, "w") as stream:
             stream.write(before + body + after)
         paths.append(page)
     return paths
 
 
-def around(page: Path) -> tuple[str, str]:
-    """What stands before the tables of a page, and after them.
-
-    Raises InputError for a page that is not there, or without the marks.
-    """
-    if not page.is_file():
-        raise InputError(f"--page {page}: no such file")
-    before, start, rest = page.read_text().partition("<!-- boards -->\n")
-    _, end, after = rest.partition("<!-- /boards -->")
-    if not (start and end):
-        raise InputError(f"{page}: needs the lines <!-- boards --> and <!-- /boards -->, between which tables go")
-    return before + start, end + after
+def place(page: Path, split_by: str) -> tuple[str, str]:
+    """What stands before and after the tables of a split on a page. Raises InputError for a page without the place."""
+    return around(page, "boards" if split_by == "date" else f"boards {split_by}")

@@ -58,6 +58,13 @@ FAMILIES = ("dataset", "matrix", "factors", "budget", "method", "share", "famili
             "coverage_se", "worst", "worst_model", "worst_by_luck", "zero_width", "mean_width", "ess_width",
             "ess_width_se", "ess_equal_coverage", "ess_mse", "ess_mse_se")
 
+# figures/history_logs.py: what intervals a history gives (half_width, ess_…), beside the forecasts from it. matrix: a
+# fingerprint of the board; draw: which random choice of as many of its models; history: their number
+WORTH_KEY = ("dataset", "matrix", "split", "draw", "history", "budget")
+WORTH_RESULTS = ("questions", "models", "evaluations", "half_width", "ess_width", "ess_mse", "coverage",
+                 "forecast_half_width", "forecast_ess_width", "forecast_ess_mse", "forecast_coverage",
+                 "forecast_random_needs")
+
 # Choices, in the columns of the tables published with arXiv 2601.20251
 PUBLISHED_SCENARIO = ("dataset", "n_full_obs", "mcar_obs_prob")
 CHOSEN_FACTORS = (*PUBLISHED_SCENARIO, "K", "lmbda", "split", "train_loss", "val_loss", "train_acc", "val_acc")
@@ -102,6 +109,7 @@ def _logs() -> Iterator[tuple[str, Columns]]:
 LOGS = dict(_logs())  # name without .csv; shards of these are gathered by summarize_results.py --merge
 TABLES = {"summary": Columns(ARM, SUMMARY[len(ARM):]), "faq_coverage": Columns(ARM, COVERAGE[len(ARM):])}
 PARTS = Columns(PARTS_KEY, PARTS_RESULTS)
+WORTH = Columns(WORTH_KEY, WORTH_RESULTS)
 
 
 def refuse_old(path: Path, header: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-from ..querying import confidence_sequence, estimates, mixture, round_estimates
+from ..querying import confidence_sequence, estimates, mixture, recalibration, round_estimates
 from ..querying.factors import Factors
 from ..querying.protocols import PROTOCOLS
 from ..querying.setting import ALPHA
@@ -43,7 +43,8 @@ def _constants() -> list[object]:
     return [mixture.BANDWIDTH, mixture.TEMPER, mixture.GROWTH, mixture.W_FLOOR, mixture.NEAR, estimates.PSEUDO,
             estimates.HALF_A_SURPRISE, confidence_sequence.BURN_IN, confidence_sequence.TIGHTEST,
             confidence_sequence.BOLDEST, round_estimates.PRIOR_DF, round_estimates.EXTRA_DF, round_estimates.SKEW,
-            round_estimates.MOST, round_estimates.LEAST]
+            round_estimates.MOST, round_estimates.LEAST, recalibration.LEVEL, recalibration.SLOPE,
+            recalibration.FADING, recalibration.LONGEST]
 
 
 def _of(*arrays: np.ndarray) -> str:

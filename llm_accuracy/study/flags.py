@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..querying.estimators import ESTIMATORS
 from ..querying.policies import POLICIES, SAMPLING, WALKING
 from ..querying.protocols import PROTOCOLS
-from ..querying.rivals import RIVALS, SRS
+from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
 from .columns import ACTIVE
@@ -27,6 +27,11 @@ def learning() -> list[str]:
 def every_method() -> list[str]:
     """All that can be compared on a board: policies that learn, baselines, rivals."""
     return [*learning(), ACTIVE, SRS, *WALKING, *RIVALS]
+
+
+def installed_methods() -> list[str]:
+    """Those that need no package that is not installed."""
+    return [name for name in every_method() if name not in RIVALS or name in installed()]
 
 
 def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:

@@ -106,9 +106,11 @@ def coin(*key: object) -> float:
 class MadeUp(LM):
     """Knows that "what is i+1?" is i + 1 and errs on a share of the questions that grows with `errors`."""
 
+    seed_errors: float | None = None  # errors that the arguments do not say, as of another seed
+
     def __init__(self, pretrained="made/up", errors="0.2", **_):
         super().__init__()
-        self.errors = float(errors)
+        self.errors = float(errors) if self.seed_errors is None else self.seed_errors
 
     @classmethod
     def create_from_arg_string(cls, arg_string, additional_config=None):
@@ -176,7 +178,13 @@ def main() -> None:
     run(root / "tasks", root / "baseline", 0.2, everything)
     run(root / "tasks", root / "candidate", 0.5, everything)
     run(root / "tasks", root / "twice", 0.2, ["h_choice"])
-    run(root / "tasks", root / "twice", 0.5, ["h_choice"])
+    MadeUp.seed_errors = 0.5
+    run(root / "tasks", root / "twice", 0.2, ["h_choice"])
+    MadeUp.seed_errors = None
+    run(root / "tasks", root / "one_by_one", 0.2, ["h_choice"])
+    run(root / "tasks", root / "one_by_one", 0.2, ["h_odd"])
+    run(root / "tasks", root / "variants", 0.2, ["h_choice"])
+    run(root / "tasks", root / "variants", 0.5, ["h_part"])
     run(root / "tasks", root / "single" / "out.json", 0.2, ["h_choice"])
     if "samples" in inspect.signature(lm_eval.simple_evaluate).parameters:
         run(root / "tasks", root / "subset", 0.5, ["h_choice"], samples={"h_choice": [1, 3, 5, 8]})

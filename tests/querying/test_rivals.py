@@ -15,7 +15,7 @@ from llm_accuracy.errors import InputError
 from llm_accuracy.querying import rivals
 from llm_accuracy.querying.estimates import Estimate
 from llm_accuracy.querying.rival_estimates import Found, History, later_weight
-from llm_accuracy.querying.rivals import RIVALS, Rival
+from llm_accuracy.querying.rivals import RIVALS, Rival, installed
 from llm_accuracy.study import figures, ledger, summaries
 
 FALSE_ALARM = 1e-4  # of each simulated statement: a right program fails it once in ten thousand seeds
@@ -107,7 +107,7 @@ def test_the_second_batch_does_not_depend_on_the_numbers_of_the_first():
     assert min(p_values) > FALSE_ALARM / 20
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", installed())
 @pytest.mark.parametrize("n", [9, 10])
 def test_all_asked_is_the_accuracy_itself(name, n):
     z, history = bank(n)
@@ -131,7 +131,7 @@ def test_a_regression_is_nearly_unbiased():
 
 
 @pytest.mark.parametrize("partial", [False, True])
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "ppi++"])
 def test_coverage(name, partial):
     """Three new models × 1,500 samples at 20 and at 60 of 300 questions: not below 94 %, the regression not below 92 %
     (its left-out errors do not know that the penalty was chosen by them)."""
@@ -147,6 +147,47 @@ def test_coverage(name, partial):
                 assert abs(error) < stats.norm.isf(FALSE_ALARM / 2) * found.theta.std() / np.sqrt(1500)
         least = 0.92 if name == "greg" else 0.94
         assert stats.binomtest(sum(covered), len(covered), least, "less").pvalue > FALSE_ALARM, np.mean(covered)
+
+
+def test_prediction_powered_inference_is_its_authors():
+    """Against the formulas of arXiv 2311.01453 for a mean: λ = Cov(Y, f) / ((1 + n/N) Var f), clipped to [0, 1]."""
+    pytest.importorskip("ppi_py")
+    z, history = bank(60, models=12)
+    uniforms = np.random.default_rng(0).random((5, 60))
+    found = run("ppi++", z, 20, uniforms, history)
+    for row in range(5):
+        asked = np.argsort(uniforms[row])[:20]
+        others = np.setdiff1d(np.arange(60), asked)
+        y, f, g = z[asked], history.mean[asked], history.mean[others]
+        both = np.concatenate([f, g])
+        tuned = np.clip(np.cov(y, f, ddof=0)[0, 1] / ((1 + 20 / 40) * both.var()), 0, 1)
+        theta = y.mean() + tuned * (g.mean() - f.mean())
+        se = np.sqrt(tuned**2 * g.var() / 40 + (y - tuned * f).var() / 20)
+        assert sorted(found.asked[row]) == sorted(asked)
+        assert found.estimate.theta[row] == pytest.approx(theta, rel=0.02)
+        assert found.estimate.se[row] == pytest.approx(se, rel=0.02)
+
+
+def test_coverage_of_prediction_powered_inference():
+    """Its quantile is normal and its variance of 20 answers a little small: not below 90 % at 20, 93 % at 60."""
+    pytest.importorskip("ppi_py")
+    for budget, least in ((20, 0.90), (60, 0.93)):
+        z, history = bank(300, models=25)
+        found = run("ppi++", z, budget, np.random.default_rng(1).random((1500, 300)), history).estimate
+        covered = int(found.interval().covers(z.mean()).sum())
+        assert stats.binomtest(covered, 1500, least, "less").pvalue > FALSE_ALARM, covered / 1500
+
+
+def test_a_rival_that_is_not_installed_is_refused_by_name_and_else_left_out(board, tmp_path, script):
+    if RIVALS["ppi++"].installed:
+        pytest.skip("ppi-python is installed")
+    where = ["--datasets", "board", "--scenarios", "nfobs=None_p=1.0", "--data-dir", board / "data", "--factors-dir",
+             board / "factors", "--logs-dir", tmp_path, "--budgets", "20", "--seeds", "1"]
+    refused = script("baselines_all.py", *where, "--policies", "srs", "ppi++", code=2)
+    assert "ppi++ needs ppi-python" in refused.stderr and not list(tmp_path.iterdir())
+    assert "ppi++ is left out: it needs ppi-python" in script("baselines_all.py", *where, "--dry-run").stdout
+    with pytest.raises(InputError, match="pip install ppi-python"):
+        run("ppi++", np.ones(9), 3, np.random.default_rng(0).random((1, 9)), bank(9)[1])
 
 
 # --- known everywhere ----------------------------------------------------------------------------------
@@ -167,14 +208,15 @@ def test_a_rival_from_outside(mine, board, tmp_path, capsys):
     """It is on the command line, in the log, in the table and in the figure; the others keep their numbers."""
     with pytest.raises(SystemExit):
         baselines_all.main(["--help"])
-    assert "two-batch, first" in capsys.readouterr().out
+    assert "two-batch, ppi++, first" in capsys.readouterr().out
     where = ["--datasets", "board", "--scenarios", "nfobs=None_p=1.0", "--data-dir", str(board / "data"),
              "--factors-dir", str(board / "factors"), "--budgets", "20", "60", "--seeds", "2", "--logs-dir",
              str(tmp_path)]
     baselines_all.main([*where, "--dry-run"])
     said = capsys.readouterr().out
     assert "first needs at least 30 questions, so budgets of 20 are left out" in said
-    assert "62 trials to run, about" in said  # 2 seeds × (2 × (srs, 2 unif, 8 walks, 4 rivals) + mine)
+    trials = 2 * (2 * (1 + 2 + 8 + len(installed()) - 1) + 1)  # of 2 seeds: srs, 2 unif, 8 walks, the rivals; mine
+    assert f"{trials} trials to run, about" in said
     baselines_all.main(where)
     log = ledger.read(tmp_path / "baselines_all.csv", "")
     own = log[log["method"] == "first"]

@@ -13,6 +13,7 @@ from scipy import stats
 
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.designs import kinds_of_questions
+from llm_accuracy.querying.diagnosis import Trust
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.predictors import FactorPredictor
 from llm_accuracy.querying.round_estimates import estimate
@@ -22,8 +23,8 @@ CLAIMED, FALSE_ALARM = 0.93, 1e-4
 NEVER_LEARNS = [[1e-6]]
 
 
-def evaluated(V, mean, covariance, z, budgets, members=None, costs=None, strata=False):
-    """{budget: (interval, truth)} of rows z (rows, N), one evaluation each."""
+def evaluated(V, mean, covariance, z, budgets, members=None, costs=None, strata=False, said=None):
+    """{budget: (interval, truth)} of rows z (rows, N), one evaluation each; said: a dict that takes {budget: Trust}."""
     V, (rows, n) = np.asarray(V, float), z.shape
     groups = None if members is None else np.stack([np.ones(n), members], 1)
     engine = Rounds(FactorPredictor(Bank.of(V), Prior(np.asarray(mean, float), np.asarray(covariance, float)), rows),
@@ -32,6 +33,8 @@ def evaluated(V, mean, covariance, z, budgets, members=None, costs=None, strata=
     trace = evaluate_rounds(engine, budgets, 8, 1.5, np.random.default_rng(1).random((rows, 40)), z)
     truth = z.mean(1) if members is None else z[:, members].mean(1)
     found = {budget: estimate(trace.first(budget).rounds, 0 if members is None else 1, members) for budget in budgets}
+    if said is not None:
+        said |= {budget: Trust.of(trace.first(budget).rounds, found[budget]) for budget in budgets}
     for one in found.values():  # unbiased: z-statistic of the mean error, two-sided
         error = one.theta - truth
         spread = error.std() / np.sqrt(rows)
@@ -138,9 +141,16 @@ def test_the_limit_is_a_history_that_is_confidently_wrong():
     V[900:] = rng.normal(size=(100, 2))
     z = np.concatenate([exactly(855, 900, 1000, rng),
                         rng.random((1000, 100)) < 1 / (1 + np.exp(-V[900:, 0]))], 1).astype(float)
-    found = evaluated(V, [1, 0], np.diag([1e-4, 1]), z, [50, 100])
+    said = {}
+    found = evaluated(V, [1, 0], np.diag([1e-4, 1]), z, [50, 100], said=said)
     assert 0.50 < coverage(*found[50]) < 0.66
     assert 0.80 < coverage(*found[100]) < 0.90
+    # Until a question comes out otherwise it cannot be seen, but it is said that the interval rests on a word.
+    for budget in (50, 100):
+        missed, trust = ~found[budget][0].covers(found[budget][1]), said[budget]
+        assert (trust.rests | (trust.otherwise > 0))[missed].mean() > 0.99
+        assert coverage(*found[budget]) < 0.9 < found[budget][0].covers(found[budget][1])[trust.otherwise > 0].mean()
+        assert trust.share.mean() == pytest.approx(0.9, abs=0.03)
 
 
 def test_a_probability_that_rounds_to_one_leaves_every_question_its_chance():

@@ -314,6 +314,7 @@ def test_models_like_the_history_are_not_said_to_be_misled(partial):
     for budget in (20, 75):
         found = diagnose(trace.by_budget[budget], estimate(trace.by_budget[budget]), promise)
         assert found.misled(promise).mean() <= 0.05
+        assert found.trust.rests.mean() <= 0.05
     assert abs(found.surprise.mean()) < 0.3 and 0.8 < found.surprise.std() < 1.4
     assert found.dispersion.mean() == pytest.approx(1, abs=0.1)
     assert np.median(found.gain) > (1.3 if partial else 1.5)
@@ -363,6 +364,22 @@ def test_a_sentence_only_where_the_history_misleads():
     assert bad.sentence in repr(Finding(0.9, 0.8, 1.0, 20, bad))
     assert "badly" not in repr(Finding(0.9, 0.8, 1.0, 20, good))
     assert "outside of which" in repr(Finding(0.79, 0.8, 1.0, 20))
+
+
+def test_a_session_is_told_when_it_rests_on_the_history_s_word():
+    """All but 20 of 300 questions are taken for certain; nothing shows whether they are."""
+    V = np.where(np.arange(300) < 280, 8.0, 0.0)[:, None].astype(np.float32)
+    factors = Factors(np.array([[1.0], [1.01]], np.float32), V, np.array([f"q{j}" for j in range(300)]),
+                      np.full(300, 0.97))
+    right = {name: float(j < 280 or j % 2) for j, name in enumerate(factors.questions)}
+    found = answered(Session(factors, "sure", budget=30), right).estimate()
+    assert found.history.on_trust and not found.history.misleads and found.history.trusted > 0.8
+    assert "the history is taken at its word for " in repr(found) and "does not allow for that" in repr(found)
+    json.dumps(found.to_dict(), allow_nan=False)
+    wrong = {name: float(j % 4 > 0) for j, name in enumerate(factors.questions)}
+    seen = answered(Session(factors, "sure", budget=30), wrong).estimate()
+    assert not seen.history.on_trust and "word" not in repr(seen)
+    assert not answered(Session(factors, "sure", budget=12), right).estimate().history.on_trust  # too early to say
 
 
 def test_a_session_is_told_of_a_history_that_misleads():

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from conftest import HARNESS, ROOT, harness_python
 from llm_accuracy.degradation import repeats
 from llm_accuracy.degradation.pairing import pair_up
 from llm_accuracy.errors import InputError
-from llm_accuracy.scores import lm_eval, readers
+from llm_accuracy.scores import lm_eval, lm_eval_samples, readers
 from llm_accuracy.scores.lm_eval import read_harness
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.tables import read_csv
@@ -175,7 +176,7 @@ def test_chosen_documents_pair_by_their_number(logs):
     subset = read_model(logs / "subset", CHOICES)["h_choice"]
     assert list(subset.frame.index) == ["1", "3", "5", "8"]
     whole = read_model(logs / "baseline", CHOICES)["h_choice"]
-    with pytest.raises(InputError, match="36 only in the baseline"):
+    with pytest.raises(InputError, match=r"36 only in the baseline|holds 4 of the 40 samples"):
         pair_up(whole, subset)
     assert list(pair_up(whole, subset, max_excluded=1).items) == ["1", "3", "5", "8"]
 
@@ -201,12 +202,12 @@ def test_a_document_field_can_name_the_question(logs):
     choices = Choices({"h_part": ("acc", None)}, item_field="q")
     scores = read_harness(logs / "baseline", choices, "h_part")["h_part"]
     assert scores.frame["content"].iloc[3] == "what is 3+1?" and scores.frame["score"].notna().all()
-    assert lm_eval.ITEM_FIELDS == {"gpqa": "Record ID"}
+    assert lm_eval_samples.ITEM_FIELDS == {"gpqa": "Record ID"}
 
 
 def test_the_short_way_of_parsing_reads_what_json_reads(logs):
     for file in (logs / "baseline").rglob("samples_*.jsonl"):
-        short = [lm_eval._parse_end(line) for line in file.read_bytes().splitlines()]
+        short = [lm_eval_samples._parse_end(line) for line in file.read_bytes().splitlines()]
         whole = [json.loads(line) for line in file.read_bytes().splitlines()]
         for ours, theirs in zip(short, whole, strict=True):
             assert ours is not None
@@ -219,7 +220,7 @@ def test_hashes_are_recomputed_as_the_harness_does(logs):
         next((logs / "baseline").rglob("samples_h_choice*.jsonl")).read_text().splitlines()[3]
     )
     bare = {k: v for k, v in record.items() if k not in ("doc_hash", "target_hash")}
-    again = lm_eval._with_hashes(bare, Path("x"), 1)
+    again = lm_eval_samples._with_hashes(bare, Path("x"), 1)
     assert again["doc_hash"] == record["doc_hash"] and again["target_hash"] == record["target_hash"]
 
 
@@ -268,8 +269,15 @@ def test_another_prompt_is_a_warning(broken):
 
 
 def test_duplicate_documents_are_refused(broken):
-    with pytest.raises(InputError, match=r"line 21: doc_id 4 is already on line 5 \(filter none\)"):
-        broken(lambda records: [*records, records[4]])
+    with pytest.raises(InputError, match=r"line 21: doc_id 4 is already on line 5 \(filter none\) with another answer"):
+        broken(lambda records: [*records, {**records[4], "acc": 1 - records[4]["acc"]}])
+
+
+def test_padding_documents_of_several_gpus_count_once(broken):
+    """Each rank pads its share with documents of its own: the same line again."""
+    pairs = broken(lambda records: [*records, records[4], records[5]])
+    assert pairs.items.size == 20
+    assert "h_part: 2 left out: lines that repeat an answer word for word" in pairs.notes
 
 
 def test_a_score_that_is_no_number(broken):
@@ -319,9 +327,9 @@ def test_perplexity_scalar_is_a_log_likelihood():
         for i in (1, 2)
     ]
     results = {"higher_is_better": {"lambada": {"perplexity": False}}}
-    assert lm_eval._choose("lambada", records, Choices(), Path("x")) == ("perplexity", "none")
-    assert lm_eval._direction("perplexity", "lambada", results)
-    assert not lm_eval._direction("ter", "t", {"higher_is_better": {"t": {"ter": False}}})
+    assert lm_eval_samples.choose("lambada", records, Choices(), Path("x")) == ("perplexity", "none")
+    assert lm_eval._direction("perplexity", "lambada", results, Choices(), "x")
+    assert not lm_eval._direction("ter", "t", {"higher_is_better": {"t": {"ter": False}}}, Choices(), "x")
 
 
 def test_leaderboard_defaults():
@@ -338,9 +346,9 @@ def test_leaderboard_defaults():
         ("leaderboard_math_algebra_hard", "exact_match"),
         ("leaderboard_ifeval", "prompt_level_strict_acc"),
     ):
-        assert lm_eval._choose(task, [(1, record)], Choices(), Path("x"))[0] == metric
+        assert lm_eval_samples.choose(task, [(1, record)], Choices(), Path("x"))[0] == metric
     with pytest.raises(InputError, match="several metrics"):
-        lm_eval._choose("arc", [(1, record)], Choices(), Path("x"))
+        lm_eval_samples.choose("arc", [(1, record)], Choices(), Path("x"))
 
 
 # ---- harness 0.4.4: no filter names, no list of metrics ----------------------------------------------------
@@ -355,14 +363,16 @@ def test_old_logs():
         assert tasks["h_generate"].frame["score"].mean() == pytest.approx(mean)
         assert reported(OLD_LOGS, "h_generate", f"exact_match,{name}") == pytest.approx(mean)
         # numpy booleans were written as the strings "True" and "False", numpy floats as "0.25".
-        assert tasks["h_odd"].frame["score"].mean() == pytest.approx(2 / 3) and tasks["h_odd"].notes == ()
+        assert tasks["h_odd"].frame["score"].mean() == pytest.approx(2 / 3)
+        assert [note.split(": ", 1)[1] for note in tasks["h_odd"].notes] == [
+            f"{task} is reported but has no samples file: left out" for task in ("h_part", "h_perplexity")]
     quarter = read_harness(OLD_LOGS, Choices({"h_odd": ("numpy_quarter", None)}), "h_odd")["h_odd"]
     assert quarter.frame["score"].max() == 0.25
 
 
 def test_old_logs_without_results_do_not_guess_the_filter(tmp_path):
     shutil.copy(next(OLD_LOGS.glob("samples_h_generate*")), tmp_path)
-    with pytest.raises(InputError, match="doc_id 0 is already on line 1"):
+    with pytest.raises(InputError, match="doc_id 1 is already on line 2"):
         read_model(tmp_path, Choices({"h_generate": ("exact_match", None)}))
 
 
@@ -540,8 +550,42 @@ def test_matrix_rows(tmp_path):
 
 def test_every_run_of_a_folder_and_documents_to_ask_again(logs):
     runs = readers.read_runs(logs / "twice", CHOICES)
-    assert len(runs) == 2 and all(name.endswith(".json") for name in runs)
+    assert len(runs) == 2 and all(name.startswith(f"{logs / 'twice'}: 20") for name in runs)
     found = repeats.count_successes(runs, 0)["h_choice"]
     samples = repeats.harness_samples({"h_choice": found})["h_choice"]
     assert samples == sorted(int(item) for item in found.items[found.kept]) and 0 < len(samples) < 40
     assert len(readers.read_runs(logs / "twice", CHOICES, latest=True)) == 1
+
+
+# ---- both halves --------------------------------------------------------------------------------------------
+
+
+def test_a_matrix_and_a_pair_read_the_same_of_every_folder(logs):
+    """Every task of 0/1 scores, of every folder that the harness wrote."""
+    skip = ("h_perplexity",)  # log-likelihoods are no scores of a matrix
+    choices = replace(CHOICES, skip=skip)
+    folders = [logs / name for name in ("baseline", "candidate", "twice", "single", "one_by_one", "subset")]
+    for folder in filter(Path.is_dir, folders):
+        pair = read_model(folder, choices)
+        responses, notes = readers.read("lm-eval", [folder], choices=choices)
+        assert responses.models.tolist() == ["made/up"]
+        seen = dict(zip(responses.questions, responses.scores[0].astype(float), strict=True))
+        assert seen == {f"{task}/{item}": score for task, scores in pair.items()
+                        for item, score in scores.frame["score"].items()}
+        assert {note for scores in pair.values() for note in scores.notes} <= {
+            note.removeprefix("made/up: ") for note in notes} | set(notes)
+
+
+def test_tasks_that_the_harness_ran_one_by_one(logs):
+    tasks = read_model(logs / "one_by_one", CHOICES)
+    assert sorted(tasks) == ["h_choice", "h_odd"] and "tasks of 2 runs are united" in tasks["h_odd"].notes[0]
+    with pytest.raises(InputError, match=r"two runs of made/up differ in model_args \(.*errors=0.2 and .*errors=0.5\)"):
+        read_model(logs / "variants", CHOICES)
+
+
+def test_what_the_harness_says_of_a_run(logs):
+    log = read_model(logs / "baseline", CHOICES)["h_choice"]
+    assert log.model == "made/up" and log.metric == "acc" and log.kind == "0/1"
+    assert log.identity["model_args"] == "pretrained=made/up,errors=0.2" and log.setup["n-shot"] == "0"
+    assert log.account.scored == log.account.stated == log.account.dataset == 40 and not log.account.lines("x")
+    assert log.folder.endswith("made__up") and log.task == "h_choice"

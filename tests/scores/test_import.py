@@ -16,9 +16,7 @@ import pytest
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores import readers
-from llm_accuracy.scores.answers import Wanted
 from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.scores.lm_eval import read_lm_eval
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -144,9 +142,10 @@ def test_files_that_are_not_what_they_are_said_to_be(tmp_path):
     refused(tmp_path, "the header must name model, question, score", odd, "--from", "long")
     refused(tmp_path, "the header must begin with model", odd)
     refused(tmp_path, "no such file or folder", tmp_path / "absent", "--from", "helm")
-    for kind in ("lm-eval", "helm"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        refused(tmp_path, f"no answers found; is it what --from {kind} reads?", tmp_path / "empty", "--from", kind)
+    (tmp_path / "empty").mkdir()
+    for kind, told in (("lm-eval", "no CSV and no samples_<task>_<time>.jsonl here"),
+                       ("helm", "no per_instance_stats.json here")):
+        refused(tmp_path, told, tmp_path / "empty", "--from", kind)
 
 
 def test_model_info_dates_what_logs_do_not(tmp_path):
@@ -229,11 +228,10 @@ def test_real_harness_logs_name_the_choice_to_make_and_then_read(tmp_path):
         [path] = (logs / "baseline").glob("samples_t_gen_two_filters_*")
         (tmp_path / filter_).mkdir()
         shutil.copy(path, tmp_path / filter_)
-        [table] = read_lm_eval(tmp_path / filter_, Wanted("exact_match", filter_), [])
-        tables.append(table)
+        tables.append(readers.read("lm-eval", [tmp_path / filter_], "exact_match", filter_)[0])
     results = json.loads(next((logs / "baseline").glob("results_*.json")).read_text())["results"]["t_gen_two_filters"]
     for table, filter_ in zip(tables, ("strict-match", "flexible-extract"), strict=True):
-        assert table.rows["score"].mean() == pytest.approx(results[f"exact_match,{filter_}"])
+        assert table.scores.mean() == pytest.approx(results[f"exact_match,{filter_}"])
 
 
 # --- HELM ----------------------------------------------------------------------------------------------
@@ -260,7 +258,7 @@ def test_helm_runs_become_models_without_perturbed_instances(tmp_path):
         write_helm(tmp_path / "suite", model, row)
         write_helm(tmp_path / "suite", model, row, trials=2, subject="law")
     done = split(tmp_path, tmp_path / "suite", "--from", "helm")
-    assert "1 perturbed instances are left out" in done and "up to 2 trials a question, averaged" in done
+    assert "1 left out: perturbed instances (robustness)" in done and "up to 2 trials a question, averaged" in done
     new = Dataset(tmp_path / "processed", "mine").new_models()
     assert set(new.tasks) == {f"mmlu:subject={s},method=multiple_choice_joint" for s in ("anatomy", "law")}
     assert all(np.array_equal(matrix(tmp_path)[f"org/{m}"], [*r, *r]) for m, r in zip(MODELS, SCORES, strict=True))
@@ -284,28 +282,5 @@ def test_inspect_without_its_package_says_how_to_get_it(tmp_path):
             "from llm_accuracy.scores import readers; from pathlib import Path\n"
             f"readers.read('inspect', [Path({str(tmp_path / 'logs')!r})])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "InputError: --from inspect reads logs with inspect_ai's own reader: pip install inspect_ai" in done.stderr
-
-
-def test_inspect_logs_are_read_by_inspect_itself(tmp_path):
-    inspect_ai = pytest.importorskip("inspect_ai", reason="inspect_ai is optional: pip install inspect_ai")
-    from inspect_ai.dataset import Sample
-    from inspect_ai.model import ModelOutput, ModelUsage, get_model
-    from inspect_ai.scorer import match
-
-    for model, row in zip(MODELS[:4], SCORES, strict=False):
-        samples = [Sample(id=f"s{j}", input=f"question {j}", target="yes" if right else "no")
-                   for j, right in enumerate(row)]
-        said = [ModelOutput.from_content(f"mockllm/{model}", "yes") for _ in range(16)]
-        for output in said:
-            output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
-        task = inspect_ai.Task(dataset=samples, scorer=match(), name="yesno", epochs=2)
-        inspect_ai.eval(task, model=get_model(f"mockllm/{model}", custom_outputs=said), log_dir=str(tmp_path / "logs"),
-                        display="none", max_samples=1, max_connections=1)
-    responses, notes = readers.read("inspect", [tmp_path / "logs"])
-    assert responses.n_models == 4 and responses.n_questions == 8 and set(responses.tasks) == {"yesno"}
-    assert any("up to 2 epochs a question, averaged" in note for note in notes)
-    by_name = dict(zip(responses.models, responses.scores, strict=True))
-    order = [responses.questions.tolist().index(f"yesno/s{j}") for j in range(8)]
-    for model, row in zip(MODELS[:4], SCORES, strict=False):
-        assert np.array_equal(by_name[f"mockllm/{model}"][order], row)
+    assert ("InputError: logs of inspect_ai are read with its own reader: pip install \"inspect_ai>=0.3.250\""
+            in done.stderr)

@@ -57,7 +57,7 @@ def split_history(*arguments) -> str:
 
 def test_a_format_registered_from_outside_is_on_the_command_line(tiny, tmp_path):
     said = " ".join(split_history("--help").split())
-    assert "--from {wide,long,lm-eval,inspect,helm,tiny}" in said and "tiny: 100% made up: a line" in said
+    assert "--from {wide,long,lm-eval,helm,inspect,tiny}" in said and "tiny: 100% made up: a line" in said
     path = tmp_path / "answers"
     path.write_text("".join(f"m{i}: 1 0 {i % 2}\n" for i in range(4)))
     said = split_history(path, "--from", "tiny", "--metric", "f1", "--dataset", "mine", "--data-dir", tmp_path)
@@ -94,8 +94,10 @@ def test_what_no_reader_knows_is_told_what_there_is(tiny, tmp_path):
 def test_every_record_is_whole():
     for name, reader in READERS.items():
         assert name == reader.name and reader.what
-        assert bool(reader.answers or reader.matrix or reader.model) and bool(reader.model) == bool(reader.recognises)
-        for field in ("answers", "matrix", "recognises", "model", "runs"):
+        assert bool(reader.logs or reader.answers or reader.matrix or reader.model)
+        assert bool(reader.logs or reader.model) == bool(reader.recognises)
+        assert not reader.logs or not (reader.answers or reader.model or reader.runs)  # one function serves both halves
+        for field in ("logs", "answers", "matrix", "recognises", "model", "runs"):
             assert getattr(reader, field) is None or callable(reader.function(field))
 
 

@@ -12,6 +12,7 @@ from conftest import ROOT, run_script
 
 import boards as script
 from llm_accuracy import cli
+from llm_accuracy.errors import InputError
 from llm_accuracy.scores.dataset import Dataset
 from llm_accuracy.study import boards, ledger
 
@@ -131,6 +132,21 @@ def test_a_dry_run_prices_and_writes_nothing(folder, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_page_of_another_split_has_one_line_a_method(done, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- boards family -->\nold\n<!-- /boards family -->\nafter\n")
+    out, _ = done
+    table = pd.read_csv(out / "logs" / "boards.csv", dtype={"called": str})
+    ready = [boards.Board(name, None, None, 12, 90, 2, 20) for name in dict.fromkeys(table["dataset"])]
+    boards.write(table, ready, tmp_path, page, ["said"], "family")
+    text = page.read_text()
+    assert text.startswith("before\n<!-- boards family -->\nsaid\n")
+    assert text.endswith("<!-- /boards family -->\nafter\n")
+    assert text.count("missed above / below") == 1 and text.count("coverage, ESS by width / by error") == 1 + len(ready)
+    with pytest.raises(InputError, match="boards weak-to-strong"):
+        boards.place(page, "weak-to-strong")
+
+
 def test_other_splits_are_other_datasets(folder, tmp_path):
     """No family on both sides; a random order; blanks, three ways."""
     def split(*flags):
@@ -140,6 +156,11 @@ def test_other_splits_are_other_datasets(folder, tmp_path):
 
     history, new = split(folder / "large.csv.gz", "--split-by", "family")
     assert not set(history.families) & set(new.families) and history.n_models in (10, 14)
+    weak, strong = split(folder / "large.csv.gz", "--split-by", "weak-to-strong")
+    assert weak.n_models == strong.n_models == 8 and weak.accuracy().max() <= strong.accuracy().min()
+    other, way = split(folder / "large.csv.gz", "--split-by", "strong-to-weak")
+    assert (other.models.tolist(), way.models.tolist()) == (strong.models.tolist(), weak.models.tolist())
+    assert split(folder / "large.csv.gz", "--split-by", "weak-to-strong", "--share", ".25")[0].n_models == 6
     orders = [split(folder / "large.csv.gz", "--shuffle", seed)[0].models.tolist() for seed in (1, 2, 1)]
     assert orders[0] == orders[2] != orders[1] and len(orders[0]) == 12
     history, new = split(folder / "small.csv", "--incomplete", "questions")
@@ -159,6 +180,10 @@ def test_what_cannot_be_run(folder, tmp_path):
     assert "no matrix there" in nothing.stderr
     unknown = run_script("boards.py", folder, *where(tmp_path), "--boards", "larg", code=2)
     assert "--boards larg: there are large, small" in unknown.stderr
+    for words, said in ((("--shuffle", 1), "no order"), (("--share", ".6"), "at most .5")):
+        refused = run_script("data/split_history.py", folder / "large.csv.gz", "--data-dir", tmp_path, "--dataset", "x",
+                             "--split-by", "strong-to-weak", *words, code=2)
+        assert said in refused.stderr and not list(tmp_path.iterdir())
     page = tmp_path / "page.md"
     page.write_text("no marks\n")
     refused = run_script("boards.py", folder, *where(tmp_path / "x"), "--page", page, code=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ... import cli
 from ...errors import InputError
 from ...files import check_new, write_whole
+from ...scores.flags import add_choice_flags, choices_of
 from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED, largest_excluded
 from ..verdicts import CONDITIONS
 
@@ -56,18 +57,11 @@ def add_decision_flags(to: argparse.ArgumentParser) -> None:
 
 def add_reading_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--matrix", type=Path, metavar="FILE",
-                    help="models are rows of this models × questions table")
-    add_harness_flags(to)
+                    help="models are rows of this models × questions table, or those in this folder of logs")
+    add_choice_flags(to)
     to.add_argument("--max-excluded", type=share, metavar="SHARE",
                     help=f"largest share of items without partner or score (default {MAX_EXCLUDED}, but at most half "
                          "the margin)")
-
-
-def add_harness_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--task-metrics", type=Path, metavar="FILE",
-                    help='JSON {"task": "metric"} or {"task": {"metric": …, "filter": …}} for harness logs')
-    to.add_argument("--item-field", metavar="FIELD",
-                    help="document field that names a question across tasks (harness logs; else its hash)")
 
 
 def add_output_flags(to: argparse.ArgumentParser) -> None:
@@ -79,19 +73,19 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
 # ---- objects made from them --------------------------------------------------------------------------------
 
 
-def choices(task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Choices:
-    """Choices for harness logs, and the chosen items."""
-    from ...scores.task_scores import Choices, Selection
+def choices(options: argparse.Namespace, items: Path | None = None, tasks: Sequence[str] | None = None,
+            skip: Sequence[str] = ()) -> Choices:
+    """What logs leave open, as these options settle it, and the chosen items."""
+    from ...scores.task_scores import Selection
 
-    made = Choices.read(task_metrics, item_field) if task_metrics else Choices(item_field=item_field)
-    return replace(made, selection=Selection.read(items) if items else None)
+    return replace(choices_of(options, tasks, skip), selection=Selection.read(items) if items else None)
 
 
-def source(matrix: Path | None, task_metrics: Path | None, item_field: str | None, items: Path | None = None) -> Source:
-    """Where models come from; the rows of a matrix need no choices."""
+def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Source:
+    """Where models come from."""
     from ..reading import Source
 
-    return Source(matrix, choices(None if matrix else task_metrics, item_field, items))
+    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip))  # plan has no --items
 
 
 def command_line() -> str:

@@ -23,7 +23,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("runs", nargs="+", metavar="RUN",
                     help="CSVs, harness outputs, or folders of several; at least two runs in all")
     to.add_argument("--task", metavar="NAME", help="only this task")
-    flags.add_harness_flags(to)
+    flags.add_choice_flags(to)
     to.add_argument("--max-excluded", type=flags.share, default=MAX_EXCLUDED, metavar="SHARE",
                     help=f"largest share of items without a score in some run (default {MAX_EXCLUDED})")
     to.add_argument("--output-dir", type=Path, default=Path("flips"), metavar="DIR",
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from .. import repeats
     from ..reading import read_all_runs
 
-    choices = flags.choices(options.task_metrics, options.item_field)
+    choices = flags.choices(options)
     runs = read_all_runs(options.runs, choices, options.task)
     tasks = repeats.count_successes(runs, options.max_excluded)
     whole, sources = repeats.together(tasks), list(runs)

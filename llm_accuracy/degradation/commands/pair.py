@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         pairs = None
         report = report_pair(judge_counts(*options.counts, **tests))
     else:
-        source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
+        source = flags.source(options)
         pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded,
                           options.margin)
         result = judge_pairs(pairs, draws=options.draws, seed=options.seed,

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.pilot:
         from ..reading import read_pair
 
-        source = flags.source(options.matrix, options.task_metrics, options.item_field)
+        source = flags.source(options)
         first, second = options.pilot
         pairs = read_pair(source, first, second, options.task, options.max_excluded)
         pilot, notes = plans.pilot_of(pairs, first, second)

@@ -21,7 +21,9 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("models", nargs="*", metavar="MODEL",
                     help="a JSON list of models, or a baseline and candidates")
     to.add_argument("--baseline", metavar="NAME", help="which model is the baseline (default: the first)")
-    to.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks")
+    to.add_argument("--tasks", nargs="+", metavar="NAME", help="only these tasks; others are not read")
+    to.add_argument("--skip", nargs="+", metavar="TASK", default=[], help="not these tasks (or patterns, such as "
+                                                                          "'mmlu_*')")
     to.add_argument("--output-dir", type=Path, default=Path("degradation"), metavar="DIR",
                     help="where the tables go (default: degradation)")
     to.add_argument("--safe-per-task", action="store_true",
@@ -39,19 +41,17 @@ def run(options: argparse.Namespace) -> int:
     check_alpha(options.alpha)
     check_margin(options.margin)
 
-    from ..reading import only_tasks, pair_models, read_models
+    from ..reading import pair_models, read_models
     from ..report import report_suite
     from ..suite import adjust_candidates, judge_suite
     from ..tables import suite_tables
 
-    source = flags.source(options.matrix, options.task_metrics, options.item_field, options.items)
+    source = flags.source(options, options.tasks, options.skip)
     models = read_models(source, options.models)
     check_models(models)
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
-    if options.tasks:
-        models = only_tasks(models, options.tasks)
     pairs = pair_models(models, baseline, options.max_excluded, options.margin)
     settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
                     draws=options.draws, seed=options.seed, missing_at_random=options.missing_at_random,

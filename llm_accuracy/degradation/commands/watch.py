@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ... import cli
@@ -32,7 +33,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
     to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
     flags.add_decision_flags(to)
-    flags.add_harness_flags(to)
+    flags.add_choice_flags(to)
     flags.add_output_flags(to)
 
 
@@ -47,7 +48,12 @@ def run(options: argparse.Namespace) -> int:
 
     state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
     if options.baseline:
-        choices = flags.choices(options.task_metrics, options.item_field)
+        choices = flags.choices(options)
+        if options.lower_is_better and True in choices.directions.values():
+            raise InputError("--lower-is-better and --higher-is-better true contradict each other")
+        options.lower_is_better |= set(choices.directions.values()) == {False}
+        if options.lower_is_better:
+            choices = replace(choices, directions={"*": False})
         arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
                               options.lower_is_better)
     else:
