@@ -12,7 +12,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test check
+.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test test-long check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -101,6 +101,10 @@ fresh:
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
+
+# Enumerations and simulations that take hours.
+test-long: $(VENV)/.installed
+	$(PY) -m pytest -m long
 
 # The linter, the type checker over the library, and whether the documents say what the code does.
 check: $(VENV)/.installed
