@@ -43,8 +43,15 @@ class Units:
         """(Σs)²/Σs²: the number of equal units that would be as informative."""
         return float(self.sizes.sum() ** 2 / np.square(self.sizes).sum())
 
+    @property
+    def _bounded(self) -> bool:
+        """Whether it is known how much an item can differ; not of scores that never vary, on an unknown scale."""
+        return 0 < self.largest < np.inf
+
     def p_drop_excluded(self, drop: float) -> float:
         """Gaffke's p of H0: the mean drop is `drop` or more; `drop` < `largest`."""
+        if not self._bounded:  # what an unseen loss could be is not known: nothing is excluded
+            return 1.0
         if drop >= self.largest:
             return 0.0
         sums, sizes, counts = self._distinct
@@ -65,7 +72,9 @@ class Units:
         return Units(np.zeros_like(self.sums), self.sizes, self.largest).p_drop_excluded(drop)
 
     def upper_limit(self, alpha: float) -> float:
-        """The drop at which Gaffke's p is alpha."""
+        """The drop at which Gaffke's p is alpha; infinite where the largest difference is not known."""
+        if not self._bounded:
+            return float("inf")
         mean = float(self.sums.sum() / self.sizes.sum())
         if self.p_drop_excluded(mean) <= alpha:  # no unit differs from the mean but the one that was not seen
             return mean
@@ -73,7 +82,9 @@ class Units:
         return float(brentq(lambda drop: self.p_drop_excluded(drop) - alpha, mean, high, xtol=1e-10 * high))
 
     def log_capital(self) -> float:
-        """ln of the betting e-value of H0: the mean drop is 0 or less."""
+        """ln of the betting e-value of H0: the mean drop is 0 or less; no bet without a known bound."""
+        if not self._bounded:
+            return 0.0
         bound = self.sizes.max() * self.largest
         values, counts = _levels(self.sums / bound)
         return float(logsumexp([counts @ np.log1p(bet * values) for bet in BETS]) - np.log(BETS.size))
