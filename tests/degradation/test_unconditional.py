@@ -13,14 +13,17 @@ SLACK = 1e-6
 
 
 def assert_at_level(n, margin):
-    for alpha, boundary in zip(ALPHAS, boundaries(n, margin), strict=True):
-        assert size_of(n, margin, boundary) <= alpha + SLACK, (n, margin, alpha)
+    """Returns the largest size over the error rates."""
+    sizes = [size_of(n, margin, boundary) for boundary in boundaries(n, margin)]
+    assert all(size <= alpha + SLACK for size, alpha in zip(sizes, ALPHAS, strict=True)), (n, margin, sizes)
+    return max(sizes)
 
 
-@pytest.mark.parametrize("n, drop", [(12, 0.05), (40, 0.02), (60, 0.05)])
+@pytest.mark.parametrize("n, drop", [(60, 0.05), (100, 0.05), (130, 0.02)])
 def test_p_values_are_those_of_sorted_outcomes(n, drop):
     b, c, slow = p_values(n, drop)
     some = np.flatnonzero(slow < 0.12)
+    assert some.size > 0
     some = some[:: max(1, some.size // 60)]
     fast = [unconditional.p_drop_excluded(n, int(b[i]), int(c[i]), drop) for i in some]
     # The slow grid has no refinement: it can only be too low, and by little.
@@ -28,9 +31,9 @@ def test_p_values_are_those_of_sorted_outcomes(n, drop):
     assert np.allclose(slow[some], fast, atol=2e-3)
 
 
-@pytest.mark.parametrize("n, margin", [(20, 0.05), (45, 0.05), (60, 0.02), (75, 0.05)])
+@pytest.mark.parametrize("n, margin", [(75, 0.05), (100, 0.05), (160, 0.02), (240, 0.01)])
 def test_size_by_enumeration(n, margin):
-    assert_at_level(n, margin)
+    assert assert_at_level(n, margin) > 0.02  # something is rejected, so that there is a size to speak of
 
 
 @pytest.mark.long
