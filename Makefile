@@ -12,18 +12,18 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards fresh test test-long check
+.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards real fresh test test-long check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
 
 # Every experiment of the study in order (its steps are under `study`). Stop and start at will: finished trials are not repeated.
-# Not into the committed logs: an older version wrote them, so they are not continued. make laptop LOGS=mine
+# Into a folder of its own: make laptop LOGS=mine (the committed logs lack who was covered, trial by trial).
 laptop: $(VENV)/.installed
 	test -f $(DATA)/simulated/M2.csv || $(PY) data/simulate_leaderboard.py --data-dir $(DATA)
 	$(MAKE) study TIER=laptop
 	$(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --policies oracle oracle-factors
-	for size in 8 32 128; do \
+	for size in 32 64 128; do \
 	  $(PY) faq_final.py $(IN) --scenarios nfobs=None_p=1.0 --budgets 10% --batch $$size || exit; done
 	$(MAKE) tables TIER=laptop
 
@@ -38,7 +38,7 @@ study:
 	$(PY) factor_models_final.py --tier $(TIER) $(IN)
 	$(PY) faq_val.py --tier $(TIER) $(IN)
 	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq
-	$(PY) faq_final.py --tier $(TIER) $(IN) --policies faq-mix uniform+factors
+	$(PY) faq_final.py --tier $(TIER) $(IN) --policies rounds faq-mix uniform+factors
 	$(PY) baselines_all.py --tier $(TIER) $(IN)
 	$(PY) ablations_all.py --tier $(TIER) $(IN)
 
@@ -65,7 +65,7 @@ twin: $(VENV)/.installed
 	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
 	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
 
-# The default method against its rivals on the twin's 443 new models, into logs/twin (docs/twin.md; hours on two cores):
+# FAQ-mix against its rivals on the twin's 443 new models, into logs/twin (docs/twin.md; hours on two cores):
 #   make headline TWIN=mmlu-pro_factors.npz
 ON_TWIN = --tier paper --datasets twin --scenarios nfobs=None_p=1.0 --data-dir $(DATA) --logs-dir $(LOGS)/twin
 BUDGETS := --budgets 2.5% 5% 10% 25%
@@ -76,13 +76,13 @@ headline: $(VENV)/.installed
 	$(PY) factor_models_val.py $(ON_TWIN) --rank 64 --weight-decay 0.1
 	$(PY) factor_models_final.py $(ON_TWIN) --rank 64 --weight-decay 0.1
 	$(PY) faq_val.py $(ON_TWIN) --budgets 2.5% 10% 25% --seeds 1 --models 100 --settings $(TUNED)
-	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20 --policies faq-mix
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies uniform+factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 2 --policies oracle oracle-factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq
 	$(PY) ablations_all.py $(ON_TWIN) $(BUDGETS) --seeds 2 --arms active+factors --taus 0.25 0.5 0.75
 	$(PY) baselines_all.py $(ON_TWIN) $(BUDGETS) --seeds 5
-	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --batch $$size || exit; done
+	for size in 8 32 64 128 512; do $(PY) faq_final.py $(ON_TWIN) --budgets 10% --seeds 5 --policies faq-mix --batch $$size || exit; done
 	$(PY) summarize_results.py --logs-dir $(LOGS)/twin
 
 # Every method on every board in a folder, with a table over boards, into local/boards (docs/boards.md):
@@ -90,19 +90,25 @@ headline: $(VENV)/.installed
 boards: $(VENV)/.installed
 	$(PY) boards.py $(BOARDS) $(BOARD_FLAGS)
 
+# The paper's study on a real board, every figure beside the published one, into logs/real (docs/paper_on_board.md):
+#   make real BOARD=<open_llm_leaderboard_v2.csv.gz> PAPER=<folder of the published tables>
+STANDS_FOR ?= bbh+gpqa+ifeval+math+musr
+real: $(VENV)/.installed
+	$(PY) paper_on_board.py $(BOARD) --as $(STANDS_FOR) --paper $(PAPER) --data-dir $(DATA) --logs-dir $(LOGS)/real
+
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
-# (the twin's logs, hours of work, and those of the degradation tests stay).
+# (the twin's and the real boards' logs, hours of work, and those of the degradation tests stay).
 fresh:
 	test ! -e $(LOGS).before
 	mv $(LOGS) $(LOGS).before
 	mkdir $(LOGS)
-	for kept in $(LOGS).before/twin $(LOGS).before/degradation_*.csv; do \
+	for kept in $(LOGS).before/twin $(LOGS).before/real $(LOGS).before/degradation_*.csv $(LOGS).before/history_worth.csv; do \
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
-# Enumerations and simulations that take hours.
+# What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests.
 test-long: $(VENV)/.installed
 	$(PY) -m pytest -m long
 

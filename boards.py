@@ -23,7 +23,6 @@ the truth above and below the interval, effective sample size by width and by er
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,7 +40,7 @@ def main(argv=None):
 
     sources, chosen = boards.found(args.folder, args.boards), args.methods or study_flags.installed_methods()
     if args.page:
-        boards.place(args.page, args.split_by)
+        boards.place(args.page, args.split_by, args.mark)
     if args.dry_run:
         price(args, sources, chosen)
         return
@@ -56,7 +55,7 @@ def main(argv=None):
     for heading, rows in boards.sections(table, ready):
         print(f"\n{heading}\n{rows}")
     command = " ".join(["`python boards.py", *(sys.argv[1:] if argv is None else argv)]) + "`"
-    for path in boards.write(table, ready, args.logs_dir, args.page, [command], args.split_by):
+    for path in boards.write(table, ready, args.logs_dir, args.page, [command], args.split_by, args.mark):
         print(f"wrote {path}")
     print("processor time:", ", ".join(f"{what} {cli.duration(seconds)}" for what, seconds in took.most_common()))
     print(f"all of it took {cli.duration(time.monotonic() - started)}")
@@ -101,11 +100,7 @@ def price(args, sources, chosen):
 def ask(step):
     """What a script prints."""
     script, words = step
-    done = subprocess.run([sys.executable, Path(__file__).parent / script, *map(str, words)], text=True,
-                          capture_output=True)
-    if done.returncode:
-        sys.exit(done.stderr.strip())
-    return done.stdout
+    return cli.said(script, *words)
 
 
 def flags():
@@ -122,7 +117,8 @@ def flags():
     cli.add_study_flags(parser, "seeds", "data-dir", "logs-dir", "dry-run")
     parser.set_defaults(seeds=20, data_dir=Path("local/boards/data"), logs_dir=Path("local/boards"))
     parser.add_argument("--page", type=Path, metavar="FILE", help="also put the tables between this page's marks "
-                        "<!-- boards --> and <!-- /boards -->, or <!-- boards SPLIT_BY -->")
+                        "<!-- MARK --> and <!-- /MARK -->, or <!-- MARK SPLIT_BY -->")
+    parser.add_argument("--mark", default="boards", help="(default: boards)")
     return parser
 
 

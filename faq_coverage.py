@@ -14,6 +14,7 @@ that. Takes seconds.
 from pathlib import Path
 
 from llm_accuracy import cli
+from llm_accuracy.querying.policies import DEFAULT_POLICY
 from llm_accuracy.study import flags
 
 HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by accuracy':>11} "
@@ -22,9 +23,10 @@ HEADER = (f"{'method':<24} {'budget':>6} {'coverage':>11} {'by date':>10} {'by a
 
 def main(argv=None):
     parser = flags.parser(__doc__, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "dry-run")
-    parser.add_argument("--policies", nargs="+", metavar="NAME", default=["faq-mix"])
-    parser.add_argument("--batch", type=cli.at_least(1), default=1, metavar="B",
-                        help="the trials that asked B questions at a time (default 1)")
+    parser.add_argument("--policies", nargs="+", metavar="NAME", default=[DEFAULT_POLICY],
+                        help=f"(default: {DEFAULT_POLICY})")
+    parser.add_argument("--batch", type=cli.at_least(1), metavar="B",
+                        help="the trials that asked B questions at a time, or first (default: the policy's own)")
     parser.add_argument("--figure", type=Path, metavar="STEM")
     args = flags.parse(parser, argv)
     from llm_accuracy.study import coverage

@@ -2,14 +2,15 @@
 
     python faq_final.py                                          laptop tier, about 3 minutes on two cores
     python faq_final.py --datasets simulated --scenarios nfobs=50_p=0.1 --budgets 300 --seeds 5
-    python faq_final.py --batch 64                               asked 64 questions at a time
+    python faq_final.py --batch 64                               64 questions in the first round
     python faq_final.py --policies faq                           the method of arXiv 2601.20251
     python faq_final.py --policies uniform+factors oracle        any policy registered in querying/policies.py
     python faq_final.py --tier paper --device cuda               the full grid
 
-Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, faq-mix without
-replacement, takes the history itself as its prior, asks no question twice and needs no tuning
-(docs/without_replacement.md). faq, the paper's method, takes the setting that faq_val.py found best, or --setting.
+Every trial is one seed, budget and setting on all new models (M2) of a dataset. The default, rounds, asks in growing
+rounds, no question twice, and needs no tuning (docs/rounds.md). faq-mix asks one question at a time and may stop at
+any time (docs/without_replacement.md). faq, the paper's method, takes the setting that faq_val.py found best, or
+--setting.
 Appends to LOGS_DIR/faq_final.csv (one row a trial) and LOGS_DIR/faq_final_models.csv (who was covered). Finished
 trials are not repeated; a log whose trials were computed from other data or other factors is refused.
 """

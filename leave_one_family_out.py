@@ -2,12 +2,12 @@
 
     python leave_one_family_out.py MATRIX.csv.gz                          124 models × 450 questions: 2 minutes
     python leave_one_family_out.py MATRIX.csv.gz --dry-run                the families found, and about how long
-    python leave_one_family_out.py MATRIX.csv.gz --seeds 20 --budgets 20 2.5% --methods faq-mix faq uniform+factors
+    python leave_one_family_out.py MATRIX.csv.gz --seeds 20 --budgets 20 2.5% --methods rounds faq uniform+factors
 
 Where a board holds few models, and variants of the same ones, splitting it by date wastes half of it and leaves
 siblings on both sides. Here every family (the matrix's column `family`, or the model's name without @host,
 quantisation, date and -sys suffixes) is new in turn, with factors fitted to all the others. Models without all
-scores serve as history only. By default faq-mix, 200 seeds, budgets 20 5% 10% 25% 50%.
+scores serve as history only. By default rounds, 200 seeds, budgets 20 5% 10% 25% 50%.
 
 Prints and writes to LOGS_DIR/leave_one_family_out.csv, for every budget and method: coverage with its binomial
 standard error; the worst model's coverage, and the median of what luck alone makes of the worst; the share of
@@ -22,6 +22,7 @@ import math
 from pathlib import Path
 
 from llm_accuracy import cli
+from llm_accuracy.querying.policies import DEFAULT_POLICY
 from llm_accuracy.study import flags
 
 
@@ -31,7 +32,7 @@ def main(argv=None):
     cli.add_study_flags(parser, "budgets", "seeds", "logs-dir", "dry-run")
     parser.set_defaults(budgets=["20", "5%", "10%", "25%", "50%"], seeds=200)
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=flags.learning(),
-                        help=f"some of {', '.join(flags.learning())} (default: faq-mix)")
+                        help=f"some of {', '.join(flags.learning())} (default: {DEFAULT_POLICY})")
     parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="(default: 4, or a quarter of the models)")
     parser.add_argument("--weight-decay", type=weight_decay, default=1.0, metavar="L")
     flags.add_protocol_flags(parser, "map")

@@ -45,6 +45,15 @@ def step(script: str, *arguments: object) -> None:
         sys.exit(code)
 
 
+def said(script: str, *arguments: object) -> str:
+    """What one script of the project prints; exits with its error if it fails."""
+    done = subprocess.run([sys.executable, Path(__file__).resolve().parents[1] / script, *map(str, arguments)],
+                          text=True, capture_output=True)
+    if done.returncode:
+        sys.exit(done.stderr.strip())
+    return done.stdout
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """A parser that prints the script's docstring with its own line breaks."""
     return argparse.ArgumentParser(

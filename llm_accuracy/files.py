@@ -2,21 +2,87 @@
 
 Every failure of the disk (full, read-only, a folder in the way, a name too long) becomes one InputError, and no part
 of a file that could not be written whole is left behind.
+
+What is read is also limited, for every reader in this one place: a few kilobytes of gzip can unpack to gigabytes, and
+one line of JSON can be nested deeper than a parser can follow. `reading`, `numbered_lines` and `read_json` look before
+memory is taken, and `--max-size` (`limit_to`) moves the limits.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import json
 import os
+import re
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from .errors import InputError
 
 LONGEST_NAME = 255  # bytes, on every file system in use
+DEEPEST = 100  # lists and objects inside one another in JSON; logs of evaluations have about ten
+_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}  # powers of two
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[{\]}]")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large what is read may be.
+
+    total  bytes of one file, unpacked; a line may have 1/64 of them, and a table one column for every 2 KiB of them
+    """
+
+    total: int = 4 << 30
+
+    @property
+    def line(self) -> int:
+        """Bytes of one line: 64 MiB of 4 GiB."""
+        return self.total // 64
+
+    @property
+    def columns(self) -> int:
+        """Columns of a table: 2,097,152 of 4 GiB."""
+        return self.total // 2048
+
+
+_limits = Limits()
+
+
+def limits() -> Limits:
+    """The limits in force."""
+    return _limits
+
+
+def limit_to(size: str | int | None) -> None:
+    """Set the limits of this process, in bytes or as text ("500M", "8G"); None is the default.
+
+    Raises InputError for a text that is no size.
+    """
+    global _limits
+    if size is None:
+        _limits = Limits()
+        return
+    found = re.fullmatch(r"([0-9]{1,12})([KMGT]?)(?:i?B)?", str(size).strip(), re.IGNORECASE)
+    total = int(found[1]) << _UNITS[found[2].upper()] if found else 0
+    if not total:
+        raise InputError(f"--max-size {size}: expected a size in bytes, such as 500M or 8G")
+    _limits = Limits(total)
+
+
+def size_text(size: int) -> str:
+    """4294967296 → 4 GiB; 1500 → 1,500 bytes."""
+    for power, unit in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if size >= 1 << power:
+            return f"{size / (1 << power):.3g} {unit}"
+    return f"{size:,} bytes"
 
 
 @contextmanager
@@ -70,11 +136,132 @@ def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
 
 
-def read_json(path: Path | str):
-    """The content of a JSON file (UTF-8). Raises InputError where it cannot be read."""
+# ---- reading, within limits --------------------------------------------------------------------------------
+
+class _Unpacked(io.RawIOBase):
+    """A binary stream that refuses to give more bytes than the limit, and tells a torn gzip file in one line."""
+
+    def __init__(self, inner: IO[bytes], name: str):
+        self.inner, self.name, self.given = inner, name, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:  # type: ignore[override]
+        try:
+            data = self.inner.read(len(buffer))
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            kind = "zip" if isinstance(error, zipfile.BadZipFile) else "gzip"
+            raise InputError(f"{self.name}: not a complete {kind} file ({error}); fetch it again") from None
+        except OSError as error:
+            raise InputError(f"{self.name}: cannot be read ({error.strerror or error})") from None
+        self.given += len(data)
+        if self.given > _limits.total:
+            raise InputError(f"{self.name}: unpacks to more than {size_text(_limits.total)}; if it is meant to be that "
+                             "large, raise --max-size")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self.inner.close()
+        super().close()
+
+
+def reading(path: Path | str, what: str = "file") -> IO[bytes]:
+    """Open a file for reading, unpacked where its name ends in .gz. Raises InputError where it cannot be opened, and
+    while it is read, where it is damaged or unpacks to more than the limit."""
+    path = Path(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        inner = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: not a readable {what} ({error.strerror or error})") from None
+    if size > _limits.total:
+        inner.close()
+        raise InputError(f"{path}: has {size_text(size)}, more than the {size_text(_limits.total)} that are allowed; "
+                         "raise --max-size")
+    return io.BufferedReader(_Unpacked(inner, str(path)), 1 << 18)  # type: ignore[arg-type]
+
+
+def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:
+    """Open one file of a zip archive, within the same limits."""
+    if info.file_size > _limits.total:
+        raise InputError(f"{name}: unpacks to {size_text(info.file_size)}, more than the {size_text(_limits.total)} "
+                         "that are allowed; raise --max-size")
+    return io.BufferedReader(_Unpacked(archive.open(info), name), 1 << 18)  # type: ignore[arg-type]
+
+
+def check_zip(path: Path | str) -> None:
+    """Raise InputError for a zip archive whose files together unpack to more than the limit, by its own directory; for
+    archives that another program unpacks."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        return  # not a whole zip: its reader says what it makes of it
+    if size > _limits.total:
+        raise InputError(f"{path}: unpacks to {size_text(size)}, more than the {size_text(_limits.total)} that are "
+                         "allowed; raise --max-size")
+
+
+def numbered_lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
+    """(number, line with its end) of a stream, none longer than the limit. Raises InputError for one that is."""
+    number = 0
+    while line := stream.readline(_limits.line + 1):
+        number += 1
+        if len(line) > _limits.line:
+            raise InputError(f"{name}: line {number} is longer than {size_text(_limits.line)}; is it what it is taken "
+                             "for? If so, raise --max-size")
+        yield number, line
+
+
+def first_line(stream: IO[bytes], name: str) -> bytes:
+    """The first line of a table; b"" of an empty one. Raises InputError for a longer line, or more columns, than the
+    limits allow."""
+    _, line = next(numbered_lines(stream, name), (1, b""))
+    if (columns := line.count(b",") + 1) > _limits.columns:
+        raise InputError(f"{name}: {columns:,} columns, more than the {_limits.columns:,} that are allowed; raise "
+                         "--max-size")
+    return line
+
+
+def check_depth(text: bytes, where: str) -> None:
+    """Raise InputError for JSON that is nested deeper than `DEEPEST`."""
+    if _too_deep(text):
+        raise InputError(f"{where}: JSON nested deeper than {DEEPEST} levels is not read; is it what it is taken for?")
+
+
+def _too_deep(text: bytes) -> bool:
+    """Whether JSON is nested deeper than `DEEPEST`. Costs nothing where there are no more brackets."""
+    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.finditer(_STRING.sub(b"", text)):
+        depth += 1 if bracket[0] in (b"[", b"{") else -1
+        if depth > DEEPEST:
+            return True
+    return False
+
+
+def parse_json(text: bytes, where: str):
+    """The value of a JSON text (UTF-8, with or without a byte order mark). Raises InputError, with `where`, for
+    anything else."""
+    check_depth(text, where)
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON ({error}); is the file complete?") from None
+
+
+def read_json(path: Path | str):
+    """The content of a JSON file (UTF-8), plain or gzipped. Raises InputError where it cannot be read."""
+    with reading(path, "JSON file") as stream:
+        text = stream.read()
+    if _too_deep(text):
+        raise InputError(f"{path}: not a readable JSON file (nested deeper than {DEEPEST} levels)")
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 

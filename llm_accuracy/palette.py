@@ -17,9 +17,9 @@ STYLES = {  # method: (colour, marker, dashes)
     name: (PALETTE[colour], marker, dashes) for name, (colour, marker, dashes) in {
         "uniform (SRS)": ("black", "o", "-"), "uniform (published)": ("grey", "s", ":"),
         "best baseline": ("orange", "^", "--"), "uniform + factors": ("sky", "v", "-."),
-        "active + factors": ("green", "P", "--"), "FAQ-mix": ("blue", "D", "-"), "FAQ": ("vermillion", "X", "-"),
+        "active + factors": ("green", "P", "--"), "FAQ-mix": ("blue", "d", ":"), "FAQ": ("vermillion", "X", "-"),
         "FAQ (with)": ("vermillion", "X", "-"), "FAQ (naive without)": ("purple", "*", ":"),
-        "growing rounds": ("purple", "v", "-"), "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."),
+        "growing rounds": ("blue", "D", "-"), "FAQ (without)": ("sky", "p", "-"), "oracle": ("black", "*", "-."),
         "oracle (factors)": ("purple", "h", "-."), "stratified": ("green", "s", "-"), "difference": ("grey", "o", "--"),
         "regression": ("orange", "X", ":"), "two batches": ("green", "D", "-."),
         "PPI++": ("sky", "<", ":"),

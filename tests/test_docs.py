@@ -201,15 +201,20 @@ def test_what_a_script_says_of_itself():
 
 
 def test_numbers_of_the_readme_are_those_of_the_pages():
-    """The table of real boards: ESS by error and coverage at 20 questions, 10 % and 50 %."""
-    page = PAGES["docs/small_banks.md"]
-    rows = re.findall(r"\| (\w+) \| \d+ × [\d,]+ \|((?: [\d.]+ ×, \.\d+ \|){3})", PAGES["README.md"])
-    assert len(rows) == 3
-    for bank, cells in rows:
+    """The table of real boards: ESS by error and coverage, means over five boards."""
+    page = PAGES["docs/boards.md"].split("## Means over 5 boards\n")[1].split("\n## ")[0]
+    budgets, *means = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()[1:]
+                       if line.startswith("|")]
+    mean = {row[0]: dict(zip(budgets[1:], row[1:], strict=True)) for row in means if len(row) == len(budgets)}
+    named = {"growing rounds": "growing rounds", "FAQ": "FAQ", "regression on the history": "regression",
+             "stratified on the history": "stratified", "best baseline of the paper": "best baseline"}
+    rows = re.findall(r"\| \*{0,2}([\w ]+?)\*{0,2}(?: \([^|]*\))? \|((?: [\d.]+ ×, \.\d+ \|){4})", PAGES["README.md"])
+    assert {name for name, _ in rows} == set(named)
+    for name, cells in rows:
         shown = re.findall(r"([\d.]+) ×, (\.\d+)", cells)
-        for budget, (ess, coverage) in zip((r"20 \(", r"\d+ \(10", r"\d+ \(50"), shown, strict=True):
-            row = rf"\| {bank} \| {budget}[^|]*\| 200 \| 0{coverage} .*\| {ess} ± [\d.]+ \|\n"
-            assert re.search(row, page), (bank, budget)
+        for budget, (ess, coverage) in zip(("20", "100", "10%", "25%"), shown, strict=True):
+            found = re.fullmatch(r"([\d.]+), [\d.]+ / ([\d.]+)", mean[named[name]][budget])
+            assert found and (found[1], found[2]) == (f"0{coverage}", ess), (name, budget)
 
 
 # ---- README ------------------------------------------------------------------------------------------------

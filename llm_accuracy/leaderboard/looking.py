@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, check_new
+from ..files import atomic, check_new, unpacked
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
 from ..scores.scenario import ALL_OBSERVED, Scenario, read_mask
@@ -36,7 +36,7 @@ def unzip(data_dir: Path, name: str, overwrite: bool) -> list[str]:
                        if WANTED.fullmatch(Path(info.filename).name)}
             check_new([folder / file for file in members], overwrite, make_parent=True)
             for file, info in members.items():
-                with stream.open(info) as source, atomic(folder / file) as target:
+                with unpacked(stream, info, f"{archive}:{info.filename}") as source, atomic(folder / file) as target:
                     while block := source.read(1 << 20):
                         target.write(block)
     except zipfile.BadZipFile as error:

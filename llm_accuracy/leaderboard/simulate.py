@@ -27,6 +27,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from ..errors import InputError
+from ..files import check_zip
 from ..randomness import stream
 from ..scores.matrix import Responses
 
@@ -106,6 +107,7 @@ def twin_board(factors: Path | str) -> Board:
     better on a twin than on the board that the factors were fitted to. Raises InputError if the file is not such an
     .npz.
     """
+    check_zip(factors)
     try:
         stored = np.load(factors, allow_pickle=False)
         if not isinstance(stored, np.lib.npyio.NpzFile):

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, check_zip
 from ..parallel import one_thread_each
 from ..randomness import stream
 from ..scores.matrix import Responses
@@ -101,6 +101,7 @@ class Factors:
         """Read an .npz. Raises InputError if it is absent (naming the script that makes it) or incomplete."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; python {made_by} makes it")
+        check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return Factors(stored["U"], stored["V"], stored["questions"], stored["history_mean"],
@@ -144,8 +145,14 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
     """
     small = len(fits) * scores.size < THREADS_PAY_FROM
-    with one_thread_each("cpu") if small else nullcontext():
-        return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+    # Where few entries are seen, decay alone takes most factors towards 0, and arithmetic below 1e-38 is several times
+    # as slow: such numbers count as 0.
+    torch.set_flush_denormal(True)
+    try:
+        with one_thread_each("cpu") if small else nullcontext():
+            return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, device: str,

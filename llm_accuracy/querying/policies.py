@@ -95,6 +95,11 @@ class Policy:
             raise InputError(f"policy {self.name!r} is asked {' or '.join(self.samplings)}, not {sampling!r}")
 
     @property
+    def batch(self) -> int:
+        """How many questions are asked at a time, or the first time, unless something else is asked for."""
+        return self.rounds.first if self.rounds else 1
+
+    @property
     def streamed(self) -> bool:
         """Whether the scores are the paper's, which the engine sums by the block without storing them."""
         return self.scores == FAQ
@@ -144,7 +149,8 @@ def walking(name: str) -> Callable:
 
 # --- drawing -------------------------------------------------------------------------------------------
 
-# The paper's scores, but of other beliefs, solved for anew as answers come in; needs no tuning.
+# The paper's scores, but of other beliefs, solved for anew as answers come in; needs no tuning. Asking one question
+# at a time, it can stop at any time: the intervals that may be watched rest on it.
 register(Policy("faq-mix", "FAQ-mix", FAQ, ".beliefs:HistoryBeliefs", setting=MIXTURE_SETTING))
 # The paper's.
 register(Policy("faq", "FAQ", FAQ, sampling="with", setting=None, variance_as_published="published"))
@@ -155,7 +161,8 @@ register(Policy("uniform+factors", "uniform + factors", ".scorings:uniform", set
 register(Policy("oracle-factors", "oracle (factors)", FAQ, setting=MIXTURE_SETTING,
                 knows=".scorings:logits_of_best_factors"))
 register(Policy("oracle", "oracle", FAQ, setting=MIXTURE_SETTING, knows=".scorings:true_logits"))
-DEFAULT_POLICY = "faq-mix"
+DEFAULT_POLICY = "rounds"  # for a budget that is known beforehand
+ANY_TIME_POLICY = "faq-mix"  # for none: sessions that may be watched and stopped at will
 
 
 # --- walking -------------------------------------------------------------------------------------------

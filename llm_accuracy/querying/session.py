@@ -31,7 +31,7 @@ from ..files import atomic, read_json
 from ..randomness import stream
 from .diagnosis import HistoryDiagnosis
 from .factors import Factors
-from .policies import DEFAULT_POLICY, Policy, named
+from .policies import ANY_TIME_POLICY, DEFAULT_POLICY, Policy, named
 from .session_engines import Estimated, Evaluation, InRounds, OneAtATime
 from .setting import ALPHA
 
@@ -85,7 +85,7 @@ class Session:
                  policy: str | Policy | None = None):
         self.factors, self.model, self.seed = factors, model, seed
         self.n_questions, self.rank = factors.V.shape
-        self.policy = named(policy or (DEFAULT_POLICY if budget is None else "rounds"))
+        self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
         self._number = {str(name): i for i, name in enumerate(factors.questions)}

@@ -273,7 +273,7 @@ def one_model(reading: Reading, choices: Choices, where: str) -> dict[str, TaskS
     if not models:
         raise InputError(f"{where}: no results found" + "".join(f" ({note})" for note in notes[:1]))
     if len(models) > 1:
-        raise InputError(f"{where}: samples of several models ({_some(list(models))}); name the folder or file of "
+        raise InputError(f"{where}: samples of several models ({_some(sorted(models))}); name the folder or file of "
                          f"one of them, or "
                          f"take them by name with --matrix {where}")
     [tasks] = models.values()

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, check_new
+from ..files import atomic, check_new, check_zip, unpacked
 from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_matrix
 from .scenario import ALL_OBSERVED, Scenario, read_mask
 
@@ -88,6 +88,7 @@ class Dataset:
         Raises InputError if the dataset has no truth.npz or if that is for other models.
         """
         path = self.folder / "truth.npz"
+        check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 row = {name: i for i, name in enumerate(stored["models"])}
@@ -147,7 +148,10 @@ class Dataset:
             return None
         with zipfile.ZipFile(self.archive) as archive:
             member = _member(archive, file)
-            return None if member is None else archive.read(member).decode()
+            if member is None:
+                return None
+            with unpacked(archive, member, f"{self.archive}:{member.filename}") as stream:
+                return stream.read().decode()
 
     def _read_member(self, path: Path, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
@@ -161,7 +165,7 @@ class Dataset:
                     f"{self.name}.{file}.{member.CRC:08x}{member.file_size:x}.npz")
                 if (known := _read_compact(compact, source)) is not None:
                     return known
-                with archive.open(member) as stream:
+                with unpacked(archive, member, source) as stream:
                     responses = _parse(stream, source)
         except zipfile.BadZipFile as error:
             raise InputError(f"{path}: not a complete zip ({error}); fetch it again") from None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..files import limit_to
 
 if TYPE_CHECKING:
     from .task_scores import Choices
@@ -37,6 +38,10 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--by-content", action="store_true", help="questions are what their content is, whatever their id")
     to.add_argument("--may-differ", nargs="+", default=[], metavar="KEY",
                     help="runs in one folder that differ in KEY (n-shot, limit, …) are united all the same")
+    to.add_argument("--id", metavar="KEY", help="the key of a record that names its question (JSONL); a.b is b in a")
+    to.add_argument("--score", metavar="KEY", help="the key of its score (JSONL)")
+    to.add_argument("--max-size", metavar="SIZE", help="how large a file may be, unpacked (default: 4G); lines and "
+                                                       "columns in proportion")
     to.add_argument("--item-field", metavar="FIELD",
                     help="document field that names a question across tasks (else its hash)")
 
@@ -45,6 +50,7 @@ def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, 
     """What logs leave open, as these options settle it. Raises InputError for a flag that cannot be understood."""
     from .task_scores import Choices
 
+    limit_to(options.max_size)
     if options.range and not options.range[0] < options.range[1]:
         raise InputError(f"--range {options.range[0]:g} {options.range[1]:g}: the first must be smaller")
     made = (Choices.read(options.task_metrics, options.item_field) if options.task_metrics
@@ -54,7 +60,8 @@ def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, 
         made = replace(made, metrics={**made.metrics, "*": (options.metric, options.filter)}, source=source)
     return replace(made, values=read_values(options.value), directions=read_directions(options.higher_is_better),
                    scale=options.range and tuple(options.range), errors=options.errors, by_content=options.by_content,
-                   may_differ=tuple(options.may_differ), tasks=tuple(tasks) if tasks else None, skip=tuple(skip))
+                   may_differ=tuple(options.may_differ), tasks=tuple(tasks) if tasks else None, skip=tuple(skip),
+                   id_key=options.id, score_key=options.score)
 
 
 def read_values(texts: Iterable[str]) -> dict[str, float]:

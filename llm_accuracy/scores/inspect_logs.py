@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
+from ..files import check_zip
 from .contract import Reading, checked, plain, redacted
 from .score_values import RULES, plain_number, told
 from .task_scores import Account, Choices, TaskScores, _sha256
@@ -64,6 +65,8 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     if others:
         reading.notes.append(f"{path}: {len(others)} JSON files are no logs of inspect_ai and were not read, first "
                              f"{others[0].name}")
+    for file in files:
+        check_zip(file)  # inspect_ai unpacks it, so its own directory is asked
     headers = {file: _read(read_eval_log, file, header_only=True) for file in files}
     names = {file: _task_name(header.eval) for file, header in headers.items()}
     wanted = choices.wanted(names.values(), path)

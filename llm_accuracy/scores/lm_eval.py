@@ -32,7 +32,7 @@ _SETUP = ("chat_template_sha", "system_instruction_sha", "fewshot_as_multiturn")
 
 def recognises(path: Path) -> bool:
     """Whether `read_logs` reads a file or folder: any folder that no other reader recognises."""
-    return path.is_dir() or path.suffix in (".json", ".jsonl")
+    return path.is_dir() or path.name.endswith((".json", ".jsonl", ".jsonl.gz"))
 
 
 def read_harness(

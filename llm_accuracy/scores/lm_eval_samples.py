@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..files import check_depth, numbered_lines, parse_json, reading
 from .contract import plain
 from .score_values import PERPLEXITIES, logged_value
 from .task_scores import Account, Choices, _sha256
 
 HASHES = ("doc_hash", "target_hash", "prompt_hash")
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?"
-SAMPLES = re.compile(rf"samples_(.+)_({TIMESTAMP})\.jsonl?")
+SAMPLES = re.compile(rf"samples_(.+)_({TIMESTAMP})\.jsonl?(?:\.gz)?")
 NO_VALUE = "null, NaN or a word for a missing score"
 
 # The metric of each Open LLM Leaderboard task; for any other task with several metrics, one must be chosen.
@@ -99,17 +100,17 @@ def _records(file: Path, whole: bool) -> Iterator[tuple[int, dict]]:
     """(line number, record). Of a long record only the end is parsed, which has everything but the document and the
     answers; `whole` forces a full parse. Records older than November 2024 lack filter and hashes and are always
     parsed in full."""
-    with file.open("rb") as lines:
-        if lines.read(1) == b"[":
-            lines.seek(0)
-            for number, record in enumerate(_parse(lines.read(), file, 1), start=1):
+    with reading(file) as lines:
+        if lines.peek(1)[:1] == b"[":  # type: ignore[attr-defined]
+            for number, record in enumerate(parse_json(lines.read(), f"{file}: line 1"), start=1):
                 yield number, _with_hashes(record, file, number)
             return
-        lines.seek(0)
-        for number, line in enumerate(lines, start=1):
+        for number, line in numbered_lines(lines, str(file)):
             if line.strip():
+                check_depth(line, f"{file}: line {number}")
                 record = None if whole else _parse_end(line)
-                yield number, record or _with_hashes(_parse(line, file, number), file, number)
+                yield number, record or _with_hashes(parse_json(line, f"{file}: line {number}"), file,
+                                                       number)
 
 
 def _parse_end(line: bytes) -> dict | None:
@@ -127,13 +128,6 @@ def _parse_end(line: bytes) -> dict | None:
     except ValueError:
         return None
     return {"doc_id": int(head[1]), **record} if {"metrics", *HASHES} <= record.keys() else None
-
-
-def _parse(text: bytes, file: Path, line: int):
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: line {line}: not JSON ({error}); is the file complete?") from None
 
 
 def _with_hashes(record: dict, file: Path, line: int) -> dict:
@@ -209,7 +203,7 @@ def read_sample(
     """
     task, where = sample_task(file), f"{file}: line {number}"
     told = choices.of(task)[1]
-    record = _with_hashes(_parse(line.encode(), file, number), file, number)
+    record = _with_hashes(parse_json(line.encode(), where), file, number)
     if not isinstance(record.get("filter"), str):
         record["filter"] = "none"
     metric, its_filter = chosen or choose(task, [(number, {**record, "filter": told or record["filter"]})], choices,

@@ -7,20 +7,19 @@ question; a cell is a score in [0, 1] or blank.
 from __future__ import annotations
 
 import csv
-import gzip
 import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, check_zip, first_line, numbered_lines, reading
 from .score_values import RULES
 
 if TYPE_CHECKING:
@@ -210,18 +209,11 @@ def read_matrix(path: Path | str, cache: bool = True) -> Responses:
         compact = path.parent / ".cache" / f"{path.name}.{_content_key(path)}.npz"
         if (known := _read_compact(compact, str(path))) is not None:
             return known
-    try:
-        with _open_binary(path) as stream:
-            responses = _parse(stream, str(path))
-    except (gzip.BadGzipFile, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a complete gzip file ({error}); fetch it again") from None
+    with reading(path) as stream:
+        responses = _parse(stream, str(path))
     if compact is not None:
         _write_compact(compact, responses)
     return responses
-
-
-def _open_binary(path: Path):
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _content_key(path: Path) -> str:
@@ -229,9 +221,8 @@ def _content_key(path: Path) -> str:
         return hashlib.file_digest(stream, "blake2b").hexdigest()[:24]
 
 
-def _parse(stream: Iterable[bytes], source: str) -> Responses:
-    lines = iter(stream)
-    header = next(csv.reader([next(lines, b"").decode("utf-8-sig")]), [])
+def _parse(stream: IO[bytes], source: str) -> Responses:
+    header = next(csv.reader([_text(first_line(stream, source), f"{source}: line 1", "utf-8-sig")]), [])
     columns = {name: i for i, name in enumerate(header[: len(METADATA)]) if name in METADATA}
     n_meta = len(columns)
     if "model" not in columns or set(columns.values()) != set(range(n_meta)):
@@ -242,11 +233,12 @@ def _parse(stream: Iterable[bytes], source: str) -> Responses:
         raise InputError(f"{source}: the header names no question after {','.join(header)!r}")
     fields: list[list[str]] = []
     rows: list[np.ndarray] = []
-    for number, line in enumerate(lines, start=2):
+    for below, line in numbered_lines(stream, source):
+        number = below + 1
         line = line.rstrip(b"\r\n")
         if not line:
             continue
-        meta, cells = _split_line(line, n_meta)
+        meta, cells = _split_line(line, n_meta, f"{source}: line {number}")
         fields.append(meta)
         rows.append(_parse_cells(cells, questions, f"{source}: line {number} ({meta[columns['model']]})"
                                  if len(meta) == n_meta else f"{source}: line {number}"))
@@ -259,13 +251,23 @@ def _parse(stream: Iterable[bytes], source: str) -> Responses:
                      column.get("sha"), column.get("family"), source=source)
 
 
-def _split_line(line: bytes, n_meta: int) -> tuple[list[str], bytes]:
+def _text(line: bytes, where: str, encoding: str = "utf-8") -> str:
+    try:
+        return line.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where}: not UTF-8 (byte {error.start}); save the table as UTF-8") from None
+
+
+def _split_line(line: bytes, n_meta: int, where: str) -> tuple[list[str], bytes]:
     """(metadata fields, the unparsed cells)."""
     if b'"' in line:
-        fields = next(csv.reader([line.decode()]))
+        try:
+            fields = next(csv.reader([_text(line, where)]))
+        except csv.Error as error:
+            raise InputError(f"{where}: not a line of a CSV ({error})") from None
         return fields[:n_meta], ",".join(fields[n_meta:]).encode()
     *meta, cells = line.split(b",", n_meta)
-    return [field.decode() for field in meta], cells
+    return [_text(field, where) for field in meta], cells
 
 
 def _parse_cells(cells: bytes, questions: Sequence[str], where: str) -> np.ndarray:
@@ -296,6 +298,7 @@ def _as_float(row: np.ndarray) -> np.ndarray:
 
 
 def _read_compact(path: Path, source: str) -> Responses | None:
+    check_zip(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             return Responses(**{name: stored[name] for name in _COMPACT}, source=source)

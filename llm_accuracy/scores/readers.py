@@ -7,7 +7,9 @@ suite, flips) by what it recognises. What a score may look like in each format i
     long     CSV, one answer a line, of many models
     lm-eval  output folders of lm-evaluation-harness 0.4 with --log_samples (or one of its results_*.json)
     inspect  logs of inspect_ai (.eval, .json), read by inspect_ai itself
+    jsonl    one answer a line, with a key for the question and one for its score (--id, --score)
     helm     run folders of HELM
+    every-eval-ever  records of Every Eval Ever 0.3.0 beside their instances
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from .matrix import Responses
     from .task_scores import Choices, TaskScores
 
+LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
 BY_STRENGTH = ("weak-to-strong", "strong-to-weak")
@@ -83,8 +86,12 @@ READERS = {reader.name: reader for reader in (
     Reader("long", "a CSV model,question,score with one answer a line", answers=".tables:read_long"),
     Reader("lm-eval", "output of lm-evaluation-harness, written with --log_samples", logs=".lm_eval:read_logs",
            recognises=".lm_eval:recognises"),
+    Reader("jsonl", "JSONL with a key for the question and one for its score", logs=".jsonl:read_logs",
+           recognises=".jsonl:recognises"),
     Reader("helm", "run folders of HELM", logs=".helm:read_logs", recognises=".helm:recognises"),
     Reader("inspect", "logs of inspect_ai", logs=".inspect_logs:read_logs", recognises=".inspect_logs:recognises"),
+    Reader("every-eval-ever", "records of Every Eval Ever with their instances", logs=".every_eval_ever:read_logs",
+           recognises=".every_eval_ever:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
@@ -284,7 +291,7 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None, choices
     from .task_scores import Choices, chosen_names, of_rows
 
     path, choices = Path(path), choices or Choices()
-    reader = reader_of(path) if path.is_dir() or path.suffix in (".json", ".eval") else None
+    reader = reader_of(path) if path.is_dir() or path.name.endswith(LOG_ENDINGS) else None
     if reader is None or not reader.logs:
         return {name: _of_tasks(tasks, choices, path)
                 for name, tasks in of_rows(read_matrix(path), names, str(path)).items()}

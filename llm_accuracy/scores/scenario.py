@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, check_zip
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def write_mask(path: Path, seen: np.ndarray) -> None:
 
 def read_mask(path: Path) -> np.ndarray:
     """(M, N) bool. Raises InputError if the file is incomplete."""
+    check_zip(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             shape = tuple(stored["shape"])

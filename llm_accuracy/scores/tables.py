@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..files import first_line, reading
 from .answers import AnswerTable, Wanted
 from .matrix import Responses
 from .score_values import RULES
@@ -61,10 +62,7 @@ def _csv_runs(path: Path, choices: Choices) -> dict[str, dict[str, TaskScores]]:
 
 
 def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError, EOFError) as error:
-        raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    table = _text_table(path)
     table.columns = [str(column).strip().lower() for column in table.columns]
     for needed in ("prompt_id", "score"):
         if list(table.columns).count(needed) != 1:
@@ -176,12 +174,25 @@ def with_info(responses: Responses, path: Path) -> Responses:
         for name, field in fields.items() if name in info})
 
 
+def _text_table(path: Path) -> pd.DataFrame:
+    """A CSV, plain or gzipped, as text; blanks are "". Raises InputError for anything else, and beyond the limits."""
+    with reading(path, "CSV") as stream:
+        first_line(stream, str(path))
+    try:
+        with reading(path) as stream:
+            table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes one cell too many in every row for an index
+        raise InputError(f"{path}: the rows have more cells than the header has names; name every column")
+    if (short := table.isna().any(axis=1)).any():
+        raise InputError(f"{path}: row {_row(short)}: fewer cells than the header has names; complete the row")
+    return table
+
+
 def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     """A CSV as text; blanks are ""."""
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    rows = _text_table(path)
     for name in needed:
         if name not in rows:
             raise InputError(f"{path}: the header must name {', '.join(needed)}, not {','.join(map(str, rows))!r:.80}")

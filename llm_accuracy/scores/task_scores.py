@@ -220,6 +220,8 @@ class Choices:
     errors       what a sample that crashed is worth, one of flags.ERRORS
     by_content   questions are named by their content, not by their id
     may_differ   keys of the set-up in which united runs may differ
+    id_key       the key of a record that names its question, in JSONL; None: one that is known
+    score_key    the key of its score; None: score
     tasks        only these tasks are read; None: all
     skip         tasks, or patterns of tasks, that are not read
     """
@@ -237,6 +239,8 @@ class Choices:
     may_differ: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
+    id_key: str | None = None
+    score_key: str | None = None
 
     @classmethod
     def read(cls, path: Path | str, item_field: str | None = None) -> Choices:

@@ -263,7 +263,7 @@ def briefly(every: pd.DataFrame, boards: Sequence[Board]) -> Iterator[tuple[str,
 
 
 def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Path | None = None,
-          said: Iterable[str] = (), split_by: str = "date") -> list[Path]:
+          said: Iterable[str] = (), split_by: str = "date", mark: str = "boards") -> list[Path]:
     """LOGS_DIR/boards.csv and boards.md; and what boards.md holds into a page, between its marks: of another split than
     by date, one line a method and board."""
     paths = [logs_dir / "boards.csv", logs_dir / "boards.md"]
@@ -274,7 +274,7 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     with atomic(paths[1], "w") as stream:
         stream.write(body)
     if page is not None:
-        before, after = place(page, split_by)
+        before, after = place(page, split_by, mark)
         if split_by != "date":
             body = first + "".join(f"\n### {heading}\n\n{made}" for heading, made in briefly(every, boards))
         with atomic(page, "w") as stream:
@@ -283,6 +283,7 @@ def write(every: pd.DataFrame, boards: Sequence[Board], logs_dir: Path, page: Pa
     return paths
 
 
-def place(page: Path, split_by: str) -> tuple[str, str]:
-    """What stands before and after the tables of a split on a page. Raises InputError for a page without the place."""
-    return around(page, "boards" if split_by == "date" else f"boards {split_by}")
+def place(page: Path, split_by: str, mark: str = "boards") -> tuple[str, str]:
+    """What stands before and after the tables of a split on a page: between <!-- mark --> and <!-- /mark -->, or those
+    of `mark split_by`. Raises InputError for a page without the place."""
+    return around(page, mark if split_by == "date" else f"{mark} {split_by}")

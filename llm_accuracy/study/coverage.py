@@ -11,6 +11,7 @@ from scipy import stats
 from ..errors import InputError
 from ..files import atomic
 from ..querying.intervals import binomial_se
+from ..querying.policies import named
 from ..querying.setting import ALPHA
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
@@ -27,11 +28,13 @@ def cells_of(args: argparse.Namespace) -> dict[grids.Cell, pd.DataFrame]:
     """
     path = args.logs_dir / "faq_final_models.csv"
     log = ledger.read(path, "faq_final.py")
-    log = log[log["method"].isin(args.policies) & (log["batch"] == args.batch)]
+    batch = log["method"].map({name: args.batch or named(name).batch for name in args.policies})
+    log = log[log["batch"] == batch]
     found = {cell: log[(log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)]
              for cell in grids.cells(args)}
     if not (found := {cell: rows for cell, rows in found.items() if len(rows)}):
-        raise InputError(f"{path}: no trial of these datasets, scenarios and policies in batches of {args.batch}")
+        raise InputError(f"{path}: no trial of these datasets, scenarios and policies"
+                         + (f" in batches of {args.batch}" if args.batch else ""))
     return found
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib import dates
 
 from ..palette import PALETTE, WIDTH, style, titled, use_look
+from ..querying.policies import ANY_TIME_POLICY, DEFAULT_POLICY, POLICIES
 from . import ledger, summaries
 from .columns import standard_error
 from .coverage import luck, neighbours, smooth
@@ -41,7 +42,8 @@ def part_name(part: pd.DataFrame, table: pd.DataFrame) -> str:
 # --- what the notebooks draw ---------------------------------------------------------------------------
 
 EVERYTHING = "nfobs=None_p=1.0"  # the scenario in which all of the history is seen
-OURS, PAPER = "FAQ-mix", ["FAQ", "FAQ (with)"]  # the latter's name depends on what else is in the logs
+OURS, SEQUENTIAL = POLICIES[DEFAULT_POLICY].label, POLICIES[ANY_TIME_POLICY].label
+PAPER = ["FAQ", "FAQ (with)"]  # the latter's name depends on what else is in the logs
 RIVALS = ["uniform (SRS)", "best baseline", "active + factors"]
 
 
@@ -59,7 +61,7 @@ class StudyLogs(NamedTuple):
         found = sorted(folder.glob("**/summary.csv"), key=lambda path: len(path.parts)) or [folder / "summary.csv"]
         audits = ledger.read(folder / "faq_coverage.csv", "faq_coverage.py")
         return cls(pd.concat([summaries.compared(summaries.read(path)) for path in found], ignore_index=True),
-                   audits[audits["method"] == "faq-mix"])
+                   audits[audits["method"] == DEFAULT_POLICY])
 
     @property
     def datasets(self) -> list[str]:
@@ -144,8 +146,8 @@ def _across(measures: Sequence[str]) -> tuple[plt.Figure, dict[str, Sequence[plt
 
 
 def by_batch(table: pd.DataFrame) -> plt.Figure:
-    """ESS by width and by error, and coverage, of one method at one budget, against how many questions are asked before
-    the answers are learned from; ±1 standard error.
+    """ESS by width and by error, and coverage, of the default method at one budget, against how many questions are
+    asked in the first round; ±1 standard error.
 
     table  rows of `summaries.compared` with a column batch
     """
@@ -154,9 +156,9 @@ def by_batch(table: pd.DataFrame) -> plt.Figure:
         label, factor, line = MEASURES[measure]
         rows = table.sort_values("batch")
         axis.errorbar(rows["batch"], factor * rows[measure], factor * rows[f"{measure}_se"].fillna(0),
-                      **style("FAQ-mix", []))
+                      **style(OURS, []))
         axis.axhline(line, color="0.7", linewidth=0.8, zorder=0)
-        axis.set(xscale="log", ylabel=label, xlabel="questions asked at a time")
+        axis.set(xscale="log", ylabel=label, xlabel="questions in the first round")
         axis.set_xticks(rows["batch"], [str(batch) for batch in rows["batch"]], fontsize=6)
         axis.minorticks_off()
         axis.set_ylim(_limits(table, measure))
@@ -169,8 +171,8 @@ def batches_point(table: pd.DataFrame, name: str, kept: float = 0.9) -> str:
     ess = table.set_index("batch")["ess_width"].sort_index()
     left = ess / ess.iloc[0]
     enough = left[(left >= kept).cummin()]
-    point = (f"Of {int(table['budget'].iloc[0]):,} questions asked up to {enough.index[-1]} at a time, {name} keeps "
-             f"{100 * enough.min():.0f} % of its effective sample size")
+    point = (f"With up to {enough.index[-1]} of {int(table['budget'].iloc[0]):,} questions asked in the first round, "
+             f"{name} keep {100 * enough.min():.0f} % of their effective sample size")
     falls = [f"at {batch} only {100 * share:.0f} %" for batch, share in left[left < kept].items()]
     return "; ".join([point, ", ".join(falls)]) if falls else point
 
@@ -178,7 +180,7 @@ def batches_point(table: pd.DataFrame, name: str, kept: float = 0.9) -> str:
 def batches_note(table: pd.DataFrame) -> str:
     """What `by_batch` rests on: dataset, scenario, models, seeds."""
     seeds = {count: ", ".join(map(str, rows["batch"].sort_values())) for count, rows in table.groupby("seeds")}
-    counted = [f"{count} seeds" + (f" of {seeds[count]} at a time" if len(seeds) > 1 else "")
+    counted = [f"{count} seeds" + (f" of {seeds[count]} at first" if len(seeds) > 1 else "")
             for count in sorted(seeds, reverse=True)]
     first = table.iloc[0]
     return (f"{first['dataset']}, {scenario_name(first['scenario'])}: {table['models'].max()} new models; "

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ..gallery import Drawn, Figures, Log
 from . import coverage, summaries
 from . import figures as plots
-from .figures import EVERYTHING, OURS, PAPER, RIVALS, StudyLogs
+from .figures import EVERYTHING, OURS, PAPER, RIVALS, SEQUENTIAL, StudyLogs
 
 SUMMARY = Log("summary.csv", "make laptop LOGS={}")
 AUDITS = Log("faq_coverage.csv", "make laptop LOGS={}")
@@ -20,11 +20,11 @@ FIGURES = Figures(StudyLogs.read)
 # --- main_text -----------------------------------------------------------------------------------------
 
 @FIGURES.add("main_text_1_ess_and_coverage", "What a question is worth, and whether the intervals are honest",
-             [SUMMARY], ALL_STEPS, "ESS and coverage of FAQ, best baseline, uniform; here also FAQ-mix, active "
-             "inference and the oracles", per="dataset")
+             [SUMMARY], ALL_STEPS, "ESS and coverage of FAQ, best baseline, uniform; here also growing rounds, "
+             "FAQ-mix, active inference and the oracles", per="dataset")
 def ess_and_coverage(logs: StudyLogs) -> Iterator[Drawn]:
     for dataset in logs.datasets:
-        cell = logs.of(dataset, *RIVALS, "uniform + factors", *PAPER, OURS, "oracle", "oracle (factors)",
+        cell = logs.of(dataset, *RIVALS, "uniform + factors", *PAPER, SEQUENTIAL, OURS, "oracle", "oracle (factors)",
                        scenario=EVERYTHING)
         if cell.empty:
             continue
@@ -72,7 +72,7 @@ def coverage_at_the_middle_budget(logs: StudyLogs) -> Iterator[Drawn]:
              "widths against active inference", per="dataset")
 def widths(logs: StudyLogs) -> Iterator[Drawn]:
     for dataset in logs.datasets:
-        cell = logs.of(dataset, *RIVALS, "uniform + factors", *PAPER, OURS, scenario=EVERYTHING)
+        cell = logs.of(dataset, *RIVALS, "uniform + factors", *PAPER, SEQUENTIAL, OURS, scenario=EVERYTHING)
         if cell.empty:
             continue
         widths = cell.set_index(["name", "budget"])["relative_width"].unstack("name")
@@ -83,7 +83,7 @@ def widths(logs: StudyLogs) -> Iterator[Drawn]:
         yield Drawn(figure, dataset, summaries.markdown_table(cell, ("mean_width", "relative_width")))
 
 
-@FIGURES.add("main_text_5_batches", "Asked in batches", [SUMMARY],
+@FIGURES.add("main_text_5_batches", "Larger first rounds", [SUMMARY],
              ("faq_final.py --batch B", "summarize_results.py"), per="dataset")
 def batches(logs: StudyLogs) -> Iterator[Drawn]:
     cells = summaries.batches(logs.table).groupby(summaries.CELL, sort=False)
@@ -101,7 +101,7 @@ def batches(logs: StudyLogs) -> Iterator[Drawn]:
              per="dataset")
 def replacement(logs: StudyLogs) -> Iterator[Drawn]:
     for dataset in logs.datasets:
-        cell = logs.of(dataset, "uniform (SRS)", *PAPER, "FAQ (naive without)", "FAQ (without)", OURS)
+        cell = logs.of(dataset, "uniform (SRS)", *PAPER, "FAQ (naive without)", "FAQ (without)", SEQUENTIAL, OURS)
         naive = cell[cell["name"] == "FAQ (naive without)"].sort_values("budget")
         if naive.empty:
             continue
@@ -118,7 +118,7 @@ def replacement(logs: StudyLogs) -> Iterator[Drawn]:
              "coverage and width in every scenario (in the table also ESS)", per="dataset")
 def scenarios(logs: StudyLogs) -> Iterator[Drawn]:
     for dataset in logs.datasets:
-        cell = logs.of(dataset, "uniform (published)", *RIVALS, "uniform + factors", *PAPER, OURS)
+        cell = logs.of(dataset, "uniform (published)", *RIVALS, "uniform + factors", *PAPER, SEQUENTIAL, OURS)
         if cell["scenario"].nunique() < 2:
             continue
         for part in plots.parts(cell):

@@ -43,7 +43,7 @@ class Method:
         sampling = args.sampling or policy.sampling
         policy.check(sampling)
         estimator(sampling, args.variance)
-        batch = args.batch or (policy.rounds.first if policy.rounds else 1)
+        batch = args.batch or policy.batch
         return Method(policy, sampling, args.variance or variances(sampling)[0], batch)
 
 

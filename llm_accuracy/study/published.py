@@ -127,7 +127,8 @@ def ours(summary: pd.DataFrame) -> pd.DataFrame:
 
 def compare(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     """One row per cell, method and measure that both know: ours ± SE, published ± SE, and the difference in
-    standard errors (of the difference; NaN where ours has one seed).
+    standard errors (of the difference). That is NaN where it would say nothing: a standard error is 0 (a coverage of
+    1.000 ± .000 is no exact number) or missing, or comes from one seed.
 
     Our coverage's standard error is binomial over models × seeds, the published one is over seeds.
     """
@@ -139,12 +140,13 @@ def compare(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
             mine, theirs = cell[f"{measure}_ours"], cell[f"{measure}_published"]
             if np.isnan(theirs):
                 continue
-            se = float(np.hypot(cell[f"{se_name}_ours"], cell[f"{se_name}_published"]))
+            errors = [cell[f"{se_name}_{side}"] for side in ("ours", "published")]
+            known = all(error > 0 for error in errors) and min(cell["seeds_ours"], cell["seeds_published"]) > 1
             difference = mine - theirs
             rows.append({name: cell[name] for name in _CELL} | {
-                "setting": cell.get("setting", ""), "measure": label, "ours": mine, "ours_se": cell[f"{se_name}_ours"],
-                "published": theirs, "published_se": cell[f"{se_name}_published"], "difference": difference,
-                "difference_in_se": difference / se if se > 0 else (np.nan if difference else 0.0)})
+                "setting": cell.get("setting", ""), "measure": label, "ours": mine, "ours_se": errors[0],
+                "published": theirs, "published_se": errors[1], "difference": difference,
+                "difference_in_se": difference / float(np.hypot(*errors)) if known else np.nan})
     if not rows:
         raise InputError("no cell is in both: the published tables know the datasets mmlu-pro and "
                          "bbh+gpqa+ifeval+math+musr at budgets of k/40; --as NAME says which one ours stands for")
@@ -184,7 +186,8 @@ def text_table(table: pd.DataFrame) -> str:
             lines.append(
                 f"{row.name:<21} {row.fortieths / SHARE_DENOMINATOR:>6.1%} {row.measure:<8} "
                 f"{summaries.plus_minus(row.ours, row.ours_se, digits):>15} "
-                f"{summaries.plus_minus(row.published, row.published_se, digits):>15} {row.difference_in_se:>8.1f}")
+                f"{summaries.plus_minus(row.published, row.published_se, digits):>15} "
+                f"{'-' if np.isnan(row.difference_in_se) else f'{row.difference_in_se:.1f}':>8}")
         lines.append("")
     return "\n".join(lines)
 
@@ -204,5 +207,6 @@ def _beside(row) -> str:
     if row is None:
         return ""
     digits = {"ESS": 2, "coverage": 3, "width": 4}[row.measure]
-    return (f"{row.ours:.{digits}f} ± {row.ours_se:.{digits}f} / {row.published:.{digits}f} "
-            f"({row.difference_in_se:+.1f})")
+    error = "" if np.isnan(row.ours_se) else f" ± {row.ours_se:.{digits}f}"
+    beside = f"{row.ours:.{digits}f}{error} / {row.published:.{digits}f}"
+    return beside if np.isnan(row.difference_in_se) else f"{beside} ({row.difference_in_se:+.1f})"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..querying.intervals import binomial_se, ess_mse, mean_and_se
-from ..querying.policies import POLICIES
+from ..querying.policies import DEFAULT_POLICY, POLICIES
 from ..querying.rivals import RIVALS
 from . import columns, ledger
 from .grids import TIERS
@@ -95,7 +95,7 @@ def _narrowest(arms: pd.DataFrame) -> pd.DataFrame:
 # The study's own arms; a rival's or a policy's label stands in its record.
 NAMES = {"srs": "uniform (SRS)", "unif": "uniform (published)", "best baseline": "best baseline",
          ABLATION: "active + factors"}
-_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix")
+_FIRST = ("srs", "unif", "best baseline", "uniform+factors", ABLATION, "faq", "faq-mix", DEFAULT_POLICY)
 _SAMPLING = {"naive-without": "naive without"}
 
 
@@ -143,13 +143,13 @@ def _has_another_variance(arms: pd.DataFrame) -> pd.Series:
 
 def label(method: str, batch: int, known: dict[str, str]) -> str:
     """What a reader sees of a log's method and batch, e.g. FAQ-mix, 64 at a time; known: `labels()`."""
-    rounds = POLICIES[method].rounds if method in POLICIES else None
-    words = "" if batch == (rounds.first if rounds else 1) else f", {'first ' if rounds else ''}{batch} at a time"
-    return known.get(method, method) + words
+    policy = POLICIES.get(method)
+    words = f", first {batch} at a time" if policy and policy.rounds else f", {batch} at a time"
+    return known.get(method, method) + ("" if batch == (policy.batch if policy else 1) else words)
 
 
-def batches(table: pd.DataFrame, policy: str = "faq-mix") -> pd.DataFrame:
-    """A policy's rows of `compared` at the budgets where it was also asked in batches."""
+def batches(table: pd.DataFrame, policy: str = DEFAULT_POLICY) -> pd.DataFrame:
+    """A policy's rows of `compared` at the budgets where it was also asked in larger batches."""
     mine = table[table["method"] == policy]
     return mine[mine.groupby(CELL)["batch"].transform("nunique") > 1]
 

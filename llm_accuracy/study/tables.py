@@ -78,7 +78,7 @@ def beside_published(summary: pd.DataFrame, args: argparse.Namespace) -> pd.Data
     for dataset, rows in ours.groupby("dataset"):
         print(f"ours: {dataset}, {rows['models'].max()} new models, {rows['seeds'].min()} to {rows['seeds'].max()} "
               f"seeds; published: {published.SEEDS} seeds\ndiff/SE: the difference in standard errors over seeds "
-              "(models taken as given)\n")
+              "(models taken as given);\n         - where one of them is 0 or comes from one seed\n")
     if args.stands_for:
         if len(names := ours["dataset"].unique()) > 1:
             raise InputError(f"--as {args.stands_for}: the logs hold {', '.join(names)}; choose one with --datasets")

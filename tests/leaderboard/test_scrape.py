@@ -452,7 +452,7 @@ def test_models_are_spread_evenly_over_the_score():
 # --- interrupted and large -----------------------------------------------------------------------------
 
 def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(tmp_path, pair):
-    with StandIn(pair, pace=2e-7) as hub:
+    with StandIn(pair, pace=2e-6) as hub:
         running = subprocess.Popen(command(tmp_path, "--datasets", LARGE, "--checkpoint", "0.1"),
                                    env=environment(hub, tmp_path), stderr=subprocess.PIPE, text=True)
         while not list((tmp_path / "raw").rglob(".partial/org*.json")):

@@ -109,10 +109,11 @@ def test_the_title_of_batches_tells_the_fall_too(ess, batch, kept, fall):
     table = pd.DataFrame({"dataset": "board", "scenario": figures.EVERYTHING, "budget": 1203, "batch": [1, 8, 64, 512],
                           "ess_width": ess, "models": 443, "seeds": [20, 5, 5, 5]})
     shuffled = table.sample(frac=1, random_state=0)
-    assert figures.batches_point(shuffled, "FAQ-mix") == (
-        f"Of 1,203 questions asked up to {batch} at a time, FAQ-mix keeps {kept} % of its effective sample size{fall}")
-    assert figures.batches_note(shuffled) == ("board, all of the history: 443 new models; 20 seeds of 1 at a time; "
-                                            "5 seeds of 8, 64, 512 at a time; bars ±1 SE")
+    assert figures.batches_point(shuffled, "growing rounds") == (
+        f"With up to {batch} of 1,203 questions asked in the first round, growing rounds keep {kept} % of their "
+        f"effective sample size{fall}")
+    assert figures.batches_note(shuffled) == ("board, all of the history: 443 new models; 20 seeds of 1 at first; "
+                                            "5 seeds of 8, 64, 512 at first; bars ±1 SE")
 
 
 def test_the_logs_of_a_study_are_read_with_those_inside_it(logs):

@@ -71,7 +71,7 @@ def test_every_cell_of_the_grid_is_there_once(pipeline):
 def test_summary_table_fits_a_terminal_and_names_the_best_baseline(pipeline):
     text = (pipeline / "summary.txt").read_text()
     assert max(map(len, text.splitlines()[:20])) <= 80
-    assert all(name in text for name in ("uniform (SRS)", "best baseline", "FAQ"))
+    assert all(name in text for name in ("uniform (SRS)", "best baseline", "growing rounds"))
     summary = pd.read_csv(pipeline / "logs" / "summary.csv")
     unif = summary[(summary["method"] == "unif") & (summary["setting"] == "f=zero")]
     assert (unif["ess_vs_published_uniform"] == 1).all()
@@ -318,7 +318,8 @@ BAD = {
                                   "python migrate_logs.py"),
     "unknown setting": (break_nothing, "faq_final.py", [*ONE, "--setting", "tau=2"], "write it as"),
     "variance that does not go with the sampling": (break_nothing, "faq_final.py", [
-        *ONE, "--sampling", "without", "--variance", "published"], "variance 'published': sampling 'without'"),
+        *ONE, "--policies", "faq-mix", "--sampling", "without", "--variance", "published"],
+        "variance 'published': sampling 'without'"),
     "rank without weight decay": (break_nothing, "factor_models_val.py", [*ONE, "--rank", 2], "give both or neither"),
     "not an archive": (lambda folder: (shutil.rmtree(folder / "data/board"),
                                        (folder / "data/board.zip").write_bytes(b"PK torn")), "faq_final.py", ONE,

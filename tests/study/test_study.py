@@ -111,11 +111,11 @@ def test_bad_input_of_the_summary(copy, script, arguments, message):
     assert sorted(path.read_bytes() for path in (copy / "logs").glob("*.csv")) == before
 
 
-@pytest.mark.parametrize("name", ["ablations_all.py", "faq_coverage.py"])
-def test_help_and_dry_run_change_nothing(copy, script, name):
+@pytest.mark.parametrize("name, more", [("ablations_all.py", []), ("faq_coverage.py", ["--policies", "faq-mix"])])
+def test_help_and_dry_run_change_nothing(copy, script, name, more):
     before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
     assert script(name, "--help").stdout.startswith("usage:")
-    said = script(name, *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", "--dry-run").stdout
+    said = script(name, *GRID, "--data-dir", copy / "data", "--logs-dir", copy / "logs", *more, "--dry-run").stdout
     assert said.count("\n") == 1
     assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before
 
@@ -177,8 +177,8 @@ def test_batches_are_arms_of_their_own(study):
     cell = table[(table["scenario"] == SCENARIOS[0]) & (table["budget"] == 20)]
     assert [name for name in cell["name"] if "mix" in name] == [
         "FAQ-mix", "FAQ-mix, 8 at a time", "FAQ-mix, 64 at a time"]
-    assert summaries.batches(table).groupby(summaries.CELL)["batch"].agg(list).map(tuple).unique().tolist() == [
-        (1, 8, 64)]
+    asked = summaries.batches(table, "faq-mix").groupby(summaries.CELL)["batch"].agg(list)
+    assert asked.map(tuple).unique().tolist() == [(1, 8, 64)]
     assert set(published.ours(summary)["batch"]) == {1}
     mine = tuning.of_method(everything, "faq", "with")
     assert len(mine) == len(trials[trials["sampling"] == "with"]) and mine["mean_se2"].gt(0).all()
@@ -219,10 +219,36 @@ def test_published_tables_beside_themselves_do_not_differ(shared):
     # 2 datasets × 8 scenarios × 10 budgets: uniform, best baseline, FAQ × 3 measures; ablation in 10 of the 16;
     # replacement ablation at 10 budgets, twice, without ESS.
     assert len(beside) == 160 * 9 + 100 * 3 + 10 * 2 * 2
-    assert (beside["difference"] == 0).all() and (beside["difference_in_se"] == 0).all()
+    assert (beside["difference"] == 0).all()
+    known = (beside["ours_se"] > 0) & (beside["published_se"] > 0)
+    assert (beside["difference_in_se"][known] == 0).all() and beside["difference_in_se"][~known].isna().all()
     headline = tables[(tables["name"] == "FAQ") & (tables["dataset"] == "mmlu-pro")
                       & (tables["scenario"] == SCENARIOS[0])].set_index("fortieths")["ess_vs_published_uniform"]
     assert headline[[1, 4, 10]].round(2).tolist() == [3.57, 4.89, 4.91]
+
+
+@pytest.mark.parametrize(("ours_se", "published_se", "our_seeds", "difference_in_se"), [
+    (0.0, 0.0004, 3, np.nan),      # covered without exception: 1.000 ± .000
+    (0.003, 0.0, 3, np.nan),       # in the published table
+    (np.nan, 0.0004, 1, np.nan),   # a width of one seed
+    (0.004, 0.0004, 1, np.nan),    # a coverage of one seed has a binomial standard error, over models alone
+    (0.0, 0.0, 3, np.nan),
+    (0.003, 0.004, 2, 0.051 / 0.005)])
+def test_no_difference_in_standard_errors_where_they_say_nothing(ours_se, published_se, our_seeds, difference_in_se):
+    cell = {"dataset": "mmlu-pro", "scenario": SCENARIOS[0], "fortieths": 4, "name": "FAQ"}
+    measures = {"ess_vs_published_uniform": np.nan, "ess_vs_published_uniform_se": np.nan, "mean_width": np.nan,
+                "width_se": np.nan}
+    mine, theirs = (pd.DataFrame([cell | measures | {"coverage": value, "coverage_se": se, "seeds": seeds}])
+                    for value, se, seeds in ((1.0, ours_se, our_seeds), (0.949, published_se, 100)))
+    beside = published.compare(mine, theirs)
+    assert beside["difference"].tolist() == pytest.approx([0.051])
+    assert beside["difference_in_se"].tolist() == pytest.approx([difference_in_se], nan_ok=True)
+    printed = published.text_table(beside) + published.markdown_table(beside)
+    assert "nan" not in printed
+    if np.isnan(difference_in_se):
+        assert printed.splitlines()[2].endswith("       -") and "(" not in printed
+    else:
+        assert printed.splitlines()[2].endswith("    10.2") and "(+10.2)" in printed
 
 
 def test_ours_beside_the_published(copy, shared, script):

@@ -1,0 +1,79 @@
+"""How long reading takes and how much memory, at the sizes that users have: two minutes.
+
+Files are made in a temporary folder and read in a process of their own, whose peak memory is its own; a pass over the
+bytes of the same file, in the same process, is the yardstick.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+
+def wide(path: Path, models: int, questions: int) -> None:
+    """A matrix of 0 and 1 with one blank in a hundred."""
+    rng = np.random.default_rng(0)
+    with path.open("wb") as stream:
+        stream.write(b"model,created_date,sha," + b",".join(b"q%d" % i for i in range(questions)) + b"\n")
+        for model in range(models):
+            draws = rng.random(questions)
+            cells = np.where(draws < 0.01, b"", np.where(draws < 0.6, b"1", b"0"))
+            stream.write(b"m%d,2024-01-01,,%s\n" % (model, b",".join(cells.tolist())))
+
+
+def jsonl(path: Path, lines: int, size: int) -> None:
+    """Answers with texts of `size` bytes."""
+    text = "x" * size
+    with path.open("w") as stream:
+        stream.writelines(f'{{"id": {i}, "score": {i % 2}, "output": "{text}"}}\n' for i in range(lines))
+
+
+def read(path: Path, queue) -> None:
+    from llm_accuracy.scores.matrix import read_matrix
+    from llm_accuracy.scores.readers import read_model
+
+    start = time.perf_counter()
+    with path.open("rb") as stream:
+        for _ in stream:
+            pass
+    passed, before = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    if path.suffix == ".csv":
+        read_matrix(path, cache=False)
+    else:
+        read_model(path)
+    took = time.perf_counter() - start
+    queue.put((took, passed, before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=200, help="models of the wide matrix")
+    parser.add_argument("--questions", type=int, default=1_000_000)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        files = [(wide, "wide.csv", args.rows, args.questions), (jsonl, "small.jsonl", 100_000, 900),
+                 (jsonl, "long.jsonl", 50, 2_000_000)]
+        for make, name, *size in files:
+            path = Path(folder) / name
+            make(path, *size)
+            queue = multiprocessing.get_context("spawn").SimpleQueue()
+            child = multiprocessing.get_context("spawn").Process(target=read, args=(path, queue))
+            child.start()
+            took, passed, before, peak = queue.get()
+            child.join()
+            print(f"{name:12} {path.stat().st_size / 2**20:6.0f} MiB {size[0]:>9,} x {size[1]:<9,} "
+                  f"read in {took:6.1f} s ({took / passed:5.0f} passes over its lines), peak {peak:5.0f} MiB, "
+                  f"{before:.0f} before", flush=True)
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""JSONL of any program: one JSON object a line, with a key for the question and one for its score.
+
+    {"id": "q7", "score": 1, "task": "sums", "model": "org/m", "run": 1, "cluster": "c", "input": …, "target": …}
+
+Only id and score are needed. `--id` and `--score` name other keys; a key with dots leads into objects
+(`metrics.acc`). Other keys are not read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import InputError
+from ..files import numbered_lines, parse_json, reading
+from .contract import Reading, checked, plain
+from .lm_eval_samples import SAMPLES
+from .score_values import logged_value
+from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
+
+ENDINGS = (".jsonl", ".jsonl.gz")
+ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "task_id")
+_DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
+_TARGET = ("target", "reference", "expected")
+_LABELS = ("model", "task", "run", "cluster")
+_ABSENT = object()
+
+
+def recognises(path: Path) -> bool:
+    """Whether a path is such a file, or a folder that holds one and no logs of a framework."""
+    if path.is_dir():
+        return bool(_files(path)) and not any(path.glob("*results*.json"))
+    return path.name.endswith(ENDINGS) and not SAMPLES.fullmatch(path.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.iterdir() if file.name.endswith(ENDINGS) and file.is_file())
+    return [] if any(SAMPLES.fullmatch(file.name) for file in files) else files
+
+
+def read_logs(path: Path, choices: Choices) -> Reading:
+    """Every model and task of a file, or of the files of a folder. Several runs in one file are averaged, with a line.
+
+    Raises InputError, with the line, for anything that is no JSON object or has no id or no score key, for a question
+    given twice in a run, and where the key of the id or the score is not known.
+    """
+    files = _files(path) if path.is_dir() else [path]
+    if not files:
+        raise InputError(f"{path}: no .jsonl and no .jsonl.gz here")
+    reading_ = Reading()
+    tables = {file: _table(file, choices, reading_.notes) for file in files}
+    wanted = choices.wanted((task for table in tables.values() for task in table["task"].unique()), path)
+    for file, table in tables.items():
+        for (model, task), rows in table.groupby(["model", "task"], sort=False):
+            if task in wanted:
+                reading_.logs.append(checked(_log(file, str(model), str(task), rows, choices), choices))
+    return reading_
+
+
+def _table(file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """All records of a file: item, score, model, task, run, cluster and fingerprints (None where it has none)."""
+    rows: list[dict[str, Any]] = []
+    keys: _Keys | None = None
+    for number, record in _records(file):
+        where = f"{file}: line {number}"
+        keys = keys or _keys(record, choices, where, notes)
+        rows.append({"line": number, **_row(record, keys, where, choices)})
+    if not rows:
+        raise InputError(f"{file}: no records in the file")
+    return pd.DataFrame(rows).dropna(axis=1, how="all").assign(score=[row["score"] for row in rows])
+
+
+def _records(file: Path) -> Iterator[tuple[int, dict]]:
+    with reading(file) as stream:
+        for number, line in numbered_lines(stream, str(file)):
+            if not line.strip():
+                continue
+            record = parse_json(line, f"{file}: line {number}")
+            if not isinstance(record, dict):
+                raise InputError(f"{file}: line {number}: a {type(record).__name__}, not a JSON object; each line is "
+                                 "one answer")
+            yield number, record
+
+
+@dataclass(frozen=True)
+class _Keys:
+    item: str
+    score: str
+
+
+def _keys(record: dict, choices: Choices, where: str, notes: list[str]) -> _Keys:
+    """Which keys name the question and hold the score, by the first record. Raises InputError where it is open."""
+    there = ", ".join(map(str, record))[:200]
+    item = choices.id_key
+    if item is None:
+        known = [key for key in ID_KEYS if key in record]
+        if len(known) != 1:
+            raise InputError(f"{where}: {'several keys' if known else 'no key'} that may name the question "
+                             f"({', '.join(known) or there}): say which with --id KEY")
+        item = known[0]
+        notes.append(f"{where.rpartition(': ')[0]}: questions are named by {item} (--id chooses another key)")
+    score = choices.score_key or "score"
+    if _at(record, score) is _ABSENT:
+        raise InputError(f"{where}: no key {score}; say which holds the score with --score KEY: {there}")
+    return _Keys(item, score)
+
+
+def _at(record: dict, key: str) -> Any:
+    """The value of a key: the key as it stands, else the way through objects that its dots describe."""
+    if key in record:
+        return record[key]
+    value: Any = record
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return _ABSENT
+        value = value[part]
+    return value
+
+
+def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, Any]:
+    item, value = _at(record, keys.item), _at(record, keys.score)
+    if item is _ABSENT or isinstance(item, (dict, list, bool, float)) or item is None or not str(item).strip():
+        said = "is absent" if item is _ABSENT else f"is {json.dumps(item)[:40]}"
+        raise InputError(f"{where}: {keys.item} {said}: every answer needs the name of its question")
+    if value is _ABSENT:
+        raise InputError(f"{where}: no key {keys.score}; a missing score is null")
+    score = logged_value(value, keys.score, where, choices.values)
+    if not isinstance(score, float):
+        raise InputError(f"{where}: {keys.score} = {json.dumps(value)[:60]} is not one score")
+    row: dict[str, Any] = {"item": plain(item), "score": score, "model": "", "task": ONLY_TASK}
+    for name in _LABELS:
+        if name == keys.score or (label := record.get(name)) is None:
+            continue
+        if isinstance(label, (dict, list)) or not str(label).strip():
+            raise InputError(f"{where}: {name} is {json.dumps(label)[:40]}: a name is needed, or leave the key out")
+        row[name] = plain(label)
+    return row | _fingerprints(record, choices.item_field)
+
+
+def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:
+    prints = {}
+    for column, keys in (("doc_hash", _DOCUMENT), ("target_hash", _TARGET), ("prompt_hash", ("prompt",))):
+        if (key := next((key for key in keys if record.get(key) is not None), None)) is not None:
+            prints[column] = _sha256(json.dumps(record[key], sort_keys=True))
+    content = _at(record, item_field) if item_field else _ABSENT
+    if content is not _ABSENT and content is not None:
+        prints["content"] = plain(content)
+    elif "doc_hash" in prints:
+        prints["content"] = prints["doc_hash"]
+    return prints
+
+
+def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices) -> TaskScores:
+    """One model's answers to one task, its runs averaged."""
+    runs = rows["run"].fillna("") if "run" in rows else pd.Series("", rows.index)
+    twice = pd.DataFrame({"item": rows["item"], "run": runs}).duplicated()
+    if twice.any():
+        odd = rows[twice].iloc[0]
+        hint = "" if "run" in rows else "; if it is a second run, add a key run"
+        raise InputError(f"{file}: line {odd['line']}: question {odd['item']} is given twice{hint}")
+    for column in ("cluster", "doc_hash", "target_hash"):
+        if column in rows and (several := rows.groupby("item")[column].transform("nunique") > 1).any():
+            odd = rows[several].iloc[0]
+            raise InputError(f"{file}: line {odd['line']}: question {odd['item']} has more than one "
+                             f"{column.replace('doc_hash', 'document').replace('_hash', '')}")
+    if "cluster" in rows and rows["cluster"].isna().any():
+        odd = rows[rows["cluster"].isna()].iloc[0]
+        raise InputError(f"{file}: line {odd['line']}: no cluster, and other records have one")
+    by_item = rows.groupby("item", sort=False)
+    columns = [c for c in ("cluster", "content", "doc_hash", "target_hash", "prompt_hash") if c in rows]
+    frame = by_item["score"].agg(score="mean", runs="count").join(by_item[columns].first())
+    many = runs.nunique()
+    notes = (f"{task}: {many} runs in {file.name}, averaged",) if many > 1 else ()
+    blank = int(rows["score"].isna().sum())
+    return TaskScores(frame, str(file), True, None, notes, model=model, task=task, folder=str(file.parent),
+                      metric=choices.score_key or "score",
+                      account=Account(len(rows) - blank, {"null or a word for missing": blank} if blank else {}))
