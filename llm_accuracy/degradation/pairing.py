@@ -13,6 +13,7 @@ import pandas as pd
 from ..errors import InputError
 from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
 from .defaults import MAX_EXCLUDED
+from .scales import check_alike
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,7 @@ def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_exc
             raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
                              f"samples that it "
                              f"counts itself: complete it, or allow more with --max-excluded (now {max_excluded:g})")
-    inside = [log.frame["score"].dropna().between(0, 1).all() for log in (baseline, candidate)]
-    if inside[0] != inside[1] and baseline.scale is None and candidate.scale is None:
-        odd, other = (candidate, baseline) if inside[0] else (baseline, candidate)
-        low, high = odd.frame["score"].min(), odd.frame["score"].max()
-        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in "
-                         f"[0, 1]: two "
-                         f"scales? if not, say the range of the scores, --range {min(low, 0):g} {max(high, 1):g}")
+    check_alike(baseline, candidate, task)
     lines = []
     for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
         one, other_value = baseline.setup.get(key), candidate.setup.get(key)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
+from ..scores.contents import identical
 from ..scores.contract import check_same_metric
 from ..scores.readers import named_path, read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
 from .defaults import MAX_EXCLUDED
 from .pairing import Pairs, pair_up
-
-Model = dict[str, TaskScores]  # by task
+from .scales import UNIT, Model, inside, on_one_scale
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,33 @@ class Source:
 
 
 def read_pair(source: Source, baseline: str, candidate: str, task: str | None = None,
-              max_excluded: float = MAX_EXCLUDED) -> Pairs:
-    """Two models on one task. Raises InputError if several tasks are possible and none is named."""
+              max_excluded: float = MAX_EXCLUDED, allow_same: bool = True) -> Pairs:
+    """Two models on one task, on one scale. Raises InputError if several tasks are possible and none is named, where
+    their scores are on two scales, and, unless `allow_same`, where both are the same content."""
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
     check_same_metric(read[0][task], read[1][task])
-    return pair_up(read[0][task], read[1][task], task, max_excluded)
+    models = on_one_scale({"": {task: read[0][task]}, "candidate": {task: read[1][task]}}, "")
+    pairs = pair_up(models[""][task], models["candidate"][task], task, max_excluded)
+    return check_distinct(pairs, read[0][task], read[1][task], candidate, allow_same)
+
+
+def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, name: str, allow_same: bool) -> Pairs:
+    """`pairs`, with a note where every score is the same. Raises InputError, unless `allow_same`, where baseline and
+    candidate are the same content: a model compared with itself passes every gate. (One score everywhere, outside
+    [0, 1], passes none.)"""
+    if not identical(baseline, candidate, pairs.task):
+        if pairs.differences.any():
+            return pairs
+        said = f"{pairs.task}: baseline and {name} have the same score on every item"
+    else:
+        said = f"{pairs.task}: baseline and {name} are the same content, item by item ({candidate.source})"
+        constant = np.ptp(pairs.baseline) == 0 and not inside(pairs.baseline, UNIT)
+        if not (allow_same or constant):
+            raise InputError(f"{said}: a model compared with itself passes every gate; name the candidate's own "
+                             "results, or, if two runs did agree in everything, add --allow-same")
+    return replace(pairs, notes=(*pairs.notes, said))
 
 
 def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
@@ -86,6 +108,13 @@ def pair_models(models: dict[str, Model], baseline: str, max_excluded: float = M
     """{candidate: one Pairs for each task} of all other models against the baseline."""
     return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded)
             for name, model in models.items() if name != baseline}
+
+
+def check_all_distinct(pairs: dict[str, list[Pairs]], models: dict[str, Model], baseline: str,
+                       allow_same: bool) -> dict[str, list[Pairs]]:
+    """`check_distinct` for every candidate and task; `models` as they were read."""
+    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name, allow_same)
+                   for one in suite] for name, suite in pairs.items()}
 
 
 def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float) -> list[Pairs]:

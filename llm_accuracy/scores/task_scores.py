@@ -78,6 +78,7 @@ class TaskScores:
     setup     how it was asked (shots, template, limit, …): runs that differ here are not united
     scale     the range of the scores if the user gave one (--range)
     account   what was read
+    files     what several runs were read from; of a single run this is `source`
     """
 
     frame: pd.DataFrame
@@ -94,6 +95,12 @@ class TaskScores:
     setup: dict[str, str] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
     account: Account = field(default_factory=Account)
+    files: tuple[str, ...] = ()
+
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The files, or whatever else, that the scores come from."""
+        return self.files or (self.source,)
 
     @property
     def kind(self) -> str:
@@ -144,7 +151,8 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     frame["runs"] = rows["runs"].where(rows["score"].notna(), 0).groupby(level=0, sort=False).sum()
     frame["score"] = total / frame["runs"].where(frame["runs"] > 0)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes)
+    files = tuple(file for run in runs for file in run.read_from)
+    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes, files=files)
 
 
 def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     """All flags of pair and suite."""
     add_decision_flags(to)
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--items", type=Path, metavar="FILE",
                     help="only the items of this selection.json, see the subcommand flips")
     to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
@@ -38,8 +40,9 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
 
 
 def add_decision_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--margin", type=float, default=MARGIN, metavar="M",
-                    help="the smallest drop that matters, in score units (default .01: one point)")
+    to.add_argument("--margin", default=str(MARGIN), metavar="M",
+                    help="the smallest drop that matters: 1pt (points of the scale), .01 (share of the scale; the "
+                         "default) or recovery=99%% (of the baseline's score)")
     to.add_argument("--alpha", type=float, default=ALPHA, metavar="A", help="error rate (default .05)")
     to.add_argument("--fail-on", choices=CONDITIONS, help="exit 1 on this outcome")
 

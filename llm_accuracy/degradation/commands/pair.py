@@ -8,7 +8,8 @@ from pathlib import Path
 from ... import cli
 from ...errors import InputError
 from ...files import write_whole
-from ..defaults import DRAWS_OF_A_PAIR, check_alpha, check_margin
+from ..defaults import DRAWS_OF_A_PAIR, check_alpha
+from ..margins import Margin, resolve
 from ..verdicts import fails
 from . import flags
 from .command import Command
@@ -30,23 +31,28 @@ def run(options: argparse.Namespace) -> int:
     if not (options.counts or (options.baseline and options.candidate)):
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)
-    check_margin(options.margin)
+    margin = Margin.parse(options.margin)
+    if options.counts and options.range:
+        raise InputError("--counts are items lost and gained, which have no --range")
 
     from ..paired import judge_counts, judge_pair
     from ..reading import read_pair
     from ..report import report_pair
 
-    tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
+    tests = dict(alpha=options.alpha, interval=options.interval)
     if options.counts:
         pairs = None
-        report = report_pair(judge_counts(*options.counts, **tests))
+        report = report_pair(judge_counts(*options.counts, margin=margin.of_scale, **tests))
     else:
         source = flags.source(options)
-        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
+        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded,
+                          options.allow_same)
+        drop, said = resolve(margin, [pairs])
         result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                            higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
+                            higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed,
+                            margin=drop, **tests)
         report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
-                             notes=swap_notes(options.baseline, options.candidate))
+                             notes=(*swap_notes(options.baseline, options.candidate), *said))
     print(report.text(), file=flags.prose(options.json))
     if options.report:
         from ..page import pair_page

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sized
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import InputError
 from ...files import write_whole
-from ..defaults import DRAWS_OF_A_SUITE, check_alpha, check_margin
+from ..defaults import DRAWS_OF_A_SUITE, check_alpha
+from ..margins import Margin, resolve
 from ..verdicts import fails
 from . import flags
 from .command import Command
@@ -35,10 +37,11 @@ def run(options: argparse.Namespace) -> int:
     if not options.matrix and not (len(options.models) == 1 and options.models[0].endswith(".json")):
         check_models(options.models)
     check_alpha(options.alpha)
-    check_margin(options.margin)
+    margin = Margin.parse(options.margin)
 
-    from ..reading import pair_models, read_models
+    from ..reading import check_all_distinct, pair_models, read_models
     from ..report import report_suite
+    from ..scales import on_one_scale
     from ..suite import adjust_candidates, judge_suite
     from ..tables import suite_tables
 
@@ -48,10 +51,15 @@ def run(options: argparse.Namespace) -> int:
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    read, models = models, on_one_scale(models, baseline)
     pairs = pair_models(models, baseline, options.max_excluded)
-    settings = dict(alpha=options.alpha, margin=options.margin, interval=options.interval,
-                    draws=options.draws, seed=options.seed)
-    results = adjust_candidates({name: judge_suite(suite, **settings) for name, suite in pairs.items()})
+    settings = dict(alpha=options.alpha, interval=options.interval, draws=options.draws, seed=options.seed)
+    margins = {name: resolve(margin, suite) for name, suite in pairs.items()}
+    results = adjust_candidates({name: judge_suite(suite, margin=margins[name][0], **settings)
+                                 for name, suite in pairs.items()})
+    pairs = check_all_distinct(pairs, read, baseline, options.allow_same)
+    for name, (_, said) in margins.items():
+        pairs[name][0] = replace(pairs[name][0], notes=(*pairs[name][0].notes, *said))
     report = report_suite(results, pairs, baseline)
 
     # Everything is made before the first file is written.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
-from ..defaults import check_alpha, check_share
+from ..defaults import check_alpha
+from ..margins import Margin
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
 from ..words import note_text, p_text, percent, shorten
 from . import flags
@@ -42,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
     check_alpha(options.alpha)
-    check_share(options.margin)
+    margin = Margin.parse(options.margin).of_scale
 
     from ..e_values import Watch
 
-    state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
+    state, to = Watch(margin, options.alpha), flags.prose(options.json)
     if options.baseline:
         choices = flags.choices(options)
         if options.lower_is_better and True in choices.directions.values():
