@@ -102,7 +102,7 @@ class Margin:
         return self.value
 
 
-# ---- of scores that were compared--------------------------------------------------------------------------------
+# ---- of scores that were compared -------------------------------------------------------------------------------
 
 
 def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, tuple[str, ...]]:

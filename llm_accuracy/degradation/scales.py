@@ -45,8 +45,9 @@ def on_one_scale(models: dict[str, Model], baseline: str) -> dict[str, Model]:
     """The models with scores as shares of their scale, task by task, where it is known; a task whose scale is not
     known stays as it is.
 
-    A stated scale (`TaskScores.scale`) is in a suite of several tasks that of the tasks whose scores leave [0, 1].
-    Raises InputError where a candidate's scores are on another scale than the baseline's.
+    A stated scale (`TaskScores.scale`) is in a suite of several tasks that of the tasks whose scores leave [0, 1]; a
+    note says which stay as they are. Raises InputError where a candidate's scores are on another scale than the
+    baseline's.
     """
     done: dict[str, Model] = {name: dict(tasks) for name, tasks in models.items()}
     for task in models[baseline]:
@@ -63,7 +64,11 @@ def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]
     """The runs of one task as shares of its scale; unchanged where it is [0, 1] or not known."""
     unit = all(inside(_scores(run), UNIT) for run in runs)
     stated = next((Scale(*run.scale) for run in runs if run.scale), None)
-    if stated and (tasks == 1 or not unit):
+    if stated and stated != UNIT and tasks > 1 and unit:
+        note = (f"{task}: all scores lie in [0, 1] and are taken as shares as they are, although --range says "
+                f"{stated}; if they are on that scale, compare this task alone")
+        return [replace(run, notes=(*run.notes, note)) for run in runs]
+    if stated:
         found, how = stated, f"on the scale {stated} (--range)"
     elif not unit and all(inside(_scores(run), PERCENT) for run in runs) and any(
             (_scores(run) == 100).any() for run in runs):
@@ -103,5 +108,5 @@ def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
              zip(ends, (one, other), strict=True)]
     low, high = min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])
     why = "opposite signs" if signs else "two scales"
-    raise InputError(f"{task}: scores are not alike: {spans[0]}, {spans[1]}: {why}? if not, say the range of the scores, "
-                     f"--range {min(low, 0):g} {max(high, 1):g}; else bring both to one scale first")
+    raise InputError(f"{task}: scores are not alike: {spans[0]}, {spans[1]}: {why}? if not, say the range of the "
+                     f"scores, --range {min(low, 0):g} {max(high, 1):g}; else bring both to one scale first")

@@ -55,7 +55,7 @@ JUDGED = RNG.integers(1, 6, 300)  # 1 … 5
     (-RNG.random(300) * 9, RNG.random(300) * 9), (RNG.random(300) * 2, RNG.random(300)),
 ])
 def test_two_scales_are_refused(baseline, candidate):
-    with pytest.raises(InputError, match="two scales|opposite signs"):
+    with pytest.raises(InputError, match=r"two scales|opposite signs"):
         together(baseline, candidate)
 
 
@@ -83,7 +83,7 @@ def test_a_stated_scale_settles_it(tmp_path):
         write(tmp_path / f"{name}_b.csv", factor * BASE)
         write(tmp_path / f"{name}_c.csv", factor * CAND)
     first = judged(tmp_path, "unit_b.csv", "unit_c.csv", "--margin", "2pt")
-    for name, more in (("percent", ()), ("twenty", ("--range", "0", "20"))):
+    for name, more in (("percent", ("--range", "0", "100")), ("twenty", ("--range", "0", "20"))):
         other = judged(tmp_path, f"{name}_b.csv", f"{name}_c.csv", "--margin", "2pt", *more)
         assert {k: v for k, v in first.items() if k not in ("notes", "baseline", "candidate")} == \
             {k: v for k, v in other.items() if k not in ("notes", "baseline", "candidate")}
@@ -94,11 +94,11 @@ def test_a_stated_scale_settles_it(tmp_path):
 def test_a_stated_scale_of_a_suite_is_that_of_the_tasks_beyond_zero_and_one(tmp_path):
     """Tasks on two scales are pooled; each task is compared on its own."""
     for name, scores in (("base", BASE), ("cand", CAND)):
-        rows = [f"q{i},{s:g},a" for i, s in enumerate(scores)] + [f"q{i},{1 + 4 * s:g},b" for i, s in enumerate(scores)]
+        rows = [f"q{i},{s:g},a" for i, s in enumerate(scores)] + [f"q{i},{5 * s:g},b" for i, s in enumerate(scores)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["prompt_id,score,task", *rows]) + "\n")
     refused = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", cwd=tmp_path, code=2)
     assert "scores outside [0, 1] cannot be pooled" in refused.stderr
-    done = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", "--range", 1, 5, "--json", "-", cwd=tmp_path)
+    done = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", "--range", 0, 5, "--json", "-", cwd=tmp_path)
     tasks = json.loads(done.stdout)["candidates"]["cand.csv"]["tasks"]
     assert tasks["a"]["drop"] == tasks["b"]["drop"] and tasks["b"]["b"] + tasks["b"]["c"] > 0
 
@@ -143,7 +143,7 @@ def test_margins_that_are_no_margins(text, message):
 def test_half_the_scale_is_no_margin(tmp_path, margin):
     for name, scores in (("b", BASE), ("c", CAND), ("b100", 100 * BASE), ("c100", 100 * CAND)):
         write(tmp_path / f"{name}.csv", scores)
-    for pair in (("b.csv", "c.csv"), ("b100.csv", "c100.csv")):
+    for pair in (("b.csv", "c.csv"), ("b100.csv", "c100.csv", "--range", "0", "100")):
         done = run(tmp_path, *pair, "--margin", margin, code=2)
         assert "half of the scale or more" in done.stderr and done.stdout == ""
 

@@ -237,7 +237,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
     (("a.csv", "torn.csv"), "", "torn.csv: row 2: 1 cells under 2 columns"),
     (("a.csv", "twice.csv"), "", "item q0 occurs twice"),
     (("a.csv", "other.txt"), "", "neither a CSV nor"),
-    (("--margin", "1"), ONE, "margin = 1.0 must lie"),
+    (("--margin", "1"), ONE, "margin = 1 is half of the scale"),
     (("--json", "a.csv"), ONE, "a.csv exists"),
 ])
 def test_bad_input(script, tmp_path, flags, stdin, message):

@@ -52,12 +52,11 @@ def run(options: argparse.Namespace) -> int:
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
     read, models = models, on_one_scale(models, baseline)
-    pairs = pair_models(models, baseline, options.max_excluded)
+    pairs = check_all_distinct(pair_models(models, baseline, options.max_excluded), read, baseline, options.allow_same)
     settings = dict(alpha=options.alpha, interval=options.interval, draws=options.draws, seed=options.seed)
     margins = {name: resolve(margin, suite) for name, suite in pairs.items()}
     results = adjust_candidates({name: judge_suite(suite, margin=margins[name][0], **settings)
                                  for name, suite in pairs.items()})
-    pairs = check_all_distinct(pairs, read, baseline, options.allow_same)
     for name, (_, said) in margins.items():
         pairs[name][0] = replace(pairs[name][0], notes=(*pairs[name][0].notes, *said))
     report = report_suite(results, pairs, baseline)
