@@ -360,7 +360,8 @@ def write_faults(folder):
     )
     write_scores(folder / "percent.csv", [35.0] * 900)
     percent = {"alpha": "percent.csv", "beta": "suite/base_beta.csv"}
-    (folder / "percent.json").write_text(json.dumps({"base": percent, "bad": percent}))
+    other = {"alpha": "percent.csv", "beta": "suite/bad_beta.csv"}
+    (folder / "percent.json").write_text(json.dumps({"base": percent, "bad": other}))
 
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: " ".join(case[0]))
