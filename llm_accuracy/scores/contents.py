@@ -26,20 +26,26 @@ def identical(one: TaskScores, other: TaskScores, task: str) -> bool:
         digest(Path(file), task) for file in other.read_from)
 
 
+def same_files(one: str, other: str, task: str | None) -> bool:
+    """Whether two files have the same rows (of one task, or at all)."""
+    return Path(one).samefile(other) or digest(Path(one), task) == digest(Path(other), task)
+
+
 def _equal_scores(one: TaskScores, other: TaskScores) -> bool:
     """The cheap part, first: hardly any two models have the same score on every item."""
     left, right = one.frame[["score", "runs"]], other.frame[["score", "runs"]]
     return len(left) == len(right) and left.sort_index().equals(right.sort_index())
 
 
-def digest(file: Path, task: str) -> str:
-    """Of a file's rows, sorted: of a score file its rows of this task, with numbers by value; else its lines."""
+def digest(file: Path, task: str | None) -> str:
+    """Of a file's rows, sorted: of a score file its rows of this task (None: of all), with numbers by value; else its
+    lines."""
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     text = content.decode("utf-8-sig", errors="replace")
     if file.name.removesuffix(".gz").endswith(".csv"):
         rows = list(csv.reader(io.StringIO(text)))
         header = [name.strip().lower() for name in rows[0]]
-        at = header.index("task") if "task" in header else None
+        at = header.index("task") if "task" in header and task is not None else None
         lines = ["\x1f".join(map(_by_value, row)) for row in rows[1:] if row and (at is None or row[at] == task)]
     else:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
