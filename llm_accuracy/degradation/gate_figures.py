@@ -31,7 +31,7 @@ def _curves(gate: Gate, flip: float, alpha: float) -> plt.Figure:
 def _ranked(audits: list[dict]) -> plt.Figure:
     drops = list(audits[0]["power"])
     panels = [("false alarms", "false_alarm", "paired_false_alarm", None),
-              *((f"{d} points worse", "power", "paired_power", d) for d in drops)]
+              *((f"{d} point{'' if d == '1' else 's'} worse", "power", "paired_power", d) for d in drops)]
     figure, all_axes = plt.subplots(1, len(panels), figsize=(WIDTH, 2.6), layout="constrained", sharey=True,
                                     squeeze=False)
     ranked = sorted(audits, key=lambda one: (one["power"][drops[-1]] or 0, one["false_alarm"]))

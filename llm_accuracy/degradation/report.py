@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
+from html import escape
 
+from .markdown import code, escaped
 from .pair_tests import TESTS, PairTest
 from .paired import PairedResult
 from .pairing import Pairs
@@ -190,14 +192,14 @@ class SuiteReport:
                   "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
         lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
         for name, rows in self.tasks.items():
-            lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
+            lines += ["", f"<details><summary>{escape(name)}: tasks</summary>", "",
                       "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                       "|---|---:|---:|---:|---:|---|---:|---:|"]
             lines += [f"| {' | '.join([_cell(task), *map(str, cells)])} |" for task, *cells in rows]
             lines += ["", "</details>"]
         if self.notes:
             lines += ["", *(f"- note: {_cell(note)}" for note in self.notes)]
-        return "\n".join([*lines, "", f"`{command}`", ""])
+        return "\n".join([*lines, "", code(command), ""])
 
 
 def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
@@ -254,4 +256,4 @@ def suite_table(result: SuiteResult) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return escaped(text)

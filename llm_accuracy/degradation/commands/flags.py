@@ -36,6 +36,8 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
                     help=f"random draws where no exact null distribution is available (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of those draws (default 0)")
     to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
+    to.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a CI system's job page")
+    to.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
     add_output_flags(to)
 
 

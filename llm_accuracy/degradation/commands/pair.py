@@ -25,7 +25,7 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.report)
+    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
     if options.counts and (options.baseline or options.matrix or options.items):
         raise InputError("--counts replaces BASELINE and CANDIDATE (and --items): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
@@ -53,11 +53,26 @@ def run(options: argparse.Namespace) -> int:
                             margin=drop, **tests)
         report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
                              notes=(*swap_notes(options.baseline, options.candidate), *said))
-    print(report.text(), file=flags.prose(options.json))
+    # Everything is made before the first file is written.
+    files: dict[Path, str] = {}
     if options.report:
         from ..page import pair_page
 
-        write_whole(options.report, pair_page(report, pairs, flags.command_line()))
+        files[options.report] = pair_page(report, pairs, flags.command_line())
+    if options.markdown:
+        from ..markdown import pair_summary
+
+        files[options.markdown] = pair_summary(report, flags.command_line())
+    if options.junit:
+        from ..junit import Case, junit
+
+        result = report.result
+        case = Case(options.candidate or "counts", result.verdict, result.within_margin, report.headline,
+                    report.text())
+        files[options.junit] = junit("llm-accuracy pair", [case], options.fail_on)
+    for path, text in files.items():
+        write_whole(path, text)
+    print(report.text(), file=flags.prose(options.json))
     flags.write_json(report.to_json(), options.json)
     return int(fails(report.result.verdict, report.result.within_margin, options.fail_on))
 

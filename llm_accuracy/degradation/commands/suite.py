@@ -32,7 +32,7 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.report)
+    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
     flags.check_folder(options.output_dir, TABLES, options.overwrite)
     if not options.matrix and not (len(options.models) == 1 and options.models[0].endswith(".json")):
         check_models(options.models)
@@ -68,6 +68,15 @@ def run(options: argparse.Namespace) -> int:
         from ..page import suite_page
 
         files[options.report] = suite_page(report, flags.command_line())
+    if options.markdown:
+        files[options.markdown] = texts[-1]
+    if options.junit:
+        from ..junit import Case, junit
+        from ..report import suite_table
+
+        cases = [Case(name, result.verdict, result.within_margin, report.headlines[name], suite_table(result))
+                 for name, result in results.items()]
+        files[options.junit] = junit("llm-accuracy suite", cases, options.fail_on)
     for path, text in files.items():
         write_whole(path, text)
     flags.write_json(report.to_json(), options.json)
