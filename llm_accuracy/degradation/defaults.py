@@ -35,8 +35,8 @@ def largest_excluded(given: float | None, margin: float = MARGIN) -> float:
 
 def check_share(margin: float) -> None:
     """Check the margin of 0/1 scores."""
-    if not 0 < margin < 1:
-        raise InputError(f"margin = {margin} must lie between 0 and 1")
+    if not 0 < margin < 0.5:
+        raise InputError(f"margin = {margin} must lie between 0 and .5, half of the scale")
 
 
 def check_numbers(n: float = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5,

@@ -149,8 +149,8 @@ def register(test: PairTest) -> PairTest:
 
 # ---- the table ---------------------------------------------------------------------------------------------
 
-LOSSES = "at most half of the items on which the two differ are lost by the candidate"
-SYMMETRY = "each unit's difference is as likely to have either sign"
+LOSSES = "a loss is no likelier than a gain"
+SYMMETRY = "differences lie evenly around 0"
 MEANS = "the candidate's mean is not lower"
 
 
@@ -186,11 +186,11 @@ def _unchanged(scores: PairedScores) -> float | None:
 
 for _test in (
     PairTest("p_exact", LOSSES, lambda s: mcnemar.p_exact(*s.counts) if s.counts else None, "worse?",
-             "p = {p}  one-sided exact McNemar, against '{null}'"),
+             "p = {p}  exact, against '{null}'"),
     PairTest("p_mid", LOSSES, lambda s: mcnemar.p_mid(*s.counts) if s.counts else None, "worse?", " (mid-p {p})"),
     PairTest("p_permutation", SYMMETRY,
              lambda s: mcnemar.p_exact(*s.counts) if s.counts else s.flips.p,  # on counts the two are one
-             "worse?", "p = {p}  one-sided sign flips, {method}, against '{null}'", instead="p_exact"),
+             "worse?", "p = {p}  sign flips ({method}), against '{null}'", instead="p_exact"),
     PairTest("p_items", "no item changed", _unchanged, "items?",
              "p = {p}  against '{null}' (runs permuted within items)"),
     PairTest("p_means_betting", MEANS, lambda s: None if s.counts else s.units.p_betting(), "means?",
@@ -200,7 +200,7 @@ for _test in (
     PairTest("p_noninferiority", "the drop is {margin} or more", lambda s: s.p_drop_excluded, "safe?"),
     PairTest("p_noninferiority_tango", "the drop is {margin} or more", _of_tango, "safe?",
              " (Tango's score {p}, approximate)"),
-    PairTest("p_equivalence", "it is {margin} or more either way", _same, "same?"),
+    PairTest("p_equivalence", "the two differ by {margin} or more", _same, "same?"),
     PairTest("p_improvement", "the candidate is not better",
              lambda s: mcnemar.p_exact(*s.counts[::-1]) if s.counts else s.flips.p_improvement, "better?",
              "p = {p}  against '{null}'"),

@@ -17,6 +17,7 @@ from scipy import stats
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
+from .margins import check_against_scores, check_below_half
 from .mcnemar import count_flips, log10_p_exact, positive
 from .pair_tests import TESTS, PairedScores
 from .reruns import split_noise
@@ -128,6 +129,7 @@ def judge_counts(
     """
     check_alpha(alpha)
     check_margin(margin)
+    check_below_half(margin, 1.0)
     if min(n, b, c) < 0 or n == 0 or b + c + (n11 or 0) > n:
         raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: b + c of n > 0 items differ")
     both = float("nan") if n11 is None else n11
@@ -176,9 +178,11 @@ def judge_pair(
                        for filled in (completed.worst, completed.best))
         lacking = _Lacking(worst, best, missing_at_random)
     if scores.counts is not None:
+        check_below_half(margin, 1.0)
         return _from_counts(scores, both, means, alpha, interval, lacking)
     if not np.isfinite(scores.differences).all():
         raise InputError("scores must be finite numbers: drop missing items from both runs first")
+    check_against_scores(margin, min(baseline.min(), candidate.min()), max(baseline.max(), candidate.max()))
     return _from_differences(scores, _zero_one(baseline) and _zero_one(candidate), means, alpha, lacking)
 
 

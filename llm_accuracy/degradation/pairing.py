@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
 from .defaults import MARGIN, largest_excluded
 from .reruns import SMALL, deterministic, equal_means
+from .scales import check_alike
 
 
 @dataclass(frozen=True)
@@ -101,21 +102,17 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
     if documents, targets or clusters of the two differ, and if the models disagree on which direction is better.
     """
     names = (baseline.source, candidate.source)
-    max_excluded = largest_excluded(max_excluded, margin)
     if baseline.higher_is_better != candidate.higher_is_better:
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
-    notes = [*baseline.notes, *candidate.notes, *_of_the_logs(baseline, candidate, task, max_excluded)]
+    notes = [*baseline.notes, *candidate.notes, *_of_the_logs(baseline, candidate, task)]
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
     index = baseline.frame.index.append(candidate.frame.index.difference(baseline.frame.index, sort=False))
     frame = baseline.frame.reindex(index).join(candidate.frame.add_suffix("_candidate"))
     there = frame["score"].notna(), frame["score_candidate"].notna()
     left_out = _left_out(frame, there, frame.index.isin(baseline.frame.index), frame.index.isin(candidate.frame.index))
     kept = frame[there[0] & there[1]]
-    if len(frame) - len(kept) > max_excluded * len(frame) or kept.empty:
-        listed = ", ".join(f"{len(items):,} {reason}" for reason, items in left_out.items())
-        raise InputError(f"{task}: only {len(kept):,} of {len(frame):,} items can be compared ({listed}) in "
-                         f"{names[0]} and {names[1]}; complete the runs, or allow more with --max-excluded "
-                         f"(now {max_excluded:g})")
+    check_excluded(baseline, candidate, task, {reason: len(items) for reason, items in left_out.items()}, len(kept),
+                   largest_excluded(max_excluded, margin))
     answers = tuple(_answers(one, kept.index) for one in (baseline, candidate))
     means, drawn = equal_means(kept.index.to_numpy(), *answers)
     notes += _run_notes(task, kept, answers, drawn)
@@ -131,6 +128,24 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
         notes=tuple(dict.fromkeys([*notes, *range_note])), completed=completed,
         answers=(answers[0], answers[1]) if max(one.shape[1] for one in answers) > 1 else None, also=_also(kept),
     )
+
+
+def check_excluded(baseline: TaskScores, candidate: TaskScores, task: str, left_out: dict[str, int], kept: int,
+                   largest: float) -> None:
+    """Raise InputError where more than the share `largest` of all items are left out (numbers by reason), where none is
+    `kept`, and for a log that lacks more than that share of the samples it counts itself."""
+    for log in (baseline, candidate):
+        account = log.account
+        if account.stated and account.absent > largest * account.stated:
+            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
+                             f"samples that it counts itself: complete it, or allow more with --max-excluded (now "
+                             f"{largest:g})")
+    total = kept + sum(left_out.values())
+    if total - kept > largest * total or kept == 0:
+        listed = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+        raise InputError(f"{task}: only {kept:,} of {total:,} items can be compared ({listed}) in {baseline.source} "
+                         f"and {candidate.source}; complete the runs, or allow more with --max-excluded "
+                         f"(now {largest:g})")
 
 
 def _left_out(frame: pd.DataFrame, there: tuple[pd.Series, pd.Series], *listed: np.ndarray) -> dict[str, pd.Index]:
@@ -215,22 +230,9 @@ def _complete(baseline: TaskScores, candidate: TaskScores,
     return Completed(worst, best, _units(frame), _also(frame)), notes
 
 
-def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str, max_excluded: float) -> list[str]:
-    """Lines about two logs as a whole. Raises InputError for one that lacks samples it counts itself, and for scores
-    on two different scales."""
-    for log in (baseline, candidate):
-        account = log.account
-        if account.stated and account.absent > max_excluded * account.stated:
-            raise InputError(f"{log.source}: {task}: the log holds {account.answers:,} of the {account.stated:,} "
-                             f"samples that it "
-                             f"counts itself: complete it, or allow more with --max-excluded (now {max_excluded:g})")
-    inside = [log.frame["score"].dropna().between(0, 1).all() for log in (baseline, candidate)]
-    if inside[0] != inside[1] and baseline.scale is None and candidate.scale is None:
-        odd, other = (candidate, baseline) if inside[0] else (baseline, candidate)
-        low, high = odd.frame["score"].min(), odd.frame["score"].max()
-        raise InputError(f"{task}: the scores of {odd.source} lie in {low:g} … {high:g}, those of {other.source} in "
-                         f"[0, 1]: two "
-                         f"scales? if not, say the range of the scores, --range {min(low, 0):g} {max(high, 1):g}")
+def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str) -> list[str]:
+    """Lines about two logs as a whole. Raises InputError for scores on two different scales."""
+    check_alike(baseline, candidate, task)
     lines = []
     for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
         one, other_value = baseline.setup.get(key), candidate.setup.get(key)
@@ -276,7 +278,8 @@ def match_series(
     for name, series in matched.items():
         missing = series.index[series.isna()]
         if len(missing):
-            raise InputError(f"{name}: no value for {_items(missing)}: drop what is missing from both")
+            raise InputError(f"{name}: no value for {_items(missing)}: give it a score (0 where the model "
+                             "failed), or leave it out of both and say so")
     codes = pd.factorize(matched["clusters"])[0] if isinstance(clusters, pd.Series) else clusters
     return _numbers(matched["baseline"], "baseline"), _numbers(matched["candidate"], "candidate"), codes
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
+from html import escape
 
+from .markdown import code, escaped
 from .pair_tests import TESTS, PairTest
 from .paired import PairedResult
 from .pairing import Pairs
@@ -69,6 +71,14 @@ class PairReport:
         """The result as one JSON object; what does not apply is null."""
         return as_json({**self.source, "notes": self.notes, **self.result.to_dict()})
 
+    def to_markdown(self, command: str) -> str:
+        """A summary that a CI job can post: the decision, the numbers behind it, and every note."""
+        lines = [f"## {escaped(self.headline)}", "", "| | |", "|---|---|"]
+        lines += [f"| {escaped(label)} | {escaped(shorten(text, 300))} |" for label, text in self.rows]
+        if self.remarks:
+            lines += ["", *(f"- note: {escaped(note)}" for note in self.remarks)]
+        return "\n".join([*lines, "", code(command), ""])
+
 
 def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: str | None = None,
                 candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
@@ -127,7 +137,9 @@ def pair_rows(
     tests: dict[str, str] = {}
     for test in TESTS.values():
         tests[test.label] = tests.get(test.label, "") + _test_words(test, r)
-    return rows + [(label, words or "does not apply to these scores") for label, words in tests.items()]
+    # Of the table's own tests those that do not apply go without saying; of a test that was added they do not.
+    return rows + [(label, words or "does not apply to these scores") for label, words in tests.items()
+                   if words or label in TESTS]
 
 
 def _missing_rows(r: PairedResult) -> list[tuple[str, str]]:
@@ -236,14 +248,14 @@ class SuiteReport:
                   "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
         lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
         for name, rows in self.tasks.items():
-            lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
+            lines += ["", f"<details><summary>{escape(name)}: tasks</summary>", "",
                       "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                       "|---|---:|---:|---:|---:|---|---:|---:|"]
             lines += [f"| {' | '.join([_cell(task), *map(str, cells)])} |" for task, *cells in rows]
             lines += ["", "</details>"]
         if self.notes:
             lines += ["", *(f"- note: {_cell(note)}" for note in self.notes)]
-        return "\n".join([*lines, "", f"`{command}`", ""])
+        return "\n".join([*lines, "", code(command), ""])
 
 
 def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
@@ -330,4 +342,4 @@ def suite_table(result: SuiteResult) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return escaped(text)

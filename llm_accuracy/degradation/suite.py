@@ -26,8 +26,9 @@ from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
 from .intervals import in_unit_range
 from .mcnemar import log10_p_exact, p_exact
 from .paired import PairedResult, drop_text, judge_pairs
-from .pooling import pooled_pair, units_of
+from .pooling import pooled_pair
 from .sign_flips import random_sign_sums
+from .units import units_of
 from .verdicts import UNDECIDED, verdict
 from .words import p_text
 

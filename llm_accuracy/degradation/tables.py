@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..scores.task_scores import TaskScores
+from .cells import harmless
 from .intervals import cluster_standard_error
 from .pairing import Pairs
 from .report import ALL
@@ -17,7 +18,7 @@ def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
     """CSV text of summary, model_comparison, summary_with_stderr, summary_without_stderr, model_differences."""
     frames = (summary_frame(results, baseline), comparison_frame(models), category_frame(models, stderr=True),
               category_frame(models, stderr=False), differences_frame(results, pairs))
-    return [frame.to_csv(index=False) for frame in frames]
+    return [harmless(frame).to_csv(index=False) for frame in frames]
 
 
 def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:

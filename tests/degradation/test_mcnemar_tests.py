@@ -209,7 +209,8 @@ def test_reruns_and_clusters(tmp_path):
         and content["p_exact"] is None
         and content["permutation_method"] == "exact"
     )
-    assert content["ci_method"] == "bonett-price t" and "one-sided sign flips, exact" in done.stderr
+    said = " ".join(done.stderr.split())
+    assert content["ci_method"] == "bonett-price t" and "sign flips (exact), against 'differences lie evenly" in said
     for name, shift in (("a", 0), ("b", 1)):
         (tmp_path / f"{name}.csv").write_text(
             "prompt_id,score,cluster\n"
@@ -361,7 +362,8 @@ def write_faults(folder):
     )
     write_scores(folder / "percent.csv", [35.0] * 900)
     percent = {"alpha": "percent.csv", "beta": "suite/base_beta.csv"}
-    (folder / "percent.json").write_text(json.dumps({"base": percent, "bad": percent}))
+    other = {"alpha": "percent.csv", "beta": "suite/bad_beta.csv"}
+    (folder / "percent.json").write_text(json.dumps({"base": percent, "bad": other}))
 
 
 @pytest.mark.parametrize("case", BAD, ids=lambda case: " ".join(case[0]))

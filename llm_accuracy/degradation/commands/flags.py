@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     """All flags of pair and suite."""
     add_decision_flags(to)
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--items", type=Path, metavar="FILE",
                     help="only the items of this selection.json, see the subcommand flips")
     to.add_argument("--missing-at-random", action="store_true",
@@ -37,6 +39,8 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
                     help=f"random draws where no exact null distribution is available (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of those draws (default 0)")
     to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
+    to.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a CI system's job page")
+    to.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
     add_output_flags(to)
 
 
@@ -49,8 +53,9 @@ def share(text: str) -> float:
 
 
 def add_decision_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--margin", type=float, default=MARGIN, metavar="M",
-                    help="the smallest drop that matters, in score units (default .01: one point)")
+    to.add_argument("--margin", default=str(MARGIN), metavar="M",
+                    help="the smallest drop that matters: 1pt (points of the scale), .01 (share of the scale; the "
+                         "default) or recovery=99%% (of the baseline's score)")
     to.add_argument("--alpha", type=float, default=ALPHA, metavar="A", help="error rate (default .05)")
     to.add_argument("--fail-on", choices=CONDITIONS, help="exit 1 on this outcome")
 
