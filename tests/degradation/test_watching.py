@@ -126,17 +126,17 @@ def test_a_verdict_stays():
 
 
 def test_growing_csv(tmp_path):
-    """Only whole lines count; an item arrives when both files have it; what is read stays read."""
+    """Only whole lines count; an item arrives when both files have it, or at the end; what is read stays read."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     paths[0].write_text("prompt_id,score\nq0,1\nq1,0\nq2,1")
     paths[1].write_text("score,prompt_id\n1,q1\n")
     runs = [Growing(path) for path in paths]
-    assert list(follow(*runs, None)) == [("q1", 0.0, 1.0)]
+    assert repr(list(follow(*runs, None))) == "[('q1', 0.0, 1.0), ('q0', 1.0, nan)]"
     with paths[0].open("a") as file:
         file.write("\nq3,\n")
     with paths[1].open("a") as file:
         file.write("0,q3\nfalse,q2\n")
-    assert list(follow(*runs, None)) == [("q2", 1.0, 0.0), None]
+    assert repr(list(follow(*runs, None))) == "[('q2', 1.0, 0.0), ('q3', nan, 0.0), ('q0', 1.0, nan)]"
     paths[0].write_text("prompt_id,score\n")
     with pytest.raises(InputError, match="became shorter"):
         list(follow(*runs, None))
@@ -154,7 +154,7 @@ def test_growing_samples(tmp_path):
     (tmp_path / "a" / name).write_text(sample(0, 1.0) + sample(1, "True") + sample(2, None))
     (tmp_path / "b" / name).write_text(sample(1, False) + sample(0, 1) + sample(2, 0.0))
     runs = [Growing(tmp_path / which / name) for which in "ab"]
-    assert list(follow(*runs, None)) == [("0", 1.0, 1.0), ("1", 1.0, 0.0), None]
+    assert repr(list(follow(*runs, None))) == "[('0', 1.0, 1.0), ('1', 1.0, 0.0), ('2', nan, 0.0)]"
     assert runs[0].higher_is_better() is None
     (tmp_path / "a" / "results_2026-01-02T03-04-05.123456.json").write_text(
         json.dumps({"higher_is_better": {"some_task": {"acc": False}}}))
@@ -348,3 +348,35 @@ def test_random_orders_are_not_taken_for_blocks():
     two = [f"{'ab'[i // 2 % 2]}/{i}" for i in range(400)]  # runs of two, where a random order has two on average
     assert order.grouped(two) is None
     assert sorted(order.shuffled(list("cab"), 3)) == [0, 1, 2]
+
+
+def test_missing_answers_count_against_the_candidate(script, tmp_path):
+    """196 failures that were never written: no verdict may call them safe, unless it says that it assumes so."""
+    rng = np.random.default_rng(0)
+    base = (rng.random(4000) < 0.7).astype(int)
+    gone = set(rng.choice(np.flatnonzero(base), 196, replace=False).tolist())
+    (tmp_path / "a.csv").write_text("prompt_id,score\n" + "".join(f"q{i},{s}\n" for i, s in enumerate(base)))
+    for name, text in (("absent", ""), ("blank", "q{},\n")):
+        lines = (text.format(i) if i in gone else f"q{i},{s}\n" for i, s in enumerate(base))
+        (tmp_path / f"{name}.csv").write_text("prompt_id,score\n" + "".join(lines))
+        both = ("mcnemar_tests.py", "watch", "a.csv", f"{name}.csv", "--keep-going", "--every", 4000, "--json", "-")
+        done = script(*both, cwd=tmp_path)
+        final = json.loads(done.stdout.splitlines()[-1])
+        assert (final["n"], final["missing"], final["verdict"]) == (4000, 196, "undecided")
+        assert not final["within_margin"]
+        assert '"safe" counts them against the candidate (196 lost)' in " ".join(done.stderr.split())
+        done = script(*both, "--missing-at-random", cwd=tmp_path)
+        final = json.loads(done.stdout.splitlines()[-1])
+        assert (final["n"], final["skipped"], final["within_margin"]) == (3804, 196, True)
+        assert "taken to be missing at random" in " ".join(done.stderr.split())
+
+
+def test_missing_answers_of_either_model():
+    state = Watch(0.05)
+    for pair in ((1, np.nan), (0, np.nan), (np.nan, 0), (np.nan, 1), (1, 0)):
+        state.add(*pair)
+    assert (state.n, state.b, state.c, state.missing, state.against) == (5, 1, 0, 4, 2)
+    other = Watch(0.05)
+    for pair in ((1, 0), (0, 0), (1, 0), (1, 1), (1, 0)):
+        other.add(*pair)
+    assert state.e_safe == other.e_safe and state.e_worse < other.e_worse

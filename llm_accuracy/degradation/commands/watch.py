@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from ...errors import InputError
 from ..defaults import check_alpha
 from ..margins import Margin
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
-from ..words import note_text, p_text, percent, shorten
+from ..words import WIDTH, note_text, p_text, percent, shorten
 from . import flags
 from .command import Command
 
@@ -37,6 +39,9 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of that shuffle (default 0)")
     to.add_argument("--allow-same", action="store_true",
                     help="do not refuse a candidate that is the baseline's own content")
+    to.add_argument("--missing-at-random", action="store_true",
+                    help="leave items that only one of the two answered out (default: \"safe\" counts them against the "
+                         "candidate)")
     to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
     flags.add_decision_flags(to)
     flags.add_choice_flags(to)
@@ -84,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
               f"{state.e_safe:>12.4g}", file=to, flush=True)
 
     for arrived in arrivals:
-        if arrived is None:
+        missing = sum(math.isnan(score) for score in arrived[1:])
+        if missing == 2 or (missing and options.missing_at_random):
             skipped += 1
             continue
         if last is None:
@@ -103,20 +109,21 @@ def run(options: argparse.Namespace) -> int:
             tell(last)
         if decided and not options.keep_going:
             break
-    if last is None:
+    if last is None or state.n == state.missing:
         raise InputError("nothing to watch: no item has a score in both runs")
     if not (state.n % options.every == 0 or state.decided_at == state.n):
         tell(last)
     check_not_grouped(names, UNSHUFFLED)
     doubts = [ASCENDING] if ascending(names) else []
-    print(conclusion(state, skipped, doubts), file=to)
-    final = {**row_of(state, last), "skipped": skipped, "order": order, "notes": doubts,
-             "alpha": state.alpha, "margin": state.margin, "final": True}
+    print(conclusion(state, skipped, options.missing_at_random, doubts), file=to)
+    final = {**row_of(state, last), "within_margin": state.within_margin, "skipped": skipped,
+             "missing_at_random": options.missing_at_random, "order": order, "notes": doubts, "alpha": state.alpha,
+             "margin": state.margin, "final": True}
     if options.json == "-":
         print(json.dumps(final), flush=True)
     else:
         flags.write_json("".join(json.dumps(row) + "\n" for row in [*rows, final]), options.json)
-    return int(fails(state.verdict, False, options.fail_on))
+    return int(fails(state.verdict, state.within_margin, options.fail_on))
 
 
 UNSHUFFLED = ("bring them into a random order first (finished files are shuffled without --follow and --order "
@@ -125,8 +132,8 @@ ASCENDING = ("the ids arrived in ascending order, which is the order of the data
              "that order is random")
 
 
-def whole(arrivals: Iterator[Item | None], options: argparse.Namespace) -> list[Item | None]:
-    """All items of two finished files, those without a score first, the others shuffled unless --order file.
+def whole(arrivals: Iterator[Item], options: argparse.Namespace) -> list[Item]:
+    """All items of two finished files, shuffled unless --order file.
 
     Raises InputError where both files are the same content, or the order of the files is to be kept and is none.
     """
@@ -134,27 +141,26 @@ def whole(arrivals: Iterator[Item | None], options: argparse.Namespace) -> list[
     from ..order import check_not_grouped, shuffled
 
     items = list(arrivals)
-    there = [item for item in items if item is not None]
-    same = all(one == other for _, one, other in there)
+    there = [(one, other) for _, one, other in items if not (math.isnan(one) and math.isnan(other))]
+    same = all(one == other for one, other in there)
     if there and same and not options.allow_same and same_files(options.baseline, options.candidate, options.task):
         raise InputError(f"{options.baseline} and {options.candidate} are the same content, item by item: a model "
                          "compared with itself passes every gate; name the candidate's own results, or add "
                          "--allow-same")
     if options.order == "random":
-        there = [there[i] for i in shuffled([name for name, *_ in there], options.seed)]
-    else:
-        check_not_grouped([name for name, *_ in there], UNSHUFFLED)
-    return [*[None] * (len(items) - len(there)), *there]
+        return [items[i] for i in shuffled([name for name, *_ in items], options.seed)]
+    check_not_grouped([name for name, *_ in items], UNSHUFFLED)
+    return items
 
 
-def from_stdin() -> Iterator[Item | None]:
+def from_stdin() -> Iterator[Item]:
     from ..growing import read_stream
 
     return read_stream(sys.stdin, "standard input")
 
 
 def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
-               lower_is_better: bool) -> Iterator[Item | None]:
+               lower_is_better: bool) -> Iterator[Item]:
     """Items of two growing files. Raises InputError if a log says that lower is better and the user did not."""
     from ..growing import Growing, follow
 
@@ -169,29 +175,42 @@ def from_files(baseline: str, candidate: str, choices: Choices, task: str | None
 
 def row_of(state: Watch, item: str) -> dict:
     """One line of JSON."""
-    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "e_worse": state.e_worse,
-            "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse, "p_safe": 1 / state.largest_safe,
-            "verdict": state.verdict, "decided_at": state.decided_at}
+    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "missing": state.missing,
+            "e_worse": state.e_worse, "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse,
+            "p_safe": 1 / state.largest_safe, "verdict": state.verdict, "decided_at": state.decided_at}
 
 
-def conclusion(state: Watch, skipped: int, doubts: list[str]) -> str:
-    """What is printed at the end; `skipped` items had no score in both runs, `doubts` are about the order."""
+def conclusion(state: Watch, skipped: int, at_random: bool, doubts: list[str]) -> str:
+    """What is printed at the end; `skipped` items had no score in either run (`at_random`: in one of them), `doubts`
+    are about the order."""
     margin = f"{100 * state.margin:g} point" + ("" if state.margin == 0.01 else "s")
     at = f"(error rate {percent(state.alpha)}, whenever one looks)"
     said = {DEGRADED: f"DEGRADED after {state.decided_at or 0:,} items {at}",
             NOT_DEGRADED: f"NOT DEGRADED by {margin} or more after {state.decided_at or 0:,} items {at}",
             UNDECIDED: f"UNDECIDED after {state.n:,} items {at}; the margin is {margin}"}
-    drop = 100 * (state.b - state.c) / state.n
+    both = state.n - state.missing
+    drop = f"{100 * (state.b - state.c) / both:.2f} points" if both else "not known"
     lines = ["", f"{said[state.verdict]}.",
-             f"  worse?  e at most {state.largest_worse:.4g}, p = {p_text(1 / state.largest_worse)} at any time;  "
-             f"safe?  {state.largest_safe:.4g}, p = {p_text(1 / state.largest_safe)}",
-             f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}"]
+             *_wrapped("worse?", f"p = {p_text(1 / state.largest_worse)}  against 'a loss is no likelier than a gain'; "
+                       f"e reached {state.largest_worse:.4g}"),
+             *_wrapped("safe?", f"p = {p_text(1 / state.largest_safe)}  against 'the drop is {margin} or more'; e "
+                       f"reached {state.largest_safe:.4g}"),
+             *_wrapped("drop", f"{drop} so far: {state.b:,} lost, {state.c:,} gained of {both:,}")]
+    if state.missing:
+        lines.append(note_text(f"{state.missing:,} items only one of the two answered: \"safe\" counts them against "
+                               f"the candidate ({state.against:,} lost)"))
     if skipped:
-        lines.append(note_text(f"{skipped:,} items without a score in both runs were left out"))
+        which = "in one of the runs were left out: taken to be missing at random" if at_random else (
+            "in either run were left out")
+        lines.append(note_text(f"{skipped:,} items without a score {which}"))
     lines += map(note_text, doubts)
     lines.append(note_text("this is about the population the items come from, taken in random order; for an answer "
                            "about one finite bank, finish it and use pair"))
     return "\n".join(lines)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
 
 
 COMMAND = Command(
