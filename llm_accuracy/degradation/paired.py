@@ -81,7 +81,7 @@ class PairedResult:
     in_points: bool  # scores lie in [0, 1], so a drop of .01 is one point
     units_effective: float  # (Σs)²/Σs² of the units' sizes s
     p_none_differs: float  # p_noninferiority if no item differed: above alpha, no such result excludes the margin
-    missing: int  # items that only one of the two answered
+    missing: int  # items that one of the two did not answer; of a sample that was asked, those neither did, too
     missing_at_random: bool  # and are left out of p_safe
     worst_drop: float
     worst_upper: float

@@ -119,7 +119,8 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
     repeated = int(kept["content"].duplicated().sum()) if "content" in kept and not _clustered(kept) else 0
     if repeated:
         notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
-    completed, range_note = _complete(baseline, candidate, frame[there[0] | there[1]])
+    asked = baseline.sampled or candidate.sampled  # then an item that neither answered is missing, too
+    completed, range_note = _complete(baseline, candidate, frame if asked else frame[there[0] | there[1]])
     return Pairs(
         task=task, items=kept.index.to_numpy(), baseline=means[0], candidate=means[1],
         units=_units(kept), higher_is_better=baseline.higher_is_better,
@@ -210,7 +211,7 @@ def _labels(frame: pd.DataFrame, name: str) -> np.ndarray | None:
 
 def _complete(baseline: TaskScores, candidate: TaskScores,
               frame: pd.DataFrame) -> tuple[Completed | None, list[str]]:
-    """The items that one of the two answered, or both, filled in; None where nothing is missing."""
+    """The items of `frame`, with what is missing filled in; None where nothing is."""
     tables = [_answers(one, frame.index) for one in (baseline, candidate)]
     lacking = [np.isnan(one) for one in tables]
     if not (lacking[0].any() or lacking[1].any()):

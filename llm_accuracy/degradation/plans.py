@@ -58,9 +58,26 @@ def solve(known: Known, unknown: str, setting: Setting) -> Plan:
     check_plan(**known, alpha=setting.alpha)
     found = setting.answer(unknown, known)
     if _number(found) is None:
-        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(_given(known)['power'])} with {told(known)}: "
-                         "take more items or a lower power")
+        what = {"n": "number of items", "flip": "flip rate", "drop": "drop"}[unknown]
+        raise InputError(f"no {what} gives {percent(_given(known)['power'])} power with {told(known)}: "
+                         f"{_change(known, unknown, setting)}")
     return {name: found if name == unknown else _given(known)[name] for name in NAMES}
+
+
+def _change(known: Known, unknown: str, setting: Setting) -> str:
+    """What to change where no value of the unknown number suffices: not even where each item that flips is lost."""
+    otherwise = "or a lower power"
+    if setting.tasks > 1 or unknown == "n":
+        return f"take {'a larger drop, a lower flip rate' if unknown == 'n' else 'more items'} {otherwise}"
+    given = _given(known)
+    rate = given["drop"] if unknown == "flip" else given["flip"]
+    least = planning.sample_size(rate, rate, given["power"], setting.alpha)
+    what = f"a drop of {_points(rate)}" if unknown == "flip" else f"a flip rate of {percent(rate)}"
+    return f"{what} needs at least {least:,} items, {otherwise}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.4g} point" + ("" if f"{100 * share:.4g}" == "1" else "s")
 
 
 def _given(known: Mapping[str, float | None]) -> dict[str, float]:
@@ -71,7 +88,7 @@ def _given(known: Mapping[str, float | None]) -> dict[str, float]:
 def told(known: Known) -> str:
     given = _given(known)
     parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
-             "drop": lambda d: f"a drop of {100 * d:.4g} points"}
+             "drop": lambda d: f"a drop of {_points(d)}"}
     return ", ".join(say(given[name]) for name, say in parts.items() if name in given)
 
 

@@ -146,7 +146,7 @@ def _missing_rows(r: PairedResult) -> list[tuple[str, str]]:
     """What the missing answers could do, if there are any."""
     if r.missing == 0 and r.worst_upper == r.drop_upper and r.best_lower == r.drop_lower:
         return []
-    what = f"{r.missing:,} items only one of the two answered" if r.missing else "answers in some runs"
+    what = f"{r.missing:,} items not answered by both" if r.missing else "answers in some runs"
     used = "assumed to be missing at random" if r.missing_at_random else "\"safe\" counts them against it"
     return [("missing", f"{what}: counted against the candidate, drop {amount(r.worst_drop, r)} and at most "
              f"{amount(r.worst_upper, r)}{unit(r)}; in its favour, at least {amount(r.best_lower, r)}; {used}")]

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,7 @@ class TaskScores:
     account   what was read
     answers   the scores of every run, (items, runs), NaN = missing; None of a single run
     files     what several runs were read from; of a single run this is `source`
+    sampled   whether the items are those of a sample that was asked: one without a score is missing, not unasked
     """
 
     frame: pd.DataFrame
@@ -99,6 +101,7 @@ class TaskScores:
     account: Account = field(default_factory=Account)
     answers: pd.DataFrame | None = None
     files: tuple[str, ...] = ()
+    sampled: bool = False
 
     @property
     def read_from(self) -> tuple[str, ...]:
@@ -213,6 +216,12 @@ def chosen_names(names: list[str] | None, there: list[str], source: str) -> list
 
 # ---- what a log leaves open --------------------------------------------------------------------------------
 
+class Restriction(Protocol):
+    """Items that a comparison is restricted to."""
+
+    def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]: ...
+
+
 @dataclass(frozen=True)
 class Choices:
     """What logs leave open, as a user settles it.
@@ -223,7 +232,7 @@ class Choices:
     item_field   the document field that identifies a question across tasks (default: the hash of the document)
     source       where `metrics` come from, for messages
     flags        the command-line flags that make the choice, if it is not made in a task_metrics.json
-    selection    only these items
+    selection    only these items: a `Selection`, or a sample (`drawn`)
     directions   {metric or pattern: whether higher is better}
     values       {word or number: what it is worth}, NaN for a missing score
     scale        (lowest, highest) score there can be; None: not said
@@ -240,7 +249,7 @@ class Choices:
     item_field: str | None = None
     source: str = "task_metrics.json"
     flags: str | None = None
-    selection: Selection | None = None
+    selection: Restriction | None = None
     directions: dict[str, bool] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     scale: tuple[float, float] | None = None

@@ -227,7 +227,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
 
 @pytest.mark.parametrize("flags, stdin, message", [
     ((), "", "nothing to watch"),
-    ((), '{"prompt_id": 1, "baseline": null, "candidate": 1}\n', "nothing to watch"),
+    ((), '{"prompt_id": 1, "baseline": null, "candidate": null}\n', "nothing to watch"),
     ((), "no json\n", "standard input: line 1: not JSON"),
     ((), '{"prompt_id": 1}\n', "line 1: expected"),
     ((), '{"prompt_id": 1, "baseline": 0.5, "candidate": 1}\n', "takes scores of 0 or 1"),

@@ -29,6 +29,9 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
                     help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--items", type=Path, metavar="FILE",
                     help="only the items of this selection.json, see the subcommand flips")
+    to.add_argument("--samples", type=Path, metavar="FILE",
+                    help="what was asked: the sample that plan --write-samples drew; what is missing of it counts "
+                         "against the candidate, other items are left out")
     to.add_argument("--missing-at-random", action="store_true",
                     help="leave items that only one of the two answered out of \"safe\" (default: count them against "
                          "the candidate)")
@@ -79,18 +82,24 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
 
 
 def choices(options: argparse.Namespace, items: Path | None = None, tasks: Sequence[str] | None = None,
-            skip: Sequence[str] = ()) -> Choices:
-    """What logs leave open, as these options settle it, and the chosen items."""
+            skip: Sequence[str] = (), samples: Path | None = None) -> Choices:
+    """What logs leave open, as these options settle it, and the chosen items or those of a sample."""
+    from ...scores.drawn import Drawn
     from ...scores.task_scores import Selection
 
-    return replace(choices_of(options, tasks, skip), selection=Selection.read(items) if items else None)
+    if items and samples:
+        raise InputError("--items and --samples: give one or the other")
+    only = Selection.read(items) if items else Drawn.read(samples) if samples else None
+    return replace(choices_of(options, tasks, skip), selection=only)
 
 
 def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Source:
     """Where models come from."""
     from ..reading import Source
 
-    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip))  # plan has no --items
+    # plan has neither --items nor --samples
+    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip,
+                                          getattr(options, "samples", None)))
 
 
 def command_line() -> str:

@@ -26,8 +26,8 @@ def add(to: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
-    if options.counts and (options.baseline or options.matrix or options.items):
-        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items): give one or the other")
+    if options.counts and (options.baseline or options.matrix or options.items or options.samples):
+        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items, --samples): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)

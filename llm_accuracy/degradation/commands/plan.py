@@ -30,13 +30,21 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="estimate the flip rate from two runs on the same items")
     to.add_argument("--task", metavar="NAME", help="which task of the pilot")
     flags.add_reading_flags(to)
+    to.add_argument("--write-samples", type=Path, metavar="FILE",
+                    help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
+                         "harness and of pair")
+    to.add_argument("--bank", metavar="RUN", help="a run of all items to draw from (default: the first of --pilot)")
     to.add_argument("--plot", type=Path, metavar="FILE", help="power against items, as .png, .pdf or .svg")
     to.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV")
     flags.add_output_flags(to)
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.plot, options.csv)
+    flags.check_targets(options.json, options.overwrite, options.plot, options.csv, options.write_samples)
+    if options.write_samples and not (options.bank or options.pilot):
+        raise InputError("--write-samples draws from a bank: name a run of all its items with --bank")
+    if options.bank and not options.write_samples:
+        raise InputError("--bank is what --write-samples draws from, and there is no --write-samples")
     if options.plot and options.plot.suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"--plot {options.plot}: the name must end in .png, .pdf or .svg")
     if options.pilot and options.flip is not None:
@@ -73,6 +81,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         table = plans.items_table(values, setting)
     result["table"] = table.to_dict("records")
+    samples = sample(options, values) if options.write_samples else None
     if options.plot:
         from .. import figures
 
@@ -80,9 +89,35 @@ def run(options: argparse.Namespace) -> int:
         write_whole(options.plot, figures.as_bytes(figure, options.plot.suffix[1:]))
     if options.csv:
         write_whole(options.csv, table.to_csv(index=False))
+    if samples:
+        write_whole(options.write_samples, as_json(samples))
     print(text(result, over_tasks=len(options.tasks) > 1), file=flags.prose(options.json))
+    if samples:
+        print(drawn_text(samples, options.write_samples), file=flags.prose(options.json))
     flags.write_json(as_json(result), options.json)
     return 0
+
+
+def sample(options: argparse.Namespace, values: dict) -> dict:
+    """The content of the file of --write-samples: the plan's items, of all tasks of the bank."""
+    from ...scores.drawn import content_of
+
+    found = flags.source(options).read([options.bank or options.pilot[0]], options.task)[0]
+    banks = {task: list(scores.frame.index) for task, scores in found.items() if options.task in (None, task)}
+    if options.tasks[0] > 1 and len(banks) != options.tasks[0]:
+        raise InputError(f"--tasks {options.tasks[0]}, and the bank has {len(banks)} tasks ({', '.join(banks)[:60]}): "
+                         "plan for as many")
+    return content_of(banks, int(values["n"]) * options.tasks[0], options.seed)
+
+
+def drawn_text(samples: dict, path: Path) -> str:
+    from ...scores.drawn import RECORD
+
+    record = samples[RECORD]
+    sizes = {task: size for task, size in record["n"].items() if size}
+    each = ", ".join(f"{task} {size:,}" for task, size in list(sizes.items())[:6]) + (", …" if len(sizes) > 6 else "")
+    return note_text(f"{path}: {sum(sizes.values()):,} items, drawn with seed {record['seed']} ({each}); give it to "
+                     "the harness as --samples (run-examples does) and to pair or suite as --samples")
 
 
 def complete(known: dict) -> str:

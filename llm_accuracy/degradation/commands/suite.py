@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sized
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...errors import InputError
 from ...files import write_whole
@@ -13,6 +14,9 @@ from ..margins import Margin
 from ..verdicts import fails
 from . import flags
 from .command import Command
+
+if TYPE_CHECKING:
+    from ..reading import Model, Source
 
 TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "summary_without_stderr.csv",
           "model_differences.csv", "summary.md")
@@ -54,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    if options.samples and not (options.tasks or options.skip):
+        check_all_there(source, models[baseline], baseline)
     read, models = models, on_one_scale(models, baseline)
     paired = pair_models(models, baseline, options.max_excluded, margin)
     pairs = check_all_distinct({name: suite for name, (suite, _) in paired.items()}, read, baseline, options.allow_same)
@@ -90,6 +96,15 @@ def run(options: argparse.Namespace) -> int:
 def check_models(models: Sized) -> None:
     if len(models) < 2:
         raise InputError("suite needs a JSON list of models, or a baseline and at least one candidate")
+
+
+def check_all_there(source: Source, model: Model, name: str) -> None:
+    """Raise InputError where a task of the sample that was asked is missing altogether."""
+    drawn = source.choices.selection
+    lacking = [task for task in getattr(drawn, "tasks", {}) if task not in model]
+    if lacking:
+        raise InputError(f"{name}: no task {lacking[0]}, which the sample has: run it, or name the tasks to compare "
+                         "with --tasks")
 
 
 COMMAND = Command("suite", "many tasks, one or many candidates", add, run)

@@ -109,8 +109,8 @@ def run(options: argparse.Namespace) -> int:
             tell(last)
         if decided and not options.keep_going:
             break
-    if last is None or state.n == state.missing:
-        raise InputError("nothing to watch: no item has a score in both runs")
+    if last is None:
+        raise InputError("nothing to watch: no item has a score")
     if not (state.n % options.every == 0 or state.decided_at == state.n):
         tell(last)
     check_not_grouped(names, UNSHUFFLED)
