@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
@@ -13,6 +14,9 @@ from ..defaults import ALPHA, check_alpha, check_plan
 from ..words import as_json, note_text, percent
 from . import flags
 from .command import Command
+
+if TYPE_CHECKING:
+    from ..rerun_plan import RerunPlan
 
 
 def add(to: argparse.ArgumentParser) -> None:
@@ -63,10 +67,13 @@ def run(options: argparse.Namespace) -> int:
     notes: list[str] = []
     if options.pilot:
         from ..reading import read_pair
+        from ..rerun_plan import rerun_plan
 
         source = flags.source(options)
         first, second = options.pilot
         pairs, _ = read_pair(source, first, second, options.task, options.max_excluded)
+        if (found := rerun_plan(pairs, known, unknown, options.alpha)) is not None:
+            return reruns(options, found)
         pilot, notes = plans.pilot_of(pairs, first, second)
         ends = pilot["flip_low"], pilot["flip_high"]
         known["flip"] = pilot["flip_rate"]
@@ -95,6 +102,23 @@ def run(options: argparse.Namespace) -> int:
     if samples:
         print(drawn_text(samples, options.write_samples), file=flags.prose(options.json))
     flags.write_json(as_json(result), options.json)
+    return 0
+
+
+def reruns(options: argparse.Namespace, plan: RerunPlan) -> int:
+    """The plan of a pilot with reruns."""
+    if options.plot or len(options.tasks) > 1 or options.tasks != [1]:
+        raise InputError("a pilot with several runs of each model plans one task, without --plot and --tasks; for "
+                         "those name one run of each model")
+    samples = sample(options, {"n": plan.n}) if options.write_samples else None
+    if options.csv:
+        write_whole(options.csv, plan.table.to_csv(index=False))
+    if samples:
+        write_whole(options.write_samples, as_json(samples))
+    print(plan.text(), file=flags.prose(options.json))
+    if samples:
+        print(drawn_text(samples, options.write_samples), file=flags.prose(options.json))
+    flags.write_json(plan.to_json(), options.json)
     return 0
 
 
