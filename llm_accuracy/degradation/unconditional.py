@@ -20,10 +20,11 @@ s(m − k_m)/(k_m + 1). Windows too wide for that are summed in blocks that boun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincinv, ndtr
+from scipy.special import betainc, betaincinv, gammaln, ndtr, xlog1py, xlogy
 from scipy.stats import binom
 
 from .intervals import tango_interval, tango_score
@@ -34,6 +35,7 @@ SMOOTH_POINTS = 257  # where at least MANY flips are expected at every one of th
 MANY = 1_000
 FEW_POINTS = 49  # while a limit is being searched for; what is found is checked with all of them
 CHUNK = 64  # flip rates that share a window of m
+SMALL = 400_000  # flip rates times window up to which all of them share one, which saves calls
 WIDEST = 40_000  # values of m in a window that are summed one by one
 BLOCKS = 1_500  # in a wider one
 LARGE = 1e5  # counts from which binomial tails come from a normal approximation
@@ -63,14 +65,20 @@ class Region:
     def probability(self, flip: np.ndarray) -> np.ndarray:
         """P[T ≤ score | D = drop, ψ] for flip rates `flip` > drop in ascending order, (points,)."""
         found = np.empty(flip.size)
-        for start in range(0, flip.size, CHUNK):
-            rates = flip[start : start + CHUNK]
-            spread = DEVIATIONS * np.sqrt(self.n * rates * (1 - rates)) + 40
-            low = max(0, int((self.n * rates - spread).min()))
-            high = min(self.n, int((self.n * rates + spread).max()) + 1)
+        low, high = self._window(flip)
+        together = flip.size if flip.size * (high - low) < SMALL else CHUNK
+        for start in range(0, flip.size, together):
+            rates = flip[start : start + together]
+            low, high = self._window(rates)
             sums = self._one_by_one if high - low < WIDEST else self._in_blocks
-            found[start : start + CHUNK] = sums(rates, low, high)
+            found[start : start + together] = sums(rates, low, high)
         return np.minimum(found, 1.0)
+
+    def _window(self, rates: np.ndarray) -> tuple[int, int]:
+        """The values of m that matter at any of these flip rates."""
+        spread = DEVIATIONS * np.sqrt(self.n * rates * (1 - rates)) + 40
+        return (max(0, int((self.n * rates - spread).min())),
+                min(self.n, int((self.n * rates + spread).max()) + 1))
 
     def _one_by_one(self, flip: np.ndarray, low: int, high: int) -> np.ndarray:
         m = np.arange(low, high + 1, dtype=float)
@@ -102,7 +110,7 @@ class Region:
         # ln C(m, k) along the boundary, from its first point.
         steps = np.log((m[:-1] + 1) / np.where(rises[:-1], k[:-1] + 1, m[:-1] + 1 - k[:-1]))
         log_choose = np.r_[0.0, np.cumsum(steps)]
-        start = binom.logpmf(k[0], m[0], share)
+        start = _log_pmf(k[0], m[0], share)
         gained = (m - k) - (m[0] - k[0])
         found = np.multiply.outer(np.log(share), k - k[0])
         found += np.multiply.outer(np.log1p(-share), gained)
@@ -121,6 +129,13 @@ class Region:
         share = (1 + self.drop / flip[:, None]) / 2
         below = np.where(k < 0, 0.0, np.where(k >= first, 1.0, at_most(np.clip(k, 0, first), first, share)))
         return (mass * below).sum(axis=1)
+
+
+def _log_pmf(k: float, n: float, share: np.ndarray) -> np.ndarray:
+    """ln P[Bin(n, share) = k]; by logarithms of factorials where these are right to 1e-10, as they are quicker."""
+    if n > LARGE:
+        return binom.logpmf(k, n, share)
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, share) + xlog1py(n - k, -share)
 
 
 def at_most(k, n, share):
@@ -156,6 +171,7 @@ def flip_range(m: int, n: int) -> tuple[float, float]:
     return low, high
 
 
+@lru_cache(maxsize=100_000)  # many tasks of a suite have the same few counts
 def p_drop_excluded(n: int, b: int, c: int, drop: float, points: int | None = None) -> float:
     """The exact p-value of H0: the drop is `drop` or more, −1 < drop < 1; never below γ.
 
@@ -194,6 +210,7 @@ def _refined(region: Region, flip: np.ndarray, reached: np.ndarray) -> float:
     return best
 
 
+@lru_cache(maxsize=100_000)
 def upper_limit(n: int, b: int, c: int, alpha: float, known: tuple[float, float] | None = None) -> float:
     """The one-sided 1 − alpha upper limit for the drop: there, a drop is excluded (p ≤ alpha); 1 if none is.
 
