@@ -83,8 +83,9 @@ class Growing:
         as long as there is none."""
         return sample_direction(self.path, self.metric[0], self.choices) if self.metric else None
 
-    def read_new(self) -> list[str]:
-        """The items of the whole lines that were added since the last call."""
+    def read_new(self, finished: bool = False) -> list[str]:
+        """The items of the whole lines that were added since the last call; of a finished file also that of a last line
+        without an end."""
         with self.path.open("rb") as file:
             file.seek(0, io.SEEK_END)
             if file.tell() < self.place:
@@ -92,7 +93,10 @@ class Growing:
             check_size(file.tell(), str(self.path))
             file.seek(self.place)
             text = file.read()
-        self.place += text.rfind(b"\n") + 1  # a line without its end is still being written
+        # A line without its end is still being written.
+        self.place += len(text) if finished else text.rfind(b"\n") + 1
+        if finished and text and not text.endswith(b"\n"):
+            text += b"\n"
         new = []
         *whole, rest = text.split(b"\n")
         check_line(len(rest), f"{self.path}: its last line")
@@ -152,10 +156,11 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
     """
     last = time.monotonic()
     while True:
+        finished = patience is None or time.monotonic() - last >= patience
         before = set(baseline.scores)
-        fresh = baseline.read_new()
+        fresh = baseline.read_new(finished)
         # In the order of the file that completes the pair.
-        late = candidate.read_new()
+        late = candidate.read_new(finished)
         ready = [item for item in late if item in before] + [
             item for item in fresh if item in candidate.scores]
         for item in ready:
@@ -167,7 +172,7 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
             yield item, baseline.scores[item], candidate.scores[item]
         if fresh or late:
             last = time.monotonic()
-        if patience is None or time.monotonic() - last >= patience:
+        if finished:
             yield from ((item, score, np.nan) for item, score in baseline.scores.items()
                         if item not in candidate.scores)
             yield from ((item, np.nan, score) for item, score in candidate.scores.items()

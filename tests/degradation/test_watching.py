@@ -126,14 +126,17 @@ def test_a_verdict_stays():
 
 
 def test_growing_csv(tmp_path):
-    """Only whole lines count; an item arrives when both files have it, or at the end; what is read stays read."""
+    """Only whole lines count while a file grows; an item arrives when both have it, or at the end; nothing twice."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     paths[0].write_text("prompt_id,score\nq0,1\nq1,0\nq2,1")
     paths[1].write_text("score,prompt_id\n1,q1\n")
     runs = [Growing(path) for path in paths]
-    assert repr(list(follow(*runs, None))) == "[('q1', 0.0, 1.0), ('q0', 1.0, nan)]"
+    assert runs[0].read_new() == ["q0", "q1"]
     with paths[0].open("a") as file:
-        file.write("\nq3,\n")
+        file.write("\n")
+    assert repr(list(follow(*runs, None))) == "[('q1', 0.0, 1.0), ('q0', 1.0, nan), ('q2', 1.0, nan)]"
+    with paths[0].open("a") as file:
+        file.write("q3,\n")
     with paths[1].open("a") as file:
         file.write("0,q3\nfalse,q2\n")
     assert repr(list(follow(*runs, None))) == "[('q2', 1.0, 0.0), ('q3', nan, 0.0), ('q0', 1.0, nan)]"
@@ -188,6 +191,19 @@ def test_a_stream_is_judged_before_it_ends():
     assert "DEGRADED after 7 items" in watch.stderr.read()
     for pipe in (watch.stdin, watch.stdout, watch.stderr):
         pipe.close()
+
+
+def test_a_last_line_without_its_end_counts_where_the_file_is_finished(tmp_path):
+    paths = [tmp_path / name for name in ("baseline.csv", "candidate.csv")]
+    for path, last in zip(paths, (1, 0), strict=True):
+        path.write_text(f"prompt_id,score\na,1\nb,{last}")
+    assert [*follow(*map(Growing, paths), None)] == [("a", 1.0, 1.0), ("b", 1.0, 0.0)]
+    growing = Growing(paths[0])
+    assert growing.read_new() == ["a"] and growing.read_new(finished=True) == ["b"]
+    assert growing.read_new(finished=True) == []
+    paths[0].write_text("prompt_id,score\na,1\nb")
+    with pytest.raises(InputError, match="row 3: 1 cells under 2 columns"):
+        [*follow(*map(Growing, paths), None)]
 
 
 def test_files_are_followed_while_they_are_written(script, tmp_path):
