@@ -23,7 +23,7 @@ LEANINGS = (0.0, 0.6)  # by which the noise is moved towards losses, in its stan
 STRETCHES = {0.25: 0.1, 0.5: 0.15, 1.0: 0.5, 2.0: 0.15, 4.0: 0.1}  # of a fitted curve's margins: prior weight
 SHIFTS = {-3.0: 0.1, -2.0: 0.13, -1.0: 0.17, 0.0: 0.3, 1.0: 0.2, 2.0: 0.1}  # of a fitted curve's logits
 FITTED_SHARE = 0.6  # prior weight of fitted curves beside the library of those that are not
-MARGIN_SHARE = 0.6  # prior weight of the noise curves beside flips that depend on nothing
+MARGIN_SHARE = 0.8  # prior weight of the noise curves beside flips that depend on nothing
 
 
 @dataclass(frozen=True, eq=False)

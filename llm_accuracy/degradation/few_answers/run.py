@@ -21,8 +21,8 @@ import numpy as np
 from ...errors import InputError
 from .curves import Curves, Known
 
-SHARE = 0.4  # uniform share of every draw
-FIRST, GROWTH = 16, 1.2  # questions of the first round, and how many times larger each next one is
+SHARE = 0.3  # uniform share of every draw
+FIRST, GROWTH = 8, 1.2  # questions of the first round, and how many times larger each next one is
 LEAST_VARIANCE = 1e-6  # of any d: what the curves take for certain is drawn all the same
 
 
@@ -81,6 +81,8 @@ class Run:
         x, down, up = self.known.scores, self.curves.down, self.curves.up
         self._mean = x * down - (1 - x) * up
         self._second = x**2 * down + (1 - x) ** 2 * up
+        spread = np.sqrt(np.maximum(self._second - self._mean**2, LEAST_VARIANCE))
+        self._best = spread / spread.sum(1, keepdims=True)  # each curve's own best draws
         self._log = np.log(self.curves.prior) + np.zeros((self.rows, 1))
         self._open = np.ones((self.rows, x.size), bool)
         self._sum, self._flips = np.zeros(self.rows), np.zeros(self.rows, int)
@@ -125,7 +127,7 @@ class Run:
         if not 1 <= size <= n:
             raise InputError(f"a round of {size} questions: {n} are open")
         p, variance = self.expected()
-        h = np.where(self._open, np.sqrt(variance), 0.0)
+        h = np.where(self._open, self.weights @ self._best, 0.0)
         w = np.where(self._open, (1 - self.share) * h / h.sum(1, keepdims=True) + self.share / n, 0.0)
         with np.errstate(divide="ignore"):
             race = self.rng.standard_exponential(w.shape) / w
