@@ -65,7 +65,8 @@ twin: $(VENV)/.installed
 	test -f $(DATA)/twin/M2.csv || $(PY) data/simulate_leaderboard.py --from-factors $(TWIN) --seed 0 --data-dir $(DATA)
 	$(PY) reproduce_paper.py --paper $(PAPER) --datasets twin --as mmlu-pro $(TWIN_GRID) --data-dir $(DATA) --logs-dir local/twin
 
-# FAQ-mix against its rivals on the twin's 443 new models, into logs/twin (docs/twin.md; hours on two cores):
+# Growing rounds and FAQ-mix against their rivals on the twin's 443 new models, into logs/twin (docs/twin.md; hours on two
+# cores):
 #   make headline TWIN=mmlu-pro_factors.npz
 ON_TWIN = --tier paper --datasets twin --scenarios nfobs=None_p=1.0 --data-dir $(DATA) --logs-dir $(LOGS)/twin
 BUDGETS := --budgets 2.5% 5% 10% 25%
@@ -76,7 +77,7 @@ headline: $(VENV)/.installed
 	$(PY) factor_models_val.py $(ON_TWIN) --rank 64 --weight-decay 0.1
 	$(PY) factor_models_final.py $(ON_TWIN) --rank 64 --weight-decay 0.1
 	$(PY) faq_val.py $(ON_TWIN) --budgets 2.5% 10% 25% --seeds 1 --models 100 --settings $(TUNED)
-	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20 --policies faq-mix
+	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 20 --policies rounds faq-mix
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies uniform+factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 2 --policies oracle oracle-factors
 	$(PY) faq_final.py $(ON_TWIN) $(BUDGETS) --seeds 3 --policies faq
@@ -108,7 +109,7 @@ fresh:
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
-# Many more random inputs than `make test` takes: minutes.
+# What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests.
 test-long: $(VENV)/.installed
 	$(PY) -m pytest -m long
 

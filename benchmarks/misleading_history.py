@@ -117,7 +117,7 @@ def measured(parts: list[tuple[np.ndarray, np.ndarray]], rows: int,
 
 
 def evaluated(factors: Factors, truth: np.ndarray, budgets: list[int], recalibrated: bool) -> RoundTrace:
-    prior, bank, n_questions = factors.prior._replace(rows=None), Bank.of(factors.V), truth.shape[1]
+    prior, bank, n_questions = factors.prior, Bank.of(factors.V), truth.shape[1]
     strata = kinds_of_questions(factors.V.astype(float), prior.covariance)
     uniforms = stream("misleading history", "draws").random((len(truth), 40))
 

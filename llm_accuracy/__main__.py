@@ -23,6 +23,7 @@ COMMANDS = {
     "watch": (_DEGRADATION, "such a test while the answers come in"),
     "flips": (_DEGRADATION, "which questions several runs of one model disagree on"),
     "run-examples": (_DEGRADATION, "run lm-evaluation-harness on several models and seeds"),
+    "audit-gate": (_DEGRADATION, "what a threshold gate is worth, beside a paired one"),
 }
 
 

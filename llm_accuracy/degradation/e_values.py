@@ -9,10 +9,10 @@ lost and c gained by the candidate, m = b + c:
     safe    H0: drop ≥ margin.  The capital Π_i (1 + λ(margin − d_i)), d_i = baseline − candidate, of someone
             who bets that the drop is smaller; averaged over λ in (0, 1/(1 − margin)).
 
-The answer is about the population that the items come from, in an order that is random or was fixed in
-advance. For one finite bank the E are not exactly e-values (for a bank {lost, gained} in random order,
-stopping at the first loss gives a mean of 1.083): for an answer about that bank, finish it and
-test it with `pair`.
+The answer is about the population that the items come from, in random order (`order`): sorted by task, a bank with
+a net drop of 0 raises a false alarm in up to every run. For one finite bank the E are not exactly e-values (for a
+bank {lost, gained} in random order, stopping at the first loss gives a mean of 1.083): for an answer about that bank,
+finish it and test it with `pair`.
 """
 
 from __future__ import annotations

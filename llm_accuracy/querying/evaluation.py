@@ -180,16 +180,16 @@ def kinds_of(bank: Bank, prior: Prior, plan: GrowingRounds) -> np.ndarray:
 
 def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float, budgets: Sequence[int],
                        uniforms: np.ndarray, scores: np.ndarray, strata: np.ndarray) -> RoundTrace:
-    """`rounds.evaluate_rounds` for any number of rows, with the history's factors as one Gaussian, recalibrated by the
+    """`rounds.evaluate_rounds` for any number of rows, with the history as the prior (a mixture), recalibrated by the
     answers, as a session's are: split into parts that fit the caches, one part per core at a time.
 
     uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`.
     """
-    n_questions, single = bank.n_questions, prior._replace(rows=None)
+    n_questions = bank.n_questions
 
     def part(chosen: slice) -> RoundTrace:
         rows = len(scores[chosen])
-        engine = Rounds(Recalibrated(FactorPredictor(bank, single, rows)), rows, n_questions, tau, strata=strata)
+        engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata)
         return evaluate_rounds(engine, budgets, plan.first, plan.growth, uniforms[chosen], scores[chosen])
 
     parts = list(side_by_side(part, _parts(len(scores), n_questions, torch.get_num_threads(), "cpu", False), "cpu"))

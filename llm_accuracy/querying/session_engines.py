@@ -78,7 +78,7 @@ class InRounds:
         assert policy.rounds is not None
         self.policy, self.task_of = policy, task_of
         self.asked: list[int] = []
-        n_questions, prior = len(factors.V), factors.prior._replace(rows=None)
+        n_questions, prior = len(factors.V), factors.prior
         self._sizes = schedule(budget, n_questions, policy.rounds.first, policy.rounds.growth)
         groups = np.column_stack([np.ones(n_questions), *(task_of == g for g in range(n_tasks))])
         strata = kinds_of_questions(factors.V.astype(np.float64), prior.covariance, policy.rounds.kinds)

@@ -26,7 +26,7 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
     by a text editor, for anything else and for an item given twice.
     """
     path = Path(path)
-    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
+    return {task: TaskScores(_one_row_per_item(rows, path), str(path), answers=_answers(rows))
             for task, rows in _csv_table(path, choices).groupby("task", sort=False)}
 
 
@@ -101,6 +101,13 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: row {_row(several)}: prompt_id {item} has more than one cluster")
         frame["cluster"] = grouped["cluster"].first()
     return frame
+
+
+def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:
+    """(items, runs) scores in the order of the items; None without a column run."""
+    if "run" not in rows:
+        return None
+    return rows.pivot(index="prompt_id", columns="run", values="score").reindex(rows["prompt_id"].unique())
 
 
 def _numbers(text: pd.Series, path: Path, choices: Choices | None) -> pd.Series:

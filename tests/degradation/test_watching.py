@@ -1,5 +1,6 @@
 """Watching: e-values against quadrature and golden values, their error under peeking, files that grow."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from conftest import ROOT
 from scipy import integrate, stats
 
-from llm_accuracy.degradation import e_values, mcnemar, verdicts
+from llm_accuracy.degradation import e_values, mcnemar, order, verdicts
 from llm_accuracy.degradation.e_values import Watch
 from llm_accuracy.degradation.growing import Growing, follow
 from llm_accuracy.errors import InputError
@@ -237,7 +238,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
     (("a.csv", "torn.csv"), "", "torn.csv: row 2: 1 cells under 2 columns"),
     (("a.csv", "twice.csv"), "", "item q0 occurs twice"),
     (("a.csv", "other.txt"), "", "neither a CSV nor"),
-    (("--margin", "1"), ONE, "margin = 1.0 must lie"),
+    (("--margin", "1"), ONE, "margin = 1 is half of the scale"),
     (("--json", "a.csv"), ONE, "a.csv exists"),
 ])
 def test_bad_input(script, tmp_path, flags, stdin, message):
@@ -253,3 +254,97 @@ def test_bad_input(script, tmp_path, flags, stdin, message):
 def test_an_item_twice_in_a_stream(script, tmp_path):
     done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin=ONE * 2, code=2)
     assert "line 2: prompt_id 1 appeared before" in done.stderr
+
+
+# ---- order -------------------------------------------------------------------------------------------------
+
+
+def sorted_by_task(folder, tasks=12, items=250, seed=0):
+    """Two CSVs of tasks in blocks: damaged tasks first, as many improved ones last, a net drop of 0."""
+    rng = np.random.default_rng(seed)
+    lines = {"a": [], "b": []}
+    for task in range(tasks):
+        lost = 0.7 if task < tasks / 2 else 0.3
+        for i in range(items):
+            before, after = (int(rng.random() < lost),) * 2
+            if rng.random() < 0.2:
+                before = int((i % 10 < 7) == (task < tasks / 2))
+                after = 1 - before
+            lines["a"].append(f"q{i},{before},t{task}\n")
+            lines["b"].append(f"q{i},{after},t{task}\n")
+    for name, rows in lines.items():
+        (folder / f"{name}.csv").write_text("prompt_id,score,task\n" + "".join(rows))
+    return lines
+
+
+def test_finished_files_are_shuffled_and_blocks_are_refused(script, tmp_path):
+    sorted_by_task(tmp_path)
+    done = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--json", "o.jsonl", cwd=tmp_path)
+    final = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[-1])
+    assert final["order"] == "shuffled, seed 0" and final["verdict"] != "degraded"
+    assert done.stdout.startswith("order: random (shuffled, seed 0)\n")
+    assert "in random order; for" in " ".join(done.stdout.split())
+    for flags in (("--order", "file"), ("--follow", 0.1)):
+        refused = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", *flags, "--keep-going", cwd=tmp_path, code=2)
+        assert "a random order has about" in refused.stderr and "verdict" not in refused.stdout
+    # Another order of the lines is the same shuffle; another seed is another one.
+    for name in "ab":
+        head, *rows = (tmp_path / f"{name}.csv").read_text().splitlines()
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *sorted(rows, reverse=True)]) + "\n")
+    again = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", cwd=tmp_path)
+    assert again.stdout == done.stdout
+    assert script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--seed", 5, cwd=tmp_path).stdout != done.stdout
+    script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--task", "t9", "--follow", 0.1, "--keep-going",
+           cwd=tmp_path)  # one task is no block
+
+
+def test_ids_that_only_go_up_are_said(script, tmp_path):
+    lines = [json.dumps({"prompt_id": f"q{i}", "baseline": 1, "candidate": int(i != 5)}) + "\n" for i in range(40)]
+    done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(lines))
+    assert "ascending order" in " ".join(done.stdout.split())
+    done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(lines[::3] + lines[1::3] + lines[2::3]))
+    assert "ascending order" not in " ".join(done.stdout.split())
+    blocks = [json.dumps({"prompt_id": f"{t}/{i}", "baseline": 1, "candidate": 1}) + "\n" for t in "abc"
+              for i in range(40)]
+    refused = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(blocks), code=2)
+    assert "of 2 groups (a, …) arrived in 2 runs" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_watching_a_model_against_itself_is_refused(script, tmp_path):
+    text = "prompt_id,score\n" + "".join(f"q{i},{i % 3 > 0:d}\n" for i in range(900))
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_text(text)
+    refused = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", cwd=tmp_path, code=2)
+    assert "are the same content" in refused.stderr
+    script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--allow-same", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("items", [40, 300, 3000])
+def test_a_shuffled_bank_raises_no_false_alarm(items):
+    """A finite bank with as many lost as gained, 2,000 shuffles: at most α of false alarms (binomial test at 1e-4).
+    In the order of its file, lost ones first, every run is one."""
+    flips = items // 10
+    d = np.r_[np.ones(flips // 2), -np.ones(flips - flips // 2), np.zeros(items - flips)].astype(int)
+    rng = np.random.default_rng(items)
+    orders = rng.permuted(np.tile(d, (2000, 1)), axis=1)
+    e = e_values.log_e_worse((orders == 1).cumsum(1), (orders == -1).cumsum(1))
+    alarms = int((e.max(axis=1) >= np.log(1 / ALPHA)).sum())
+    assert stats.binomtest(alarms, 2000, ALPHA, alternative="greater").pvalue > 1e-4
+    if items >= 300:
+        assert e_values.log_e_worse((d == 1).cumsum(), (d == -1).cumsum()).max() >= np.log(1 / ALPHA)
+
+
+def test_random_orders_are_not_taken_for_blocks():
+    """No refusal in 3,000 random orders of groups of unlike sizes; mean and variance of the number of runs over every
+    order of a small bank."""
+    counted = [1 + sum(one != other for one, other in itertools.pairwise(every))
+               for every in set(itertools.permutations("aaabbc"))]
+    assert order.runs_at_random(np.array([3.0, 2.0, 1.0])) == pytest.approx((np.mean(counted), np.var(counted)))
+    rng = np.random.default_rng(1)
+    names = np.array([f"{group}/{i}" for group, size in zip("abcd", (30, 5, 2, 80), strict=True) for i in range(size)])
+    assert not any(order.grouped(list(rng.permutation(names))) for _ in range(3000))
+    assert order.grouped(list(names)) and not order.grouped([f"q{i}" for i in range(99)])
+    assert not order.grouped([f"{i}x" for i in range(99)])
+    two = [f"{'ab'[i // 2 % 2]}/{i}" for i in range(400)]  # runs of two, where a random order has two on average
+    assert order.grouped(two) is None
+    assert sorted(order.shuffled(list("cab"), 3)) == [0, 1, 2]

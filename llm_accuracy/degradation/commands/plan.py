@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
         source = flags.source(options)
         first, second = options.pilot
-        pairs = read_pair(source, first, second, options.task, options.max_excluded)
+        pairs, _ = read_pair(source, first, second, options.task, options.max_excluded)
         pilot, notes = plans.pilot_of(pairs, first, second)
         ends = pilot["flip_low"], pilot["flip_high"]
         known["flip"] = pilot["flip_rate"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
-from ..defaults import check_alpha, check_share
+from ..defaults import check_alpha
+from ..margins import Margin
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
 from ..words import note_text, p_text, percent, shorten
 from . import flags
@@ -31,6 +32,11 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="the files are still growing: wait for more, until nothing has arrived for SECONDS")
     to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
+    to.add_argument("--order", choices=("random", "file"), default="random",
+                    help="of finished files: shuffled (the default), or as they stand, where that is random already")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of that shuffle (default 0)")
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
     flags.add_decision_flags(to)
     flags.add_choice_flags(to)
@@ -42,11 +48,12 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
     check_alpha(options.alpha)
-    check_share(options.margin)
+    margin = Margin.parse(options.margin).of_scale
 
     from ..e_values import Watch
+    from ..order import ascending, check_not_grouped
 
-    state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
+    state, to = Watch(margin, options.alpha), flags.prose(options.json)
     if options.baseline:
         choices = flags.choices(options)
         if options.lower_is_better and True in choices.directions.values():
@@ -54,13 +61,18 @@ def run(options: argparse.Namespace) -> int:
         options.lower_is_better |= set(choices.directions.values()) == {False}
         if options.lower_is_better:
             choices = replace(choices, directions={"*": False})
+        shuffle = options.follow is None and options.order == "random"
         arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
                               options.lower_is_better)
+        if options.follow is None:
+            arrivals = iter(whole(arrivals, options))
+        order = f"shuffled, seed {options.seed}" if shuffle else "file" if options.follow is None else "arrival"
     else:
-        arrivals = from_stdin()
+        arrivals, order = from_stdin(), "arrival"
     rows: list[dict] = []
     skipped = 0
     last: str | None = None
+    names: list[str] = []  # in order of arrival; of shuffled items none
 
     def tell(item: str) -> None:
         row = row_of(state, item)
@@ -76,11 +88,17 @@ def run(options: argparse.Namespace) -> int:
             skipped += 1
             continue
         if last is None:
+            if order.startswith("shuffled"):
+                print(f"order: random ({order})\n", file=to, flush=True)
             print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
                   file=to, flush=True)
         last, *scores = arrived
         state.add(*(scores[::-1] if options.lower_is_better else scores))
         decided = state.decided_at == state.n
+        if not order.startswith("shuffled"):
+            names.append(last)
+            if decided or state.n & (state.n - 1) == 0:  # at powers of 2 and before a verdict
+                check_not_grouped(names, UNSHUFFLED)
         if state.n % options.every == 0 or decided:
             tell(last)
         if decided and not options.keep_going:
@@ -89,13 +107,44 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("nothing to watch: no item has a score in both runs")
     if not (state.n % options.every == 0 or state.decided_at == state.n):
         tell(last)
-    print(conclusion(state, skipped), file=to)
-    final = {**row_of(state, last), "skipped": skipped, "alpha": state.alpha, "margin": state.margin, "final": True}
+    check_not_grouped(names, UNSHUFFLED)
+    doubts = [ASCENDING] if ascending(names) else []
+    print(conclusion(state, skipped, doubts), file=to)
+    final = {**row_of(state, last), "skipped": skipped, "order": order, "notes": doubts,
+             "alpha": state.alpha, "margin": state.margin, "final": True}
     if options.json == "-":
         print(json.dumps(final), flush=True)
     else:
         flags.write_json("".join(json.dumps(row) + "\n" for row in [*rows, final]), options.json)
     return int(fails(state.verdict, False, options.fail_on))
+
+
+UNSHUFFLED = ("bring them into a random order first (finished files are shuffled without --follow and --order "
+              "file), or watch one --task")
+ASCENDING = ("the ids arrived in ascending order, which is the order of the data set: the error rate holds only if "
+             "that order is random")
+
+
+def whole(arrivals: Iterator[Item | None], options: argparse.Namespace) -> list[Item | None]:
+    """All items of two finished files, those without a score first, the others shuffled unless --order file.
+
+    Raises InputError where both files are the same content, or the order of the files is to be kept and is none.
+    """
+    from ...scores.contents import same_files
+    from ..order import check_not_grouped, shuffled
+
+    items = list(arrivals)
+    there = [item for item in items if item is not None]
+    same = all(one == other for _, one, other in there)
+    if there and same and not options.allow_same and same_files(options.baseline, options.candidate, options.task):
+        raise InputError(f"{options.baseline} and {options.candidate} are the same content, item by item: a model "
+                         "compared with itself passes every gate; name the candidate's own results, or add "
+                         "--allow-same")
+    if options.order == "random":
+        there = [there[i] for i in shuffled([name for name, *_ in there], options.seed)]
+    else:
+        check_not_grouped([name for name, *_ in there], UNSHUFFLED)
+    return [*[None] * (len(items) - len(there)), *there]
 
 
 def from_stdin() -> Iterator[Item | None]:
@@ -125,8 +174,8 @@ def row_of(state: Watch, item: str) -> dict:
             "verdict": state.verdict, "decided_at": state.decided_at}
 
 
-def conclusion(state: Watch, skipped: int) -> str:
-    """What is printed at the end; `skipped` items had no score in both runs."""
+def conclusion(state: Watch, skipped: int, doubts: list[str]) -> str:
+    """What is printed at the end; `skipped` items had no score in both runs, `doubts` are about the order."""
     margin = f"{100 * state.margin:g} point" + ("" if state.margin == 0.01 else "s")
     at = f"(error rate {percent(state.alpha)}, whenever one looks)"
     said = {DEGRADED: f"DEGRADED after {state.decided_at or 0:,} items {at}",
@@ -139,8 +188,9 @@ def conclusion(state: Watch, skipped: int) -> str:
              f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}"]
     if skipped:
         lines.append(note_text(f"{skipped:,} items without a score in both runs were left out"))
-    lines.append(note_text("this is about the population the items come from, taken in random order or in one "
-                           "fixed in advance; for an answer about one finite bank, finish it and use pair"))
+    lines += map(note_text, doubts)
+    lines.append(note_text("this is about the population the items come from, taken in random order; for an answer "
+                           "about one finite bank, finish it and use pair"))
     return "\n".join(lines)
 
 
