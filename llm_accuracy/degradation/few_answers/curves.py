@@ -1,8 +1,8 @@
 """Which questions may flip: curves of P(lost | right) and P(gained | wrong), and libraries of them.
 
-A run holds several curves at once and weights them by Bayes' rule with its own answers (`run`), so no curve is relied on:
-a library without fitted curves has noise of several sizes beside the margins, and flips that depend on nothing. Whatever
-the curves are, the estimate stays unbiased and the verdicts at level; only what a question tells is at stake.
+A run holds several curves at once and weights them by Bayes' rule with its own answers (`run`), so no curve is relied
+on: a library without fitted curves has noise of several sizes beside the margins, and flips that depend on nothing.
+Whatever the curves are, the estimate stays unbiased and the verdicts at level; only what a question tells is at stake.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class Curves:
     def together(libraries: Sequence[tuple[Curves, float]]) -> Curves:
         """Several libraries, with what each weighs."""
         total = sum(share for _, share in libraries)
-        return Curves(np.concatenate([one.down for one, _ in libraries]), np.concatenate([one.up for one, _ in libraries]),
+        return Curves(np.concatenate([one.down for one, _ in libraries]),
+                      np.concatenate([one.up for one, _ in libraries]),
                       np.concatenate([one.prior * share / total for one, share in libraries]),
                       tuple(name for one, _ in libraries for name in one.names))
 
@@ -182,8 +183,8 @@ def _by_margin(known: Known, pair: Pair) -> Curves:
     here, there = _filled(known), _filled(pair.known)
     right, d = pair.known.scores >= 0.5, pair.differences
     sides = [_isotonic(there[of], np.maximum(sign * d[of], 0)) for sign, of in ((1, right), (-1, ~right))]
-    return Curves.of([(f"fitted to margins, stretched by {stretch:g}", sides[0](here * stretch), sides[1](here * stretch),
-                       weight) for stretch, weight in STRETCHES.items()])
+    return Curves.of([(f"fitted to margins, stretched by {stretch:g}", sides[0](here * stretch),
+                       sides[1](here * stretch), weight) for stretch, weight in STRETCHES.items()])
 
 
 def _isotonic(margins: np.ndarray, flipped: np.ndarray):
@@ -200,7 +201,7 @@ def _isotonic(margins: np.ndarray, flipped: np.ndarray):
 def _by_difficulty(known: Known, pair: Pair) -> Curves:
     """Logistic in the logit of the difficulty, lost and gained each for itself, with shifted levels."""
     assert known.difficulty is not None and pair.known.difficulty is not None
-    here, there = (logit(np.clip(one.difficulty, 0.02, 0.98)) for one in (known, pair.known))
+    here, there = (logit(np.clip(one, 0.02, 0.98)) for one in (known.difficulty, pair.known.difficulty))
     right, d = pair.known.scores >= 0.5, pair.differences
     sides = [_logistic(there[of], np.maximum(sign * d[of], 0) >= 0.5) for sign, of in ((1, right), (-1, ~right))]
     return Curves.of([(f"fitted to the history's difficulty, moved by {shift:g}", expit(sides[0](here) + shift),

@@ -3,11 +3,12 @@
 A *row* is one run of the design; a live run has one row, a simulation many. In round r, from all answers before it,
 
     weights of the curves      ∝ prior · likelihood of the answers                               (`curves`)
-    p_j, h_j                   the mean and the standard deviation that they expect of d_j
-    w_j                        (1 − s) h_j/Σh + s/n over the n open questions, s the uniform share
+    p_j                        the mean that they expect of d_j
+    h_j                        the average of their best draws: each curve's standard deviation of d_j, of sum 1
+    w_j                        (1 − s) h_j + s/n over the n open questions, s the uniform share
 
-and B questions are drawn one after another, each open j with probability q_t(j) = w_j/Σ_open w. The draws are the B least
-of E_j/w_j, E standard exponential, in that order. So for every draw, given all before it (answers of this very round, too),
+and B questions are drawn one after another, each open j with probability q_t(j) = w_j/Σ_open w: those with the B least
+E_j/w_j, E standard exponential, in that order. So for every draw, given all before it and the answers to them,
 
     φ_t = Σ_asked d + Σ_open p + (d_I − p_I)/q_t(I)      has mean Σ_j d_j.
 """
@@ -35,6 +36,8 @@ class Drawn:
     known    Σ_asked d + Σ_open p at this draw (filled in when the round is answered)
     low, high  the least and the most that φ_t could have been, whatever the open questions' d are
     spread   (rows, B) the variance expected of φ_t
+    reach    (rows, B) Σ_open 1/q: by how much flips that depend on nothing would make φ_t vary
+    farthest (rows, B) the largest 1/q of an open question
     certain_low, certain_high  Σ d_j of the whole bank lies between them, by the answers before this draw
     """
 
@@ -46,6 +49,8 @@ class Drawn:
     low: np.ndarray
     high: np.ndarray
     spread: np.ndarray
+    reach: np.ndarray
+    farthest: np.ndarray
     certain_low: np.ndarray
     certain_high: np.ndarray
 
@@ -148,9 +153,11 @@ class Run:
         least = np.where(self._open, (x - 1 - p) / safe, np.inf).min(1, keepdims=True)
         spread = np.where(self._open, variance / safe, 0.0).sum(1, keepdims=True) * left - np.where(
             self._open, variance, 0.0).sum(1, keepdims=True)
+        reach = np.where(self._open, 1 / safe, 0.0).sum(1, keepdims=True) * left
+        farthest = np.where(self._open, 1 / safe, 0.0).max(1, keepdims=True) * left
         blank = np.full(asked.shape, np.nan)
         return Drawn(asked, blank.copy(), expects, mine / left, open_p, open_p + least * left, open_p + most * left,
-                     np.maximum(spread, 0.0), blank.copy(), blank.copy())
+                     np.maximum(spread, 0.0), reach, farthest, blank.copy(), blank.copy())
 
     def answer(self, d: np.ndarray) -> None:
         """The differences (rows, B) of the round in flight, in the order of its draws.

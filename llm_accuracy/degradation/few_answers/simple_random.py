@@ -1,9 +1,13 @@
 """Paired simple random sampling: n of a bank's N questions, drawn without replacement, one look, an exact test.
 
-Of the bank, L questions are lost and G gained, D = (L − G)/N; of the n asked, b and c (multivariate hypergeometric). H0:
-D ≥ δ is rejected where Tango's score T(δ) of (n, b, c) is at most t, the largest t with P[T ≤ t | L, G] ≤ α for every
-L − G = ⌈δN⌉, over numbers of flips L + G from none to all (a grid dense where they are few). Used for plans, and as the yardstick of designs
-that choose their questions.
+Of the bank, L questions are lost and G gained, D = (L − G)/N; of the n asked, b and c (multivariate hypergeometric).
+H0: D ≥ δ has the p-value of Berger & Boos (1994), with Tango's score T(δ) of (n, b, c) as the order of the outcomes:
+
+    p = γ + max P[T ≤ T(observed) | L, G],  L − G = ⌈δN⌉,  over the flips F = L + G for which b + c is no surprise
+                                            (a two-sided exact 1 − γ set of F).
+
+The maximum is taken over all L and G with G up to EVERY, and a geometric grid beyond. Used for plans, and as the
+yardstick of designs that choose their questions.
 """
 
 from __future__ import annotations
@@ -13,10 +17,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammaln
+from scipy.stats import hypergeom
 
 from ..intervals import tango_score
 
-FLIP_COUNTS = 60  # numbers of flips at which the error is computed, spread geometrically above the margin's own
+GAMMA = 1e-4  # the number of flips may lie outside its range with this probability
+EVERY = 60  # numbers of gained questions up to this are all tried,
+STEP = 0.04  # and beyond, their logarithms at this distance
 TAIL = 1e-9  # probability that windows of b and c leave out on each side
 SLACK = 1e-9  # scores that differ by less are tied
 
@@ -39,31 +46,46 @@ class Sampled:
             chances.append(weight * p_c)
         return np.concatenate(scores), np.concatenate(chances)
 
-    def critical(self, alpha: float) -> float:
-        """The largest score that rejects; −∞ where none may."""
+    def critical(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+        """(m (M,), t (M,)): of m flips seen among the n, the largest score that rejects; −∞ where none does, and ∞ where
+        m itself rules H0 out (p = γ)."""
         need = math.ceil(self.margin * self.n_questions - 1e-9)
-        most = self.n_questions - need
-        found = np.inf
-        for gained in np.unique(np.r_[0, np.geomspace(1, max(most / 2, 1), FLIP_COUNTS).astype(int)]):
-            if 2 * gained + need > self.n_questions:
-                continue
-            scores, chances = self.cells(need + int(gained), int(gained))
-            order = np.argsort(scores, kind="stable")
-            scores, reached = scores[order], np.cumsum(chances[order]) + TAIL
-            last = np.append(scores[1:] > scores[:-1] + SLACK, True)  # ties reject together
-            allowed = scores[last & (reached <= alpha)]
-            found = min(found, float(allowed[-1]) if allowed.size else -np.inf)
-        return found
+        most = (self.n_questions - need) // 2
+        gained = np.arange(most + 1) if most <= EVERY else np.unique(
+            np.r_[0:EVERY, np.geomspace(EVERY, most, 1 + math.ceil(math.log(most / EVERY) / STEP)).astype(int)])
+        flips, scores = 2 * gained + need, np.array([self._quantile(need + g, int(g), alpha - GAMMA) for g in gained])
+        m = np.arange(min(self.n, int(flips[-1])) + 1)
+        t = np.full(m.size, np.inf)
+        for total, score in zip(flips, scores, strict=True):
+            law = hypergeom(self.n_questions, int(total), self.n)
+            first, last = int(law.ppf(GAMMA / 2)), int(law.isf(GAMMA / 2))
+            t[first : last + 1] = np.minimum(t[first : last + 1], score)
+        return m, t
 
-    def power(self, lost: int, gained: int, alpha: float, critical: float | None = None) -> float:
-        """The chance that the margin is excluded on a bank with these flips."""
-        limit = self.critical(alpha) if critical is None else critical
+    def _quantile(self, lost: int, gained: int, level: float) -> float:
+        """The largest t with P[T ≤ t] ≤ level; −∞ where there is none."""
         scores, chances = self.cells(lost, gained)
-        return float(chances[scores <= limit + SLACK].sum())
+        order = np.argsort(scores, kind="stable")
+        scores, reached = scores[order], np.cumsum(chances[order]) + TAIL
+        last = np.append(scores[1:] > scores[:-1] + SLACK, True)  # ties reject together
+        allowed = scores[last & (reached <= level)]
+        return float(allowed[-1]) if allowed.size else -np.inf
+
+    def power(self, lost: int, gained: int, alpha: float) -> float:
+        """The chance that the margin is excluded on a bank with these flips."""
+        _, limits = self.critical(alpha)
+        b, p_b = _window(self.n_questions, lost, self.n)
+        total = 0.0
+        for losses, weight in zip(b, p_b, strict=True):
+            c, p_c = _window(self.n_questions - lost, gained, self.n - losses)
+            scores = tango_score(self.margin, self.n, np.full(c.size, float(losses)), c.astype(float))
+            seen = np.minimum(losses + c, limits.size - 1)
+            total += weight * p_c[scores <= limits[seen] + SLACK].sum()
+        return float(total)
 
 
 def _window(population: int, marked: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of marked ones among n of a population, and their probabilities; those beyond 1e-9 in all left out."""
+    """The numbers of marked ones among n of a population, and their probabilities; the unlikeliest are left out."""
     low, high = max(0, n - (population - marked)), min(n, marked)
     mean = n * marked / population
     reach = 7 * math.sqrt(mean * (1 - marked / population)) + 20
@@ -82,9 +104,9 @@ def _choose(n, k):
 def questions_needed(n_questions: int, lost: int, gained: int, margin: float, alpha: float = 0.05,
                      power: float = 0.8) -> int | None:
     """The least n (to about 1 %) at which the margin is excluded with this probability; None where no sample does."""
-    low, high = 0, n_questions
-    if Sampled(n_questions, n_questions, margin).power(lost, gained, alpha, np.inf) and (lost - gained) / n_questions >= margin:
+    if (lost - gained) / n_questions >= margin:
         return None
+    low, high = 0, n_questions
     while high - low > max(1, low // 100):
         middle = (low + high) // 2
         enough = Sampled(n_questions, middle, margin).power(lost, gained, alpha) >= power
