@@ -75,6 +75,12 @@ def against(draws: Draws, margin: float) -> np.ndarray:
     return _share(gap / (draws.variance + gap**2), draws, margin)
 
 
+def for_worse(mirror: Draws, margin: float) -> np.ndarray:
+    """(rows, T) the bet against H0: D ≤ 0, on mirrored draws, for the drop expected or half the margin, the larger."""
+    gap = np.clip(-mirror.mean, margin / 2, None)
+    return _share(gap / (mirror.variance + gap**2), mirror, 0.0)
+
+
 def planned_bets(draws: Draws, alpha: float, planned: int) -> np.ndarray:
     """(rows, T) bets that make an interval narrowest after `planned` draws: c_t = √(2 ln(1/α)/Σ_s V_s⁻¹)/V_t."""
     information = np.cumsum(1 / draws.variance, 1)
@@ -110,8 +116,7 @@ def log_e_safe(draws: Draws, margin: float) -> np.ndarray:
 def log_e_worse(draws: Draws, margin: float) -> np.ndarray:
     """(rows, T) ln of the capital against "the drop is 0 or less"; `margin` says which drops matter."""
     mirror = draws.mirrored()
-    gap = np.clip(-mirror.mean, margin / 2, None)
-    return log_capital(mirror, 0.0, _share(gap / (mirror.variance + gap**2), mirror, 0.0))
+    return log_capital(mirror, 0.0, for_worse(mirror, margin))
 
 
 def upper_limit(draws: Draws, alpha: float, bets: np.ndarray) -> np.ndarray:

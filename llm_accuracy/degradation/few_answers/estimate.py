@@ -2,7 +2,8 @@
 
 θ̂ = Σ a_t φ_t/N with weights fixed in advance, a_t ∝ 1/(n_t (n_t − 1)) over the n_t questions open at draw t, which is
 the reciprocal variance of φ_t when questions are alike; whatever the curves say, E θ̂ = D after a number of questions
-that was fixed in advance. Its variance V̂ = Σ a_t² (φ_t/N − θ̂)²/(1 − a_t) is pooled with the curves' own expectation of it. All N asked: the drop itself.
+that was fixed in advance. Its variance V̂ = Σ a_t² (φ_t/N − θ̂)²/(1 − a_t) is pooled with the curves' own expectation
+of it. All N asked: the drop itself.
 
 Most draws show no flip, and one where q is small can outweigh all that were seen. So besides asking for FLIPS_NEEDED of
 them, the variance is lifted by what UNSEEN flips more among the T draws would add if they depended on nothing,

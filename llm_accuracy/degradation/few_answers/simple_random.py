@@ -47,8 +47,8 @@ class Sampled:
         return np.concatenate(scores), np.concatenate(chances)
 
     def critical(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """(m (M,), t (M,)): of m flips seen among the n, the largest score that rejects; −∞ where none does, and ∞ where
-        m itself rules H0 out (p = γ)."""
+        """(m (M,), t (M,)): of m flips seen among the n, the largest score that rejects: −∞ where none does, ∞ where m
+        itself rules H0 out (p = γ)."""
         need = math.ceil(self.margin * self.n_questions - 1e-9)
         most = (self.n_questions - need) // 2
         gained = np.arange(most + 1) if most <= EVERY else np.unique(
