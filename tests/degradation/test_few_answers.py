@@ -188,11 +188,11 @@ def test_simple_random_sampling_is_at_level_by_enumeration():
     assert simple_random.Sampled(n_questions, 36, margin).power(0, 0, 0.05) > 0.99
 
 
-def test_hypergeometric_windows_hold_all_the_chance():
-    for population, marked, n in ((40, 7, 20), (12032, 54, 700), (2680, 1300, 1300), (10, 0, 3), (10, 10, 4)):
-        k, p = simple_random._window(population, marked, n)
-        assert p.sum() == pytest.approx(1, abs=1e-9)
-        assert p == pytest.approx(stats.hypergeom.pmf(k, population, marked, n), rel=1e-7, abs=1e-13)
+def test_outcomes_of_a_sample_hold_all_the_chance():
+    for n_questions, lost, gained, n in ((40, 7, 3, 20), (12032, 54, 54, 700), (2680, 300, 270, 1300), (10, 0, 0, 3)):
+        _, chances, seen = simple_random.Sampled(n_questions, n, 0.1).cells(lost, gained)
+        assert chances.sum() == pytest.approx(1, abs=1e-9)
+        assert chances @ seen == pytest.approx(n * (lost + gained) / n_questions, rel=1e-7)
 
 
 def test_rounds_add_up():

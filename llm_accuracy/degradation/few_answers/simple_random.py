@@ -24,7 +24,7 @@ from ..intervals import tango_score
 GAMMA = 1e-4  # the number of flips may lie outside its range with this probability
 EVERY = 60  # numbers of gained questions up to this are all tried,
 STEP = 0.04  # and beyond, their logarithms at this distance
-TAIL = 1e-9  # probability that windows of b and c leave out on each side
+TAIL = 1e-9  # more than the windows of b and c leave out
 SLACK = 1e-9  # scores that differ by less are tied
 
 
@@ -36,35 +36,38 @@ class Sampled:
     n: int
     margin: float
 
-    def cells(self, lost: int, gained: int) -> tuple[np.ndarray, np.ndarray]:
-        """(T, P) of the outcomes (b, c) that matter for a bank with these flips, (cells,) each."""
-        b, p_b = _window(self.n_questions, lost, self.n)
-        scores, chances = [], []
-        for losses, weight in zip(b, p_b, strict=True):
-            c, p_c = _window(self.n_questions - lost, gained, self.n - losses)
-            scores.append(tango_score(self.margin, self.n, np.full(c.size, float(losses)), c.astype(float)))
-            chances.append(weight * p_c)
-        return np.concatenate(scores), np.concatenate(chances)
+    def cells(self, lost: int, gained: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(T, P, b + c) of the outcomes that matter for a bank with these flips, (cells,) each."""
+        b, c = (_window(self.n_questions, marked, self.n) for marked in (lost, gained))
+        losses, gains = (grid.ravel() for grid in np.meshgrid(b, c, indexing="ij"))
+        rest = self.n - losses - gains
+        there = (rest >= 0) & (rest <= self.n_questions - lost - gained)
+        losses, gains, rest = losses[there], gains[there], rest[there]
+        chances = np.exp(_choose(lost, losses) + _choose(gained, gains)
+                         + _choose(self.n_questions - lost - gained, rest) - _choose(self.n_questions, self.n))
+        likely = chances > 1e-16
+        losses, gains = losses[likely].astype(float), gains[likely].astype(float)
+        return tango_score(self.margin, self.n, losses, gains), chances[likely], (losses + gains).astype(int)
 
-    def critical(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-        """(m (M,), t (M,)): of m flips seen among the n, the largest score that rejects: −∞ where none does, ∞ where m
-        itself rules H0 out (p = γ)."""
+    def critical(self, alpha: float, fewest: int, most: int) -> np.ndarray:
+        """(most − fewest + 1,) of so many flips seen among the n, the largest score that rejects: −∞ where none does, ∞
+        where the number of flips itself rules H0 out (p = γ)."""
         need = math.ceil(self.margin * self.n_questions - 1e-9)
-        most = (self.n_questions - need) // 2
-        gained = np.arange(most + 1) if most <= EVERY else np.unique(
-            np.r_[0:EVERY, np.geomspace(EVERY, most, 1 + math.ceil(math.log(most / EVERY) / STEP)).astype(int)])
-        flips, scores = 2 * gained + need, np.array([self._quantile(need + g, int(g), alpha - GAMMA) for g in gained])
-        m = np.arange(min(self.n, int(flips[-1])) + 1)
-        t = np.full(m.size, np.inf)
-        for total, score in zip(flips, scores, strict=True):
-            law = hypergeom(self.n_questions, int(total), self.n)
-            first, last = int(law.ppf(GAMMA / 2)), int(law.isf(GAMMA / 2))
-            t[first : last + 1] = np.minimum(t[first : last + 1], score)
-        return m, t
+        top = (self.n_questions - need) // 2
+        gained = np.arange(top + 1) if top <= EVERY else np.unique(
+            np.r_[0:EVERY, np.geomspace(EVERY, top, 1 + math.ceil(math.log(top / EVERY) / STEP)).astype(int)])
+        t = np.full(most - fewest + 1, np.inf)
+        laws = hypergeom(self.n_questions, 2 * gained + need, self.n)
+        for count, first, last in zip(gained.tolist(), laws.ppf(GAMMA / 2), laws.isf(GAMMA / 2), strict=True):
+            first, last = max(int(first), fewest), min(int(last), most)
+            if first <= last:
+                here = t[first - fewest : last - fewest + 1]
+                np.minimum(here, self._quantile(need + count, count, alpha - GAMMA), out=here)
+        return t
 
     def _quantile(self, lost: int, gained: int, level: float) -> float:
         """The largest t with P[T ≤ t] ≤ level; −∞ where there is none."""
-        scores, chances = self.cells(lost, gained)
+        scores, chances, _ = self.cells(lost, gained)
         order = np.argsort(scores, kind="stable")
         scores, reached = scores[order], np.cumsum(chances[order]) + TAIL
         last = np.append(scores[1:] > scores[:-1] + SLACK, True)  # ties reject together
@@ -73,28 +76,18 @@ class Sampled:
 
     def power(self, lost: int, gained: int, alpha: float) -> float:
         """The chance that the margin is excluded on a bank with these flips."""
-        _, limits = self.critical(alpha)
-        b, p_b = _window(self.n_questions, lost, self.n)
-        total = 0.0
-        for losses, weight in zip(b, p_b, strict=True):
-            c, p_c = _window(self.n_questions - lost, gained, self.n - losses)
-            scores = tango_score(self.margin, self.n, np.full(c.size, float(losses)), c.astype(float))
-            seen = np.minimum(losses + c, limits.size - 1)
-            total += weight * p_c[scores <= limits[seen] + SLACK].sum()
-        return float(total)
+        scores, chances, seen = self.cells(lost, gained)
+        fewest = int(seen.min())
+        limits = self.critical(alpha, fewest, int(seen.max()))
+        return float(chances[scores <= limits[seen - fewest] + SLACK].sum())
 
 
-def _window(population: int, marked: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of marked ones among n of a population, and their probabilities; the unlikeliest are left out."""
-    low, high = max(0, n - (population - marked)), min(n, marked)
+def _window(population: int, marked: int, n: int) -> np.ndarray:
+    """The numbers of marked ones among n of a population, but the unlikeliest (7 standard deviations off, and 20)."""
     mean = n * marked / population
     reach = 7 * math.sqrt(mean * (1 - marked / population)) + 20
-    low, high = max(low, math.floor(mean - reach)), min(high, math.ceil(mean + reach))
-    k = np.arange(low, high + 1)
-    log_p = (_choose(marked, k) + _choose(population - marked, n - k) - _choose(population, n))
-    p = np.exp(log_p)
-    keep = p > 1e-14
-    return k[keep], p[keep]
+    low, high = max(0, n - (population - marked)), min(n, marked)
+    return np.arange(max(low, math.floor(mean - reach)), min(high, math.ceil(mean + reach)) + 1)
 
 
 def _choose(n, k):
