@@ -111,3 +111,17 @@ def test_margins_of_a_real_harness_log(shared, tmp_path):
                       "--margin", "10pt", "--json", "-")
     found = json.loads(done.stdout)
     assert found["margins_known"] and found["of"] == 480
+
+
+def test_plan_few_puts_the_designs_side_by_side(models):
+    done = run_script(ROOT / "mcnemar_tests.py", "plan", "--few", models / "base.csv", "--few-flips", "0.02",
+                      "--margin", "3pt", "--json", "-")
+    found = json.loads(done.stdout)["designs"][0]
+    assert set(found["questions"]) == {"simple random, one look", "simple random, stop when decided",
+                                       "chosen by margins, stop when decided"}
+    assert found["questions"][found["best"]] == min(found["questions"].values()) < 450
+    for arguments, said in ((("--n", "5"), "leave --n away"), (("--drop", ".03"), "never"),
+                            (("--margin", "recovery=99%"), "baseline")):
+        bad = run_script(ROOT / "mcnemar_tests.py", "plan", "--few", models / "base.csv", *(
+            ("--margin", "3pt") if "--margin" not in arguments else ()), *arguments, code=2)
+        assert said in bad.stderr and len(bad.stderr.strip().splitlines()) == 1
