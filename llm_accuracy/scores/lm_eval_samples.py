@@ -39,7 +39,7 @@ def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> Sam
     """(frame of TaskScores, what was read, (metric, filter)) of one samples file; `reported` is the task's entry in the
     results. Raises InputError for anything that is not a sample, and if the metric or filter is ambiguous."""
     item_field = choices.item_field or next((f for part, f in ITEM_FIELDS.items() if part in task), None)
-    records = list(_records(file, whole=item_field is not None))
+    records = list(_records(file, whole=item_field is not None or choices.margins))
     if not records:
         raise InputError(f"{file}: no samples in the file")
     _name_filters(records, reported, file)
@@ -64,6 +64,8 @@ def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> Sam
     for doc, (line, record) in documents.items():
         value = logged_value(value_of(record, metric), metric, f"{file}: line {line}", choices.values)
         hashes = _fingerprints(record, item_field)
+        if choices.margins:
+            hashes["margin"] = margin_of(record)
         if isinstance(value, list):  # one item per instruction, tied together by the document
             rows += [{"item": f"{doc}/{i}", "score": v, "cluster": f"{task}/{doc}", **hashes}
                      for i, v in enumerate(value)]
@@ -87,6 +89,23 @@ def _fingerprints(record: dict, item_field: str | None) -> dict:
     content = document.get(item_field) if item_field and isinstance(document, dict) else None
     hashes["content"] = plain(content) if content is not None else hashes.get("doc_hash")
     return hashes
+
+
+def margin_of(record: dict) -> float:
+    """The log-likelihood of the best right choice minus that of the best wrong one; NaN where the record has no
+    log-likelihood for each of its choices, or its target names none of them."""
+    try:
+        likelihoods = [float(choice[0][0] if isinstance(choice[0], list) else choice[0]) for choice in record["resps"]]
+        targets = record["target"]
+        if isinstance(targets, str):
+            targets = json.loads(targets)
+        right = {int(target) for target in (targets if isinstance(targets, list) else [targets])}
+    except (KeyError, IndexError, TypeError, ValueError):
+        return float("nan")
+    wrong = [value for place, value in enumerate(likelihoods) if place not in right]
+    if len(likelihoods) < 2 or not wrong or not right <= set(range(len(likelihoods))):
+        return float("nan")
+    return max(likelihoods[place] for place in right) - max(wrong)
 
 
 def value_of(record: dict, metric: str):

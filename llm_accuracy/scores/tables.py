@@ -106,6 +106,12 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame = rows.set_index("prompt_id")[["score"]].assign(runs=1)
     else:
         frame = grouped["score"].agg(score="mean", runs="count")
+    if "margin" in rows:
+        margins = pd.to_numeric(rows["margin"].replace("", np.nan), errors="coerce")
+        bad = margins.isna() & (rows["margin"].str.strip() != "")
+        if bad.any():
+            raise InputError(f"{path}: row {_row(bad)}: margin {rows['margin'][bad].iloc[0]!r} is not a number")
+        frame["margin"] = margins.groupby(rows["prompt_id"], sort=False).mean()
     if "cluster" in rows:
         blank = rows["cluster"].str.strip() == ""
         if blank.any():

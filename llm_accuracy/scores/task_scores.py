@@ -69,7 +69,9 @@ class TaskScores:
 
     `frame` is indexed by item (unique strings) with columns score (mean over runs, NaN = missing), runs (how
     many runs the mean is over) and, where the source has them, cluster, content (which question it is, in whatever
-    task it occurs), doc_hash, target_hash, prompt_hash (fingerprints of what was asked).
+    task it occurs), doc_hash, target_hash, prompt_hash (fingerprints of what was asked), margin (log-likelihood of
+    the best right choice minus that of the best wrong one, NaN where unknown; of harness logs with `Choices.margins`
+    only).
 
     model     the name the log gives its model; "" where it gives none
     task      the task's name
@@ -245,6 +247,7 @@ class Choices:
     id_key       the key of a record that names its question, in JSONL; None: one that is known
     score_key    the key of its score; None: score
     tasks        only these tasks are read; None: all
+    margins      the margins of multiple-choice answers are read, where a log has log-likelihoods of the choices
     skip         tasks, or patterns of tasks, that are not read
     """
 
@@ -261,6 +264,7 @@ class Choices:
     may_differ: tuple[str, ...] = ()
     tasks: tuple[str, ...] | None = None
     skip: tuple[str, ...] = ()
+    margins: bool = False
     id_key: str | None = None
     score_key: str | None = None
 

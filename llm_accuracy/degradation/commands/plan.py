@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
 from ...files import write_whole
-from ..defaults import ALPHA, check_alpha, check_plan
+from ..defaults import ALPHA, MARGIN, check_alpha, check_plan
 from ..words import as_json, note_text, percent
 from . import flags
 from .command import Command
@@ -33,6 +34,13 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--pilot", nargs=2, metavar=("A", "B"),
                     help="estimate the flip rate from two runs on the same items")
     to.add_argument("--task", metavar="NAME", help="which task of the pilot")
+    to.add_argument("--few", metavar="BASELINE",
+                    help="how many answers of a candidate `ask` would need on this baseline to say \"not degraded\": "
+                         "the designs side by side, for the flip rates of --few-flips and a true drop of --drop "
+                         "(default 0)")
+    to.add_argument("--few-flips", type=float, nargs="+", default=[0.01, 0.04], metavar="F",
+                    help="with --few: shares of the questions that flip (default .01 .04)")
+    to.add_argument("--margin", default=str(MARGIN), metavar="M", help="with --few: as of `ask` (default .01)")
     flags.add_reading_flags(to)
     to.add_argument("--write-samples", type=Path, metavar="FILE",
                     help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
@@ -54,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if options.pilot and options.flip is not None:
         raise InputError("--pilot replaces --flip: give one or the other")
     check_alpha(options.alpha)
+    if options.few:
+        return few(options)
     known = dict(n=options.n, flip=math.nan if options.pilot else options.flip, drop=options.drop, power=options.power)
     unknown = complete(known)
     if len(options.tasks) > 1 and unknown != "power":
@@ -142,6 +152,30 @@ def drawn_text(samples: dict, path: Path) -> str:
     each = ", ".join(f"{task} {size:,}" for task, size in list(sizes.items())[:6]) + (", …" if len(sizes) > 6 else "")
     return note_text(f"{path}: {sum(sizes.values()):,} items, drawn with seed {record['seed']} ({each}); give it to "
                      "the harness as --samples (run-examples does) and to pair or suite as --samples")
+
+
+def few(options: argparse.Namespace) -> int:
+    """The designs of few answers, side by side."""
+    given = [f"--{name}" for name in ("n", "flip", "pilot", "plot") if getattr(options, name) is not None]
+    if given:
+        raise InputError(f"--few plans for a baseline's own questions: leave {', '.join(given)} away")
+    from ..few_answers import plans as designs
+    from ..few_answers.bank import bank_of
+    from ..margins import Margin
+
+    source = flags.source(options)
+    bank = bank_of(replace(source, choices=replace(source.choices, margins=True)).read([options.few])[0], options.few)
+    stated, drop, power = Margin.parse(options.margin), options.drop or 0.0, options.power or 0.8
+    rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed)
+            for flip in options.few_flips]
+    print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
+    for note in bank.notes:
+        print(note_text(note), file=flags.prose(options.json))
+    if options.csv:
+        write_whole(options.csv, designs.table(rows).to_csv(index=False))
+    flags.write_json(as_json({"few": options.few, "designs": [row.content() for row in rows],
+                              "notes": list(bank.notes)}), options.json)
+    return 0
 
 
 def complete(known: dict) -> str:

@@ -1,0 +1,103 @@
+"""ask: did it get worse, from few answers of the candidate, chosen where it may have changed."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from ... import cli
+from ...errors import InputError
+from ..defaults import check_alpha
+from ..margins import Margin, check_below_half
+from ..verdicts import fails
+from ..words import as_json, note_text
+from . import flags
+from .command import Command
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    to.add_argument("baseline", metavar="BASELINE", help="its answers to every question")
+    to.add_argument("--replay", required=True, metavar="CANDIDATE",
+                    help="a candidate that has answered everything: what would few of its answers have said?")
+    to.add_argument("--budget", default="25%", metavar="B",
+                    help="questions at most: a number, or a share of the bank (default 25%%)")
+    to.add_argument("--keep-going", action="store_true", help="use the whole budget, do not stop at the decision")
+    to.add_argument("--earlier", nargs="+", default=[], metavar="MODEL",
+                    help="earlier candidates of this baseline, to learn from which questions flip")
+    to.add_argument("--no-margins", action="store_true", help="do not use the baseline's log-likelihoods")
+    to.add_argument("--uniform-share", type=float, metavar="S",
+                    help="share of every draw that is uniform, above 0 to 1 (1: plain random sampling)")
+    to.add_argument("--tasks", nargs="+", metavar="TASK", help="only these tasks (default: all, as one bank)")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the draws (default 0)")
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
+    flags.add_decision_flags(to)
+    flags.add_reading_flags(to)
+    flags.add_output_flags(to)
+
+
+def run(options: argparse.Namespace) -> int:
+    flags.check_targets(options.json, options.overwrite)
+    check_alpha(options.alpha)
+    stated = Margin.parse(options.margin)
+
+    from dataclasses import replace
+
+    from ...scores.contents import identical
+    from ..few_answers import bank as banks
+    from ..few_answers import curves
+    from ..few_answers.replay import Plan, least_questions, lines, replay
+    from ..few_answers.run import SHARE
+
+    source = flags.source(options, options.tasks)
+    source = replace(source, choices=replace(source.choices, margins=not options.no_margins))
+    baseline, candidate, *earlier = source.read([options.baseline, options.replay, *options.earlier])
+    bank = banks.bank_of(baseline, options.baseline, not options.no_margins)
+    scores, said = banks.candidate_scores(bank, baseline, candidate, options.replay)
+    if not options.allow_same and all(identical(baseline[task], candidate[task], task)
+                                      for task in baseline if task in candidate):
+        raise InputError(f"{options.replay} is the same content as {options.baseline}, item by item: a model compared "
+                         "with itself passes every gate; name the candidate's own results, or add --allow-same")
+    pairs, learned = banks.earlier_pairs(bank, baseline, list(zip(options.earlier, earlier, strict=True)))
+    known = bank.known
+    library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
+    mean = float(known.scores.mean())
+    margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
+    check_below_half(margin, 1.0)
+    share = SHARE if options.uniform_share is None else options.uniform_share
+    plan = Plan(budget_of(options.budget, known.size), not options.keep_going, margin, options.alpha, share,
+                options.seed)
+    result = replay(known, scores, library, plan)
+    least = least_questions(known, library, plan)
+    everything = known.scores - scores
+    whole = None if (everything != everything).any() else float(everything.mean())
+    result |= {"baseline": options.baseline, "candidate": options.replay, "least_questions": least,
+               "drop_of_all_answers": whole, "notes": [*bank.notes, *said, *learned],
+               "margins_known": known.margins is not None}
+    to = flags.prose(options.json)
+    tasks = len(set(bank.tasks.tolist()))
+    print(f"{known.size:,} questions in {tasks} task{'s' * (tasks > 1)}, baseline {100 * mean:.2f} % right; margins "
+          f"{'known' if known.margins is not None else 'not used'}", file=to)
+    print("\n".join([*lines(result, least, whole), *(note_text(note) for note in result["notes"])]), file=to)
+    flags.write_json(as_json(result), options.json)
+    return int(fails(result["verdict"], result["within_margin"], options.fail_on))
+
+
+def budget_of(text: str, n_questions: int) -> int:
+    """A number of questions, or a share of the bank. Raises InputError for none, and for more than there are."""
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip()):
+        asked = int(n_questions * float(found[1]) / 100 + 1e-9)
+    elif re.fullmatch(r"\d+", text.strip()):
+        asked = int(text)
+    else:
+        raise InputError(f"--budget {text}: give a number of questions (400), or a share of the bank (5%)")
+    if not 1 <= asked <= n_questions:
+        raise InputError(f"--budget {text}: that is {asked:,} questions of {n_questions:,}; ask 1 to {n_questions:,}")
+    return asked
+
+
+COMMAND = Command(
+    "ask", "the same question from few answers of the candidate, chosen where it may have changed", add, run,
+    description="The baseline has answered everything; the candidate is asked where it may have changed. With "
+                "--replay, on a candidate whose answers are all there. The error rate holds whenever one stops.",
+)

@@ -1,0 +1,131 @@
+"""What few answers would have said of a candidate that has answered everything: one run, its verdict, and its words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...randomness import stream
+from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from ..words import note_text, p_text, percent
+from . import betting, simulation
+from .curves import Curves, Known
+from .estimate import FLIPS_NEEDED, estimate
+from .run import SHARE, Run, round_sizes
+
+GROWTH = 1.1  # of the rounds
+TRIALS = 20  # simulated runs without a flip, for the least number of questions that can say "safe"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was fixed before the first question: the most questions, whether to stop when decided, the margin (a share
+    of the scale), alpha, the uniform share and the seed."""
+
+    budget: int
+    stop: bool
+    margin: float
+    alpha: float = 0.05
+    share: float = SHARE
+    seed: int = 0
+
+
+def least_questions(known: Known, library: Curves, plan: Plan) -> float:
+    """Questions after which "not degraded" is first possible, no flip being seen; infinite where it never is."""
+    found = simulation.decisions(known, known.scores, library, TRIALS, plan.seed, margin=plan.margin, alpha=plan.alpha,
+                                 share=plan.share)
+    return float(found.safe.min())
+
+
+def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> dict[str, Any]:
+    """The result of a run on a candidate (N,) whose answers are all there, a missing one counted as wholly lost.
+
+    "Degraded" wins; the exact limits are one-sided, of the very capitals that decide, so they never contradict it.
+    """
+    missing = np.isnan(candidate)
+    d = known.scores - np.where(missing, 0.0, candidate)
+    run = Run(known, library, 1, stream("few answers", plan.seed, known.size), plan.share)
+    limit = -math.log(plan.alpha)
+    decided = None
+    for size in round_sizes(plan.budget, known.size, growth=GROWTH):
+        run.answer(d[run.ask(size)])
+        draws = betting.Draws.of(run)
+        safe, worse = betting.log_e_safe(draws, plan.margin), betting.log_e_worse(draws, plan.margin)
+        if decided is None and max(safe.max(), worse.max()) >= limit:
+            decided = run.asked
+            if plan.stop:
+                break
+    found, asked = estimate(run, plan.alpha), run.column("asked")[0].astype(int)
+    low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
+    mirror = draws.mirrored()
+    upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
+    lower = -betting.upper_limit(mirror, plan.alpha, betting.for_worse(mirror, plan.margin))[0]
+    is_safe, is_worse = bool(safe.max() >= limit), bool(worse.max() >= limit)
+    weights, seen = run.weights[0], d[asked]
+    return {
+        "verdict": DEGRADED if is_worse else NOT_DEGRADED if is_safe else UNDECIDED, "within_margin": is_safe,
+        "asked": run.asked, "of": known.size, "rounds": len(run.rounds), "decided_after": decided,
+        "drop": float(found.drop[0]), "ci_low": float(low[0]), "ci_high": float(high[0]), "ci_method": "betting, exact",
+        "drop_lower": float(lower), "drop_upper": float(upper),
+        "asymptotic_low": _or_none(found.low[0]), "asymptotic_high": _or_none(found.high[0]),
+        "p_safe": float(np.exp(-max(safe.max(), 0.0))), "p_worse": float(np.exp(-max(worse.max(), 0.0))),
+        "lost": int((seen > 1e-12).sum()), "gained": int((seen < -1e-12).sum()),
+        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha)[0]),
+        "missing_among_asked": int(missing[asked].sum()),
+        "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
+        "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
+        "stopped": bool(plan.stop and decided is not None),
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
+    """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
+    points, margin = _points, _points(result["margin"])
+    said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
+    within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
+    out = [f"{said[result['verdict']]}{within}: {result['asked']:,} of {result['of']:,} questions asked "
+           f"({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
+           f"  drop           {points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
+           f"{100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}",
+           f"  one-sided      at least {points(result['drop_lower'])}, at most {points(result['drop_upper'])}, each "
+           f"{percent(1 - result['alpha'])}, whenever one stops",
+           f"  null           p = {p_text(result['p_safe'])} against \"the drop is {margin} or more\"",
+           f"                 p = {p_text(result['p_worse'])} against \"the drop is 0 or less\"",
+           f"  flips seen     {result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at most "
+           f"{result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})"]
+    if result["asymptotic_low"] is None:
+        out.append(f"  by normality   no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} are "
+                   "needed")
+    else:
+        out.append(f"  by normality   {100 * result['asymptotic_low']:.2f} to {100 * result['asymptotic_high']:.2f} "
+                   "(asymptotic: no verdict rests on it)")
+    out.append(f"  flips expected {result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)")
+    if whole is not None:
+        out.append(f"  all answers    {points(whole)}: what the run did not see")
+    notes = []
+    if result["asked"] < least and result["verdict"] != DEGRADED:
+        plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
+        notes.append(f"no verdict \"not degraded\" was possible with {result['asked']:,} questions: without a single "
+                     f"flip this design needs {least:,.0f} (any design, where every question of a large bank can be "
+                     f"lost: {plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
+    if result["missing_among_asked"]:
+        notes.append(f"{result['missing_among_asked']:,} of the questions asked have no answer of the candidate; they "
+                     "count as wrong")
+    if result["stopped"]:
+        notes.append("the run stopped when it was decided: the verdict and exact limits allow for that, the estimate "
+                     "of the drop leans a little towards the decision")
+    notes.append("this is about this bank with these answers: chance is in the draw of the questions alone, so "
+                 "questions that belong together need no correction; it says nothing about new questions or new "
+                 "samples of the answers")
+    return out + [note_text(note) for note in notes]
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.3g} point" + ("" if f"{100 * share:.3g}" == "1" else "s")
