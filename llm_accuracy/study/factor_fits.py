@@ -148,11 +148,12 @@ class Folds:
     made_from: dict[str, str]
 
 
+@ledger.writes("factor_models_cv")
 def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     """factor_models_cv.py: every (rank, weight decay, fold) of the grid that the log lacks."""
     protocol, device = grids.protocol(args), cli.device(args.device)
     epochs, n_folds = args.epochs or factors.PROTOCOLS[protocol].epochs, args.folds or TIERS[args.tier].folds
-    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv")
+    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv", args.restart)
     fitting = fingerprints.of_fitting(protocol, epochs, n_folds)
     todo = my_share((folds for cell in cells(args) for folds in _missing(args, cell, protocol, device, log, fitting)),
                     args)

@@ -386,7 +386,8 @@ def test_a_session_is_told_of_a_history_that_misleads():
     """Answers are coins: 76 % of such runs of 150 questions are told so (400 seeds), hence several."""
     factors, _ = board()
     sure = Factors(factors.U, 2 * factors.V, factors.questions, factors.history_mean)
-    coins = [dict(zip(factors.questions, np.random.default_rng(seed).random(N) < 0.6, strict=True)) for seed in range(12)]
+    coins = [dict(zip(factors.questions, np.random.default_rng(seed).random(N) < 0.6, strict=True))
+             for seed in range(12)]
     found = [answered(Session(sure, "coin", budget=150), answers).estimate() for answers in coins]
     told = [one for one in found if one.history.misleads]
     assert len(told) >= 5, "fewer have probability .002"
