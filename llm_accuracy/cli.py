@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from .errors import InputError
 
@@ -229,6 +229,8 @@ def device(choice: str) -> str:
 class Progress:
     """A bar with the time left on a terminal; elsewhere an occasional plain line, which keeps logs readable."""
 
+    shown: ClassVar[list[Progress]] = []
+
     def __init__(self, total: int, what: str, unit: str = "trial"):
         self.total, self.what, self.unit = total, what, unit
         self.done, self.start = 0, time.monotonic()
@@ -257,13 +259,23 @@ class Progress:
         print(f"{self.what}: {self.done}/{self.total} {self.unit}s, {tail}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
+        Progress.shown.append(self)
         return self
 
     def __exit__(self, *_exc) -> None:
+        Progress.shown.remove(self)
         if self.bar is not None:
             self.bar.close()
         else:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
+
+
+def note(text: str) -> None:
+    """Print a line on standard error, without breaking the bar that is shown."""
+    if Progress.shown:
+        Progress.shown[-1].note(text)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _bar(total: int, what: str, unit: str):

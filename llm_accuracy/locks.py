@@ -38,6 +38,8 @@ def writing(log: Path | str) -> Iterator[None]:
     if key in _HELD:
         yield
         return
+    if log.is_dir():
+        raise InputError(f"{log}: a folder is in the way; move it, or choose another place")
     made = [folder for folder in path.parents if not os.path.lexists(folder)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -70,6 +70,8 @@ class Ledger:
         self._told = False
         self._to_move = restart and self.path.is_file()
         self._size: int | None = None  # bytes of whole rows
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: a folder is in the place of the log; move it or choose another --logs-dir")
         if self.path.is_file() and not restart:
             self._read()
 
