@@ -175,7 +175,7 @@ def test_recipes_run_and_what_they_add_is_found(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "p_ranks" in done.stdout and "1.50 losses a gain" in done.stdout
     assert {path.name for path in tmp_path.glob("appendix_4_unique_*.png")} == {
-        f"appendix_4_unique_{dataset}.png" for dataset in ("simulated", "twin")}
+        f"appendix_4_unique_{dataset}.png" for dataset in ("simulated", "open_llm_leaderboard_v2", "twin")}
 
 
 # ---- tables that cannot disagree with the code -------------------------------------------------------------

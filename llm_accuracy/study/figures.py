@@ -58,7 +58,8 @@ class StudyLogs(NamedTuple):
     def read(cls, folder: Path | str) -> StudyLogs:
         """Raises InputError if a log is not there, naming the command that makes it."""
         folder = Path(folder)
-        found = sorted(folder.glob("**/summary.csv"), key=lambda path: len(path.parts)) or [folder / "summary.csv"]
+        found = sorted(folder.glob("**/summary.csv"), key=lambda path: (len(path.parts), path))
+        found = found or [folder / "summary.csv"]
         audits = ledger.read(folder / "faq_coverage.csv", "faq_coverage.py")
         return cls(pd.concat([summaries.compared(summaries.read(path)) for path in found], ignore_index=True),
                    audits[audits["method"] == DEFAULT_POLICY])
@@ -206,8 +207,21 @@ def scenarios_point(table: pd.DataFrame, name: str) -> str:
                    for share in (width.iloc[0], width.iloc[-1]))
     first, last = scenario_name(width.index[0]), scenario_name(width.index[-1])
     covered = 100 * mine["coverage"]
-    return (f"At equal coverage {name}'s intervals are {most} than uniform's with {first}, {least} with {last}; as "
-            f"they come they cover {covered.min():.1f} to {covered.max():.1f} %")
+    return (f"At equal coverage the intervals of {name} are {most} than uniform's with {first}, {least} with {last}; "
+            f"as they come they cover {covered.min():.1f} to {covered.max():.1f} %")
+
+
+def narrowest_point(widths: pd.DataFrame, name: str) -> str:
+    """At how many budgets a method is the narrowest, and which one is where it is not most often, in a sentence.
+
+    widths  at equal coverage, one row a budget and one column a method
+    """
+    runnable = widths[[method for method in widths if not _is_oracle(method)]]
+    first = runnable.idxmin(axis=1).value_counts()
+    mine, of = int(first.get(name, 0)), len(widths)
+    if first.index[0] == name:
+        return f"Narrowest at equal coverage: {name}, at {mine} of {of} budgets"
+    return f"Narrowest at equal coverage: {first.index[0]}, at {first.iloc[0]} of {of} budgets; {name} at {mine}"
 
 
 def _is_oracle(name: str) -> bool:

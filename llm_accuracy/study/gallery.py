@@ -76,10 +76,8 @@ def widths(logs: StudyLogs) -> Iterator[Drawn]:
         if cell.empty:
             continue
         widths = cell.set_index(["name", "budget"])["relative_width"].unstack("name")
-        narrower = (widths[OURS] <= widths.drop(columns=OURS).min(axis=1)).sum()
         figure = plots.by_scenario(cell, ("mean_width", "relative_width"), across=True)
-        plots.titled(figure, f"At equal coverage {OURS} is the narrowest at {narrower} of {len(widths)} budgets",
-                     plots.counts(cell))
+        plots.titled(figure, plots.narrowest_point(widths, OURS), plots.counts(cell))
         yield Drawn(figure, dataset, summaries.markdown_table(cell, ("mean_width", "relative_width")))
 
 

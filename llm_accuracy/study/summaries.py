@@ -12,7 +12,6 @@ from ..querying.intervals import binomial_se, ess_mse, mean_and_se
 from ..querying.policies import DEFAULT_POLICY, POLICIES
 from ..querying.rivals import RIVALS
 from . import columns, ledger
-from .grids import TIERS
 
 CELL, ARM = list(columns.CELL), list(columns.ARM)
 WALK = "walk"
@@ -109,6 +108,12 @@ def labels() -> dict[str, str]:
     return {name: found[name] for name in order if name in found}
 
 
+def most_history_first(scenario: str) -> tuple[float, float]:
+    """A sort key of scenario names: by the models seen in full, then by the share of the others' entries."""
+    full, share = (part.split("=")[1] for part in scenario.split("_"))
+    return -np.inf if full == "None" else -float(full), -float(share)
+
+
 def compared(summary: pd.DataFrame) -> pd.DataFrame:
     """The arms that a reader compares, each with a `name` of its own: uniform sampling, the best baseline and the
     best ablation after the fact, every rival and drawing policy. Widths of the published variance stay out where the
@@ -121,8 +126,7 @@ def compared(summary: pd.DataFrame) -> pd.DataFrame:
     table["name"] = _distinct_names(table, known)
     table = _relative_width(table)
     order = [*known, *sorted(set(table["method"]) - set(known))]
-    grid = TIERS["paper"].scenarios
-    scenarios = [*grid, *sorted(set(table["scenario"]) - set(grid))]
+    scenarios = sorted(set(table["scenario"]), key=most_history_first)
     by = {"scenario": scenarios, "method": order}
     return table.sort_values(["dataset", "scenario", "budget", "method", "batch", "name"], ignore_index=True,
                              key=lambda column: column.map(by[column.name].index) if column.name in by else column)

@@ -117,11 +117,26 @@ def test_the_title_of_batches_tells_the_fall_too(ess, batch, kept, fall):
 
 
 def test_the_logs_of_a_study_are_read_with_those_inside_it(logs):
-    assert logs.datasets == ["simulated", "twin"]
-    assert set(logs.of("twin", figures.OURS, "uniform (SRS)")["name"]) == {figures.OURS, "uniform (SRS)"}
+    assert logs.datasets == ["simulated", "open_llm_leaderboard_v2", "twin"]
+    for dataset in logs.datasets:
+        assert set(logs.of(dataset, figures.OURS, "uniform (SRS)")["name"]) == {figures.OURS, "uniform (SRS)"}
     assert logs.of("twin", "uniform (SRS)").empty, "nothing to compare with"
     with pytest.raises(InputError, match=r"nowhere.faq_coverage.csv: no such file; python faq_coverage.py makes it"):
         figures.StudyLogs.read("nowhere")
+
+
+def test_scenarios_are_drawn_by_how_much_of_the_history_is_seen(logs):
+    scenarios = logs.of("open_llm_leaderboard_v2", figures.OURS)["scenario"]
+    drawn = [figures.scenario_name(one) for one in dict.fromkeys(scenarios)]
+    assert drawn[:5] == ["all of the history", *(f"{models} models + 43.7 %" for models in (77, 19, 5)),
+                         "4.37 % of the history"]
+
+
+def test_the_title_of_widths_names_the_narrowest():
+    widths = pd.DataFrame({"growing rounds": [1.0, 2, 4], "FAQ": [2.0, 1, 3], "oracle": [0.1, 0.1, 0.1]})
+    assert figures.narrowest_point(widths, "FAQ") == "Narrowest at equal coverage: FAQ, at 2 of 3 budgets"
+    assert figures.narrowest_point(widths, "growing rounds") == (
+        "Narrowest at equal coverage: FAQ, at 2 of 3 budgets; growing rounds at 1")
 
 
 def test_a_missing_log_is_named_with_its_command(script, tmp_path):
