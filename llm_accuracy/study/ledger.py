@@ -288,6 +288,8 @@ def _check_rows(table: pd.DataFrame, path: Path) -> None:
     for name in (name for name in known.header if name not in (*TEXT, *known.free_text)):
         if not pd.api.types.is_numeric_dtype(table[name]):
             odd = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
+            if odd.empty:
+                continue  # no row, or nothing but blanks
             raise InputError(f"{path}: line {odd.index[0] + 2}, column {name}: {odd.iloc[0]!r} is not a number; bring "
                              "back the original")
     key = list(known.key)
