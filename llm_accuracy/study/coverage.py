@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -47,21 +48,22 @@ def write(args: argparse.Namespace, cells: dict[grids.Cell, pd.DataFrame]) -> pd
                        for cell, rows in cells.items()], ignore_index=True)
     path = args.logs_dir / "faq_coverage.csv"
     with locks.writing(path):
-        merged = _beside(table, path)
+        text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
         with atomic(path, "w") as stream:
-            merged.to_csv(stream, index=False, float_format="%.4g", lineterminator="\n")
+            stream.write(_beside(text, table, path))
     return table
 
 
-def _beside(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The new rows, after those of other arms that the table on disk holds, which stay as they are. Every arm that is
-    written is written with all of its models."""
+def _beside(text: str, table: pd.DataFrame, path: Path) -> str:
+    """The table as it is written, after the rows of other arms that are on disk, letter by letter as they were. Every
+    arm that is written is written with all of its models."""
     if not path.is_file():
-        return table
+        return text
     before = ledger.read(path, "faq_coverage.py")
     arms = pd.MultiIndex.from_frame(table[ARM].astype(str))
-    others = before[~pd.MultiIndex.from_frame(before[ARM].astype(str)).isin(arms)]
-    return pd.concat([others, table], ignore_index=True) if len(others) else table
+    others = ~pd.MultiIndex.from_frame(before[ARM].astype(str)).isin(arms)
+    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[: len(before) + 1]
+    return header + "".join(itertools.compress(rows, others)) + text.partition("\n")[2]
 
 
 def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
