@@ -21,7 +21,8 @@ def main(argv=None):
     parser = flags.parser(__doc__)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     parser.add_argument("--setting", metavar="KEY", help="FAQ's setting in the replacement ablation, everywhere")
-    parser.add_argument("--taus", nargs="+", type=float, metavar="TAU", help="uniform shares of active+factors")
+    parser.add_argument("--taus", nargs="+", type=cli.number(0, 1), metavar="TAU",
+                        help="uniform shares of active+factors")
     args = flags.parse(parser, argv)
     from llm_accuracy.study import ablations
 

@@ -17,8 +17,6 @@ LOGS_DIR/leave_one_family_out_parts.csv, one row per budget, method, few familie
 not repeated.
 """
 
-import argparse
-import math
 from pathlib import Path
 
 from llm_accuracy import cli
@@ -34,7 +32,7 @@ def main(argv=None):
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=flags.learning(),
                         help=f"some of {', '.join(flags.learning())} (default: {DEFAULT_POLICY})")
     parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="(default: 4, or a quarter of the models)")
-    parser.add_argument("--weight-decay", type=weight_decay, default=1.0, metavar="L")
+    parser.add_argument("--weight-decay", type=cli.number(), default=1.0, metavar="L")
     flags.add_protocol_flags(parser, "map")
     args = parser.parse_args(argv)
     from llm_accuracy.study import leave_one_out
@@ -46,17 +44,6 @@ def main(argv=None):
     if rows:
         show(rows)
         print(f"wrote {args.logs_dir / 'leave_one_family_out.csv'}")
-
-
-def weight_decay(text: str) -> float:
-    """An argparse type: a finite number, 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
-    return value
 
 
 def show(rows: list[dict]) -> None:

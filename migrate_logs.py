@@ -6,8 +6,9 @@
 Logs of older versions have no column `batch` (faq-mix in batches of 64 was called faq-mix:B64) and do not say what a
 row was computed from. Both are added, the latter as `unknown`: such rows can be drawn and tabulated, but no run
 continues from them. All other values, the order of the rows and the .json beside a log stay as they are. Files with
-today's columns are left alone. If a file is half old and half new, or has other columns, nothing is written at all.
-Takes seconds.
+today's columns are left alone, but for rows that repeat another one in every column (two runs had written them at
+once): those stay once. If a file is half old and half new, or has other columns, or holds two results of one trial,
+nothing is written at all. Takes seconds.
 """
 
 from pathlib import Path
@@ -26,7 +27,8 @@ def main(argv=None):
         if file.lines is None:
             print(f"{file.path}: has today's columns already")
         else:
-            print(f"{file.path}: {file.count} rows {'to migrate' if args.dry_run else 'migrated'}")
+            again = f", {file.repeated} repetitions left out" if file.repeated else ""
+            print(f"{file.path}: {file.count} rows {'to migrate' if args.dry_run else 'migrated'}{again}")
             if not args.dry_run:
                 file.write()
 

@@ -22,8 +22,9 @@ def main(argv=None):
     parser.add_argument("--paper", type=Path, required=True, metavar="PAPER", help="folder of published tables")
     parser.add_argument("--as", dest="stands_for", metavar="NAME", help="the published dataset that ours stands for")
     parser.add_argument("--ablation-seeds", type=cli.at_least(1), metavar="S", help="(default: as --seeds)")
-    parser.add_argument("--taus", nargs="+", metavar="TAU", default=["0.25", "0.5"],
-                        help="uniform shares of active inference with factors, the costliest part (default: .25 .5)")
+    parser.add_argument("--taus", nargs="+", type=cli.as_written(cli.number(0, 1)), metavar="TAU",
+                        default=["0.25", "0.5"], help="uniform shares of active inference with factors, the "
+                        "costliest part (default: .25 .5)")
     args = flags.parse(parser, argv)
     args.tier = "paper"
     if not args.datasets or len(args.datasets) > 1:

@@ -86,8 +86,9 @@ def flags() -> argparse.ArgumentParser:
                         help="of the fine-tunes and merges of one base, only the first uploaded")
     parser.add_argument("--jobs", type=cli.at_least(1), default=4, help="models read at the same time (default 4)")
     parser.add_argument("--retries", type=cli.at_least(0), default=5, help="per request (default 5)")
-    parser.add_argument("--wait", type=float, default=1.0, metavar="S", help="before the first retry (default 1 s)")
-    parser.add_argument("--checkpoint", type=float, default=10.0, metavar="S",
+    parser.add_argument("--wait", type=cli.number(), default=1.0, metavar="S",
+                        help="before the first retry (default 1 s)")
+    parser.add_argument("--checkpoint", type=cli.number(), default=10.0, metavar="S",
                         help="a kill loses at most this many seconds of a file (default 10)")
     parser.add_argument("--max-size", metavar="SIZE", help="how large a file of the hub may be, unpacked (default: 4G)")
     parser.add_argument("--no-parquet", action="store_true", help="always stream the JSON lines")

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.files import atomic, check_new
+from llm_accuracy.files import atomic, check_new, plain_name
 
 
 def main(argv=None):
@@ -33,7 +33,8 @@ def main(argv=None):
     parser.add_argument("--dataset", metavar="NAME", help="default: simulated, or twin with --from-factors")
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--from-factors", type=Path, metavar="FILE", help="draw the twin of these factors' board")
-    parser.add_argument("--share", type=float, help="share of the models that are history (default .5; twin .8)")
+    parser.add_argument("--share", type=cli.number(0.1, 0.9),
+                        help="share of the models that are history (default .5; twin .8)")
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
     parser.add_argument("--overwrite", action="store_true")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, write nothing")
@@ -99,12 +100,8 @@ def output_folder(args: argparse.Namespace) -> Path:
     """Where the dataset goes. Raises InputError for arguments that contradict each other and for files in the way."""
     if args.from_factors and (args.models is not None or args.questions is not None):
         raise InputError("--models and --questions do not go with --from-factors, which sets both: leave them out")
-    if not 0.1 <= share_of_history(args) <= 0.9:
-        raise InputError(f"--share {args.share}: must lie between 0.1 and 0.9")
     name = args.dataset or ("twin" if args.from_factors else "simulated")
-    if Path(name).name != name:
-        raise InputError(f"--dataset {name!r}: a plain name is needed, without folders (those go to --data-dir)")
-    folder = args.data_dir / name
+    folder = args.data_dir / plain_name(name, "--dataset")
     files = [folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")]
     check_new(files, args.overwrite, make_parent=True)
     return folder

@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
+from llm_accuracy.files import plain_name
 from llm_accuracy.scores import readers
 from llm_accuracy.scores.flags import add_choice_flags, choices_of
 
@@ -44,6 +45,7 @@ def main(argv=None):
     args = flags().parse_args(argv)
     if args.share is not None and not 0 < args.share < 1:
         raise InputError(f"--share {args.share}: must lie between 0 and 1")
+    plain_name(args.dataset, "--dataset")
     readers.named_paths(args.sources)  # before anything slow is imported
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
                                        args.unknown, choices_of(args, skip=args.skip))
@@ -69,6 +71,9 @@ def main(argv=None):
     for line in filter(None, ["" if args.leave_out else order_line(responses, args.shuffle, args.split_by,
                                                                    args.share), said]):
         print(line)
+    if not history.n_models:
+        raise InputError(f"--share {args.share}: of {responses.n_models} models none would be history; give a larger "
+                         "share")
     if not new.n_models or not new.n_questions:
         raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
     folder = args.data_dir / args.dataset
@@ -108,7 +113,7 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--model-info", type=Path, metavar="CSV", help="model,created_date[,sha][,family]")
     parser.add_argument("--dataset", required=True, metavar="NAME")
     parser.add_argument("--data-dir", type=Path, default=Path("data/processed"), metavar="DIR")
-    parser.add_argument("--share", type=float, help="share of the models that are history (default: .5, by "
+    parser.add_argument("--share", type=cli.number(0, 1), help="share of the models that are history (default: .5, by "
                         "strength a third)")
     parser.add_argument("--leave-out", metavar="FAMILY", help="this family is new, all others are history")
     parser.add_argument("--split-by", choices=readers.SPLIT_BY, default="date",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import errno
+import io
+import math
 import os
 import re
 import shlex
@@ -10,23 +14,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from .errors import InputError
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+MOST_SEEDS = 100_000
 SECONDS_BETWEEN_PLAIN_LINES = 15.0
 
 
 def run(main: Callable[[list[str] | None], int | None]) -> None:
-    """Run a script's `main` and exit: 0 (or what `main` returns), 2 for bad input, 130 for Ctrl-C."""
+    """Run a script's `main` and exit: 0 (or what `main` returns), 2 for bad input, 130 for Ctrl-C.
+
+    Bad input is one line, whatever it was: InputError, what the system refuses (a full or read-only disk, no
+    permission, a name too long, a folder in the place of a file), or more memory than there is. Any other exception is
+    a bug and shows its traceback. What is printed survives a terminal that is not UTF-8.
+    """
+    plain_where_needed()
     try:
         code = main(None) or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = BAD_INPUT
+        code = refuse(error)
     except KeyboardInterrupt:
         print("interrupted; finished trials are kept, the same command continues", file=sys.stderr)
         code = INTERRUPTED
@@ -34,7 +46,53 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
         # The reader (head, less) has left: nothing more to say, and nothing to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = refuse(_of_system(error))
+    except MemoryError as error:
+        code = refuse(f"not enough memory ({error or 'no more to be had'}); take fewer models or questions at a time")
     sys.exit(code)
+
+
+def refuse(what: object) -> int:
+    """Print an error as one line, and return its exit code."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+    print(f"error: {' '.join(str(what).split())}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _of_system(error: OSError) -> str:
+    """/dev/full: No space left on device."""
+    where = " and ".join(os.fsdecode(name) for name in (error.filename, error.filename2)
+                         if isinstance(name, (str, bytes)))
+    what = error.strerror or str(error) or type(error).__name__
+    advice = {errno.ENOSPC: "; make room and run the same command again", errno.EDQUOT: "; make room",
+              errno.ENAMETOOLONG: "; choose a shorter name", errno.EACCES: "; choose another place",
+              errno.EROFS: "; choose another place", errno.ENOTDIR: "; a file stands where a folder is needed",
+              errno.EISDIR: "; a folder stands where a file is needed"}.get(error.errno or 0, "")
+    return f"{where[:500] + ': ' if where else ''}{what}{advice}"
+
+
+# What is printed beyond ASCII, as it is spelt where that cannot be shown.
+_SPELT = {"±": "+-", "−": "-", "–": "-", "—": "-", "×": "x", "·": "*", "…": "...", "→": "->", "≤": "<=", "≥": ">=",
+          "²": "2", "α": "alpha", "β": "beta", "γ": "gamma", "θ": "theta", "λ": "lambda", "ρ": "rho", "σ": "sigma",
+          "τ": "tau", "Σ": "Sigma", "√": "sqrt", "½": "1/2", "÷": "/", "“": '"', "”": '"', "’": "'", "‘": "'", "≈": "~"}
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    spelt = (_SPELT.get(letter, letter.encode("ascii", "backslashreplace").decode()) for letter in letters)
+    return "".join(spelt), error.end
+
+
+def plain_where_needed() -> None:
+    """Let standard output and standard error spell what their encoding lacks, instead of failing after the work."""
+    codecs.register_error("spelt", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="spelt")
 
 
 def step(script: str, *arguments: object) -> None:
@@ -56,10 +114,25 @@ def said(script: str, *arguments: object) -> str:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that prints the script's docstring with its own line breaks."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """A parser that prints the script's docstring with its own line breaks, and refuses in one line."""
+    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and which refuses a list with one value twice."""
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        found, rest = super().parse_known_args(args, namespace)
+        for action in self._actions:
+            values = getattr(found, action.dest, None)
+            if action.option_strings and action.nargs == "+" and isinstance(values, list):
+                for value in values:
+                    if values.count(value) > 1:
+                        raise InputError(f"{action.option_strings[0]}: {value} is given twice")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(refuse(f"{message} ({self.prog} --help lists what there is)"))
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -70,19 +143,47 @@ def shard(text: str) -> tuple[int, int]:
     return int(index), int(count)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """An argparse type: an integer no smaller than `least`."""
+def at_least(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
+    """An argparse type: an integer from `least` to `most`."""
 
     def integer(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+            raise argparse.ArgumentTypeError(f"{text[:60]!r} is not an integer") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is too large: at most {most}")
         return value
 
     return integer
+
+
+def number(least: float = 0.0, most: float = math.inf) -> Callable[[str], float]:
+    """An argparse type: a finite number from `least` to `most`."""
+    bounds = f"a number from {least:g} to {most:g}" if most < math.inf else f"a finite number of {least:g} or more"
+
+    def finite(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (least <= value <= most and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"{text[:60]!r} is not {bounds}")
+        return value
+
+    return finite
+
+
+def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
+    """An argparse type: the text itself, where `check` takes it: as part of a key, a number stays as it was written."""
+
+    def same(text: str) -> str:
+        check(text)
+        return text
+
+    return same
 
 
 _STUDY_FLAGS: dict[str, dict] = {
@@ -91,14 +192,16 @@ _STUDY_FLAGS: dict[str, dict] = {
     "datasets": dict(nargs="+", metavar="NAME", help="folders or zips under --data-dir"),
     "scenarios": dict(nargs="+", metavar="KEY", help="missingness of the history, e.g. nfobs=50_p=0.1"),
     "budgets": dict(nargs="+", metavar="B", help="numbers of questions, or shares such as 5%%"),
-    "seeds": dict(type=at_least(1), metavar="S", help="run seeds 0 … S-1"),
+    "seeds": dict(type=at_least(1, MOST_SEEDS), metavar="S", help="run seeds 0 … S-1"),
     "models": dict(type=at_least(1), metavar="M", help="only the first M new models"),
     "data-dir": dict(type=Path, default=Path("data/processed"), metavar="DIR"),
-    "logs-dir": dict(type=Path, default=Path("logs"), metavar="DIR"),
+    "logs-dir": dict(type=Path, default=Path("logs"), metavar="DIR",
+                     help="(default: logs; of a data set of your own, local/NAME)"),
     "factors-dir": dict(type=Path, metavar="DIR", help="factor models (default: LOGS_DIR/factor_models)"),
     "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
     "shard": dict(type=shard, default=(0, 1), metavar="i/n",
                   help="do the i-th of n equal parts of the work, counting from 0"),
+    "restart": dict(action="store_true", help="put an old log aside (NAME.before.csv) and begin it anew"),
     "dry-run": dict(action="store_true", help="print how many trials would run and about how long; run none"),
 }
 
@@ -126,6 +229,8 @@ def device(choice: str) -> str:
 
 class Progress:
     """A bar with the time left on a terminal; elsewhere an occasional plain line, which keeps logs readable."""
+
+    shown: ClassVar[list[Progress]] = []
 
     def __init__(self, total: int, what: str, unit: str = "trial"):
         self.total, self.what, self.unit = total, what, unit
@@ -155,10 +260,13 @@ class Progress:
         print(f"{self.what}: {self.done}/{self.total} {self.unit}s, {tail}", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
+        Progress.shown.append(self)
         return self
 
     def close(self) -> None:
         """Take the bar away; say nothing."""
+        if self in Progress.shown:
+            Progress.shown.remove(self)
         if self.bar is not None:
             self.bar.close()
 
@@ -166,6 +274,14 @@ class Progress:
         self.close()
         if self.bar is None:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
+
+
+def note(text: str) -> None:
+    """Print a line on standard error, without breaking the bar that is shown."""
+    if Progress.shown:
+        Progress.shown[-1].note(text)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _bar(total: int, what: str, unit: str):

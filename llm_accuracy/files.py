@@ -14,13 +14,18 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
+import socket
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +33,10 @@ from .errors import InputError
 
 LONGEST_NAME = 255  # bytes, on every file system in use
 DEEPEST = 100  # lists and objects inside one another in JSON; logs of evaluations have about ten
+# What numpy and zipfile raise for an archive that is cut off, was changed, or holds something else.
+DAMAGED = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, MemoryError, OverflowError, RuntimeError,
+           NotImplementedError, SyntaxError, struct.error, tokenize.TokenError, zlib.error, lzma.LZMAError,
+           zipfile.BadZipFile)
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}  # powers of two
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[{\]}]")
@@ -97,6 +106,7 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     part = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
         newline, encoding = (None, None) if "b" in mode else ("", "utf-8")
         with part.open(mode, newline=newline, encoding=encoding) as stream:
             yield stream
@@ -110,6 +120,15 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def plain_name(name: str, flag: str) -> str:
+    """The name of a dataset, as it becomes part of a path. Raises InputError for one that leads elsewhere."""
+    if name in ("", ".", "..") or Path(name).name != name or "\\" in name or not name.isprintable():
+        raise InputError(f"{flag} {name!r}: a plain name is needed, without folders (those go to --data-dir)")
+    if len(os.fsencode(name)) > LONGEST_NAME - len(".zip"):
+        raise InputError(f"{flag} {name[:40]}…: a shorter name is needed, of up to {LONGEST_NAME - len('.zip')} bytes")
+    return name
 
 
 def write_whole(path: Path | str, content: str | bytes) -> None:
@@ -288,9 +307,38 @@ def read_json(path: Path | str):
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 
 
+_PART = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.part", re.DOTALL)
+
+
+@cache
+def _host() -> str:
+    """This machine, in eight digits: on a shared disk, process numbers mean nothing without it."""
+    return f"{zlib.crc32(os.fsencode(socket.gethostname())):08x}"
+
+
+def sweep(folder: Path | str) -> None:
+    """Remove what runs that were killed on this machine have left half-written in a folder."""
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            found = _PART.fullmatch(entry.name) if entry.name.endswith(".part") else None
+            if found and found[1] == _host() and not _alive(int(found[2])):
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
+
 def _partial(path: Path) -> Path:
     """The name a file has while it is being written: unique to this process and never too long."""
-    end = f".{os.getpid()}.part"
+    end = f".{_host()}.{os.getpid()}.part"
     name = os.fsencode(path.name)
     if len(name) + len(end) + 1 <= LONGEST_NAME:
         return path.with_name(f".{path.name}{end}")
@@ -309,7 +357,7 @@ def around(page: Path, mark: str) -> tuple[str, str]:
     """
     if not page.is_file():
         raise InputError(f"--page {page}: no such file")
-    before, start, rest = page.read_text().partition(f"<!-- {mark} -->\n")
+    before, start, rest = page.read_text(encoding="utf-8").partition(f"<!-- {mark} -->\n")
     _, end, after = rest.partition(f"<!-- /{mark} -->")
     if not (start and end):
         raise InputError(f"{page}: needs the lines <!-- {mark} --> and <!-- /{mark} -->, between which tables go")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pandas as pd
 import torch
 
 from ..errors import InputError
-from ..files import atomic, check_zip
+from ..files import DAMAGED, atomic, check_zip
 from ..parallel import one_thread_each
 from ..randomness import stream
 from ..scores.matrix import Responses
@@ -49,6 +48,32 @@ class Factors:
     history_mean: np.ndarray
     about: dict = field(default_factory=dict)
     stated: Prior | None = None
+
+    def __post_init__(self):
+        """Raises InputError for what is no factor model: shapes that disagree, numbers that are not finite."""
+        if problem := self._problem():
+            raise InputError(f"not a factor model: {problem}")
+
+    def _problem(self) -> str | None:
+        for name, numbers in (("U", self.U), ("V", self.V)):
+            if numbers.ndim != 2 or numbers.dtype.kind not in "fiu":
+                return f"{name} is not a table of real numbers"
+            if not numbers.size:
+                return f"{name} is {numbers.shape[0]} x {numbers.shape[1]}, so there is nothing in it"
+            if not np.isfinite(numbers).all():
+                return f"{name} holds numbers that are not finite (a smaller weight decay may help)"
+        if self.U.shape[1] != self.V.shape[1]:
+            return f"U has {self.U.shape[1]} columns, V {self.V.shape[1]}"
+        if self.questions.shape != (len(self.V),) or self.questions.dtype.kind != "U":
+            return f"{self.questions.shape} names of questions for {len(self.V)} rows of V"
+        if len(np.unique(self.questions)) < len(self.questions):
+            return "a question occurs twice"
+        mean = self.history_mean
+        if mean.shape != (len(self.V),) or mean.dtype.kind not in "fiu":
+            return f"{mean.shape} means of the history for {len(self.V)} questions"
+        if not ((mean >= 0) & (mean <= 1)).all():
+            return "a mean score of the history is outside [0, 1]"
+        return None
 
     @staticmethod
     def fit(scores: Responses | pd.DataFrame | np.ndarray, rank: int, weight_decay: float, protocol: str = "map",
@@ -112,12 +137,20 @@ class Factors:
         check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
+                parts = {name: stored[name] for name in ("U", "V", "questions", "history_mean")}
+                about = json.loads(str(stored["about"]))
+                if not isinstance(about, dict):
+                    raise ValueError("what it says about its fit is not a table")
                 stated = Prior(stored["prior_mean"], stored["prior_covariance"]) if "prior_mean" in stored else None
-                return Factors(stored["U"], stored["V"], stored["questions"], stored["history_mean"],
-                               json.loads(str(stored["about"])), stated)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except InputError:
+            raise
+        except DAMAGED as error:
             raise InputError(f"{path}: not a complete factor model ({error}); delete it and run "
                              f"python {made_by} again") from None
+        try:
+            return Factors(**parts, about=about, stated=stated)
+        except InputError as error:
+            raise InputError(f"{path}: {error}; delete it and run python {made_by} again") from None
 
 
 def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 import shutil
+import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import TypeVar
 
 import torch
 
+from .. import cli
 from ..parallel import one_thread_each
 
 BLOCK = 128  # questions per block
@@ -122,9 +124,58 @@ def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
     """The pass compiled into one loop. Compiled code is specific to a number of threads, hence the key.
 
     On the CPU it is called from C++, because only that call releases Python's lock: the passes of evaluations that
-    run side by side would otherwise run one after the other.
+    run side by side would otherwise run one after the other. What can be compiled shows only at the first call; where
+    it cannot (a compiler without Python.h, a full TMPDIR), the plain pass is called, from then on for every pass.
     """
-    return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
+    worked = threading.Event()
+
+    @cache
+    def compiled() -> Callable[..., object]:
+        return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
+
+    @wraps(pass_)
+    def either(*arguments: torch.Tensor) -> object:
+        if worked.is_set():
+            return compiled()(*arguments)
+        if _FAILED.is_set():
+            return pass_(*arguments)
+        kept = [argument.clone() if isinstance(argument, torch.Tensor) else argument for argument in arguments]
+        slow = threading.Timer(SECONDS_UNTIL_SAID, _say_once, [
+            "compiling for this machine, up to two minutes the first time; the next run finds it done"])
+        slow.daemon = True
+        slow.start()
+        try:
+            found = compiled()(*arguments)
+        except Exception as error:  # of the compiler and of all that it calls: there is no common class
+            _fall_back(error)
+            for argument, before in zip(arguments, kept, strict=True):
+                if isinstance(argument, torch.Tensor):
+                    argument.copy_(before)  # a pass works in place: it must not be applied to half of its result
+            return pass_(*arguments)
+        finally:
+            slow.cancel()
+        worked.set()
+        return found
+
+    return either  # type: ignore[return-value]
+
+
+_FAILED = threading.Event()
+SECONDS_UNTIL_SAID = 3.0
+
+
+@cache
+def _say_once(text: str) -> None:
+    cli.note(text)
+
+
+def _fall_back(error: Exception) -> None:
+    """Plain passes from now on. The reason is the compiler's first line that names an error."""
+    _FAILED.set()
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in lines if "error:" in line or "No space" in line), lines[0] if lines else "")
+    _say_once("the passes cannot be compiled here, so plain ones are used, slower and with the same results "
+              f"({type(error).__name__}: {reason[:160]})")
 
 
 class Passes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Setting:
     tau: float = 0.05
 
     def __post_init__(self):
-        if not (0 <= self.beta0 <= 1 and 0 <= self.rho and 0 <= self.gamma and 0 < self.tau <= 1):
+        if not (0 <= self.beta0 <= 1 and 0 < self.tau <= 1 and 0 <= self.rho < math.inf and 0 <= self.gamma < math.inf):
             raise InputError(f"setting {self.key}: needs 0 <= beta0 <= 1, rho >= 0, gamma >= 0, 0 < tau <= 1")
 
     @property

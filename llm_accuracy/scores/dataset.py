@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, check_new, check_zip, unpacked
+from ..files import DAMAGED, atomic, check_new, check_zip, plain_name, reading, unpacked
 from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_matrix
 from .scenario import ALL_OBSERVED, Scenario, read_mask
 
@@ -35,7 +35,7 @@ class Dataset:
     """
 
     def __init__(self, data_dir: Path | str, name: str):
-        self.name, self.folder = name, Path(data_dir) / name
+        self.name, self.folder = plain_name(name, "--datasets"), Path(data_dir) / name
         archive = Path(data_dir) / f"{name}.zip"
         self.archive = archive if archive.is_file() else None
         if not self.folder.is_dir() and self.archive is None:
@@ -96,7 +96,7 @@ class Dataset:
         except FileNotFoundError:
             raise InputError(f"{path}: no such file; true probabilities are known for simulated boards only "
                              "(data/simulate_leaderboard.py writes them)") from None
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DAMAGED as error:
             raise InputError(f"{path}: not the true log-odds of {new.source} ({error}); make the dataset "
                              "again") from None
         if logits.shape[1] != new.n_questions:
@@ -119,10 +119,13 @@ class Dataset:
     def _labels(self, questions: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """(tasks, categories) of the questions, where questions.csv has them."""
         path = self.folder / "questions.csv"
-        text = path.read_text() if path.is_file() else self._member_text("questions.csv")
-        if text is None:
+        content = self._member("questions.csv")
+        if path.is_file():
+            with reading(path, "table") as stream:
+                content = stream.read()
+        if content is None:
             return None, None
-        row_of = {row["question"]: row for row in csv.DictReader(io.StringIO(text))}
+        row_of = _rows_by_question(content, path)
         lacking = [q for q in questions if q not in row_of]
         if lacking:
             raise InputError(f"{path}: no task for question '{lacking[0]}' ({len(lacking)} in all)")
@@ -143,7 +146,7 @@ class Dataset:
             return read_matrix(self.folder / file)
         return self._read_member(self.archive, file) if self.archive else None
 
-    def _member_text(self, file: str) -> str | None:
+    def _member(self, file: str) -> bytes | None:
         if self.archive is None:
             return None
         with zipfile.ZipFile(self.archive) as archive:
@@ -151,7 +154,7 @@ class Dataset:
             if member is None:
                 return None
             with unpacked(archive, member, f"{self.archive}:{member.filename}") as stream:
-                return stream.read().decode()
+                return stream.read()
 
     def _read_member(self, path: Path, file: str) -> Responses | None:
         """A file of the zip, at its top or inside its one folder, through a cache keyed by its CRC."""
@@ -171,6 +174,17 @@ class Dataset:
             raise InputError(f"{path}: not a complete zip ({error}); fetch it again") from None
         _write_compact(compact, responses)
         return responses
+
+
+def _rows_by_question(content: bytes, path: Path) -> dict[str, dict[str, str]]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a table question,task[,category] ({error}); save it as UTF-8") from None
+    for number, row in enumerate(rows, start=2):
+        if not {"question"} <= row.keys() or None in row or None in row.values():
+            raise InputError(f"{path}: row {number}: as many fields as the header question,task[,category] are needed")
+    return {row["question"]: row for row in rows}
 
 
 def _member(archive: zipfile.ZipFile, file: str) -> zipfile.ZipInfo | None:

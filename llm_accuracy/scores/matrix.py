@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, check_zip, first_line, numbered_lines, reading
+from ..files import DAMAGED, atomic, check_zip, first_line, numbered_lines, reading
 from .score_values import RULES
 
 if TYPE_CHECKING:
@@ -298,11 +297,11 @@ def _as_float(row: np.ndarray) -> np.ndarray:
 
 
 def _read_compact(path: Path, source: str) -> Responses | None:
-    check_zip(path)
     try:
+        check_zip(path)
         with np.load(path, allow_pickle=False) as stored:
             return Responses(**{name: stored[name] for name in _COMPACT}, source=source)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (*DAMAGED, InputError):
         return None  # absent or incomplete: the CSV is authoritative, and the copy is made again
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic, check_zip
+from ..files import DAMAGED, atomic, check_zip
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,6 @@ def read_mask(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as stored:
             shape = tuple(stored["shape"])
             return np.unpackbits(stored["bits"], count=int(np.prod(shape))).reshape(shape).astype(bool)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: not a complete mask ({error}); delete it and run "
                          "python data/simulate_missingness.py again") from None

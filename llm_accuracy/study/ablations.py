@@ -18,6 +18,7 @@ from . import tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
 from .grids import TIERS, my_share, seeds
+from .ledger import writes
 from .plans import Method, Plan, run_plans
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 
@@ -26,6 +27,7 @@ OPERATIONS_AT_ONCE = 4e12  # about half a minute on two cores
 Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together with their keys
 
 
+@writes("ablations_all")
 def run(args: argparse.Namespace) -> None:
     """Both arms, without the trials that are already in their log or in that of faq_final.py."""
     log = TrialLog(args, "ablations_all")
@@ -56,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _replacement_plans(args: argparse.Namespace, task: Task, mine: list[int], log: TrialLog) -> Iterator[Plan]:
     """One plan per way of sampling, without the trials that faq_final.py has run already."""
-    final = TrialLog(args, "faq_final")
+    final = TrialLog(args, "faq_final", restart=False)
     tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", "variance", "with")
     chosen = {budget: Setting.parse(args.setting) if args.setting
               else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in task.budgets(args)}

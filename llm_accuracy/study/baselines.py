@@ -16,6 +16,7 @@ from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
 from .grids import TIERS, Tier, my_share, seeds
+from .ledger import writes
 from .plans import unique_questions
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 
@@ -23,6 +24,7 @@ PREDICTIONS = ("f=zero", "f=mean")
 Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, what `_wanted` finds
 
 
+@writes("baselines_all")
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
     for name in filter(RIVALS.__contains__, _policies(args)):

@@ -166,6 +166,7 @@ def table(boards: Sequence[Board], chosen: Sequence[str]) -> pd.DataFrame:
                                       for name, script in TRIALS.items()
                                       if (path := folder / name.replace(".csv", f"{kind}.csv")).is_file()])
                            for kind in ("", "_models"))
+        ledger.refuse_mixed(rows, folder)
         summary = summaries.summarize(rows).drop(columns="coverage_se")
         parts.append(summaries.compared(summary.merge(misses(per_model), on=ARM)))
     every = pd.concat(parts, ignore_index=True)

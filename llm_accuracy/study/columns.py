@@ -94,6 +94,11 @@ class Columns:
         return (*self.key, *self.results, *self.made_from)
 
     @property
+    def free_text(self) -> tuple[str, ...]:
+        """Those that hold neither a number nor one of TEXT."""
+        return "error_over_se", "model", "created_date"
+
+    @property
     def before(self) -> tuple[str, ...]:
         """The header that older versions wrote: without batch, fingerprints, and with names like faq-mix:B64."""
         return tuple(name for name in self.header if name != "batch" and name not in self.made_from)
@@ -107,7 +112,8 @@ def _logs() -> Iterator[tuple[str, Columns]]:
 
 
 LOGS = dict(_logs())  # name without .csv; shards of these are gathered by summarize_results.py --merge
-TABLES = {"summary": Columns(ARM, SUMMARY[len(ARM):]), "faq_coverage": Columns(ARM, COVERAGE[len(ARM):])}
+TABLES = {"summary": Columns(ARM, SUMMARY[len(ARM):]),
+          "faq_coverage": Columns(COVERAGE[: len(ARM) + 1], COVERAGE[len(ARM) + 1 :])}
 PARTS = Columns(PARTS_KEY, PARTS_RESULTS)
 WORTH = Columns(WORTH_KEY, WORTH_RESULTS)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from .. import locks
 from ..errors import InputError
 from ..files import atomic
 from ..querying.intervals import binomial_se
@@ -35,6 +38,7 @@ def cells_of(args: argparse.Namespace) -> dict[grids.Cell, pd.DataFrame]:
     if not (found := {cell: rows for cell, rows in found.items() if len(rows)}):
         raise InputError(f"{path}: no trial of these datasets, scenarios and policies"
                          + (f" in batches of {args.batch}" if args.batch else ""))
+    ledger.refuse_mixed(pd.concat(found.values()), path)
     return found
 
 
@@ -42,9 +46,24 @@ def write(args: argparse.Namespace, cells: dict[grids.Cell, pd.DataFrame]) -> pd
     """Every model's coverage in some cells, to LOGS_DIR/faq_coverage.csv."""
     table = pd.concat([per_model(rows, Dataset(args.data_dir, cell.dataset).new_models(int(rows["models"].max())))
                        for cell, rows in cells.items()], ignore_index=True)
-    with atomic(args.logs_dir / "faq_coverage.csv", "w") as stream:
-        table.to_csv(stream, index=False, float_format="%.4g", lineterminator="\n")
+    path = args.logs_dir / "faq_coverage.csv"
+    with locks.writing(path):
+        text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
+        with atomic(path, "w") as stream:
+            stream.write(_beside(text, table, path))
     return table
+
+
+def _beside(text: str, table: pd.DataFrame, path: Path) -> str:
+    """The table as it is written, after the rows of other arms that are on disk, letter by letter as they were. Every
+    arm that is written is written with all of its models."""
+    if not path.is_file():
+        return text
+    before = ledger.read(path, "faq_coverage.py")
+    arms = pd.MultiIndex.from_frame(table[ARM].astype(str))
+    others = ~pd.MultiIndex.from_frame(before[ARM].astype(str)).isin(arms)
+    header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[: len(before) + 1]
+    return header + "".join(itertools.compress(rows, others)) + text.partition("\n")[2]
 
 
 def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:

@@ -6,12 +6,13 @@ import argparse
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .. import cli, parallel
+from .. import cli, locks, parallel
 from ..errors import InputError
 from ..querying import factors
 from ..querying.factors import Factors
@@ -76,11 +77,14 @@ def fit(args: argparse.Namespace, which: str) -> None:
         announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.protocol, job.epochs, device)
                                        for job in work))
         return
-    with cli.Progress(sum(job.epochs for job in work), f"fit {which}", "epoch") as progress:
-        for job in work:
-            job.run(device, progress)
-            progress.note(f"{job.path}: rank {job.rank}, weight decay {job.weight_decay}, training loss "
-                          f"{job.about['train_loss']:.4f}, accuracy {job.about['train_acc']:.4f}")
+    with ExitStack() as alone:
+        for job in work:  # refused before the work, where another process fits the same or nothing can be written
+            alone.enter_context(locks.writing(job.path))
+        with cli.Progress(sum(job.epochs for job in work), f"fit {which}", "epoch") as progress:
+            for job in work:
+                job.run(device, progress)
+                progress.note(f"{job.path}: rank {job.rank}, weight decay {job.weight_decay}, training loss "
+                              f"{job.about['train_loss']:.4f}, accuracy {job.about['train_acc']:.4f}")
 
 
 def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
@@ -89,6 +93,8 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
     rank, weight_decay = args.rank, args.weight_decay
     if rank is None:
         rank, weight_decay = chosen_by_cv(args, cell)
+    else:
+        _check_ranks("--rank", [rank], history)
     protocol = grids.protocol(args)
     epochs = args.epochs or factors.PROTOCOLS[protocol].epochs
     about = {"dataset": cell.dataset, "scenario": cell.scenario, "which": which, "protocol": protocol, "rank": rank,
@@ -137,6 +143,13 @@ def fit_seconds(scores: np.ndarray, ranks: Sequence[int], protocol: str, epochs:
 
 # --- cross-validation ----------------------------------------------------------------------------------
 
+def _check_ranks(flag: str, ranks: Sequence[int], history: Responses) -> None:
+    """Raise InputError for a rank that was asked for and that no history of so many models carries."""
+    if max(ranks, default=0) > history.n_models:
+        raise InputError(f"{flag} {max(ranks)}: {history.source} gives {history.n_models} models to fit to, which "
+                         f"carry ranks from 1 to {history.n_models}")
+
+
 @dataclass(frozen=True)
 class Folds:
     """Fits of one cell and rank that go side by side: (weight decay, fold) each."""
@@ -148,11 +161,12 @@ class Folds:
     made_from: dict[str, str]
 
 
+@ledger.writes("factor_models_cv")
 def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     """factor_models_cv.py: every (rank, weight decay, fold) of the grid that the log lacks."""
     protocol, device = grids.protocol(args), cli.device(args.device)
     epochs, n_folds = args.epochs or factors.PROTOCOLS[protocol].epochs, args.folds or TIERS[args.tier].folds
-    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv")
+    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv", args.restart)
     fitting = fingerprints.of_fitting(protocol, epochs, n_folds)
     todo = my_share((folds for cell in cells(args) for folds in _missing(args, cell, protocol, device, log, fitting)),
                     args)
@@ -176,6 +190,7 @@ def _missing(args: argparse.Namespace, cell: Cell, protocol: str, device: str, l
     """What is not in the log yet, as many fits side by side as memory allows."""
     tier, history = TIERS[args.tier], seen_history(args, cell, "val")
     made_from = {"history": fingerprints.short(fingerprints.digest(history)), "fitting": fitting}
+    _check_ranks("--ranks", args.ranks or (), history)
     at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
     for rank in args.ranks or tier.rank_grid(history.n_models):
         wanted = [(decay, fold) for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,

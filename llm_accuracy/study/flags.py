@@ -7,9 +7,11 @@ that name the choices are light.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from .. import cli
 from ..errors import InputError
+from ..files import plain_name
 from ..querying.estimators import ESTIMATORS
 from ..querying.policies import POLICIES, SAMPLING, WALKING
 from ..querying.protocols import PROTOCOLS
@@ -17,6 +19,7 @@ from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
 from .columns import ACTIVE
+from .grids import TIERS
 
 
 def learning() -> list[str]:
@@ -42,14 +45,33 @@ def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
     """The arguments, with scenarios and settings read once, so that a misspelt one is refused at once.
 
-    Raises InputError for one that cannot be read.
+    Without --logs-dir, the results of a data set that is in no tier go to local/NAME, which git ignores: the committed
+    ones stay as they are. Raises InputError for what cannot be read.
     """
+    given = parser.get_default("logs_dir")
+    parser.set_defaults(logs_dir=None)
     args = parser.parse_args(argv)
+    if hasattr(args, "logs_dir") and args.logs_dir is None:
+        args.logs_dir = _logs_dir(getattr(args, "datasets", None) or [], given)
     for key in getattr(args, "scenarios", None) or ():
         Scenario.parse(key)
     for key in filter(None, [getattr(args, "setting", None), *(getattr(args, "settings", None) or ())]):
         Setting.parse(key)
     return args
+
+
+def _logs_dir(datasets: list[str], default: Path) -> Path:
+    """The default of --logs-dir. Raises InputError for data sets whose results would go to several places."""
+    committed = set().union(*(tier.datasets for tier in TIERS.values()))
+    own = [name for name in datasets if name not in committed]
+    if not own:
+        return default
+    if len(datasets) > 1:
+        raise InputError(f"--datasets {' '.join(datasets)}: {own[0]} is a data set of your own, whose results go to "
+                         f"local/{own[0]}; name one at a time, or say with --logs-dir where those of all go")
+    folder = Path("local") / plain_name(own[0], "--datasets")
+    print(f"results are in {folder}: {own[0]} is a data set of your own (--logs-dir says otherwise)")
+    return folder
 
 
 def add_method_flags(to: argparse.ArgumentParser) -> None:
@@ -75,7 +97,8 @@ def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
     to = parser(doc, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "factors-dir", "device", "shard",
                 "dry-run")
     to.add_argument("--rank", type=cli.at_least(1), metavar="K", help="rank, instead of the one chosen by CV")
-    to.add_argument("--weight-decay", metavar="L", help="weight decay, instead of the one chosen by CV")
+    to.add_argument("--weight-decay", type=cli.as_written(cli.number()), metavar="L",
+                    help="weight decay, instead of the one chosen by CV")
     add_protocol_flags(to)
     args = parse(to, argv)
     if (args.rank is None) != (args.weight_decay is None):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .. import cli
+from .. import cli, locks
 from ..errors import InputError
 from ..querying import forecasting
 from ..querying.session import questions_of
@@ -91,6 +91,11 @@ class Board:
 
 def run(paths: Sequence[Path], logs_dir: Path, draws: int = DRAWS) -> pd.DataFrame:
     """Append what LOGS_DIR/history_worth.csv lacks; the rows of these boards."""
+    with locks.writing(logs_dir / LOG):
+        return _run(paths, logs_dir, draws)
+
+
+def _run(paths: Sequence[Path], logs_dir: Path, draws: int) -> pd.DataFrame:
     log, boards = Ledger(logs_dir / LOG, WORTH), [Board.read(path, split) for path in paths for split in SPLITS]
     todo = [(board, draw, history) for board in boards for draw, history in board.histories(draws)
             if any(board.key(draw, history, budget) not in log for budget in board.budgets)]

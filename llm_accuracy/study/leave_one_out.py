@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 import textwrap
 import time
@@ -17,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from .. import cli
+from .. import cli, locks
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, reading
 from ..querying import factors, intervals
 from ..querying.beliefs import Bank
 from ..querying.estimators import estimate, variances
@@ -37,6 +38,7 @@ from .flags import announce
 from .grids import parse_budgets
 from .ledger import Ledger
 
+PARTS_LOG = "leave_one_family_out_parts.csv"
 RATIO_STEP, RATIO_BINS = 0.01, 400
 SEEDS_AT_ONCE = (100, 50, 20, 10, 5, 2, 1)
 CELLS_OF_A_PART = 5e9    # most models × seeds × questions × steps of a part: some ten seconds
@@ -46,12 +48,21 @@ FITS_AT_ONCE = 8         # most families
 
 def run(board: Board, logs_dir: Path, dry_run: bool) -> list[dict]:
     """Run the parts that the log lacks, and write the table; returns its rows of this board, none in a dry run."""
-    table = Table(logs_dir / "leave_one_family_out.csv")
-    log = Ledger(logs_dir / "leave_one_family_out_parts.csv", PARTS)
-    missing = [part for part in board.parts() if any(board.key(part, budget) not in log for budget in board.budgets)]
     if dry_run:
+        missing = _missing(board, Ledger(logs_dir / PARTS_LOG, PARTS))
         announce(len(missing), "part", board.seconds(missing))
         return []
+    with locks.writing(logs_dir / PARTS_LOG):
+        return _run(board, logs_dir)
+
+
+def _missing(board: Board, log: Ledger) -> list[Part]:
+    return [part for part in board.parts() if any(board.key(part, budget) not in log for budget in board.budgets)]
+
+
+def _run(board: Board, logs_dir: Path) -> list[dict]:
+    table, log = Table(logs_dir / "leave_one_family_out.csv"), Ledger(logs_dir / PARTS_LOG, PARTS)
+    missing = _missing(board, log)
     with cli.Progress(len(missing), "evaluate", "part") as progress:
         for group, model_of in board.fitted(list(dict.fromkeys(part.group for part in missing))):
             for part in (part for part in missing if part.group == group):
@@ -339,6 +350,13 @@ def _padded(counts: np.ndarray) -> np.ndarray:
 
 # --- the table -----------------------------------------------------------------------------------------
 
+def _csv_lines(text: bytes, path: Path) -> list[tuple[str, ...]]:
+    try:
+        return [tuple(row) for row in csv.reader(io.StringIO(text.decode()))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a table of this script ({error}); move it away") from None
+
+
 class Table:
     """The written table; rows of other matrices, factors, budgets and methods stay as they are.
 
@@ -348,12 +366,12 @@ class Table:
     def __init__(self, path: Path):
         self.path, self.rows = path, {}
         if path.is_file():
-            with path.open(newline="") as lines:
-                header, *rows = [*csv.reader(lines)] or [()]
+            with reading(path, "table") as stream:
+                header, *rows = _csv_lines(stream.read(), path) or [()]
             if tuple(header) != FAMILIES or any(len(row) != len(FAMILIES) for row in rows):
                 raise InputError(f"{path}: not a table of this script's columns; move it away or choose another "
                                  "--logs-dir")
-            self.rows = {tuple(row[:5]): row for row in rows}
+            self.rows = {row[:5]: list(row) for row in rows}
 
     def replace(self, rows: list[dict]) -> None:
         for row in rows:

@@ -1,79 +1,117 @@
 """Result logs: CSV files keyed by trial, to which finished trials are appended.
 
-`kill -9` at any moment loses at most the rows in flight: a row is written in one piece, a torn last line is
-cut off when the file is next opened, and trials whose key is present are not run again. What such a row was made from
-(`columns`) is compared first: a run neither mistakes rows of other data for its own nor mixes them with its own.
+`kill -9` at any moment loses at most the rows in flight: a row is written in one piece, a torn last line is not read
+and is cut off when rows are next appended, and trials whose key is present are not run again. What such a row was made
+from (`columns`) is compared first: a run neither mistakes rows of other data for its own nor mixes them with its own.
+Reading never writes. Whoever appends holds the log's lock (`writes`), and a log with two rows of one key is refused.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
+from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from .. import __version__
+from .. import __version__, locks
 from ..errors import InputError
-from .columns import LOGS, TEXT, UNKNOWN, Columns, refuse_old
+from ..files import atomic, reading, sweep
+from .columns import LOGS, TABLES, TEXT, UNKNOWN, UNUSED, Columns, refuse_old
 
 _PACKAGES = ("numpy", "pandas", "torch", "scipy")
+OTHERWISE = "choose another --logs-dir, or add --restart, which puts the old log aside"
+Run = TypeVar("Run", bound=Callable[..., Any])
+
+
+def writes(*names: str) -> Callable[[Run], Run]:
+    """A decorator of what takes a script's arguments and appends to these logs of --logs-dir: it holds their locks
+    meanwhile, and removes what killed runs have left half-written there. A dry run takes no lock.
+
+    Raises InputError, naming the holder, where another process is at it.
+    """
+    def decorate(run: Run) -> Run:
+        @wraps(run)
+        def alone(args, *more, **named):
+            with ExitStack() as stack:
+                for name in () if getattr(args, "dry_run", False) else names:
+                    stack.enter_context(locks.writing(args.logs_dir / f"{name}.csv"))
+                    sweep(args.logs_dir)
+                return run(args, *more, **named)
+        return alone  # type: ignore[return-value]
+    return decorate
 
 
 class Ledger:
     """One result log.
 
     Keys are compared as the text in the file, so no float is ever compared as a number.
+    restart: rows that are there are not read, and put aside (`aside`) when the first row is appended
 
-    Raises InputError if the file's header is another one.
+    Raises InputError if the file's header is another one, or two rows have one key.
     """
 
-    def __init__(self, path: Path | str, columns: Columns):
+    def __init__(self, path: Path | str, columns: Columns, restart: bool = False):
         self.path, self.columns = Path(path), columns
         self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+        self._made: dict[tuple[str | None, ...], dict[str, str]] = {}  # what rows that belong together come from
         self._told = False
-        if self.path.is_file():
-            self._open_existing()
+        self._to_move = restart and self.path.is_file()
+        self._size: int | None = None  # bytes of whole rows
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: a folder is in the place of the log; move it or choose another --logs-dir")
+        if self.path.is_file() and not restart:
+            self._read()
 
     @staticmethod
-    def named(folder: Path, name: str) -> Ledger:
+    def named(folder: Path, name: str, restart: bool = False) -> Ledger:
         """The log of a name in `columns.LOGS`."""
-        return Ledger(folder / f"{name}.csv", LOGS[name])
+        return Ledger(folder / f"{name}.csv", LOGS[name], restart)
 
-    def _open_existing(self) -> None:
-        text = self.path.read_bytes()
+    def _read(self) -> None:
+        with reading(self.path, "result log") as stream:
+            text = stream.read()
         whole = text[: text.rfind(b"\n") + 1]
         if not whole:
             if text and not _line(self.columns.header).startswith(text.decode(errors="replace")):
                 raise InputError(f"{self.path}: not a result log: its first line is not complete; move it away")
-            self.path.unlink()
             return
-        lines = csv.reader(io.StringIO(whole.decode()))
-        header = tuple(next(lines))
+        lines = csv.reader(io.StringIO(_decoded(whole, self.path)))
+        header = tuple(_next(lines, self.path) or ())
         if header != self.columns.header:
             refuse_old(self.path, header)
             changed = sorted(set(header) ^ set(self.columns.header)) or ["the order of the columns"]
-            raise InputError(f"{self.path}: the header has changed ({', '.join(changed)}); move the file away "
+            raise InputError(f"{self.path}: the header has changed ({', '.join(changed)[:300]}); move the file away "
                              "or choose another --logs-dir")
-        for number, row in enumerate(lines, start=2):
+        line_of: dict[tuple[str, ...], int] = {}
+        while (row := _next(lines, self.path)) is not None:
+            number = lines.line_num
             if len(row) != len(self.columns.header):
                 raise InputError(f"{self.path}: line {number} has {len(row)} fields, the header "
                                  f"{len(self.columns.header)}; delete that line")
+            key = tuple(row[: len(self.columns.key)])
+            if key in line_of:
+                raise InputError(_repeated(self.path, number, line_of[key], key))
+            line_of[key] = number
             self._remember(row)
-        if len(whole) < len(text):
-            with self.path.open("r+b") as stream:
-                stream.truncate(len(whole))
+        self._size = len(whole)
 
     def _remember(self, row: Sequence[str]) -> None:
-        self._rows[tuple(row[: len(self.columns.key)])] = dict(zip(self.columns.header, row, strict=True))
+        named = dict(zip(self.columns.header, row, strict=True))
+        self._rows[tuple(row[: len(self.columns.key)])] = named
+        self._made.setdefault(self._together(named), named)
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
         return self._key_of(key) in self._rows
@@ -99,18 +137,28 @@ class Ledger:
         what = f"{self.path}: the row of {', '.join(self._key_of(row))}"
         if any(row[name] == UNKNOWN for name in changed):
             raise InputError(f"{what} comes from an older log, and what it was computed from is unknown: it can be "
-                             "drawn, not continued; choose another --logs-dir")
-        differences = ", ".join(f"{name.replace('_', ' ')} {row[name]}, now {made_from[name]}" for name in changed)
-        raise InputError(f"{what} was computed from other data or in another way ({differences}); choose another "
-                         "--logs-dir")
+                             f"drawn, not continued; {OTHERWISE}")
+        raise InputError(f"{what} was computed from other data or in another way "
+                         f"({_differences(changed, row, made_from)}); {OTHERWISE}")
+
+    def refuse_mixing(self, row: Mapping[str, object]) -> None:
+        """Raise InputError if rows that `row` would be averaged or compared with were made from something else."""
+        first = self._made.get(self._together(row))
+        if first is None:
+            return
+        made_from = {name: str(row[name]) for name in self.columns.made_from}
+        if changed := [name for name in made_from if first[name] != made_from[name]]:
+            where = " ".join(str(row[name]) for name in ("dataset", "scenario") if name in row)
+            raise InputError(f"{self.path}: its rows of {where} were computed from other data or in another way "
+                             f"({_differences(changed, first, made_from)}); {OTHERWISE}")
 
     def _key_of(self, row: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(str(row[name]) for name in self.columns.key)
 
-    def _together(self, row: Mapping[str, str]) -> tuple[str | None, ...]:
+    def _together(self, row: Mapping[str, Any]) -> tuple[str | None, ...]:
         """Rows alike in this must have been made from the same."""
         way = row["protocol"] if "protocol" in self.columns.key else None
-        return row.get("dataset"), row.get("scenario"), row.get("models"), way
+        return (*(str(row[name]) if name in row else None for name in ("dataset", "scenario", "models")), way)
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append whole rows in one write; a key that is there already is refused."""
@@ -119,18 +167,78 @@ class Ledger:
         for row in new:
             if tuple(row[:keys]) in self._rows:
                 raise ValueError(f"{self.path}: key {row[:keys]} is there already")
-        first = not self.path.exists()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = "".join(map(_line, ([list(self.columns.header)] if first else []) + new))
-        with self.path.open("ab") as stream:
-            stream.write(text.encode())
-            stream.flush()
-            os.fsync(stream.fileno())
+        if not new:
+            return
+        try:
+            self._write(new)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be written ({error.strerror or error}); make room or choose another "
+                             "--logs-dir: the same command continues") from None
         if not self._told:
             write_sidecar(self.path)
             self._told = True
         for row in new:
             self._remember(row)
+
+    def _write(self, new: list[list[str]]) -> None:
+        """Append in one write, after what is whole; what could not be written whole is taken back."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._to_move:
+            print(f"{self.path}: put aside as {aside(self.path)}", file=sys.stderr)
+            self._to_move = False
+        text = "".join(map(_line, ([] if self._size else [list(self.columns.header)]) + new)).encode()
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        start = self._size or 0
+        try:
+            os.ftruncate(handle, start)
+            try:
+                done = 0
+                while done < len(text):
+                    done += os.pwrite(handle, text[done:], start + done)
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, start)
+                raise
+        finally:
+            os.close(handle)
+        self._size = start + len(text)
+
+
+def aside(path: Path) -> Path:
+    """Move a log and the .json beside it to a free name, NAME.before.csv, NAME.before-2.csv …; returns it."""
+    number = itertools.count(2)
+    target = path.with_name(f"{path.stem}.before{path.suffix}")
+    while target.exists():
+        target = path.with_name(f"{path.stem}.before-{next(number)}{path.suffix}")
+    path.rename(target)
+    with suppress(FileNotFoundError):
+        path.with_suffix(".json").rename(target.with_suffix(".json"))
+    return target
+
+
+def _decoded(text: bytes, path: Path) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a result log (not UTF-8 at byte {error.start}); bring back the original"
+                         ) from None
+
+
+def _next(lines: Any, path: Path) -> list[str] | None:
+    try:
+        return next(lines, None)
+    except csv.Error as error:
+        raise InputError(f"{path}: not a result log (line {lines.line_num}: {error}); bring back the original"
+                         ) from None
+
+
+def _repeated(path: Path, line: int, first: int, key: Sequence[str]) -> str:
+    return (f"{path}: line {line} repeats the trial of line {first} ({', '.join(key)}): two runs have written it; "
+            f"python migrate_logs.py {path.parent} keeps one of rows that are alike")
+
+
+def _differences(changed: Iterable[str], before: Mapping[str, object], now: Mapping[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {before[name]}, now {now[name]}" for name in changed)
 
 
 def _line(fields: Sequence[object]) -> str:
@@ -154,13 +262,56 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file; python {made_by} makes it")
+    with reading(path, "result log") as stream:
+        text = stream.read()
+    text = text[: text.rfind(b"\n") + 1]  # without a last line that a kill, or a writer at work, has left torn
     try:
-        header = pd.read_csv(path, nrows=0).columns
+        header = pd.read_csv(io.BytesIO(text), nrows=0).columns
         refuse_old(path, tuple(header))
         missing = {name: ["", "nan"] for name in set(header) - set(TEXT)}
-        return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=missing)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a result log ({error})") from None
+        table = pd.read_csv(io.BytesIO(text), dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=missing)
+    except InputError:
+        raise
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputError(f"{path}: not a result log ({' '.join(str(error).split())})") from None
+    _check_rows(table, path)
+    return table
+
+
+def _check_rows(table: pd.DataFrame, path: Path) -> None:
+    """Raise InputError for a log of a known name without its columns, with text for a number, or with a key twice."""
+    known = (LOGS | TABLES).get(path.stem)
+    if known is None:
+        return
+    if lacking := [name for name in known.header if name not in table]:
+        raise InputError(f"{path}: not a result log: it has no column {lacking[0]}; bring back the original")
+    for name in (name for name in known.header if name not in (*TEXT, *known.free_text)):
+        if not pd.api.types.is_numeric_dtype(table[name]):
+            odd = table[name][pd.to_numeric(table[name], errors="coerce").isna() & table[name].notna()]
+            if odd.empty:
+                continue  # no row, or nothing but blanks
+            raise InputError(f"{path}: line {odd.index[0] + 2}, column {name}: {odd.iloc[0]!r} is not a number; bring "
+                             "back the original")
+    key = list(known.key)
+    if (again := table.duplicated(key)).any():
+        row = table[again].iloc[0]
+        first = (table[key] == row[key]).all(axis=1).idxmax()
+        raise InputError(_repeated(path, row.name + 2, first + 2, [str(value) for value in row[key]]))
+
+
+def refuse_mixed(rows: pd.DataFrame, where: object) -> None:
+    """Raise InputError if rows of one dataset, scenario and number of models, of one log or of several, were computed
+    from different histories, new models or factors: they must not stand in one table. Older rows, of which nobody
+    knows, and trials that use no factors, are left aside."""
+    for name in ("history", "new_models", "factors"):
+        if name not in rows:
+            continue
+        known = rows[~rows[name].isin([UNKNOWN, UNUSED])]
+        for cell, of_cell in known.groupby(["dataset", "scenario", "models"], sort=False):
+            if len(found := of_cell[name].unique()) > 1:
+                raise InputError(f"{where}: the trials of {cell[0]} {cell[1]} were computed from different "
+                                 f"{name.replace('_', ' ')} ({', '.join(found)}), so they must not stand in one table; "
+                                 "run the older ones again with --restart, or into another --logs-dir")
 
 
 def merge(target: Ledger, parts: Iterable[Path]) -> int:
@@ -188,9 +339,11 @@ def write_sidecar(path: Path) -> None:
     """Add this run to the list beside the log (.json) of what made it."""
     sidecar = path.with_suffix(".json")
     try:
-        runs = json.loads(sidecar.read_text())
-    except (OSError, ValueError):
+        runs = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         runs = []  # absent, or torn by a kill: the log itself is what counts
+    if not isinstance(runs, list):
+        runs = []
     runs.append({
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "version": __version__,
@@ -200,7 +353,8 @@ def write_sidecar(path: Path) -> None:
         "device": _device(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     })
-    sidecar.write_text(json.dumps(runs, indent=1) + "\n")
+    with atomic(sidecar, "w") as stream:
+        stream.write(json.dumps(runs, indent=1) + "\n")
 
 
 def _device() -> str:

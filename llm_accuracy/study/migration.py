@@ -18,11 +18,13 @@ _METHOD = re.compile(r"[^:]+(:B[1-9]\d*)?")
 
 @dataclass(frozen=True)
 class Migrated:
-    """One file: its rows, header included, as they will be written; None if they already are so."""
+    """One file: its rows, header included, as they will be written; None if they already are so. `repeated` rows that
+    are there before, alike in every column, are left out: two runs had written them at once."""
 
     path: Path
     lines: list[list[str]] | None
     count: int
+    repeated: int = 0
 
     def write(self) -> None:
         if self.lines is not None:
@@ -57,8 +59,21 @@ def _migrated(path: Path, columns: Columns) -> Migrated:
         if "method" in named and not (_METHOD.fullmatch(named["method"]) and (old or ":" not in named["method"])):
             raise InputError(f"{path}: line {number}: method {named['method']!r} beside the header "
                              f"{'without' if old else 'with'} a column batch; bring back the original")
-    new = [list(columns.header), *(_row(dict(zip(header, row, strict=True)), columns) for row in rows)] if old else None
-    return Migrated(path, new, len(rows))
+    kept = _once(rows, path, len(columns.key))
+    if not old and len(kept) == len(rows):
+        return Migrated(path, None, len(rows))
+    new = [_row(dict(zip(header, row, strict=True)), columns) for row in kept] if old else kept
+    return Migrated(path, [list(columns.header), *new], len(kept), len(rows) - len(kept))
+
+
+def _once(rows: list[list[str]], path: Path, keys: int) -> list[list[str]]:
+    """The rows without repetitions. Raises InputError for two of one key that differ: nobody knows which counts."""
+    kept: dict[tuple[str, ...], list[str]] = {}
+    for number, row in enumerate(rows, start=2):
+        if kept.setdefault(tuple(row[:keys]), row) != row:
+            raise InputError(f"{path}: line {number} repeats the trial {', '.join(row[:keys])} with other results; "
+                             "bring back the original, or delete the rows that are not to count")
+    return list(kept.values())
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

@@ -163,6 +163,7 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 
 # --- faq_final.py, faq_val.py --------------------------------------------------------------------------
 
+@ledger.writes("faq_final")
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
@@ -191,6 +192,7 @@ def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) 
     return tuned.setting(task.cell, budget, task.n_questions)
 
 
+@ledger.writes("faq_val")
 def tune(args: argparse.Namespace) -> None:
     """Every setting of the grid on held-out history; then print the best one of every cell and budget."""
     tier = TIERS[args.tier]

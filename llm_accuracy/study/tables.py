@@ -30,10 +30,15 @@ def found(args: argparse.Namespace) -> list[str]:
 
 
 def summarize(args: argparse.Namespace, logs: list[str]) -> pd.DataFrame:
-    """Every arm of the logs, over its seeds, to LOGS_DIR/summary.csv."""
+    """Every arm of the logs, over its seeds; to LOGS_DIR/summary.csv if those of some datasets are not asked for."""
     trials = pd.concat([ledger.read(args.logs_dir / name, TRIALS[name]) for name in logs], ignore_index=True)
-    summary = summaries.summarize(chosen(trials.drop_duplicates(list(TRIAL)), args))
-    _write(summary, args.logs_dir / "summary.csv")
+    trials = chosen(trials.drop_duplicates(list(TRIAL)), args)
+    ledger.refuse_mixed(trials, args.logs_dir)
+    summary = summaries.summarize(trials)
+    if args.datasets or args.scenarios:
+        print(f"{args.logs_dir / 'summary.csv'}: left as it is, for it holds all arms and these are some")
+    else:
+        _write(summary, args.logs_dir / "summary.csv")
     return summary
 
 
@@ -59,6 +64,7 @@ def write_choices(logs_dir: Path) -> list[Path]:
     return paths
 
 
+@ledger.writes(*LOGS)
 def merge(args: argparse.Namespace) -> None:
     """Gather shards: every log that one of the folders holds, tables aside."""
     if absent := [folder for folder in args.merge if not folder.is_dir()]:

@@ -30,9 +30,9 @@ from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
 from . import fingerprints, grids
 from .columns import ABOVE, BELOW, COVERED, TRIAL, UNUSED
-from .factor_fits import FITTING, factors_path
+from .factor_fits import FITTING, factors_path, seen_history
 from .grids import Cell, cells, train_rows
-from .ledger import Ledger
+from .ledger import OTHERWISE, Ledger
 
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
 
@@ -178,9 +178,10 @@ def trial_key(cell: Cell, budget: int, method: str, sampling: str, variance: str
 class TrialLog:
     """The log of a script and the per-model log beside it (who was covered, error in standard errors)."""
 
-    def __init__(self, args: argparse.Namespace, script: str):
-        self.rows = Ledger.named(args.logs_dir, script)
-        self.per_model = Ledger.named(args.logs_dir, f"{script}_models")
+    def __init__(self, args: argparse.Namespace, script: str, restart: bool | None = None):
+        restart = args.restart if restart is None else restart
+        self.rows = Ledger.named(args.logs_dir, script, restart)
+        self.per_model = Ledger.named(args.logs_dir, f"{script}_models", restart)
 
     def lacks(self, key: dict, models: int, made_from: dict[str, str]) -> bool:
         """Whether a trial must be run.
@@ -191,9 +192,13 @@ class TrialLog:
         known = self.rows.get(key)
         if known is not None and int(known["models"]) != models:
             raise InputError(f"{self.rows.path}: trial {', '.join(map(str, key.values()))} is there with "
-                             f"{known['models']} models, this run has {models}; choose another --logs-dir")
+                             f"{known['models']} models, this run has {models}; {OTHERWISE}")
         self.per_model.find(key, made_from)
-        return self.rows.find(key, made_from) is None
+        if self.rows.find(key, made_from) is not None:
+            return False
+        for log in (self.rows, self.per_model):
+            log.refuse_mixing({**key, "models": models, **made_from})
+        return True
 
     def add(self, trials: Iterable[tuple[dict, Judged, dict]], made_from: dict[str, str]) -> None:
         """Append trials (key, judged, extra results). The per-model rows go first: a kill between the two
@@ -206,12 +211,27 @@ class TrialLog:
 
 # --- from the command line to work ---------------------------------------------------------------------
 
+def fitted(args: argparse.Namespace, cell: Cell, which: str) -> Factors:
+    """The stored factors "val" or "final" of a cell.
+
+    Raises InputError if they are not there, or were fitted to another history than the dataset now has.
+    """
+    path, script = factors_path(args, cell, which), f"factor_models_{which}.py"
+    factors = Factors.load(path, script)
+    about = factors.about.get("history")
+    if about is not None and about != (now := fingerprints.digest(seen_history(args, cell, which))):
+        before = fingerprints.short(str(about))
+        raise InputError(f"{path}: fitted to another history ({before}) than {cell.dataset} {cell.scenario} has now "
+                         f"({fingerprints.short(now)}); run {script} again, into another --factors-dir to keep both")
+    return factors
+
+
 def final_tasks(args: argparse.Namespace) -> Iterator[Task]:
     """The new models of every cell with the factors of all of its history."""
     device = cli.device(args.device)
     for cell in cells(args):
         dataset = Dataset(args.data_dir, cell.dataset)
-        factors = Factors.load(factors_path(args, cell, "final"), "factor_models_final.py")
+        factors = fitted(args, cell, "final")
         yield Task(cell, dataset.new_models(args.models), factors, device, dataset)
 
 
@@ -232,5 +252,5 @@ def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
         if not held_out.n_models:
             raise InputError(f"{history.source}: none of the last fifth of its models is complete, so there is "
                              "nothing to tune on; faq_final.py runs with its default setting")
-        factors = Factors.load(factors_path(args, cell, "val"), "factor_models_val.py")
+        factors = fitted(args, cell, "val")
         yield Task(cell, held_out, factors, device, dataset)

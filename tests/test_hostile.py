@@ -1,0 +1,128 @@
+"""Hundreds of hostile inputs, one line of refusal each; output that survives a terminal of ASCII."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+
+import hostile
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llm_accuracy import cli
+from llm_accuracy.errors import InputError
+from llm_accuracy.study import flags
+from llm_accuracy.study.columns import LOGS
+from llm_accuracy.study.ledger import Ledger, read
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hostile") / "study"
+    hostile.make(folder)
+    return folder
+
+
+@pytest.mark.parametrize("part", range(12))
+def test_some_hostile_inputs_are_refused_in_one_line_and_nothing_is_written(study, tmp_path, part):
+    some = list(hostile.cases())[part::60]
+    problems = [(case.script, case.name, hostile.verdict(case, study, tmp_path / "scratch")) for case in some]
+    assert not [problem for problem in problems if problem[2]]
+
+
+@pytest.mark.long
+def test_hostile_inputs_are_refused_in_one_line_and_nothing_is_written(study, tmp_path):
+    problems = [(case.script, case.name, hostile.verdict(case, study, tmp_path / "scratch"))
+                for case in hostile.cases()]
+    assert not [problem for problem in problems if problem[2]]
+
+
+def test_tables_survive_a_terminal_of_ascii(study):
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    command = [sys.executable, ROOT / "summarize_results.py", "--logs-dir", study / "logs"]
+    done = subprocess.run(command, env=environment, capture_output=True)
+    assert done.returncode == 0 and b" +-" in done.stdout and not done.stderr
+    done.stdout.decode("ascii")
+
+
+def test_what_the_system_refuses_is_one_line(capsys):
+    def full(_):
+        with open("/dev/full", "w") as stream:
+            stream.write("x")
+
+    with pytest.raises(SystemExit) as end:
+        cli.run(full)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_bug_shows_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        cli.run(lambda _: 1 // 0)
+
+
+@given(st.text())
+def test_every_text_is_printed_on_ascii(text):
+    cli.plain_where_needed()
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="spelt")
+    out.write(text)
+    out.flush()
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(["seeds", "models", "budgets", "shard", "scenarios", "datasets"]), st.text(max_size=30))
+def test_every_text_given_to_a_flag_is_taken_or_refused(name, text):
+    parser = flags.parser(None, name)
+    try:
+        flags.parse(parser, [f"--{name}={text}"])
+    except InputError as error:
+        assert "\n" not in str(error)
+    except SystemExit as end:
+        assert end.code == 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=300), st.booleans())
+def test_every_content_of_a_log_is_read_or_refused_and_left_alone(tmp_path_factory, content, header):
+    path = tmp_path_factory.mktemp("log") / "faq_val.csv"
+    content = b",".join(name.encode() for name in LOGS["faq_val"].header) + b"\n" + content if header else content
+    path.write_bytes(content)
+    for reader in (lambda: Ledger(path, LOGS["faq_val"]), lambda: read(path, "faq_val.py")):
+        try:
+            reader()
+        except InputError as error:
+            assert str(path) in str(error)
+    assert path.read_bytes() == content
+    shutil.rmtree(path.parent)
+
+
+def test_results_of_own_data_sets_go_to_local(capsys):
+    def logs_dir(*words):
+        return str(flags.parse(flags.parser(None, "datasets", "logs-dir"), list(words)).logs_dir)
+
+    assert logs_dir() == logs_dir("--datasets", "simulated") == "logs" and not capsys.readouterr().out
+    assert logs_dir("--datasets", "mine") == "local/mine" and "results are in local/mine" in capsys.readouterr().out
+    assert logs_dir("--datasets", "mine", "--logs-dir", "x") == "x"
+    with pytest.raises(InputError, match="one at a time"):
+        logs_dir("--datasets", "mine", "simulated")
+    with pytest.raises(InputError, match="plain name"):
+        logs_dir("--datasets", "../mine")
+
+
+def test_a_filter_leaves_the_summary_and_other_scenarios_alone(study, tmp_path):
+    shutil.copytree(study, tmp_path / "study")
+    logs = tmp_path / "study" / "logs"
+    before = (logs / "summary.csv").read_bytes()
+    code, said, _ = hostile.run("summarize_results.py", "--datasets", "bank", "--logs-dir", logs)
+    assert code == 0 and "left as it is" in said and (logs / "summary.csv").read_bytes() == before
+    table = (logs / "faq_coverage.csv").read_text()
+    other = table.replace("nfobs=None_p=1.0", "nfobs=50_p=0.1").partition("\n")[2]
+    (logs / "faq_coverage.csv").write_text(table + other)
+    code, _, said = hostile.run("faq_coverage.py", *hostile.CELL, "--logs-dir", logs, "--data-dir",
+                                tmp_path / "study" / "data")
+    assert code == 0, said
+    found = (logs / "faq_coverage.csv").read_text()
+    assert sorted(found.splitlines()) == sorted((table + other).splitlines())
