@@ -116,7 +116,7 @@ def test_a_filter_leaves_the_summary_and_other_scenarios_alone(study, tmp_path):
     shutil.copytree(study, tmp_path / "study")
     logs = tmp_path / "study" / "logs"
     before = (logs / "summary.csv").read_bytes()
-    code, said, _ = hostile.run("summarize_results.py", "--datasets", "bank", "--logs-dir", logs)
+    code, _, said = hostile.run("summarize_results.py", "--datasets", "bank", "--logs-dir", logs)
     assert code == 0 and "left as it is" in said and (logs / "summary.csv").read_bytes() == before
     table = (logs / "faq_coverage.csv").read_text()
     other = table.replace("nfobs=None_p=1.0", "nfobs=50_p=0.1").partition("\n")[2]

@@ -93,7 +93,7 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
     rank, weight_decay = args.rank, args.weight_decay
     if rank is None:
         rank, weight_decay = chosen_by_cv(args, cell)
-    else:
+    elif rank not in TIERS["paper"].ranks:  # on a small board too, so that the paper's settings can be run there
         _check_ranks("--rank", [rank], history)
     protocol = grids.protocol(args)
     epochs = args.epochs or factors.PROTOCOLS[protocol].epochs

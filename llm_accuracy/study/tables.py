@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def summarize(args: argparse.Namespace, logs: list[str]) -> pd.DataFrame:
     ledger.refuse_mixed(trials, args.logs_dir)
     summary = summaries.summarize(trials)
     if args.datasets or args.scenarios:
-        print(f"{args.logs_dir / 'summary.csv'}: left as it is, for it holds all arms and these are some")
+        print(f"{args.logs_dir / 'summary.csv'}: left as it is, for it holds all arms and these are some",
+              file=sys.stderr)
     else:
         _write(summary, args.logs_dir / "summary.csv")
     return summary

@@ -225,7 +225,7 @@ def test_dry_run_writes_nothing(tmp_path):
     (("--from-factors", "few.npz"), "5 models"),
     (("--from-factors", "infinite.npz"), "not finite"),
     (("--from-factors", "shapes.npz", "--models", 30), "--models"),
-    (("--share", 1.2), "--share 1.2"),
+    (("--share", 1.2), "--share: '1.2'"),
     (("--dataset", "a/b"), "plain name"),
     (("--data-dir", "text.npz"), "cannot be written"),
 ])
