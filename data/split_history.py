@@ -43,8 +43,6 @@ from llm_accuracy.scores.flags import add_choice_flags, choices_of
 
 def main(argv=None):
     args = flags().parse_args(argv)
-    if args.share is not None and not 0 < args.share < 1:
-        raise InputError(f"--share {args.share}: must lie between 0 and 1")
     plain_name(args.dataset, "--dataset")
     readers.named_paths(args.sources)  # before anything slow is imported
     responses, resolved = readers.read(args.kind, args.sources, args.metric, args.filter, args.conflicts, args.bank,
@@ -68,12 +66,10 @@ def main(argv=None):
           f"{1 - responses.observed.mean():.2%} blank")
     print(families_line(responses))
     print(f"history M1: {history.n_models} models, {span(history)}; new models M2: {new.n_models}, {span(new)}")
-    for line in filter(None, ["" if args.leave_out else order_line(responses, args.shuffle, args.split_by,
-                                                                   args.share), said]):
-        print(line)
+    order = "" if args.leave_out else order_line(responses, args.shuffle, args.split_by, args.share)
+    print(*filter(None, [order, said]), sep="\n", end="\n" * bool(order or said))
     if not history.n_models:
-        raise InputError(f"--share {args.share}: of {responses.n_models} models none would be history; give a larger "
-                         "share")
+        raise InputError(f"--share {args.share}: none of {responses.n_models} models would be history: raise it")
     if not new.n_models or not new.n_questions:
         raise InputError(f"{source}: no complete new model is left; try --incomplete zero")
     folder = args.data_dir / args.dataset

@@ -49,12 +49,8 @@ class Factors:
     about: dict = field(default_factory=dict)
     stated: Prior | None = None
 
-    def __post_init__(self):
-        """Raises InputError for what is no factor model: shapes that disagree, numbers that are not finite."""
-        if problem := self._problem():
-            raise InputError(f"not a factor model: {problem}")
-
     def _problem(self) -> str | None:
+        """Why this is no factor model: shapes that disagree, numbers that are not finite."""
         for name, numbers in (("U", self.U), ("V", self.V)):
             if numbers.ndim != 2 or numbers.dtype.kind not in "fiu":
                 return f"{name} is not a table of real numbers"
@@ -120,7 +116,9 @@ class Factors:
         return Prior(U.mean(0), covariance, U)
 
     def save(self, path: Path) -> None:
-        """Write an .npz, completely or not at all."""
+        """Write an .npz, completely or not at all. Raises InputError for what `load` would not take."""
+        if problem := self._problem():
+            raise InputError(f"{path}: not a factor model, so it is not written: {problem}")
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {"U": self.U, "V": self.V, "questions": self.questions, "history_mean": self.history_mean,
                   "about": np.array(json.dumps(self.about))}
@@ -147,10 +145,10 @@ class Factors:
         except DAMAGED as error:
             raise InputError(f"{path}: not a complete factor model ({error}); delete it and run "
                              f"python {made_by} again") from None
-        try:
-            return Factors(**parts, about=about, stated=stated)
-        except InputError as error:
-            raise InputError(f"{path}: {error}; delete it and run python {made_by} again") from None
+        found = Factors(**parts, about=about, stated=stated)
+        if problem := found._problem():
+            raise InputError(f"{path}: not a factor model: {problem}; delete it and run python {made_by} again")
+        return found
 
 
 def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
