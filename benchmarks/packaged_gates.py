@@ -78,7 +78,8 @@ def main(argv=None):
                         help="the virtual environment (default: local/packaged_gates)")
     parser.add_argument("--page", type=Path, metavar="FILE", help=f"with <!-- {MARK} --> and <!-- /{MARK} -->")
     args = parser.parse_args(argv)
-    before, after = around(args.page, MARK) if args.page else ("", "")
+    if args.page:
+        around(args.page, MARK)  # said before the work, not after it
     problem = install(args.venv)
     if problem:
         print(f"skipped: {' and '.join(PACKAGES)} could not be installed into {args.venv}: {problem}")
@@ -86,6 +87,7 @@ def main(argv=None):
     body = table(args.venv / "bin")
     print(body)
     if args.page:
+        before, after = around(args.page, MARK)
         with atomic(args.page, "w") as out:
             out.write(f"{before}`python benchmarks/packaged_gates.py`\n\n{body}\n{after}")
 
