@@ -95,8 +95,8 @@ def ours(baseline: np.ndarray, candidate: np.ndarray, together: int, seed: int) 
 
 def worst_of_tasks(baseline: np.ndarray, candidate: np.ndarray) -> tuple[bool, bool]:
     """As `nel compare`, once a task: BLOCK if the exact one-sided McNemar test rejects and the drop exceeds the allowed
-    one, WARN if it rejects only; otherwise INCONCLUSIVE if 2.8/√flips exceeds ten times the allowed drop, else PASS, and
-    PASS without flips. One BLOCK blocks; it is fine if all pass."""
+    one, WARN if it rejects only; otherwise INCONCLUSIVE if 2.8/√flips exceeds ten times the allowed drop, else PASS;
+    PASS without flips, too. One BLOCK blocks; it is fine if all pass."""
     b, c = ((sign * (baseline - candidate) > 0).sum(axis=1) for sign in (1, -1))
     rejected = mcnemar.p_exact(b, c) < ALPHA
     blocked = rejected & ((b - c) / baseline.shape[1] > MARGIN)
@@ -142,7 +142,8 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.page:
         around(args.page, MARK)  # said before the work, not after it
-    lines = [f"| says worse / says fine, % of suites | drop | {' | '.join(RULES)} |", f"|---|---:|{'---:|' * len(RULES)}"]
+    lines = [f"| says worse / says fine, % of suites | drop | {' | '.join(RULES)} |",
+             f"|---|---:|{'---:|' * len(RULES)}"]
     for number, scenario in enumerate(SCENARIOS):
         for drop in DROPS:
             found = 100 * rates(scenario, drop, args.suites, seed=number)

@@ -19,11 +19,11 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
 from llm_accuracy.files import around, atomic
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"statgate": "0.1.1", "abeval": "0.1.0"}
 MARK = "packaged gates"
 REPEATS = 1_000  # of abeval's bootstrap and sign flips, which are loops in Python
@@ -133,8 +133,8 @@ def write(case: Case, folder: Path) -> None:
 
 
 def of_statgate(bin_folder: Path, folder: str) -> str:
-    done = ran([bin_folder / "statgate", "compare", "baseline.jsonl", "candidate.jsonl", "--margin", ".01", "--seed", "0",
-                "--format", "json"], folder)
+    done = ran([bin_folder / "statgate", "compare", "baseline.jsonl", "candidate.jsonl", "--margin", ".01",
+                "--seed", "0", "--format", "json"], folder)
     if not done.stdout.startswith("{"):
         return f"exit {done.returncode}: {one_line(done)}"
     found = json.loads(done.stdout)
