@@ -248,7 +248,7 @@ def main(argv=None):
     if args.page:
         before, after = around(args.page, MARK)
         with atomic(args.page, "w") as out:
-            out.write(f"{before}`python tests/helpers/gate_sizes.py --share {args.share:g}`\n\n{body}\n{after}")
+            out.write(f"{before}`tests/helpers/gate_sizes.py`, {args.share:g} of its trials:\n\n{body}\n{after}")
 
 
 if __name__ == "__main__":
