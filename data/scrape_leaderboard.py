@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
+from llm_accuracy.files import limit_to
 from llm_accuracy.leaderboard import suites
 
 
@@ -35,6 +36,7 @@ def main(argv=None):
         raise InputError(f"--since {args.since}: write the day as 2024-06-01")
     if unknown := sorted(set(args.datasets) - set(suites.SUITES)):
         raise InputError(f"--datasets {unknown[0]}: the suites are {' and '.join(suites.SUITES)}")
+    limit_to(args.max_size)
     from llm_accuracy.leaderboard.assembling import refuse_foreign
 
     try:
@@ -87,6 +89,7 @@ def flags() -> argparse.ArgumentParser:
     parser.add_argument("--wait", type=float, default=1.0, metavar="S", help="before the first retry (default 1 s)")
     parser.add_argument("--checkpoint", type=float, default=10.0, metavar="S",
                         help="a kill loses at most this many seconds of a file (default 10)")
+    parser.add_argument("--max-size", metavar="SIZE", help="how large a file of the hub may be, unpacked (default: 4G)")
     parser.add_argument("--no-parquet", action="store_true", help="always stream the JSON lines")
     parser.add_argument("--refresh", action="store_true",
                         help="read the table of models again, and models that failed at their newest revision")

@@ -16,6 +16,7 @@ from . import __version__, cli
 
 _DEGRADATION = "llm_accuracy.degradation.commands"
 COMMANDS = {
+    "evaluate": ("llm_accuracy.live.command", "how good is it? a live model, from few of a benchmark's questions"),
     "forecast": ("llm_accuracy.querying.forecast_command", "how many questions an accuracy takes, with a history"),
     "pair": (_DEGRADATION, "did it get worse? one task, two models"),
     "suite": (_DEGRADATION, "did it get worse? many tasks, one or many candidates"),
@@ -23,6 +24,7 @@ COMMANDS = {
     "watch": (_DEGRADATION, "such a test while the answers come in"),
     "flips": (_DEGRADATION, "which questions several runs of one model disagree on"),
     "run-examples": (_DEGRADATION, "run lm-evaluation-harness on several models and seeds"),
+    "audit-gate": (_DEGRADATION, "what a threshold gate is worth, beside a paired one"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -39,7 +40,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
 def step(script: str, *arguments: object) -> None:
     """Run one script of the project as its user would, showing the command, and stop if it fails."""
     words = [str(word) for word in arguments]
-    print(f"\n$ python {script} {' '.join(words)}", flush=True)
+    print(f"\n$ python {script} {shlex.join(words)}", flush=True)
     code = subprocess.run([sys.executable, Path(__file__).resolve().parents[1] / script, *words]).returncode
     if code:
         sys.exit(code)
@@ -156,10 +157,14 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_exc) -> None:
+    def close(self) -> None:
+        """Take the bar away; say nothing."""
         if self.bar is not None:
             self.bar.close()
-        else:
+
+    def __exit__(self, *_exc) -> None:
+        self.close()
+        if self.bar is None:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
 
 

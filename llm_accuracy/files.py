@@ -176,10 +176,11 @@ def reading(path: Path | str, what: str = "file") -> IO[bytes]:
         size = path.stat().st_size
     except OSError as error:
         raise InputError(f"{path}: not a readable {what} ({error.strerror or error})") from None
-    if size > _limits.total:
+    try:
+        check_size(size, str(path))
+    except InputError:
         inner.close()
-        raise InputError(f"{path}: has {size_text(size)}, more than the {size_text(_limits.total)} that are allowed; "
-                         "raise --max-size")
+        raise
     return io.BufferedReader(_Unpacked(inner, str(path)), 1 << 18)  # type: ignore[arg-type]
 
 
@@ -209,10 +210,22 @@ def numbered_lines(stream: IO[bytes], name: str) -> Iterator[tuple[int, bytes]]:
     number = 0
     while line := stream.readline(_limits.line + 1):
         number += 1
-        if len(line) > _limits.line:
-            raise InputError(f"{name}: line {number} is longer than {size_text(_limits.line)}; is it what it is taken "
-                             "for? If so, raise --max-size")
+        check_line(len(line), f"{name}: line {number}")
         yield number, line
+
+
+def check_size(size: int, name: str) -> None:
+    """Raise InputError for a file of more bytes than the limit."""
+    if size > _limits.total:
+        raise InputError(f"{name}: has {size_text(size)}, more than the {size_text(_limits.total)} that are allowed; "
+                         "raise --max-size")
+
+
+def check_line(length: int, where: str) -> None:
+    """Raise InputError for a line that is longer than the limit."""
+    if length > _limits.line:
+        raise InputError(f"{where} is longer than {size_text(_limits.line)}; is it what it is taken for? If so, raise "
+                         "--max-size")
 
 
 def first_line(stream: IO[bytes], name: str) -> bytes:
@@ -248,9 +261,19 @@ def parse_json(text: bytes, where: str):
     anything else."""
     check_depth(text, where)
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}); is the file complete?") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, unless it has a key twice: one of its values would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {json.dumps(twice)[:60]} is given twice in one object")
+    return found
 
 
 def read_json(path: Path | str):
@@ -260,7 +283,7 @@ def read_json(path: Path | str):
     if _too_deep(text):
         raise InputError(f"{path}: not a readable JSON file (nested deeper than {DEEPEST} levels)")
     try:
-        return json.loads(text.decode("utf-8-sig"))
+        return json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not a readable JSON file ({error})") from None
 

@@ -7,6 +7,7 @@ import runpy
 import sys
 import tempfile
 import threading
+from collections import Counter
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -30,6 +31,16 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f"{SHARED} is not there: the real matrices and golden values are not part of the project")
     return SHARED
+
+
+TRIED: Counter[str] = Counter()  # random inputs by kind, for the line at the end of the tests
+
+
+def pytest_terminal_summary(terminalreporter):
+    if TRIED:
+        terminalreporter.section("random inputs tried, by kind")
+        for kind, count in sorted(TRIED.items()):
+            terminalreporter.write_line(f"{count:6,}  {kind}")
 
 
 # Scripts run in processes of their own, forked from a server that has the slow imports behind it.

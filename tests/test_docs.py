@@ -26,8 +26,10 @@ EVERYTHING = "\n".join(PAGES.values())
 SCRIPTS = [str(path.relative_to(ROOT)) for path in tables.scripts(".", "data", "benchmarks", "docs", "figures")]
 WITH_COMMANDS = "mcnemar_tests.py"  # takes those subcommands of llm-accuracy that are degradation tests
 LONGEST_README = 120
-# Flags of other programs that the documents name: lm-evaluation-harness, pip, pytest.
-FOREIGN_FLAGS = {"--log_samples", "--batch_size", "--gen_kwargs", "--extra-index-url"}
+# Flags of other programs that the documents name: lm-evaluation-harness, inspect_ai, pip, pytest.
+FOREIGN_FLAGS = {"--log_samples", "--batch_size", "--gen_kwargs", "--extra-index-url", "--model_args", "--tasks",
+                 "--device", "--apply_chat_template", "--include_path", "--epochs", "--max-samples", "--retry-on-error",
+                 "--model-base-url", "--api-key"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 CODE = re.compile(r"^```.*?^```$|^(?: {4}\S.*\n)+|`[^`\n]+(?:\n[^`\n]+)?`", re.MULTILINE | re.DOTALL)
 
@@ -130,6 +132,7 @@ from types import SimpleNamespace
 
 from llm_accuracy import __main__ as console
 from llm_accuracy.degradation import commands
+from llm_accuracy.live import command as live
 from llm_accuracy.querying import estimators, policies, rivals
 from llm_accuracy.querying.rival_estimates import History
 from llm_accuracy.querying.trace import Trace
@@ -155,6 +158,18 @@ assert wide.theta == narrow.theta and numpy.allclose(wide.se, 1.1 * narrow.se) a
 assert commands.main(["pair", "--counts", "100", "20", "5"]) == 0
 assert commands.main(["odds", "--counts", "30", "20"], commands=[COMMAND]) == 0
 pathlib.Path("my_package").mkdir()
+pathlib.Path("my_package/by_length.py").write_text('''
+class ByLength:
+    model, settings, versions = "by-length", {}, {}
+    def __init__(self, request): pass
+    def bank(self): return None
+    def ask(self, asked, bank, take):
+        for question in asked.questions: take([(question, len(question) < 3, {})])
+    def close(self, result): pass
+''')
+pathlib.Path("bank.csv").write_text("question\\n" + "".join(f"q{i}\\n" for i in range(30)))
+words = "--history none --questions bank.csv --budget 20 --by-length"
+assert live.main(["evaluate", "by_length", *words.split()]) == 0 and pathlib.Path("by_length/report.html").exists()
 pathlib.Path("my_package/odds.py").write_text("main = lambda argv: len(argv)")
 assert console.main(["odds", "--more"]) == 2
 
@@ -166,7 +181,7 @@ drawing("appendix_4_unique")
 def test_recipes_run_and_what_they_add_is_found(tmp_path):
     """The blocks of CONTRIBUTING.md, each with names of its own, in one process; then one look for each."""
     blocks = re.findall(r"```python\n(.*?)```", PAGES["CONTRIBUTING.md"], re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     code = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, '.']\nfor block in {blocks!r}:\n"
             "    exec(block, space := {})\n    COMMAND = space.get('COMMAND') or globals().get('COMMAND')\n"
             f"LOGS = {str(ROOT / 'logs')!r}\n{RECIPES_ARE_FOUND}")

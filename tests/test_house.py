@@ -22,7 +22,7 @@ MAY_USE = {
     "scores": {"ground", "scores"},
     "querying": {"ground", "scores", "querying"},
     "degradation": {"ground", "scores", "degradation"},
-    "live": {"ground", "scores", "querying", "live"},
+    "live": {"ground", "scores", "querying", "degradation", "live"},
     "leaderboard": {"ground", "scores", "leaderboard"},
     "study": {"ground", "scores", "querying", "study"},
 }

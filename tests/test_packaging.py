@@ -20,7 +20,8 @@ import llm_accuracy
 from llm_accuracy.__main__ import COMMANDS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IN_CODE = {"scikit-learn": "sklearn", "ppi-python": "ppi_py"}  # where a distribution's name is not that of its module
+# Where a distribution's name is not that of its module.
+IN_CODE = {"scikit-learn": "sklearn", "ppi-python": "ppi_py", "pyyaml": "yaml"}
 # What comes with another package: the transport of huggingface_hub 2, imported where that is installed; the notebooks.
 THROUGH_ANOTHER = {"httpx2": "huggingface_hub", "IPython": "jupyter"}
 NOT_IN_REQUIREMENTS = {"inspect", "lm-eval", "bench", "ppi"}  # extras that the pipeline does not need

@@ -6,7 +6,7 @@ from ..errors import InputError
 
 ALPHA = 0.05  # error rate
 MARGIN = 0.01  # the smallest drop that matters, in score units
-MAX_EXCLUDED = 0.05  # share of the items that may lack a partner or a score
+MAX_EXCLUDED = 0.005  # share of the items that may lack a partner or a score; at most half the margin, see below
 DRAWS_OF_A_PAIR = 99_999  # sign flips of one pair, where its test is not exact
 DRAWS_OF_A_SUITE = 19_999  # of Fisher's null, and of the sign draws of a suite that is judged
 DRAWS_PER_SIMULATED_SUITE = 999  # of Fisher's null in each of the many suites that a plan simulates
@@ -23,10 +23,20 @@ def check_margin(margin: float) -> None:
         raise InputError(f"margin = {margin} must be positive: the largest drop that would not matter")
 
 
+def largest_excluded(given: float | None, margin: float = MARGIN) -> float:
+    """The share of items that may be left out: what was given, or else `MAX_EXCLUDED`, but at most half the margin, so
+    that what is missing alone cannot make up a drop of the margin. Raises InputError unless it lies in [0, 1]."""
+    if given is None:
+        return min(MAX_EXCLUDED, margin / 2)
+    if not 0 <= given <= 1:
+        raise InputError(f"--max-excluded {given:g}: the share of items that may be left out lies between 0 and 1")
+    return given
+
+
 def check_share(margin: float) -> None:
     """Check the margin of 0/1 scores."""
-    if not 0 < margin < 1:
-        raise InputError(f"margin = {margin} must lie between 0 and 1")
+    if not 0 < margin < 0.5:
+        raise InputError(f"margin = {margin} must lie between 0 and .5, half of the scale")
 
 
 def check_numbers(n: float = 1, flip: float = 1.0, drop: float = 0.0, target: float = 0.5,

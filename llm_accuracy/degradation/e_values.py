@@ -9,10 +9,10 @@ lost and c gained by the candidate, m = b + c:
     safe    H0: drop ≥ margin.  The capital Π_i (1 + λ(margin − d_i)), d_i = baseline − candidate, of someone
             who bets that the drop is smaller; averaged over λ in (0, 1/(1 − margin)).
 
-The answer is about the population that the items come from, in an order that is random or was fixed in
-advance. For one finite bank the E are not exactly e-values (for a bank {lost, gained} in random order,
-stopping at the first loss gives a mean of 1.083): for an answer about that bank, finish it and
-test it with `pair`.
+The answer is about the population that the items come from, in random order (`order`): sorted by task, a bank with
+a net drop of 0 raises a false alarm in up to every run. For one finite bank the E are not exactly e-values (for a
+bank {lost, gained} in random order, stopping at the first loss gives a mean of 1.083): for an answer about that bank,
+finish it and test it with `pair`.
 """
 
 from __future__ import annotations
@@ -54,13 +54,20 @@ def log_e_safe(n, b, c, margin: float):
 @dataclass
 class Watch:
     """Counts and e-values so far. `verdict` is the first one reached, and stays: both errors are at most alpha
-    however often one looks. p-values valid at any time are 1/(the largest e-value so far)."""
+    however often one looks. p-values valid at any time are 1/(the largest e-value so far).
+
+    n        items so far, of which `missing` were answered by one of the two only
+    b, c     items lost and gained by the candidate, of those that both answered
+    against  missing items that are lost if they count against the candidate, as "safe" requires
+    """
 
     margin: float = MARGIN
     alpha: float = ALPHA
     n: int = 0
     b: int = 0
     c: int = 0
+    missing: int = 0
+    against: int = 0
     e_worse: float = 1.0
     e_safe: float = 1.0
     largest_worse: float = 1.0
@@ -73,13 +80,17 @@ class Watch:
         check_share(self.margin)
 
     def add(self, baseline: float, candidate: float) -> None:
-        """One more item, scores 0 or 1, higher is better."""
+        """One more item, scores 0 or 1, higher is better; NaN = missing, in one of the two at most."""
         self.n += 1
-        self.b += int(baseline > candidate)
-        self.c += int(candidate > baseline)
+        if np.isnan(baseline) or np.isnan(candidate):
+            self.missing += 1
+            self.against += int((np.isnan(baseline) or baseline == 1) and (np.isnan(candidate) or candidate == 0))
+        else:
+            self.b += int(baseline > candidate)
+            self.c += int(candidate > baseline)
         # Above e^600 the number would overflow, and nothing is left to decide.
         self.e_worse = float(np.exp(min(log_e_worse(self.b, self.c), 600)))
-        self.e_safe = float(np.exp(min(log_e_safe(self.n, self.b, self.c, self.margin), 600)))
+        self.e_safe = float(np.exp(min(log_e_safe(self.n, self.b + self.against, self.c, self.margin), 600)))
         self.largest_worse = max(self.largest_worse, self.e_worse)
         self.largest_safe = max(self.largest_safe, self.e_safe)
         if self.verdict == UNDECIDED:
@@ -87,3 +98,8 @@ class Watch:
                 self.verdict, self.decided_at = DEGRADED, self.n
             elif self.e_safe >= 1 / self.alpha:
                 self.verdict, self.decided_at = NOT_DEGRADED, self.n
+
+    @property
+    def within_margin(self) -> bool:
+        """Whether a drop of the margin or more was excluded, whatever the verdict."""
+        return self.largest_safe >= 1 / self.alpha

@@ -6,54 +6,61 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..files import check_line, check_size, parse_json
+from ..scores.contract import plain
 from ..scores.lm_eval import sample_direction
 from ..scores.lm_eval_samples import read_sample
 from ..scores.score_values import score_number, told
 from ..scores.task_scores import Choices
 
-Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score
+Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score; NaN = missing
 
 
-def read_stream(lines: Iterable[str], name: str) -> Iterator[Item | None]:
-    """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; None for one without a score.
+def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None) -> Iterator[Item]:
+    """Items of JSON lines {"prompt_id": …, "baseline": …, "candidate": …}; null is a missing score.
 
-    Raises InputError, with the line number, for anything else and for a prompt_id given twice.
+    Raises InputError, with the line number, for anything else, for a prompt_id given twice and beyond the limits.
     """
     seen: set[str] = set()
-    for number, line in enumerate(lines, start=1):
+    values = choices.values if choices else {}
+    for number, line in _numbered(lines, name):
         if not line.strip():
             continue
         where = f"{name}: line {number}"
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{where}: not JSON ({error})") from None
+        record = parse_json(line.encode("utf-8", "surrogatepass"), where)
         if not isinstance(record, dict) or not {"prompt_id", "baseline", "candidate"} <= record.keys():
             raise InputError(f'{where}: expected {{"prompt_id": …, "baseline": 0, "candidate": 1}}')
-        item = str(record["prompt_id"])
+        if isinstance(record["prompt_id"], (dict, list)) or not str(record["prompt_id"] or "0").strip():
+            raise InputError(f"{where}: prompt_id is {json.dumps(record['prompt_id'])[:40]}: every item needs a name")
+        item = plain(record["prompt_id"])
         if item in seen:
             raise InputError(f"{where}: prompt_id {item} appeared before; every item must be given once")
         seen.add(item)
-        baseline, candidate = (_zero_one(record[key], f"{where}: {key}") for key in ("baseline", "candidate"))
-        yield _item(item, baseline, candidate)
+        baseline, candidate = (_zero_one(record[key], f"{where}: {key}", values) for key in ("baseline", "candidate"))
+        yield item, baseline, candidate
 
 
-def _item(name: str, baseline: float | None, candidate: float | None) -> Item | None:
-    """None where a score is missing."""
-    return None if baseline is None or candidate is None else (name, baseline, candidate)
+def _numbered(lines: Iterable[str], name: str) -> Iterator[tuple[int, str]]:
+    number = 0
+    try:
+        for number, line in enumerate(lines, start=1):
+            check_line(len(line), f"{name}: line {number}")
+            yield number, line
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: line {number + 1}: not UTF-8 ({error.reason})") from None
 
 
-def _zero_one(value, where: str) -> float | None:
-    number = score_number(value, where)
-    if np.isnan(number):
-        return None
-    if number not in (0.0, 1.0):
+def _zero_one(value, where: str, values: Mapping[str, float]) -> float:
+    """The score, or what the user said it is worth; NaN where it is missing."""
+    worth = told(value, values)
+    number = score_number(value if worth is None else worth, where)
+    if not (np.isnan(number) or number in (0.0, 1.0)):
         raise InputError(f"{where} = {value!r}: watch takes scores of 0 or 1; use pair for others")
     return number
 
@@ -66,7 +73,7 @@ class Growing:
         self.place, self.lines = 0, 0
         self.header: list[str] | None = None
         self.metric: tuple[str, str] | None = None
-        self.scores: dict[str, float | None] = {}
+        self.scores: dict[str, float] = {}
         self.hashes: dict[str, dict] = {}
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
@@ -76,19 +83,30 @@ class Growing:
         as long as there is none."""
         return sample_direction(self.path, self.metric[0], self.choices) if self.metric else None
 
-    def read_new(self) -> list[str]:
-        """The items of the whole lines that were added since the last call."""
+    def read_new(self, finished: bool = False) -> list[str]:
+        """The items of the whole lines that were added since the last call; of a finished file also that of a last line
+        without an end."""
         with self.path.open("rb") as file:
             file.seek(0, io.SEEK_END)
             if file.tell() < self.place:
                 raise InputError(f"{self.path}: it became shorter while it was being watched; start again")
+            check_size(file.tell(), str(self.path))
             file.seek(self.place)
             text = file.read()
-        text = text[: text.rfind(b"\n") + 1]  # a line without its end is still being written
-        self.place += len(text)
+        # A line without its end is still being written.
+        self.place += len(text) if finished else text.rfind(b"\n") + 1
+        if finished and text and not text.endswith(b"\n"):
+            text += b"\n"
         new = []
-        for line in text.decode("utf-8", errors="replace").splitlines():
+        *whole, rest = text.split(b"\n")
+        check_line(len(rest), f"{self.path}: its last line")
+        for raw in whole:
             self.lines += 1
+            check_line(len(raw), f"{self.path}: line {self.lines}")
+            try:
+                line = raw.decode("utf-8").rstrip("\r")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{self.path}: line {self.lines}: not UTF-8 ({error.reason})") from None
             if line.strip():
                 item = self._read_csv(line) if self.path.name.endswith(".csv") else self._read_sample(line)
                 if item is not None:
@@ -96,10 +114,14 @@ class Growing:
         return new
 
     def _read_csv(self, line: str) -> str | None:
-        cells = [cell.strip() for cell in next(csv.reader([line]))]
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line]))]
+        except csv.Error as error:
+            raise InputError(f"{self.path}: row {self.lines}: not a row of a CSV ({error})") from None
         if self.header is None:
             self.header = [cell.lstrip("\ufeff").lower() for cell in cells]
-            if not {"prompt_id", "score"} <= set(self.header) or {"run", "cluster"} & set(self.header):
+            named_once = all(self.header.count(name) == 1 for name in ("prompt_id", "score"))
+            if not named_once or {"run", "cluster"} & set(self.header):
                 raise InputError(f"{self.path}: row 1: watch needs the columns prompt_id,score[,task] and takes no "
                                  f"runs or clusters; it has {','.join(self.header)}")
             return None
@@ -108,6 +130,8 @@ class Growing:
         row = dict(zip(self.header, cells, strict=True))
         if self.task and row.get("task", self.task) != self.task:
             return None
+        if not row["prompt_id"]:
+            raise InputError(f"{self.path}: row {self.lines}: prompt_id is empty; every score needs its item")
         item = row["prompt_id"] if self.task or "task" not in row else f"{row['task']}/{row['prompt_id']}"
         return self._keep(item, row["score"], {})
 
@@ -120,24 +144,23 @@ class Growing:
     def _keep(self, item: str, value, hashes: dict) -> str:
         if item in self.scores:
             raise InputError(f"{self.path}: row {self.lines}: item {item} occurs twice")
-        worth = told(value, self.choices.values)
-        self.scores[item] = _zero_one(value if worth is None else worth, f"{self.path}: row {self.lines}: score")
+        self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score", self.choices.values)
         self.hashes[item] = hashes
         return item
 
 
-def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[
-        Item | None]:
-    """Items of two growing files, as soon as both have them; None for one without a score.
+def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[Item]:
+    """Items of two growing files, as soon as both have them; at the end those that only one of them has.
 
     patience  seconds without new items after which the files are considered complete; None: read once
     """
     last = time.monotonic()
     while True:
+        finished = patience is None or time.monotonic() - last >= patience
         before = set(baseline.scores)
-        fresh = baseline.read_new()
+        fresh = baseline.read_new(finished)
         # In the order of the file that completes the pair.
-        late = candidate.read_new()
+        late = candidate.read_new(finished)
         ready = [item for item in late if item in before] + [
             item for item in fresh if item in candidate.scores]
         for item in ready:
@@ -146,9 +169,13 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
                 if None not in hashes and hashes[0] != hashes[1]:
                     raise InputError(f"{baseline.path} and {candidate.path}: item {item}: the {name[:-5]} differs: "
                                      "not the same questions, so the runs cannot be paired")
-            yield _item(item, baseline.scores[item], candidate.scores[item])
+            yield item, baseline.scores[item], candidate.scores[item]
         if fresh or late:
             last = time.monotonic()
-        if patience is None or time.monotonic() - last >= patience:
+        if finished:
+            yield from ((item, score, np.nan) for item, score in baseline.scores.items()
+                        if item not in candidate.scores)
+            yield from ((item, np.nan, score) for item, score in candidate.scores.items()
+                        if item not in baseline.scores)
             return
         time.sleep(interval)

@@ -25,30 +25,31 @@ _NODES, _WEIGHTS = (np.polynomial.legendre.leggauss(120) + np.array([[1], [0]]))
 # ---- from counts -------------------------------------------------------------------------------------------
 
 
-def tango_score(drop: float, n: int, b: int, c: int) -> float:
-    """Tango's score statistic T(D) for H0: drop = D; it falls from +∞ to −∞ as D goes from −1 to 1.
+def tango_score(drop, n, b, c):
+    """Tango's score statistic T(D) for H0: drop = D, elementwise; it falls from +∞ to −∞ as D goes from −1 to 1.
 
     T(D) = (b − c − nD)/√(n(2q + D(1 − D))), q = (√(B² − 4AC) − B)/(2A) the restricted estimate of P(only the
-    candidate right), A = 2n, B = −b − c + (2n − b + c)D, C = −cD(1 − D) (Tango 1998).
+    candidate right), A = 2n, B = −b − c + (2n − b + c)D, C = −cD(1 − D) (Tango 1998); 0 where the numerator is 0.
     """
+    n, b, c = np.asarray(n, float), np.asarray(b, float), np.asarray(c, float)
     numerator = b - c - n * drop
-    if numerator == 0:
-        return 0.0
     a, b1, c1 = 2 * n, -b - c + (2 * n - b + c) * drop, -c * drop * (1 - drop)
-    root = max(b1 * b1 - 4 * a * c1, 0.0) ** 0.5
-    # The same root of the quadratic, written so that nothing cancels.
-    q = -2 * c1 / (b1 + root) if b1 > 0 else (root - b1) / (2 * a)
-    variance = n * (2 * q + drop * (1 - drop))
-    return numerator / variance**0.5 if variance > 0 else float(np.copysign(np.inf, numerator))
+    root = np.sqrt(np.maximum(b1 * b1 - 4 * a * c1, 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The same root of the quadratic, written so that nothing cancels.
+        q = np.where(b1 > 0, -2 * c1 / (b1 + root), (root - b1) / (2 * a))
+        score = numerator / np.sqrt(np.maximum(n * (2 * q + drop * (1 - drop)), 0.0))
+    return np.where(numerator == 0, 0.0, score)
 
 
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
     """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits are those at twice the level."""
-    z = stats.norm.isf(level / 2)
+    z = float(stats.norm.isf(level / 2))
 
     def solve(target: float) -> float:
         # Clipping keeps brentq's interpolation finite at the ends; |z| is far below 100.
-        return brentq(lambda drop: np.clip(tango_score(drop, n, b, c), -100, 100) - target, -1, 1, xtol=1e-15)
+        return float(brentq(lambda drop: float(np.clip(tango_score(drop, n, b, c), -100, 100)) - target, -1, 1,
+                            xtol=1e-15))
 
     return (-1.0 if c == n else solve(z)), (1.0 if b == n else solve(-z))
 
@@ -85,7 +86,8 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
     # P[ΘW > x] for x > 0, by quadrature over the relatively narrower variable, where the other's tail is
     # smooth.
     big_theta, big_b = stats.beta(*theta), stats.beta(*share)
-    over_theta = big_theta.std() / big_theta.mean() < 2 * big_b.std() / max(2 * big_b.mean() - 1, 1e-300)
+    over_theta = _beta_error(*theta) / _beta_mean(*theta) < 2 * _beta_error(*share) / max(
+        2 * _beta_mean(*share) - 1, 1e-300)
     integrand = big_theta if over_theta else big_b
     low, high = integrand.ppf(1e-17), integrand.isf(1e-17)
 
@@ -99,8 +101,18 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
     return brentq(lambda x: tail(x) - (1 - prob), 1e-300, largest, xtol=1e-14)
 
 
+def _beta_mean(a: float, b: float) -> float:
+    return a / (a + b)
+
+
+def _beta_error(a: float, b: float) -> float:
+    """The standard deviation of Be(a, b), in floats: SciPy's multiplies integers, which overflow from 2 million on."""
+    return (_beta_mean(a, b) * _beta_mean(b, a) / (a + b + 1.0)) ** 0.5
+
+
 def p_noninferiority(n: int, b: int, c: int, margin: float) -> float:
-    """Φ(T(margin)), H0: drop ≥ margin; small if the candidate is shown not to be worse by the margin."""
+    """Φ(T(margin)), H0: drop ≥ margin: approximate, and too small where few flips are expected (`unconditional` has
+    the exact test, which decides)."""
     return float(stats.norm.cdf(tango_score(margin, n, b, c)))
 
 

@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from . import intervals, mcnemar
+from . import intervals, mcnemar, reruns, unconditional
+from .bounded_means import Units
 from .sign_flips import SignFlip, cluster_sums, sign_flip_test
 
 
@@ -26,6 +27,7 @@ class PairedScores:
     clusters   codes 0 … G−1 of shape (n,) of items that are not independent; None if every item is
     margin     the smallest drop that matters, in units of the score
     draws      and `seed`, of random sign flips if they are needed
+    answers    the scores of every run, (n, runs) of baseline and candidate, NaN = missing; None for single runs
     """
 
     n: int
@@ -37,6 +39,7 @@ class PairedScores:
     higher_is_better: bool = True
     draws: int = 0
     seed: int = 0
+    answers: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
     def flipped(self) -> tuple[int, int]:
@@ -69,9 +72,39 @@ class PairedScores:
         return sign_flip_test(self.sums, self.draws, self.seed)
 
     @cached_property
+    def largest(self) -> float:
+        """The most that one item can differ by."""
+        return 1.0 if self.baseline is None else intervals.largest_difference(*self.vectors)
+
+    @cached_property
     def mean(self) -> intervals.MeanDrop:
-        largest = 1.0 if self.baseline is None else intervals.largest_difference(*self.vectors)
-        return intervals.mean_drop(self.differences, self.clusters, largest)
+        return intervals.mean_drop(self.differences, self.clusters, self.largest)
+
+    @cached_property
+    def units(self) -> Units:
+        sizes = np.ones(self.n) if self.clusters is None else np.bincount(self.clusters).astype(float)
+        return Units(self.sums, sizes, self.largest)
+
+    @cached_property
+    def p_drop_excluded(self) -> float:
+        """Of H0: the drop is the margin or more; the test that decides "safe"."""
+        if self.counts and self.margin < 1:
+            return unconditional.p_drop_excluded(self.n, *self.counts, self.margin)
+        return self.units.p_drop_excluded(self.margin)
+
+    @cached_property
+    def p_gain_excluded(self) -> float:
+        """Of H0: the candidate is better by the margin or more."""
+        if self.counts and self.margin < 1:
+            return unconditional.p_drop_excluded(self.n, *self.counts[::-1], self.margin)
+        return Units(-self.sums, self.units.sizes, self.largest).p_drop_excluded(self.margin)
+
+    def upper_limit(self, alpha: float) -> float:
+        """The one-sided 1 − alpha upper limit of the drop that agrees with `p_drop_excluded`."""
+        if self.counts:
+            known = (self.margin, self.p_drop_excluded) if self.margin < 1 else None
+            return unconditional.upper_limit(self.n, *self.counts, alpha, known)
+        return self.units.upper_limit(alpha)
 
 
 @dataclass(frozen=True)
@@ -90,7 +123,7 @@ class PairTest:
     null: str
     p: Callable[[PairedScores], float | None]
     question: str = ""
-    words: str = "p = {p}  that {null}"
+    words: str = "p = {p}  against '{null}'"
     instead: str | None = None
 
     @property
@@ -116,7 +149,9 @@ def register(test: PairTest) -> PairTest:
 
 # ---- the table ---------------------------------------------------------------------------------------------
 
-LOSSES = "at most half of the items on which the two differ are lost by the candidate"
+LOSSES = "a loss is no likelier than a gain"
+SYMMETRY = "differences lie evenly around 0"
+MEANS = "the candidate's mean is not lower"
 
 
 def _two_sided(scores: PairedScores) -> float:
@@ -125,29 +160,50 @@ def _two_sided(scores: PairedScores) -> float:
     return min(1.0, 2 * min(scores.flips.p, scores.flips.p_improvement))
 
 
-def _not_worse(scores: PairedScores) -> float:
-    if scores.counts:
-        return intervals.p_noninferiority(scores.n, *scores.counts, scores.margin)
-    return scores.mean.p_below(scores.margin)
-
-
 def _same(scores: PairedScores) -> float:
-    if scores.counts:
-        return intervals.p_equivalence(scores.n, *scores.counts, scores.margin)
-    return max(scores.mean.p_below(scores.margin), scores.mean.p_above(-scores.margin))
+    """Two one-sided tests: the larger p. The second is computed in full only if a quick look says it may be that."""
+    p = scores.p_drop_excluded
+    if scores.counts and scores.margin < 1:
+        quick = unconditional.p_drop_excluded(scores.n, *scores.flipped[::-1], scores.margin, unconditional.FEW_POINTS)
+        if quick + 0.005 < p:
+            return p
+    return max(p, scores.p_gain_excluded)
+
+
+def _of_tango(scores: PairedScores) -> float | None:
+    if scores.counts and scores.margin < 1:
+        return intervals.p_noninferiority(scores.n, *scores.counts, scores.margin)
+    return None
+
+
+def _unchanged(scores: PairedScores) -> float | None:
+    if scores.answers is None or scores.clusters is not None:
+        return None
+    sign = 1.0 if scores.higher_is_better else -1.0
+    baseline, candidate = (sign * one for one in scores.answers)
+    return reruns.p_items_unchanged(baseline, candidate, scores.draws, scores.seed)
 
 
 for _test in (
     PairTest("p_exact", LOSSES, lambda s: mcnemar.p_exact(*s.counts) if s.counts else None, "worse?",
-             "p = {p}  one-sided exact McNemar"),
+             "p = {p}  exact, against '{null}'"),
     PairTest("p_mid", LOSSES, lambda s: mcnemar.p_mid(*s.counts) if s.counts else None, "worse?", " (mid-p {p})"),
-    PairTest("p_permutation", "the difference of each unit is as likely to have either sign",
+    PairTest("p_permutation", SYMMETRY,
              lambda s: mcnemar.p_exact(*s.counts) if s.counts else s.flips.p,  # on counts the two are one
-             "worse?", "p = {p}  one-sided sign flips, {method}", instead="p_exact"),
-    PairTest("p_noninferiority", "the drop is {margin} or more", _not_worse, "safe?"),
-    PairTest("p_equivalence", "it is {margin} or more either way", _same, "same?"),
+             "worse?", "p = {p}  sign flips ({method}), against '{null}'", instead="p_exact"),
+    PairTest("p_items", "no item changed", _unchanged, "items?",
+             "p = {p}  against '{null}' (runs permuted within items)"),
+    PairTest("p_means_betting", MEANS, lambda s: None if s.counts else s.units.p_betting(), "means?",
+             "p = {p}  against '{null}' (betting, exact for a known range)"),
+    PairTest("p_means_bootstrap", MEANS, lambda s: None if s.counts else s.units.p_bootstrap(s.seed), "means?",
+             "; {p} by bootstrap t, approximate"),
+    PairTest("p_noninferiority", "the drop is {margin} or more", lambda s: s.p_drop_excluded, "safe?"),
+    PairTest("p_noninferiority_tango", "the drop is {margin} or more", _of_tango, "safe?",
+             " (Tango's score {p}, approximate)"),
+    PairTest("p_equivalence", "the two differ by {margin} or more", _same, "same?"),
     PairTest("p_improvement", "the candidate is not better",
-             lambda s: mcnemar.p_exact(*s.counts[::-1]) if s.counts else s.flips.p_improvement, "better?", "p = {p}"),
+             lambda s: mcnemar.p_exact(*s.counts[::-1]) if s.counts else s.flips.p_improvement, "better?",
+             "p = {p}  against '{null}'"),
     PairTest("p_two_sided", "the candidate is neither worse nor better", _two_sided, "better?", "; two-sided p = {p}"),
 ):
     register(_test)

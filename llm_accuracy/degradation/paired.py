@@ -12,26 +12,35 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
+from .margins import check_against_scores, check_below_half
 from .mcnemar import count_flips, log10_p_exact, positive
 from .pair_tests import TESTS, PairedScores
-from .verdicts import verdict
+from .reruns import split_noise
+from .verdicts import MISSING, TOO_FEW, UNDECIDED, verdict
 from .words import p_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from .pairing import Completed, Pairs
+
+CLAIM = "new questions like these"  # what p-values, limits and the interval are about
 
 @dataclass(frozen=True, repr=False)
 class PairedResult:
     """Everything computed for one pair of runs. p-values of tests that do not apply are None.
 
     `p` decides "degraded": `p_exact` on 0/1 scores of independent items, else `p_permutation`.
-    `drop_lower` and `drop_upper` are one-sided 1 − alpha limits that always agree with the verdict:
-    degraded ⟺ drop_lower > 0 (or = 0 at p = alpha), shown to be within the margin ⟺ drop_upper < margin.
+    `p_safe` decides whether the margin is excluded: `p_noninferiority`, or, where one of the two lacks answers and
+    they are not taken to be missing at random, the larger of it and the same p with those counted against the
+    candidate. `drop_lower` and `drop_upper` are one-sided 1 − alpha limits of the pairs at hand, `best_lower` and
+    `worst_upper` with the missing answers counted for and against the candidate. They always agree with the verdict:
+    degraded ⟺ drop_lower > 0 (or = 0 at p = alpha), margin excluded ⟺ the limit that p_safe belongs to ≤ margin.
     Drops, limits, margin and means are in units of the score; if scores lie in [0, 1], .01 is one point.
     """
 
@@ -65,9 +74,23 @@ class PairedResult:
     p_equivalence: float
     alpha: float
     margin: float
+    p_safe: float
     verdict: str
-    within_margin: bool  # degraded, and shown to be so by less than the margin
+    reason: str | None  # why undecided: TOO_FEW, MISSING, or None where the scores themselves are
+    within_margin: bool  # a drop of the margin or more is excluded, whatever the verdict
     in_points: bool  # scores lie in [0, 1], so a drop of .01 is one point
+    units_effective: float  # (Σs)²/Σs² of the units' sizes s
+    p_none_differs: float  # p_noninferiority if no item differed: above alpha, no such result excludes the margin
+    missing: int  # items that one of the two did not answer; of a sample that was asked, those neither did, too
+    missing_at_random: bool  # and are left out of p_safe
+    worst_drop: float
+    worst_upper: float
+    best_lower: float
+    claim: str
+    answers_low: float | None  # 95 % interval for new answers to the same questions; None without reruns of both
+    answers_high: float | None
+    answer_noise: float | None  # variance of an item's difference, of one answer each
+    item_noise: float | None  # variance of the items' true differences
     others: dict[str, float | None] = field(default_factory=dict, hash=False)  # p of further records in TESTS
 
     def __repr__(self) -> str:
@@ -106,6 +129,7 @@ def judge_counts(
     """
     check_alpha(alpha)
     check_margin(margin)
+    check_below_half(margin, 1.0)
     if min(n, b, c) < 0 or n == 0 or b + c + (n11 or 0) > n:
         raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: b + c of n > 0 items differ")
     both = float("nan") if n11 is None else n11
@@ -116,6 +140,8 @@ def judge_pair(
     baseline: np.ndarray | pd.Series, candidate: np.ndarray | pd.Series, *,
     clusters: np.ndarray | pd.Series | None = None, higher_is_better: bool = True, alpha: float = ALPHA,
     margin: float = MARGIN, interval: str = "tango", draws: int = DRAWS_OF_A_PAIR, seed: int = 0,
+    answers: tuple[np.ndarray, np.ndarray] | None = None, completed: Completed | None = None,
+    missing_at_random: bool = False,
 ) -> PairedResult:
     """Test one pair of score vectors, both of shape (n,), item by item on the same questions.
 
@@ -123,10 +149,13 @@ def judge_pair(
     their index, in any order. `clusters` (n,) are integer codes 0 … G−1; items with the same code are not independent.
     With two Series it may be a third Series of arbitrary labels. `alpha` is the error rate, `margin` the smallest drop
     that matters, in units of the score. `interval` names the method of ci_low and ci_high for 0/1 scores of independent
-    items, "tango" or "melded-exact". `draws` and `seed` matter only where the sign-flip test is not exact.
+    items, "tango" or "melded-exact". `draws` and `seed` matter only where a test is not exact. `answers` are the
+    scores of every run, (n, runs) of each model, NaN = missing. `completed` has what is missing filled in at its
+    extremes; it bears on the verdict unless `missing_at_random`.
 
     Raises InputError for unequal lengths, items that cannot be matched, missing scores, no items, and for an alpha or
-    margin out of range. The tests are those of arXiv 2602.10144, section 3; see `mcnemar`, `sign_flips`, `intervals`.
+    margin out of range. The tests are those of arXiv 2602.10144, section 3; see `mcnemar`, `sign_flips`,
+    `unconditional`, `bounded_means`, `intervals`.
     """
     if hasattr(baseline, "to_numpy") or hasattr(candidate, "to_numpy"):
         from .pairing import match_series
@@ -140,46 +169,77 @@ def judge_pair(
         raise InputError(f"need two score vectors of one length, got {baseline.shape} and {candidate.shape}")
     if clusters is not None and clusters.shape != baseline.shape:
         raise InputError(f"need one cluster code for each of the {baseline.size} items, got {clusters.shape}")
-    zero_one = _zero_one(baseline) and _zero_one(candidate)
+    scores, both = _scores(baseline, candidate, clusters, higher_is_better, margin, draws, seed, answers)
     means = float(baseline.mean()), float(candidate.mean())
+    if completed is None:
+        lacking = None
+    else:
+        worst, best = (_scores(*filled, completed.clusters, higher_is_better, margin, draws, seed)[0]
+                       for filled in (completed.worst, completed.best))
+        lacking = _Lacking(worst, best, missing_at_random)
+    if scores.counts is not None:
+        check_below_half(margin, 1.0)
+        return _from_counts(scores, both, means, alpha, interval, lacking)
+    if not np.isfinite(scores.differences).all():
+        raise InputError("scores must be finite numbers: drop missing items from both runs first")
+    check_against_scores(margin, min(baseline.min(), candidate.min()), max(baseline.max(), candidate.max()))
+    return _from_differences(scores, _zero_one(baseline) and _zero_one(candidate), means, alpha, lacking)
+
+
+def judge_pairs(pairs: Pairs, **settings) -> PairedResult:
+    """`judge_pair` of the output of `pair_up`, with its clusters, runs and missing answers."""
+    return judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters, answers=pairs.answers,
+                      higher_is_better=pairs.higher_is_better, completed=pairs.completed, **settings)
+
+
+@dataclass(frozen=True)
+class _Lacking:
+    """The pairs with missing answers filled in against the candidate, and in its favour."""
+
+    worst: PairedScores
+    best: PairedScores
+    at_random: bool
+
+
+def _scores(baseline: np.ndarray, candidate: np.ndarray, clusters: np.ndarray | None, higher_is_better: bool,
+            margin: float, draws: int, seed: int,
+            answers: tuple[np.ndarray, np.ndarray] | None = None) -> tuple[PairedScores, int | None]:
+    """The input of the tests, with counts if the items are independent and scored 0/1, and how many both get right."""
     counts, both = None, None
-    if clusters is None and zero_one:
+    if clusters is None and _zero_one(baseline) and _zero_one(candidate):
         b, c = count_flips(baseline, candidate)
         both = int(np.count_nonzero((baseline == 1) & (candidate == 1)))
         b, c, both = (b, c, both) if higher_is_better else (c, b, baseline.size - b - c - both)
         counts = b, c
-    scores = PairedScores(baseline.size, margin, counts, baseline, candidate, clusters, higher_is_better, draws, seed)
-    if counts is not None:
-        return _from_counts(scores, both, means, alpha, interval)
-    if not np.isfinite(scores.differences).all():
-        raise InputError("scores must be finite numbers: drop missing items from both runs first")
-    return _from_differences(scores, zero_one, means, alpha)
+    return PairedScores(baseline.size, margin, counts, baseline, candidate, clusters, higher_is_better, draws, seed,
+                        answers), both
 
 
 def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, float], alpha: float,
-                 interval: str) -> PairedResult:
+                 interval: str, lacking: _Lacking | None = None) -> PairedResult:
     """0/1 scores of independent items; `n11` both right, `means` of baseline and candidate."""
     n, (b, c) = scores.n, scores.flipped
     smallest, log10_p = positive(0.5 ** (b + c)), log10_p_exact(b, c)
     low, high = {"tango": tango_interval, "melded-exact": melded_interval}[interval](n, b, c)
     return _decided(
-        scores, alpha, "p_exact", n=n, units=n, n11=n11, b=b, c=c, n00=None if n11 is None else n - n11 - b - c,
+        scores, alpha, "p_exact", lacking, n=n, units=n, b=b, c=c,
+        n11=n11, n00=None if n11 is None else n - n11 - b - c,
         mean_baseline=means[0], mean_candidate=means[1], drop=(b - c) / n, flip_rate=(b + c) / n,
         log10_p=log10_p, log10_p_exact=log10_p, permutation_method="exact",
         smallest_p=smallest, can_reject=smallest <= alpha, ci_low=low, ci_high=high, ci_method=interval,
-        drop_lower=melded_lower(n, b, c, alpha), drop_upper=tango_interval(n, b, c, 2 * alpha)[1], in_points=True,
+        drop_lower=melded_lower(n, b, c, alpha), drop_upper=scores.upper_limit(alpha), in_points=True,
     )
 
 
-def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, float], alpha: float) -> PairedResult:
+def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, float], alpha: float,
+                      lacking: _Lacking | None = None) -> PairedResult:
     """Averaged reruns, continuous scores, clusters; `means` of baseline and candidate."""
     (baseline, candidate), differences = scores.vectors, scores.differences
     flips, t, count = scores.flips, scores.mean, np.count_nonzero
     b, c = int(count(differences > 0)), int(count(differences < 0))
-    # The set of drops that are not rejected: by the sign-flip test at 0, by the t statistic elsewhere.
-    lower = max(t.limit(alpha), 0.0) if flips.p <= alpha else min(t.limit(alpha), 0.0)
+    lower = _lower_limit(scores, alpha)
     return _decided(
-        scores, alpha, "p_permutation", n=scores.n, units=scores.sums.size, b=b, c=c,
+        scores, alpha, "p_permutation", lacking, n=scores.n, units=scores.sums.size, b=b, c=c,
         n11=int(count((baseline == 1) & (candidate == 1))) if zero_one else None,
         n00=int(count((baseline == 0) & (candidate == 0))) if zero_one else None,
         mean_baseline=means[0], mean_candidate=means[1], drop=float(differences.mean()), flip_rate=(b + c) / scores.n,
@@ -187,23 +247,71 @@ def _from_differences(scores: PairedScores, zero_one: bool, means: tuple[float, 
         smallest_p=flips.smallest_p, can_reject=flips.smallest_p <= alpha,
         ci_low=t.limit(TWO_SIDED_LEVEL / 2), ci_high=t.limit(1 - TWO_SIDED_LEVEL / 2),
         ci_method="bonett-price t" if scores.clusters is None else "bonett-price t, cluster-robust",
-        drop_lower=lower, drop_upper=max(t.limit(1 - alpha), lower), in_points=in_unit_range(baseline, candidate),
+        drop_lower=lower, drop_upper=max(scores.upper_limit(alpha), lower),
+        in_points=in_unit_range(baseline, candidate),
     )
 
 
-def _decided(scores: PairedScores, alpha: float, deciding: str, **rest) -> PairedResult:
+def _lower_limit(scores: PairedScores, alpha: float) -> float:
+    """The one-sided lower 1 − alpha limit that agrees with the test of "worse"."""
+    if scores.counts is not None:
+        return melded_lower(scores.n, *scores.counts, alpha)
+    # The set of drops that are not rejected: by the sign-flip test at 0, by the t statistic elsewhere.
+    limit = scores.mean.limit(alpha)
+    return max(limit, 0.0) if scores.flips.p <= alpha else min(limit, 0.0)
+
+
+def _decided(scores: PairedScores, alpha: float, deciding: str, lacking: _Lacking | None, **rest) -> PairedResult:
     """The p-values of all tests in the table, the verdict of the deciding one, and the rest."""
     p_values = {name: test.p_value(scores) for name, test in TESTS.items()}
-    p, p_safe = p_values[deciding], p_values["p_noninferiority"]
-    assert p is not None and p_safe is not None  # these tests apply to all scores
+    p, p_noninferiority = p_values[deciding], p_values["p_noninferiority"]
+    assert p is not None and p_noninferiority is not None  # these tests apply to all scores
+    p_safe = p_noninferiority
+    missing: dict[str, Any] = {"missing": 0, "missing_at_random": False, "worst_drop": rest["drop"],
+                               "worst_upper": rest["drop_upper"], "best_lower": rest["drop_lower"]}
+    if lacking is not None:
+        worst = lacking.worst
+        missing = {"missing": worst.n - scores.n, "missing_at_random": lacking.at_random,
+                   "worst_drop": float(worst.differences.mean()), "worst_upper": worst.upper_limit(alpha),
+                   "best_lower": _lower_limit(lacking.best, alpha)}
+        if not lacking.at_random:
+            p_safe = max(p_safe, positive(worst.p_drop_excluded))
     decided, within = verdict(p, p_safe, alpha)
+    none_differs = _p_none_differs(scores)
+    reason = None
+    if decided == UNDECIDED and p_noninferiority <= alpha:
+        reason = MISSING
+    elif decided == UNDECIDED and none_differs > alpha:
+        reason = TOO_FEW
     own = {one.name for one in fields(PairedResult)}
     # By name, as further tests may be registered: what the fields are is known at run time only.
     content: dict[str, Any] = {**rest, **{name: value for name, value in p_values.items() if name in own}}
     return PairedResult(
-        **content, p=p, alpha=alpha, margin=scores.margin, verdict=decided, within_margin=within,
+        **content, **missing, **_of_answers(scores), p=p, alpha=alpha, margin=scores.margin, p_safe=p_safe,
+        verdict=decided, reason=reason, within_margin=within, units_effective=_effective(scores),
+        p_none_differs=none_differs, claim=CLAIM,
         others={name: value for name, value in p_values.items() if name not in own},
     )
+
+
+def _effective(scores: PairedScores) -> float:
+    return float(scores.n) if scores.clusters is None else scores.units.effective
+
+
+def _p_none_differs(scores: PairedScores) -> float:
+    if scores.clusters is None and scores.margin < scores.largest:  # one power, and that for counts, too
+        return float(min(1.0, (1 - scores.margin / scores.largest) ** scores.n))
+    return scores.units.p_none_differs(scores.margin)
+
+
+def _of_answers(scores: PairedScores) -> dict[str, Any]:
+    """What reruns tell: the interval for new answers to these questions, and the two noises."""
+    noise = None if scores.answers is None else split_noise(*scores.answers)
+    if noise is None:
+        return dict.fromkeys(("answers_low", "answers_high", "answer_noise", "item_noise"))
+    drop, half = float(scores.differences.mean()), float(stats.norm.isf(TWO_SIDED_LEVEL / 2)) * noise.error
+    return {"answers_low": drop - half, "answers_high": drop + half, "answer_noise": noise.answers,
+            "item_noise": noise.items}
 
 
 def _zero_one(scores: np.ndarray) -> bool:

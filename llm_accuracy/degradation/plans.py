@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from scipy import stats
 
 from ..errors import InputError
 from . import planning
 from .defaults import ALPHA, check_plan
 from .paired import judge_pair
 from .pairing import Pairs
+from .reruns import Noise
 from .words import percent
 
 NAMES = {"n": "items", "flip": "largest flip rate", "drop": "smallest drop", "power": "power"}
@@ -58,9 +60,26 @@ def solve(known: Known, unknown: str, setting: Setting) -> Plan:
     check_plan(**known, alpha=setting.alpha)
     found = setting.answer(unknown, known)
     if _number(found) is None:
-        raise InputError(f"no {NAMES[unknown]} gives a power of {percent(_given(known)['power'])} with {told(known)}: "
-                         "take more items or a lower power")
+        what = {"n": "number of items", "flip": "flip rate", "drop": "drop"}[unknown]
+        raise InputError(f"no {what} gives {percent(_given(known)['power'])} power with {told(known)}: "
+                         f"{_change(known, unknown, setting)}")
     return {name: found if name == unknown else _given(known)[name] for name in NAMES}
+
+
+def _change(known: Known, unknown: str, setting: Setting) -> str:
+    """What to change where no value of the unknown number suffices: not even where each item that flips is lost."""
+    otherwise = "or a lower power"
+    if setting.tasks > 1 or unknown == "n":
+        return f"take {'a larger drop, a lower flip rate' if unknown == 'n' else 'more items'} {otherwise}"
+    given = _given(known)
+    rate = given["drop"] if unknown == "flip" else given["flip"]
+    least = planning.sample_size(rate, rate, given["power"], setting.alpha)
+    what = f"a drop of {_points(rate)}" if unknown == "flip" else f"a flip rate of {percent(rate)}"
+    return f"{what} needs at least {least:,} items, {otherwise}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.4g} point" + ("" if f"{100 * share:.4g}" == "1" else "s")
 
 
 def _given(known: Mapping[str, float | None]) -> dict[str, float]:
@@ -71,7 +90,7 @@ def _given(known: Mapping[str, float | None]) -> dict[str, float]:
 def told(known: Known) -> str:
     given = _given(known)
     parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
-             "drop": lambda d: f"a drop of {100 * d:.4g} points"}
+             "drop": lambda d: f"a drop of {_points(d)}"}
     return ", ".join(say(given[name]) for name, say in parts.items() if name in given)
 
 
@@ -135,4 +154,33 @@ def tasks_table(plan: Plan, numbers: list[int], *, one: bool, alpha: float, seed
         found = planning.suite_power([plan["n"]] * tasks, [plan["flip"]] * tasks, drop, alpha, seed=seed)
         rows.append({"tasks": tasks, **found.power, "suites": found.suites, "damage": "one" if one else "all",
                      "items": plan["n"], "flip": plan["flip"], "drop": plan["drop"], "alpha": alpha})
+    return pd.DataFrame(rows)
+
+
+# ---- reruns ------------------------------------------------------------------------------------------------
+
+RUNS = (1, 2, 4, 8, 16, 32)  # of each model and item, for which a plan with reruns is made
+
+
+def reruns_table(known: Known, unknown: str, noise: Noise, alpha: float) -> pd.DataFrame:
+    """The unknown number for several runs of each model on each item, by the normal approximation.
+
+    A difference of means over r runs has variance items + answers/r over new questions, and answers/r over new answers
+    to the same questions: the columns `questions` and `answers`. `known` has two of n, drop and power.
+    """
+    given = _given({name: value for name, value in known.items() if name != "flip"})
+    z = float(stats.norm.isf(alpha))
+    reach = z + float(stats.norm.ppf(given["power"])) if "power" in given else math.nan
+    rows = []
+    for runs in RUNS:
+        row: dict[str, float] = {"runs": runs}
+        for claim, variance in (("questions", noise.items + noise.answers / runs), ("answers", noise.answers / runs)):
+            if unknown == "n":
+                row[claim] = max(1, math.ceil((reach / given["drop"]) ** 2 * variance))
+            elif unknown == "drop":
+                row[claim] = reach * (variance / given["n"]) ** 0.5
+            else:
+                error = (variance / given["n"]) ** 0.5
+                row[claim] = float(stats.norm.cdf(given["drop"] / error - z)) if error > 0 else 1.0
+        rows.append(row)
     return pd.DataFrame(rows)

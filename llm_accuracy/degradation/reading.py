@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
+from ..scores.contents import identical
 from ..scores.contract import check_same_metric
 from ..scores.readers import named_path, read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
-from .defaults import MAX_EXCLUDED
-from .pairing import Pairs, pair_up
-
-Model = dict[str, TaskScores]  # by task
+from .defaults import largest_excluded
+from .margins import DEFAULT_MARGIN, Margin, resolve
+from .pairing import Pairs, check_excluded, pair_up
+from .scales import UNIT, Model, inside, on_one_scale
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,58 @@ class Source:
 
 
 def read_pair(source: Source, baseline: str, candidate: str, task: str | None = None,
-              max_excluded: float = MAX_EXCLUDED) -> Pairs:
-    """Two models on one task. Raises InputError if several tasks are possible and none is named."""
+              max_excluded: float | None = None, margin: Margin = DEFAULT_MARGIN, allow_same: bool = True
+              ) -> tuple[Pairs, float]:
+    """Two models on one task, on one scale, and the margin in units of their scores.
+
+    Raises InputError if several tasks are possible and none is named, where their scores are on two scales, where more
+    than `max_excluded` of the items are left out (by default, what `largest_excluded` allows for the margin), and,
+    unless `allow_same`, where both are the same content."""
     names = [baseline, candidate]
     read = source.read(names, task)
     task = one_task(read, names, task)
-    check_same_metric(read[0][task], read[1][task])
-    return pair_up(read[0][task], read[1][task], task, max_excluded)
+    return compare(read[0][task], read[1][task], task, max_excluded, margin, allow_same, candidate)
+
+
+def compare(baseline: TaskScores, candidate: TaskScores, task: str, max_excluded: float | None, margin: Margin,
+            allow_same: bool, name: str) -> tuple[Pairs, float]:
+    """`read_pair` of two models that were read; `name` is the candidate's."""
+    check_same_metric(baseline, candidate)
+    models = on_one_scale({"": {task: baseline}, "candidate": {task: candidate}}, "")
+    pairs, drop = _with_margin([(models[""][task], models["candidate"][task])], [task], max_excluded, margin)
+    return check_distinct(pairs[0], baseline, candidate, name, allow_same), drop
+
+
+def _with_margin(models: list[tuple[TaskScores, TaskScores]], tasks: list[str], max_excluded: float | None,
+                 margin: Margin) -> tuple[list[Pairs], float]:
+    """(baseline, candidate) of each task, paired, and the margin in units of their scores; how many items may be left
+    out follows from it, so that is looked at last."""
+    suite = [pair_up(*both, task, max_excluded=1) for both, task in zip(models, tasks, strict=True)]
+    drop, share, said = resolve(margin, suite)
+    for both, pairs in zip(models, suite, strict=True):
+        check_excluded(*both, pairs.task, pairs.excluded, pairs.size, largest_excluded(max_excluded, share))
+    return [replace(suite[0], notes=(*suite[0].notes, *said)), *suite[1:]], drop
+
+
+def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, name: str, allow_same: bool) -> Pairs:
+    """`pairs`, with a note where every score is the same. Raises InputError, unless `allow_same`, where baseline and
+    candidate are the same content: a model compared with itself passes every gate. (One score everywhere, outside
+    [0, 1], passes none; and logs that name two models are taken at their word, with a note.)"""
+    if not identical(baseline, candidate, pairs.task):
+        if pairs.differences.any():
+            return pairs
+        said = f"{pairs.task}: baseline and {name} have the same score on every item"
+    else:
+        said = f"{pairs.task}: baseline and {name} are the same content, item by item ({candidate.source})"
+        named = (baseline.model, candidate.model)
+        if all(named) and named[0] != named[1]:
+            said += f", although the logs name two models, {named[0]} and {named[1]}: was one model asked twice?"
+            return replace(pairs, notes=(*pairs.notes, said))
+        constant = np.ptp(pairs.baseline) == 0 and not inside(pairs.baseline, UNIT)
+        if not (allow_same or constant):
+            raise InputError(f"{said}: a model compared with itself passes every gate; name the candidate's own "
+                             "results, or, if two runs did agree in everything, add --allow-same")
+    return replace(pairs, notes=(*pairs.notes, said))
 
 
 def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
@@ -82,13 +130,23 @@ def read_models(source: Source, names: list[str]) -> dict[str, Model]:
     return dict(zip(labels, source.read(names), strict=True))
 
 
-def pair_models(models: dict[str, Model], baseline: str, max_excluded: float = MAX_EXCLUDED) -> dict[str, list[Pairs]]:
-    """{candidate: one Pairs for each task} of all other models against the baseline."""
-    return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded)
+def pair_models(models: dict[str, Model], baseline: str, max_excluded: float | None = None,
+                margin: Margin = DEFAULT_MARGIN) -> dict[str, tuple[list[Pairs], float]]:
+    """{candidate: (one Pairs for each task, the margin in units of their scores)} of all other models against the
+    baseline."""
+    return {name: _pair_tasks(models[baseline], model, baseline, name, max_excluded, margin)
             for name, model in models.items() if name != baseline}
 
 
-def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float) -> list[Pairs]:
+def check_all_distinct(pairs: dict[str, list[Pairs]], models: dict[str, Model], baseline: str,
+                       allow_same: bool) -> dict[str, list[Pairs]]:
+    """`check_distinct` for every candidate and task; `models` as they were read."""
+    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name, allow_same)
+                   for one in suite] for name, suite in pairs.items()}
+
+
+def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float | None,
+                margin: Margin) -> tuple[list[Pairs], float]:
     odd = sorted(baseline.keys() ^ candidate.keys())
     if odd:
         lacking = name if odd[0] in baseline else baseline_name
@@ -96,7 +154,7 @@ def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str
                          f"{name} only); run it, or name the tasks to compare with --tasks")
     for task in baseline:
         check_same_metric(baseline[task], candidate[task])
-    return [pair_up(baseline[task], candidate[task], task, max_excluded) for task in baseline]
+    return _with_margin([(baseline[task], candidate[task]) for task in baseline], list(baseline), max_excluded, margin)
 
 
 # ---- several runs of one model -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..scores.task_scores import TaskScores, check_same_questions, fingerprint
+from ..scores.task_scores import TaskScores, check_same_questions
 
 WARNING = ("these items were chosen because they flipped in these runs. Never test on these runs again: run both "
            "models anew, on these items only (pair or suite with --items refuses the old runs). Items that never "
@@ -121,13 +121,12 @@ def counts_content(tasks: dict[str, Successes], sources: list[str]) -> dict:
 
 
 def selection_content(tasks: dict[str, Successes], sources: list[str]) -> dict:
-    """The content of selection.json, which `task_scores.Selection` reads: the items on which the runs disagree, and a
-    fingerprint of every run on them, by which these runs are recognised."""
-    fingerprints = {}
-    for task, found in tasks.items():
-        kept = pd.DataFrame(found.scores[found.kept].astype(float), index=found.items[found.kept])
-        fingerprints[task] = [fingerprint(kept[run]) for run in kept]
-    return {"warning": WARNING, "sources": sources, "fingerprints": fingerprints,
+    """The content of selection.json, which `task_scores.Selection` reads: the items on which the runs disagree, and
+    every run's score on each of them ("0110"), by which these runs are recognised."""
+    return {"warning": WARNING, "sources": sources,
+            "scores": {task: {str(item): "".join(map(str, row)) for item, row in
+                              zip(found.items[found.kept], found.scores[found.kept].tolist(), strict=True)}
+                       for task, found in tasks.items()},
             "tasks": {task: found.items[found.kept].tolist() for task, found in tasks.items()}}
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
+from html import escape
 
+from .markdown import code, escaped
 from .pair_tests import TESTS, PairTest
 from .paired import PairedResult
 from .pairing import Pairs
 from .suite import SuiteResult
-from .verdicts import DEGRADED, NOT_DEGRADED
+from .verdicts import DEGRADED, NOT_DEGRADED, TOO_FEW
 from .words import WIDTH, as_json, note_text, p_text, percent, shorten
 
 SHOWN_TASKS = 12
@@ -69,6 +71,14 @@ class PairReport:
         """The result as one JSON object; what does not apply is null."""
         return as_json({**self.source, "notes": self.notes, **self.result.to_dict()})
 
+    def to_markdown(self, command: str) -> str:
+        """A summary that a CI job can post: the decision, the numbers behind it, and every note."""
+        lines = [f"## {escaped(self.headline)}", "", "| | |", "|---|---|"]
+        lines += [f"| {escaped(label)} | {escaped(shorten(text, 300))} |" for label, text in self.rows]
+        if self.remarks:
+            lines += ["", *(f"- note: {escaped(note)}" for note in self.remarks)]
+        return "\n".join([*lines, "", code(command), ""])
+
 
 def report_pair(result: PairedResult, pairs: Pairs | None = None, *, baseline: str | None = None,
                 candidate: str | None = None, notes: tuple[str, ...] = ()) -> PairReport:
@@ -91,8 +101,19 @@ def headline(result: PairedResult) -> str:
         within = f"; that is within the margin of {margin_text(result)}" if result.within_margin else ""
         return f"DEGRADED {at}: the candidate is worse by {limits}{within}."
     if result.verdict == NOT_DEGRADED:
-        return f"NOT DEGRADED by {margin_text(result)} or more {at}: drop {limits}."
-    return f"UNDECIDED {at}: drop {limits}; the margin is {margin_text(result)}."
+        assumed = ", if answers are missing at random" if _assumed(result) else ""
+        return f"NOT DEGRADED by {margin_text(result)} or more {at}{assumed}: drop {limits}."
+    return f"UNDECIDED{_reason(result)} {at}: drop {limits}; the margin is {margin_text(result)}."
+
+
+def _assumed(result: PairedResult) -> bool:
+    """Whether answers are missing, and assumed to be missing at random."""
+    return result.missing_at_random and (result.worst_upper, result.best_lower) != (result.drop_upper,
+                                                                                     result.drop_lower)
+
+
+def _reason(result: PairedResult | SuiteResult) -> str:
+    return f": {result.reason}," if result.reason else ""
 
 
 def pair_rows(
@@ -110,11 +131,34 @@ def pair_rows(
          + f"; left out: {left_out}"),
         ("flips", f"{r.b + r.c:,} ({percent(r.flip_rate)} of items): {r.b:,} worse (b), {r.c:,} better (c)"),
         ("drop", f"{amount(r.drop, r)}{unit(r)}, 95% interval {interval_text(r)} ({r.ci_method})"),
+        *_missing_rows(r),
+        ("about", _claims(r)),
     ]
     tests: dict[str, str] = {}
     for test in TESTS.values():
         tests[test.label] = tests.get(test.label, "") + _test_words(test, r)
-    return rows + [(label, words or "does not apply to these scores") for label, words in tests.items()]
+    # Of the table's own tests those that do not apply go without saying; of a test that was added they do not.
+    return rows + [(label, words or "does not apply to these scores") for label, words in tests.items()
+                   if words or label in TESTS]
+
+
+def _missing_rows(r: PairedResult) -> list[tuple[str, str]]:
+    """What the missing answers could do, if there are any."""
+    if r.missing == 0 and r.worst_upper == r.drop_upper and r.best_lower == r.drop_lower:
+        return []
+    what = f"{r.missing:,} items not answered by both" if r.missing else "answers in some runs"
+    used = "assumed to be missing at random" if r.missing_at_random else "\"safe\" counts them against it"
+    return [("missing", f"{what}: counted against the candidate, drop {amount(r.worst_drop, r)} and at most "
+             f"{amount(r.worst_upper, r)}{unit(r)}; in its favour, at least {amount(r.best_lower, r)}; {used}")]
+
+
+def _claims(r: PairedResult) -> str:
+    """What the tests and the interval are about, and what else the data allow to be said."""
+    said = f"{r.claim}; of these very questions and answers the drop is {amount(r.drop, r)}{unit(r)}, without error"
+    if r.answers_low is None or r.answers_high is None or r.answer_noise is None or r.item_noise is None:
+        return f"{said}; nothing on new answers to them, without two runs of both models"
+    return (f"{said}; new answers to them, 95% interval [{amount(r.answers_low, r)}, {amount(r.answers_high, r)}]; "
+            f"variance of an item's difference: answers {r.answer_noise:.3g} (one run each), items {r.item_noise:.3g}")
 
 
 def _test_words(test: PairTest, result: PairedResult) -> str:
@@ -130,6 +174,12 @@ def _test_words(test: PairTest, result: PairedResult) -> str:
 def remarks(result: PairedResult) -> list[str]:
     """Caveats about the numbers: what could not have been shown at all, and what looks odd."""
     said = []
+    if _assumed(result):
+        said.append("--missing-at-random: whether an answer is missing is taken to have nothing to do with whether it "
+                    "is right; otherwise the drop may be as large as "
+                    f"{amount(result.worst_upper, result)}{unit(result)}")
+    if result.reason == TOO_FEW:
+        said.append(_needed(result))
     if not result.can_reject:
         said.append(f"with {result.b + result.c} differing items the smallest possible p is "
                     f"{p_text(result.smallest_p)}: no outcome could have been called degraded")
@@ -139,6 +189,14 @@ def remarks(result: PairedResult) -> list[str]:
         said.append(f"the candidate beats the baseline (p = {p_text(result.p_improvement)}); if that "
                     "is unexpected, check that the two were not swapped")
     return said
+
+
+def _needed(r: PairedResult) -> str:
+    """How many independent units it takes to exclude the margin."""
+    units = f"{r.n:,} items" if r.units == r.n else (f"{r.units:,} clusters of unequal sizes (as good as "
+                                                     f"{r.units_effective:,.0f} equal ones)")
+    return (f"even if no item differed, {units} could not exclude a drop of {margin_text(r)} (p = "
+            f"{p_text(r.p_none_differs)}): ask more questions, or allow a larger margin")
 
 
 def _score(value: float) -> str:
@@ -190,14 +248,14 @@ class SuiteReport:
                   "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
         lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
         for name, rows in self.tasks.items():
-            lines += ["", f"<details><summary>{_cell(name)}: tasks</summary>", "",
+            lines += ["", f"<details><summary>{escape(name)}: tasks</summary>", "",
                       "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                       "|---|---:|---:|---:|---:|---|---:|---:|"]
             lines += [f"| {' | '.join([_cell(task), *map(str, cells)])} |" for task, *cells in rows]
             lines += ["", "</details>"]
         if self.notes:
             lines += ["", *(f"- note: {_cell(note)}" for note in self.notes)]
-        return "\n".join([*lines, "", f"`{command}`", ""])
+        return "\n".join([*lines, "", code(command), ""])
 
 
 def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]], baseline: str) -> SuiteReport:
@@ -205,6 +263,8 @@ def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
     notes = list(dict.fromkeys(note for suite in pairs.values() for task in suite for note in task.notes))
     notes += [f"{name}: {result.shared:,} items belong to questions or clusters that occur in several tasks; "
               "each is tested as one unit" for name, result in results.items() if result.shared]
+    notes += [line for name, result in results.items() for line in _safe_notes(name, result)]
+    notes += _chance_notes(results)
     candidates: dict[str, tuple[str, ...]] = {
         name: (f"{r.pooled.n:,}", amount(r.pooled.drop, r.pooled), interval_text(r.pooled),
                p_text(r.p_pooled, r.pooled.log10_p), p_text(r.p_max_drop), p_text(r.p_fisher), p_text(r.p_adjusted),
@@ -218,6 +278,31 @@ def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
     return SuiteReport(results, pairs, baseline, notes, headlines, candidates, tasks)
 
 
+def _safe_notes(name: str, result: SuiteResult) -> list[str]:
+    """What "safe" rests on: the tasks that are not shown safe, and missing answers."""
+    said = [f"{name}: {label} {text}" for label, text in _missing_rows(result.pooled)]
+    count, tasks = len(result.not_shown_safe), len(result.tasks)
+    if count and tasks > 1 and (result.within_margin or result.per_task):
+        named = ", ".join(result.not_shown_safe[:3]) + (", …" if count > 3 else "")
+        how = "" if result.per_task else "; --safe-per-task asks for that"
+        said.append(f"{name}: a drop of {margin_text(result.pooled)} is not excluded on each of the tasks: not on "
+                    f"{count} of {tasks} ({named}){how}")
+    return said
+
+
+def _chance_notes(results: dict[str, SuiteResult]) -> list[str]:
+    """How probable it is that some candidate at the margin is called safe."""
+    alpha, count = next(iter(results.values())).pooled.alpha, len(results)
+    if count == 1:
+        return []
+    if any(result.p_safe_adjusted != result.p_safe for result in results.values()):
+        return [f"safe: adjusted for {count} candidates (Holm): a candidate at the margin passes with probability "
+                f"{percent(alpha)} at most, over all of them"]
+    return [f"safe: each candidate at the margin passes with probability {percent(alpha)} at most; that one of {count} "
+            f"does, {percent(1 - (1 - alpha) ** count)} if they are independent; --adjust-safe keeps it to "
+            f"{percent(alpha)}"]
+
+
 def suite_headline(name: str, result: SuiteResult) -> str:
     """The decision on one candidate in one line."""
     pooled = result.pooled
@@ -225,11 +310,14 @@ def suite_headline(name: str, result: SuiteResult) -> str:
     at = f"at error rate {percent(pooled.alpha)} ({tasks}, {pooled.n:,} items)"
     drop = f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval {interval_text(pooled)}"
     if result.verdict == DEGRADED:
-        within = f"; on average within the margin of {margin_text(pooled)}" if result.within_margin else ""
+        where = "on every task" if result.per_task else "on average"
+        within = f"; {where} within the margin of {margin_text(pooled)}" if result.within_margin else ""
         return f"{name}: DEGRADED {at}, by {result.decisive}: {drop}{within}."
     if result.verdict == NOT_DEGRADED:
-        return f"{name}: NOT DEGRADED by {margin_text(pooled)} or more on average {at}: {drop}."
-    return f"{name}: UNDECIDED {at}: {drop}; the margin is {margin_text(pooled)}."
+        where = "on every task" if result.per_task else "on average"
+        assumed = ", if answers are missing at random" if _assumed(pooled) else ""
+        return f"{name}: NOT DEGRADED by {margin_text(pooled)} or more {where} {at}{assumed}: {drop}."
+    return f"{name}: UNDECIDED{_reason(result)} {at}: {drop}; the margin is {margin_text(pooled)}."
 
 
 def suite_table(result: SuiteResult) -> str:
@@ -254,4 +342,4 @@ def suite_table(result: SuiteResult) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return escaped(text)

@@ -14,23 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
 from .intervals import in_unit_range
 from .mcnemar import log10_p_exact, p_exact
-from .paired import PairedResult, drop_text, judge_pair
+from .paired import PairedResult, drop_text, judge_pairs
+from .pooling import pooled_pair
 from .sign_flips import random_sign_sums
-from .verdicts import verdict
+from .units import units_of
+from .verdicts import UNDECIDED, verdict
 from .words import p_text
 
 if TYPE_CHECKING:
@@ -210,9 +209,10 @@ def _draw_sums(
 class SuiteResult:
     """One candidate on many tasks. `pooled` is the micro-average over all items: its p is the pooled test.
 
-    `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded"; whether a
-    drop of the margin is excluded is judged on the pooled drop, for each candidate separately. `shared` counts
-    the items that occur in more than one task.
+    `p_adjusted` is `p_combined` after Holm over the candidates of the suite and decides "degraded". `p_safe` decides
+    whether a drop of the margin is excluded: on the average over all items, or, `per_task`, on every task (the largest
+    of the tasks' p: an intersection–union test, at level without adjustment); for each candidate separately, or with
+    `p_safe_adjusted` after Holm over the candidates. `shared` counts the items that occur in more than one task.
     """
 
     tasks: dict[str, PairedResult]
@@ -225,7 +225,12 @@ class SuiteResult:
     p_step_down: dict[str, float]
     shared: int
     null: str  # how the null distributions were computed
+    p_safe: float
+    p_safe_adjusted: float  # p_safe, unless adjusted for the candidates
+    per_task: bool
+    not_shown_safe: tuple[str, ...]  # the tasks on which a drop of the margin is not excluded
     verdict: str
+    reason: str | None
     within_margin: bool
 
     def __repr__(self) -> str:
@@ -239,7 +244,7 @@ class SuiteResult:
         content["tasks"] = {task: result.to_dict() for task, result in self.tasks.items()}
         content["pooled"] = self.pooled.to_dict()
         for row in (content["pooled"], *content["tasks"].values()):
-            del row["verdict"], row["within_margin"]
+            del row["verdict"], row["reason"], row["within_margin"]
         return content
 
     def to_frame(self) -> pd.DataFrame:
@@ -262,12 +267,13 @@ class SuiteResult:
 
 def judge_suite(
     suite: list[Pairs], *, alpha: float = ALPHA, margin: float = MARGIN, interval: str = "tango",
-    draws: int = DRAWS_OF_A_SUITE, seed: int = 0,
+    draws: int = DRAWS_OF_A_SUITE, seed: int = 0, missing_at_random: bool = False, per_task: bool = False,
 ) -> SuiteResult:
     """Test one candidate on all tasks of `suite`; `p_adjusted` is for one candidate, see `adjust_candidates`.
 
-    `alpha`, `margin` and `interval` are those of `judge_pair`; `draws` and `seed` apply to Fisher's null, and to every
-    test if units are shared or scores are not 0/1 (arXiv 2602.10144, section 4).
+    `alpha`, `margin`, `interval` and `missing_at_random` are those of `judge_pair`; `draws` and `seed` apply to
+    Fisher's null, and to every test if units are shared or scores are not 0/1 (arXiv 2602.10144, section 4). With
+    `per_task`, "safe" is said only where the margin is excluded on every task.
 
     Raises InputError for no tasks, an alpha or margin out of range, and if scores of a multi-task suite lie
     outside [0, 1]: such drops cannot be added up.
@@ -280,18 +286,13 @@ def judge_suite(
                 raise InputError(f"{pairs.task}: scores outside [0, 1] cannot be pooled with other tasks; "
                                  "choose another metric, or test this task alone with pair")
     names = [pairs.task for pairs in suite]
-    judge = partial(judge_pair, alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed)
-    results = {pairs.task: judge(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                                 higher_is_better=pairs.higher_is_better) for pairs in suite}
+    settings: dict[str, Any] = dict(alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed,
+                                    missing_at_random=missing_at_random)
+    results = {pairs.task: judge_pairs(pairs, **settings) for pairs in suite}
     differences = np.concatenate([pairs.differences for pairs in suite])
     tasks = np.repeat(np.arange(len(suite)), [pairs.baseline.size for pairs in suite])
-    units, alone = _units(suite)
-    # Pooling needs one direction: a lower-is-better score s in [0, 1] counts as 1 − s.
-    baseline, candidate = (np.concatenate([s if p.higher_is_better or len(suite) == 1 else 1 - s
-                                           for p, s in zip(suite, scores, strict=True)])
-                           for scores in ([p.baseline for p in suite], [p.candidate for p in suite]))
-    pooled = judge(baseline, candidate, clusters=None if alone else units,
-                   higher_is_better=len(suite) > 1 or suite[0].higher_is_better)
+    units, alone = units_of(suite)
+    pooled = pooled_pair(suite, None if alone else units, **settings)
     shared = 0 if alone else int((pd.Series(tasks).groupby(units).transform("nunique") > 1).sum())
     if alone and all(result.p_exact is not None for result in results.values()):
         b, c = np.array([[r.b, r.c] for r in results.values()]).T
@@ -303,70 +304,31 @@ def judge_suite(
         null = f"{draws:,} sign draws, pooled {pooled.permutation_method}"
     # With one task the three are the same test.
     combined = p_combined(pooled.p, max_drop, fisher) if len(suite) > 1 else pooled.p
-    decided, within = verdict(combined, pooled.p_noninferiority, alpha)
+    p_safe = max(row.p_safe for row in results.values()) if per_task else pooled.p_safe
+    decided, within = verdict(combined, p_safe, alpha)
     return SuiteResult(
         tasks=results, pooled=pooled, p_max_drop=max_drop, p_fisher=fisher, p_combined=combined,
         p_adjusted=combined, p_holm=dict(zip(names, holm([r.p for r in results.values()]).tolist(), strict=True)),
         p_step_down=dict(zip(names, step_down.tolist(), strict=True)), shared=shared, null=null,
-        verdict=decided, within_margin=within,
+        p_safe=p_safe, p_safe_adjusted=p_safe, per_task=per_task,
+        not_shown_safe=tuple(name for name, row in results.items() if row.p_safe > alpha),
+        verdict=decided, within_margin=within, reason=pooled.reason if decided == UNDECIDED and not per_task else None,
     )
 
 
-def _units(suite: list[Pairs]) -> tuple[np.ndarray, bool]:
-    """(codes 0 … U−1 of the units over all items, whether every item is its own unit).
+def adjust_candidates(results: dict[str, SuiteResult], adjust_safe: bool = False) -> dict[str, SuiteResult]:
+    """Holm over the candidates on the combined p, with `adjust_safe` on p_safe as well, and the verdicts that follow.
 
-    Items of one cluster are one unit, and so are items of one content, in whatever tasks they occur, and items of
-    several tasks that ask with the same prompt: a benchmark and its extended version are one set of questions with
-    other tests.
+    Without `adjust_safe`, one of k independent candidates at the margin is called safe with probability up to
+    1 − (1 − alpha)^k; with it, at most alpha.
     """
-    if all(pairs.units is None and not pairs.also for pairs in suite):
-        return np.arange(sum(pairs.items.size for pairs in suite)), True
-    sizes = [pairs.items.size for pairs in suite]
-    task = np.repeat(np.arange(len(suite)), sizes)
-    columns = [_labels([pairs.units for pairs in suite], sizes)]
-    if any("content" in pairs.also for pairs in suite):
-        columns.append(_labels([pairs.also.get("content") for pairs in suite], sizes))
-    units = _components(columns)
-    if len(suite) > 1 and any("prompt_hash" in pairs.also for pairs in suite):
-        prompts = _labels([pairs.also.get("prompt_hash") for pairs in suite], sizes)
-        # A prompt that several questions of one task share, such as an empty one, says nothing of which question it is.
-        asked = pd.DataFrame({"prompt": prompts, "task": task, "unit": units})
-        most = asked.groupby(["prompt", "task"])["unit"].nunique().groupby("prompt").max()
-        vague = ~pd.Series(prompts).map(most).eq(1).to_numpy()
-        prompts[vague] = prompts.max() + 1 + np.arange(int(vague.sum()))
-        units = _components([units, prompts])
-    return units, int(units.max(initial=-1)) + 1 == len(units)
-
-
-def _labels(parts: list[np.ndarray | None], sizes: list[int]) -> np.ndarray:
-    """Codes of labels over all items; an item about which nothing is known gets a code of its own."""
-    known = np.concatenate([np.full(size, None) if part is None else np.asarray(part, object)
-                            for part, size in zip(parts, sizes, strict=True)])
-    codes = pd.factorize(pd.Series(known, dtype=object))[0]
-    own = codes < 0
-    codes[own] = codes.max(initial=-1) + 1 + np.arange(int(own.sum()))
-    return codes
-
-
-def _components(columns: list[np.ndarray]) -> np.ndarray:
-    """Codes of the items that are connected by a shared label in any column, in order of first appearance."""
-    if len(columns) == 1:
-        return pd.factorize(columns[0])[0]
-    n, graphs, at = len(columns[0]), [], len(columns[0])
-    for codes in columns:
-        graphs.append(np.stack([np.arange(n), at + codes]))
-        at += int(codes.max(initial=-1)) + 1
-    rows, cells = np.concatenate(graphs, axis=1)
-    graph = coo_array((np.ones(len(rows), bool), (rows, cells)), shape=(at, at))
-    found = connected_components(graph, directed=False)[1]
-    return pd.factorize(found[:n])[0]
-
-
-def adjust_candidates(results: dict[str, SuiteResult]) -> dict[str, SuiteResult]:
-    """Holm over the candidates on the combined p, and the verdicts that follow."""
     adjusted = holm([result.p_combined for result in results.values()])
+    safe = [result.p_safe for result in results.values()]
+    safe = holm(safe).tolist() if adjust_safe else safe
     judged = {}
-    for (name, result), p in zip(results.items(), adjusted, strict=True):
-        decided, within = verdict(p, result.pooled.p_noninferiority, result.pooled.alpha)
-        judged[name] = replace(result, p_adjusted=float(p), verdict=decided, within_margin=within)
+    for (name, result), p, p_safe in zip(results.items(), adjusted, safe, strict=True):
+        decided, within = verdict(p, p_safe, result.pooled.alpha)
+        reason = result.pooled.reason if decided == UNDECIDED and not result.per_task else None
+        judged[name] = replace(result, p_adjusted=float(p), p_safe_adjusted=p_safe, verdict=decided, reason=reason,
+                               within_margin=within)
     return judged

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..scores.task_scores import TaskScores
+from .cells import harmless
 from .intervals import cluster_standard_error
 from .pairing import Pairs
 from .report import ALL
@@ -17,7 +18,7 @@ def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
     """CSV text of summary, model_comparison, summary_with_stderr, summary_without_stderr, model_differences."""
     frames = (summary_frame(results, baseline), comparison_frame(models), category_frame(models, stderr=True),
               category_frame(models, stderr=False), differences_frame(results, pairs))
-    return [frame.to_csv(index=False) for frame in frames]
+    return [harmless(frame).to_csv(index=False) for frame in frames]
 
 
 def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFrame:
@@ -33,7 +34,9 @@ def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFram
                 "drop_lower": r.drop_lower, "drop_upper": r.drop_upper, "b": r.b, "c": r.c,
                 "flip_rate": r.flip_rate, "p": r.p, "log10_p": r.log10_p, "p_exact": r.p_exact,
                 "p_mid": r.p_mid, "p_permutation": r.p_permutation, "p_improvement": r.p_improvement,
-                "p_noninferiority": r.p_noninferiority,
+                "p_noninferiority": r.p_noninferiority, "p_safe": suite.p_safe_adjusted if pooled else r.p_safe,
+                "missing": r.missing, "worst_drop": r.worst_drop, "worst_upper": r.worst_upper,
+                "units_effective": r.units_effective, "answers_low": r.answers_low, "answers_high": r.answers_high,
                 "p_holm_tasks": None if pooled else suite.p_holm[task],
                 "p_step_down_tasks": None if pooled else suite.p_step_down[task],
                 "p_pooled": suite.p_pooled if pooled else None,
@@ -43,6 +46,7 @@ def summary_frame(results: dict[str, SuiteResult], baseline: str) -> pd.DataFram
                 "p_adjusted": suite.p_adjusted if pooled else None,
                 "can_reject": r.can_reject, "alpha": r.alpha, "margin": r.margin,
                 "verdict": suite.verdict if pooled else None,
+                "reason": suite.reason if pooled else None,
                 "within_margin": suite.within_margin if pooled else None,
                 **r.others,
             })

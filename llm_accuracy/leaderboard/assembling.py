@@ -71,11 +71,12 @@ def assemble(suite: str, tasks: tuple[Task, ...], models: list[Model], failures:
                [(*key, reason) for key, reason in sorted(failures.items())])
     failed = {model for model, _ in failures}
     whole = [model for model in models if model.name not in failed]
-    scores, records, dropped, hashes = _gather(raw, tasks, whole)
+    if len(whole) > 1:
+        scores, records, dropped, hashes = _gather(raw, tasks, whole)
+    if len(whole) < 2 or len(records) < 2:
+        raise InputError(f"{suite}: {len(whole) if len(whole) < 2 else len(records)} of {len(models)} models are "
+                         f"complete, two are needed; {raw}/failures.csv says why")
     dropped |= {model: f"{task}: {reason}" if task else reason for (model, task), reason in sorted(failures.items())}
-    if len(records) < 2:
-        raise InputError(f"{suite}: {len(records)} of {len(models)} models are complete, two are needed; "
-                         f"{raw}/failures.csv says why")
     kept = [model for model in whole if model.name in records]
     rows = _check_published(tasks, kept, records)
     write_rows(raw / "published_scores.csv", ("model", "benchmark", "scraped", "published", "agrees"), rows)

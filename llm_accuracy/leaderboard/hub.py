@@ -25,6 +25,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, logging
 
 from ..errors import InputError
+from ..files import limits, size_text
 
 HTTPError: type[Exception]
 try:  # the transport of huggingface_hub 2; version 1 spoke through httpx, with the same names
@@ -34,7 +35,6 @@ except ImportError:
 
 CONVERTED = "refs/convert/parquet"
 READ_TIMEOUT = 30.0  # seconds without a byte before a connection counts as dead
-LONGEST_LINE = 64 << 20
 _WORTH_RETRYING = (408, 429, 500, 502, 503, 504)
 # RuntimeError: huggingface_hub closes its shared client when a connection fails in another thread.
 _BROKEN = (HTTPError, OSError, RuntimeError)
@@ -104,8 +104,9 @@ class Hub:
     def lines(self, file: File, offset: int = 0) -> Iterator[tuple[bytes, int]]:
         """(line, offset just after it) from `offset` on, which must be 0 or an offset returned earlier.
 
-        Raises Unavailable if the file cannot be fetched, or has a line of more than 64 MiB.
+        Raises Unavailable if the file cannot be fetched, or if it or one of its lines is larger than the limits.
         """
+        _check_size(file, file.size)
         failures = 0
         while offset < file.size:
             start = offset
@@ -121,17 +122,19 @@ class Hub:
     def table(self, file: File, columns: list[str]):
         """Some columns of a parquet file as an Arrow table; only their bytes are fetched.
 
-        Raises Unavailable if the file cannot be fetched, KeyError if a column is missing.
+        Raises Unavailable if the file cannot be fetched or its columns unpack to more than the limit, KeyError if a
+        column is missing.
         """
-        return self._parquet(file, columns, lambda parquet, _: parquet.read(columns=columns))
+        def read(parquet, leaves):
+            _check_size(file, _bytes_of(parquet, leaves, "total_uncompressed_size"))
+            return parquet.read(columns=columns)
+
+        return self._parquet(file, columns, read)
 
     def column_bytes(self, file: File, columns: list[str]) -> int:
         """How many bytes `table` would fetch, from the file's footer alone. Raises as `table` does."""
-        def add(parquet, leaves):
-            groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
-            return sum(group.column(leaf).total_compressed_size for group in groups for leaf in leaves)
-
-        return self._parquet(file, columns, add)
+        return self._parquet(file, columns,
+                             lambda parquet, leaves: _bytes_of(parquet, leaves, "total_compressed_size"))
 
     def _parquet(self, file: File, columns: list[str], use: Callable):
         """use(ParquetFile, numbers of the leaf columns) of a file."""
@@ -168,8 +171,9 @@ class Hub:
             for line in whole:
                 offset += len(line) + 1
                 yield line, offset
-            if len(rest) > LONGEST_LINE:
-                raise Unavailable(f"{file.path}: a line of more than {LONGEST_LINE >> 20} MiB at byte {offset}")
+            if len(rest) > limits().line:
+                raise Unavailable(f"{file.path}: a line of more than {size_text(limits().line)} at byte {offset}; "
+                                  "--max-size allows longer ones")
         if rest and offset + len(rest) == file.size:
             yield rest, file.size
 
@@ -238,6 +242,18 @@ class Hub:
             return bool(get_token())
         except LocalTokenNotFoundError:
             return False
+
+
+def _check_size(file: File, size: int) -> None:
+    if size > limits().total:
+        raise Unavailable(f"{file.path}: {size_text(size)}, more than the {size_text(limits().total)} that are "
+                          "allowed; --max-size allows more")
+
+
+def _bytes_of(parquet, leaves: list[int], which: str) -> int:
+    """Bytes of some columns by a file's own footer, as stored or unpacked."""
+    groups = [parquet.metadata.row_group(i) for i in range(parquet.metadata.num_row_groups)]
+    return sum(getattr(group.column(leaf), which) for group in groups for leaf in leaves)
 
 
 def _told_to_wait(headers) -> float | None:

@@ -39,6 +39,8 @@ class Factors:
     history_mean  (N,) mean observed score of each question; for a question without observations, the mean of the
                   other questions' means
     about         how it was fitted (rank, weight decay, epochs, rows, losses)
+    stated        what is believed of a new model, where that does not come from the rows of U: of a history of too few
+                  models to say how models differ (`few_models`)
     """
 
     U: np.ndarray
@@ -46,6 +48,7 @@ class Factors:
     questions: np.ndarray
     history_mean: np.ndarray
     about: dict = field(default_factory=dict)
+    stated: Prior | None = None
 
     @staticmethod
     def fit(scores: Responses | pd.DataFrame | np.ndarray, rank: int, weight_decay: float, protocol: str = "map",
@@ -83,7 +86,9 @@ class Factors:
 
     @property
     def prior(self) -> Prior:
-        """Mean and sample covariance of the fitted rows u_i."""
+        """The stated one, or mean and sample covariance of the fitted rows u_i."""
+        if self.stated is not None:
+            return self.stated
         U = self.U.astype(np.float64)
         covariance = np.cov(U, rowvar=False).reshape(U.shape[1], U.shape[1]) if len(U) > 1 else np.zeros(
             (U.shape[1],) * 2)
@@ -92,9 +97,12 @@ class Factors:
     def save(self, path: Path) -> None:
         """Write an .npz, completely or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {"U": self.U, "V": self.V, "questions": self.questions, "history_mean": self.history_mean,
+                  "about": np.array(json.dumps(self.about))}
+        if self.stated is not None:
+            arrays |= {"prior_mean": self.stated.mean, "prior_covariance": self.stated.covariance}
         with atomic(path) as stream:
-            np.savez(stream, U=self.U, V=self.V, questions=self.questions, history_mean=self.history_mean,
-                     about=json.dumps(self.about))
+            np.savez(stream, allow_pickle=False, **arrays)
 
     @staticmethod
     def load(path: Path | str, made_by: str = "factor_models_final.py") -> Factors:
@@ -104,8 +112,9 @@ class Factors:
         check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
+                stated = Prior(stored["prior_mean"], stored["prior_covariance"]) if "prior_mean" in stored else None
                 return Factors(stored["U"], stored["V"], stored["questions"], stored["history_mean"],
-                               json.loads(str(stored["about"])))
+                               json.loads(str(stored["about"])), stated)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: not a complete factor model ({error}); delete it and run "
                              f"python {made_by} again") from None

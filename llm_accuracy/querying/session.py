@@ -22,6 +22,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,10 @@ from ..randomness import stream
 from .diagnosis import HistoryDiagnosis
 from .factors import Factors
 from .policies import ANY_TIME_POLICY, DEFAULT_POLICY, Policy, named
-from .session_engines import Estimated, Evaluation, InRounds, OneAtATime
+from .session_engines import Drawn, Estimated, Evaluation, InRounds, OneAtATime
 from .setting import ALPHA
 
-FORMAT = 2  # of a saved session
+FORMAT = 3  # of a saved session
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,19 +77,24 @@ class Session:
              of what the answers said no longer has an unbiased estimate.
     costs    (N,) > 0 of asking each question: growing rounds then choose by information per cost
     policy   a name in `policies`: "rounds" where there is a budget, else "faq-mix"
+    autosave  a file that is written, as by `save`, before `ask` and `tell` return; `resume(…, autosave=True)` goes on
 
-    Raises InputError for what cannot be.
+    Raises InputError for what cannot be, and for a file to save to that is there already.
     """
 
     def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: Sequence[str] | np.ndarray | None = None, *,
                  budget: int | str | None = None, costs: Sequence[float] | np.ndarray | None = None,
-                 policy: str | Policy | None = None):
+                 policy: str | Policy | None = None, autosave: Path | str | None = None):
+        if autosave is not None and Path(autosave).exists():
+            raise InputError(f"{autosave} is there already: Session.resume(…, autosave=True) goes on with it, or take "
+                             "another name")
         self.factors, self.model, self.seed = factors, model, seed
+        self._autosave = autosave
         self.n_questions, self.rank = factors.V.shape
         self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
-        self._number = {str(name): i for i, name in enumerate(factors.questions)}
+        self._number = dict(zip(np.asarray(factors.questions, str).tolist(), range(self.n_questions), strict=True))
         self.tasks, self._task_of = _tasks(tasks, self.n_questions)
         self._costs = None if costs is None else _costs(costs, self.n_questions)
         self._stream = stream("session", model, seed)
@@ -138,6 +144,7 @@ class Session:
         if questions:
             self.rounds.append(len(questions))
         self._outstanding = dict.fromkeys(questions)
+        self._saved()
         return self._names(questions)
 
     def tell(self, question: str, score: float) -> None:
@@ -149,29 +156,31 @@ class Session:
         j = self._number.get(question)
         if j is None or j not in self._outstanding:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
-        value = _score(question, score)
+        value = score_of(question, score)
         self._engine.answer(j, value)
         self._answers[j] = value
         del self._outstanding[j]
+        self._saved()
 
     # --- what is known -----------------------------------------------------------------------------
 
     def estimate(self, alpha: float = ALPHA) -> Finding:
         """Accuracy on the whole bank: from the complete rounds, or the questions answered so far without a gap."""
-        _check_alpha(alpha)
+        check_alpha(alpha)
         return _finding(self._engine.estimate(), alpha, len(self._engine.answered()), self._engine.history())
 
-    def watch(self, alpha: float = ALPHA, exact: bool = False) -> Finding:
+    def watch(self, alpha: float = ALPHA, exact: bool = False, planned: int | None = None) -> Finding:
         """The same with an interval that may be looked at after every answer, see `confidence_sequence`. exact: by
-        betting, which claims its α at any number of answers and any accuracy, and is wider. Not for growing rounds."""
-        _check_alpha(alpha)
-        low, theta, high = self._engine.watch(alpha, exact)
+        betting, which claims its α at any number of answers and any accuracy. planned: the number of answers that its
+        bets are sized for, the same at every look. Not for growing rounds."""
+        check_alpha(alpha)
+        low, theta, high = self._engine.watch(alpha, exact, planned)
         return Finding(float(np.clip(theta, 0, 1)), low, high, len(self._engine.answered()))
 
     def sub_scores(self, alpha: float = ALPHA, simultaneous: bool = False) -> dict[str, Finding]:
         """Accuracy by task. simultaneous: all intervals and that of `estimate(alpha / (number of tasks + 1))` hold
         together (Bonferroni). A task that has been asked whole has its mean."""
-        _check_alpha(alpha)
+        check_alpha(alpha)
         alpha = alpha / (len(self.tasks) + 1) if simultaneous else alpha
         answered, found = self._engine.answered(), {}
         for g, task in enumerate(self.tasks):
@@ -184,6 +193,11 @@ class Session:
         return found
 
     @property
+    def drawn(self) -> Drawn:
+        """The questions of the last `ask`, with what was expected of them and how probable it was to ask them."""
+        return self._engine.drawn()
+
+    @property
     def trace(self):
         """What the estimate of a policy that asks one at a time is computed from, `trace.Trace`."""
         if not isinstance(self._engine, OneAtATime):
@@ -192,19 +206,23 @@ class Session:
 
     # --- kept ----------------------------------------------------------------------------------------
 
+    def _saved(self) -> None:
+        if self._autosave is not None:
+            self.save(self._autosave)
+
     def save(self, path: Path | str) -> None:
         """Write what was asked and answered as JSON, whole or not at all."""
         asked = self._engine.asked
         record = {"format": FORMAT, "model": self.model, "seed": int(self.seed), "policy": self.policy.name,
-                  "budget": self.budget, "made of": self._fingerprints(), "rounds": self.rounds,
+                  "budget": self.budget, "made of": self._fingerprints, "rounds": self.rounds,
                   "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:
-            json.dump(record | {"checksum": _checksum(record)}, stream_, indent=1)
+            json.dump(record | {"checksum": checksum(record)}, stream_, indent=1)
 
     @staticmethod
     def resume(path: Path | str, factors: Factors, tasks: Sequence[str] | np.ndarray | None = None,
-               costs: Sequence[float] | np.ndarray | None = None) -> Session:
-        """The session as it was saved, with the factors, tasks and costs it began with.
+               costs: Sequence[float] | np.ndarray | None = None, autosave: bool = False) -> Session:
+        """The session as it was saved, with the factors, tasks and costs it began with; autosave: to this file again.
 
         Raises InputError if the file is not a session's or was edited, or if something else is given, saying what.
         """
@@ -216,11 +234,11 @@ class Session:
             raise InputError(f"{path}: not a saved session")
         if record.get("format") != FORMAT:
             raise InputError(f"{path}: saved by another version of this library, which cannot be checked; begin anew")
-        if record.pop("checksum", None) != _checksum(record):
+        if record.pop("checksum", None) != checksum(record):
             raise InputError(f"{path}: edited or damaged since it was saved; take a copy that is whole, or begin anew")
         session = Session(factors, record["model"], record["seed"], tasks, budget=record["budget"], costs=costs,
                           policy=record["policy"])
-        changed = [name for name, print_ in session._fingerprints().items() if print_ != record["made of"].get(name)]
+        changed = [name for name, print_ in session._fingerprints.items() if print_ != record["made of"].get(name)]
         if changed:
             raise InputError(f"{path}: not what the session began with: {', '.join(changed)} changed; resume with the "
                              "same, or begin anew")
@@ -233,15 +251,18 @@ class Session:
             for name, answer in zip(again, answers[start : start + size], strict=True):
                 if answer is not None:
                     session.tell(name, answer)
+        session._autosave = path if autosave else None
         return session
 
+    @cached_property
     def _fingerprints(self) -> dict[str, str | None]:
         """Of all that the questions and the estimates follow from, by the name that a message gives it."""
-        return {"the questions' names": _fingerprint(np.asarray(self.factors.questions, str)),
-                "the factors V of the questions": _fingerprint(self.factors.V),
-                "the factors U of the history": _fingerprint(self.factors.U),
-                "the tasks": _fingerprint(np.asarray(self.tasks, str), self._task_of) if self.tasks else None,
-                "the costs": None if self._costs is None else _fingerprint(self._costs)}
+        return {"the questions' names": fingerprint(np.asarray(self.factors.questions, str)),
+                "the factors V of the questions": fingerprint(self.factors.V),
+                "the factors U of the history": fingerprint(self.factors.U),
+                "what is believed of a new model": fingerprint(self.factors.prior.mean, self.factors.prior.covariance),
+                "the tasks": fingerprint(np.asarray(self.tasks, str), self._task_of) if self.tasks else None,
+                "the costs": None if self._costs is None else fingerprint(self._costs)}
 
 
 def questions_of(budget: int | str, n_questions: int) -> int:
@@ -279,7 +300,7 @@ def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
     return numbers
 
 
-def _score(question: str, score: object) -> float:
+def score_of(question: str, score: object) -> float:
     """Raises InputError for anything but a number in [0, 1] or a truth value."""
     number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
     if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
@@ -287,7 +308,7 @@ def _score(question: str, score: object) -> float:
     return value
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
     """Raises InputError for what is no error rate, naming what may have been meant: 5, 95 and .95 are .05."""
     if isinstance(alpha, int | float | np.integer | np.floating) and 0 < alpha < 0.5:
         return
@@ -303,7 +324,7 @@ def _finding(found: Estimated, alpha: float, asked: int, history: HistoryDiagnos
     return Finding(float(np.clip(found.theta[0], 0, 1)), float(band.low[0]), float(band.high[0]), asked, history)
 
 
-def _fingerprint(*arrays: np.ndarray) -> str:
+def fingerprint(*arrays: np.ndarray) -> str:
     found = hashlib.blake2b(digest_size=16)
     for array in arrays:
         found.update(f"{array.dtype.kind}{array.shape}".encode())
@@ -312,5 +333,5 @@ def _fingerprint(*arrays: np.ndarray) -> str:
     return found.hexdigest()
 
 
-def _checksum(record: Mapping[str, object]) -> str:
+def checksum(record: Mapping[str, object]) -> str:
     return hashlib.blake2b(json.dumps(record, sort_keys=True).encode(), digest_size=16).hexdigest()

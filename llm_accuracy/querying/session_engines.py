@@ -41,6 +41,21 @@ class Estimated(Protocol):
     def interval(self, alpha: float) -> Interval: ...
 
 
+class Drawn(NamedTuple):
+    """The questions that were asked together, and all that an estimate needs of them but their answers; (B,) each.
+
+    questions    numbers
+    predicted    p, the outcome expected beforehand
+    probability  of being asked: π of a round, or q at its step where one is asked after the other
+    expected     Σ p of the open questions of the bank before each was drawn
+    """
+
+    questions: list[int]
+    predicted: list[float]
+    probability: list[float]
+    expected: list[float]
+
+
 class Evaluation(Protocol):
     """One model being asked."""
 
@@ -63,8 +78,11 @@ class Evaluation(Protocol):
     def part(self, task: int) -> Estimated:
         """The same of one task."""
 
-    def watch(self, alpha: float, exact: bool) -> tuple[float, float, float]:
+    def watch(self, alpha: float, exact: bool, planned: int | None) -> tuple[float, float, float]:
         """(low, θ̂, high), valid at every look. Raises InputError where the engine has none."""
+
+    def drawn(self) -> Drawn:
+        """The last questions asked."""
 
     def history(self) -> HistoryDiagnosis | None:
         """How well the history has served, where that is known."""
@@ -81,7 +99,9 @@ class InRounds:
         n_questions, prior = len(factors.V), factors.prior
         self._sizes = schedule(budget, n_questions, policy.rounds.first, policy.rounds.growth)
         groups = np.column_stack([np.ones(n_questions), *(task_of == g for g in range(n_tasks))])
-        strata = kinds_of_questions(factors.V.astype(np.float64), prior.covariance, policy.rounds.kinds)
+        # Stated factors tell no kinds apart but the tasks themselves.
+        strata = task_of if factors.stated is not None else kinds_of_questions(
+            factors.V, prior.covariance, policy.rounds.kinds)
         predictor = Recalibrated(FactorPredictor(Bank.of(factors.V), prior, 1))
         tau = (policy.setting or DEFAULT_SETTING).tau
         self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups)
@@ -120,7 +140,12 @@ class InRounds:
     def part(self, task: int) -> RoundEstimate:
         return estimate(self._complete(), task + 1, self.task_of == task)
 
-    def watch(self, alpha: float, exact: bool) -> tuple[float, float, float]:
+    def drawn(self) -> Drawn:
+        *before, last = self._rounds.rounds
+        expected = float(last.known[0, 0]) - sum(float(one.answers.sum()) for one in before)
+        return Drawn(last.asked[0].tolist(), last.p[0].tolist(), last.pi[0].tolist(), [expected] * last.asked.shape[1])
+
+    def watch(self, alpha: float, exact: bool, planned: int | None) -> tuple[float, float, float]:
         raise InputError(f"policy {self.policy.name!r}: its intervals hold at the end of a round chosen beforehand; "
                          'one that may be watched needs policy="faq-mix"')
 
@@ -147,7 +172,7 @@ class OneAtATime:
     def __init__(self, factors: Factors, budget: int, policy: Policy, task_of: np.ndarray, n_tasks: int):
         self.policy, self.task_of, self._n_tasks = policy, task_of, n_tasks
         self._n_questions, self._rank = factors.V.shape
-        self._left = budget
+        self._left, self._last = budget, 0
         self.setting: Setting = policy.setting or DEFAULT_SETTING
         self._querier = Querier(Bank.of(factors.V), factors.prior, [self.setting], budget, "without", policy)
         self._steps: list[_Asked] = []
@@ -161,6 +186,7 @@ class OneAtATime:
     def ask(self, size: int | None, random: np.random.Generator) -> list[int]:
         batch = min(1 if size is None else size, self._left)
         self._left -= batch
+        self._last = batch
         by_task = self._expected_by_task()
         for number in self._querier.ask_batch(torch.as_tensor(random.random(batch)[None])):
             step = self._querier.step(number)
@@ -207,12 +233,17 @@ class OneAtATime:
         size = int((self.task_of == task).sum())
         return sub_score(trace, totals[None], inside[None], size, self._n_questions, self._rank)
 
-    def watch(self, alpha: float, exact: bool) -> tuple[float, float, float]:
+    def drawn(self) -> Drawn:
+        last = self._steps[-self._last :]
+        return Drawn([step.question for step in last], [step.p for step in last], [step.q for step in last],
+                     [step.expected for step in last])
+
+    def watch(self, alpha: float, exact: bool, planned: int | None) -> tuple[float, float, float]:
         if not exact:
             low, theta, high = (column[0, -1] for column in watched(self.trace, self._n_questions, self._rank, alpha))
             return float(low), float(theta), float(high)
-        # Sized for a tenth of the bank, whatever the number of answers: else every look would be another bet.
-        band = betting(self.trace, self._n_questions, self.setting.tau, alpha, self._n_questions // 10 + 1)
+        # Sized for one number of answers, by default a tenth of the bank: else every look would be another bet.
+        band = betting(self.trace, self._n_questions, self.setting.tau, alpha, planned or self._n_questions // 10 + 1)
         return float(band.low[0]), float(self.estimate().theta[0]), float(band.high[0])
 
     def history(self) -> None:

@@ -87,7 +87,14 @@ def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | 
     whole = bool(resolved.isin((0.0, 1.0)).all())
     scores = np.full(len(models) * len(questions), MISSING if whole else np.nan, np.int8 if whole else np.float32)
     scores[resolved.index] = resolved.to_numpy()
-    info = rows.groupby("model", sort=False)[[name for name in _INFO if name in rows]].first()
+    given_info = rows[["model", *(name for name in _INFO if name in rows)]].replace("", None)
+    by_model = given_info.groupby("model", sort=False)
+    for name in given_info.columns[1:]:
+        if (several := by_model[name].nunique() > 1).any():
+            model = several.index[several][0]
+            raise InputError(f"{source}: {model} has several values in column {name} "
+                             f"({', '.join(map(str, by_model[name].unique()[model][:3]))}); give each model one")
+    info = by_model.first()
     column = {name: info[name].fillna("").to_numpy(str) if name in info else None for name in _INFO}
     return Responses(models.astype(str), questions.astype(str), scores.reshape(len(models), len(questions)),
                      column["created_date"], column["sha"], column["family"], labels.get("task"),

@@ -87,7 +87,7 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
     if "content" in log.frame and log.frame["content"].isna().all():
         log = replace(log, frame=log.frame.drop(columns="content"))
     notes = tuple(dict.fromkeys([*log.notes, *log.account.lines(log.task)]))
-    return replace(log, notes=notes, scale=choices.scale)
+    return replace(log, notes=notes, scale=choices.scale, source=redacted(log.source))
 
 
 def _refuse_marks(log: TaskScores, choices: Choices) -> None:
@@ -101,9 +101,17 @@ def _refuse_marks(log: TaskScores, choices: Choices) -> None:
                              f"{low:g} {high:g}")
         return
     outside = scores[(scores < 0) | (scores > 1)]
-    if 0 < len(outside) < len(scores) and outside.nunique() == 1:
-        odd = float(outside.iloc[0])
+    inside = scores.drop(outside.index)
+    marked = len(inside) >= len(outside) and inside.isin((0.0, 1.0)).all()  # right, wrong, and marks of several kinds
+    if len(outside) and len(inside) and (outside.nunique() == 1 or marked):
+        odd = float(outside.min() if outside.min() < 0 else outside.max())
         if odd < 0 or odd >= 9:
+            if outside.nunique() > 1:
+                found = _some([f"{value:g}" for value in sorted(outside.unique())])
+                raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {found} and all others 0 or "
+                                 f"1, first item {outside.index[0]}: say which mark a missing score with --value "
+                                 f"{odd:g}=missing, or the range of the scores with --range {min(0.0, odd):g} "
+                                 f"{max(1.0, float(outside.max())):g}")
             raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {odd:g} and all others lie in "
                              f"[0, 1], first "
                              f"item {outside.index[0]}: if it marks a missing score add --value {odd:g}=missing, "

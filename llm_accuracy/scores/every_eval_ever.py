@@ -207,6 +207,8 @@ def _metric(result: dict) -> str:
 def _item(instance: dict, config: dict, metric: str, where: str, choices: Choices, blank: dict[str, int]) -> dict:
     value = instance["evaluation"]["score"]
     worth = told(value, choices.values)
+    if not isinstance(instance.get("error"), (str, type(None))):
+        raise InputError(f"{where}: error is {json.dumps(instance['error'])[:40]}, neither a text nor null")
     if instance.get("error") is not None:
         score = 0.0 if choices.errors == "wrong" else math.nan
         blank["samples that crashed"] += choices.errors != "wrong"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cli import at_least
 from ..errors import InputError
 from ..files import limit_to
 
@@ -38,10 +39,13 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--by-content", action="store_true", help="questions are what their content is, whatever their id")
     to.add_argument("--may-differ", nargs="+", default=[], metavar="KEY",
                     help="runs in one folder that differ in KEY (n-shot, limit, …) are united all the same")
-    to.add_argument("--id", metavar="KEY", help="the key of a record that names its question (JSONL); a.b is b in a")
+    to.add_argument("--id", metavar="KEY",
+                    help="the key of a record that names its question (JSONL, promptfoo); a.b is b in a")
     to.add_argument("--score", metavar="KEY", help="the key of its score (JSONL)")
     to.add_argument("--max-size", metavar="SIZE", help="how large a file may be, unpacked (default: 4G); lines and "
                                                        "columns in proportion")
+    to.add_argument("--jobs", type=at_least(1), metavar="N",
+                    help="how many files of logs are read at a time (default: the number of cores)")
     to.add_argument("--item-field", metavar="FIELD",
                     help="document field that names a question across tasks (else its hash)")
 
@@ -49,8 +53,10 @@ def add_choice_flags(to: argparse.ArgumentParser) -> None:
 def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Choices:
     """What logs leave open, as these options settle it. Raises InputError for a flag that cannot be understood."""
     from .task_scores import Choices
+    from .workers import cores, read_with
 
     limit_to(options.max_size)
+    read_with(options.jobs or cores())
     if options.range and not options.range[0] < options.range[1]:
         raise InputError(f"--range {options.range[0]:g} {options.range[1]:g}: the first must be smaller")
     made = (Choices.read(options.task_metrics, options.item_field) if options.task_metrics

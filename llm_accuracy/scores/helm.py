@@ -70,7 +70,8 @@ def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
         raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
     task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", name)
     deployment = adapter.get("model_deployment")
-    return plain(model), plain(task), {} if deployment is None else {"model_deployment": str(redacted(deployment))}
+    names = plain(redacted(model)), plain(redacted(task))
+    return *names, {} if deployment is None else {"model_deployment": str(redacted(deployment))}
 
 
 def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choices: Choices) -> TaskScores:
@@ -117,6 +118,8 @@ def _read_instances(file: Path, metric: str, choices: Choices
         for number, instance in enumerate(read_json(file), start=1):
             name, trial = plain(instance["instance_id"]), int(instance.get("train_trial_index") or 0)
             where = f"{file}: instance {number} ({name})"
+            if isinstance(instance["instance_id"], (dict, list, bool, float)) or instance["instance_id"] is None:
+                raise InputError(f"{where}: instance_id names no question")
             if instance.get("perturbation"):
                 perturbed[_perturbation(instance["perturbation"])] += 1
                 continue
@@ -128,6 +131,11 @@ def _read_instances(file: Path, metric: str, choices: Choices
             if trial in kept.trials:
                 raise InputError(f"{where}: trial {trial} is given twice")
             kept.trials.add(trial)
+            of_metric = [stat for stat in instance["stats"] if stat["name"]["name"] == metric and stat["count"]
+                         and not stat["name"].get("perturbation")]
+            if len(of_metric) > 1:
+                raise InputError(f"{where}: {metric} is given {len(of_metric)} times in one trial (sub-splits?), and "
+                                 "nothing says which counts")
             for stat in instance["stats"]:
                 names.add(stat["name"]["name"])
                 if stat["name"]["name"] == metric and stat["count"] and not stat["name"].get("perturbation"):
@@ -149,7 +157,8 @@ def _mean(stat: dict, metric: str, where: str, choices: Choices) -> float:
     total = stat["sum"]
     if total is None:
         return math.nan
-    if not isinstance(total, (bool, int, float)) or not isinstance(stat["count"], int):
+    count = stat["count"]
+    if not isinstance(total, (bool, int, float)) or type(count) is not int or count < 0:
         raise InputError(f"{where}: {metric}: sum {total!r:.40} over count {stat['count']!r:.20} is not a score")
     value = plain_number(total, metric, where) / stat["count"]
     worth = told(value, choices.values)

@@ -108,10 +108,7 @@ def _read(read_eval_log: Callable[..., Any], file: Path, **how):
 
 def _task_name(spec) -> str:
     known = spec.task_args_passed if "task_args_passed" in spec.model_fields_set else spec.task_args  # old logs: all
-    passed = redacted(dict(known or {}))
-    if not passed:
-        return plain(spec.task)
-    return plain(f"{spec.task}[{','.join(f'{k}={_compact(v)}' for k, v in sorted(passed.items()))}]")
+    return task_name(spec.task, dict(known or {}))
 
 
 def _compact(value) -> str:
@@ -261,6 +258,18 @@ def _fingerprints(sample, item_field: str | None) -> dict[str, str]:
     return {"content": doc if content is None else plain(content), "doc_hash": doc,
             "target_hash": _digest([letters.get(word, word) for word in target]),
             "prompt_hash": _digest([said, options])}
+
+
+def content_of(sample, item_field: str | None = None) -> str:
+    """A fingerprint of what a sample asks and of its right answer, of a dataset or in a log alike."""
+    prints = _fingerprints(sample, item_field)
+    return prints["doc_hash"] + prints["target_hash"]
+
+
+def task_name(task: str, passed: dict[str, Any]) -> str:
+    """What a task is called that was given these arguments: other arguments ask other questions."""
+    known = redacted(passed)
+    return plain(f"{task}[{','.join(f'{k}={_compact(v)}' for k, v in sorted(known.items()))}]" if known else task)
 
 
 def _digest(content) -> str:

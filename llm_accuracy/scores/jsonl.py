@@ -3,7 +3,7 @@
     {"id": "q7", "score": 1, "task": "sums", "model": "org/m", "run": 1, "cluster": "c", "input": …, "target": …}
 
 Only id and score are needed. `--id` and `--score` name other keys; a key with dots leads into objects
-(`metrics.acc`). Other keys are not read.
+(`metrics.acc`). A split is chosen with `--filter`, and `higher_is_better` may be there. Other keys are not read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
-from .contract import Reading, checked, plain
+from .contract import Reading, checked, plain, redacted
+from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value
 from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
@@ -27,7 +28,8 @@ ENDINGS = (".jsonl", ".jsonl.gz")
 ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "task_id")
 _DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
 _TARGET = ("target", "reference", "expected")
-_LABELS = ("model", "task", "run", "cluster")
+_LABELS = ("model", "task", "run", "cluster", "split")
+_DIRECTION = "higher_is_better"
 _ABSENT = object()
 
 
@@ -35,7 +37,7 @@ def recognises(path: Path) -> bool:
     """Whether a path is such a file, or a folder that holds one and no logs of a framework."""
     if path.is_dir():
         return bool(_files(path)) and not any(path.glob("*results*.json"))
-    return path.name.endswith(ENDINGS) and not SAMPLES.fullmatch(path.name)
+    return path.name.endswith(ENDINGS) and not SAMPLES.fullmatch(path.name) and not is_old_sample(path)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -72,7 +74,34 @@ def _table(file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
         rows.append({"line": number, **_row(record, keys, where, choices)})
     if not rows:
         raise InputError(f"{file}: no records in the file")
-    return pd.DataFrame(rows).dropna(axis=1, how="all").assign(score=[row["score"] for row in rows])
+    table = pd.DataFrame(rows).dropna(axis=1, how="all").assign(score=[row["score"] for row in rows])
+    return _one_split(_all_or_none(table, file), file, choices, notes)
+
+
+def _all_or_none(table: pd.DataFrame, file: Path) -> pd.DataFrame:
+    """Raise InputError for a label that some records have and others lack."""
+    for name in (*_LABELS, _DIRECTION):
+        if name in table and (lacking := table[name].isna()).any():
+            raise InputError(f"{file}: line {table['line'][lacking].iloc[0]}: no {name}, and other records have one")
+    defaults = {"model": "", "task": ONLY_TASK}
+    return table.assign(**{name: default for name, default in defaults.items() if name not in table})
+
+
+def _one_split(table: pd.DataFrame, file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The records of one split, of each task, where records name one; `--filter` chooses."""
+    if "split" not in table:
+        return table
+    kept = []
+    for task, rows in table.groupby("task", sort=False):
+        there, wanted = list(rows["split"].unique()), choices.of(str(task))[1]
+        if wanted is None and len(there) > 1:
+            raise InputError(f"{file}: {task} has several splits ({', '.join(there[:6])}): choose one with --filter")
+        if wanted is not None and wanted not in there:
+            raise InputError(f"{file}: {task} has no split {wanted} (--filter); it has {', '.join(there[:6])}")
+        kept.append(rows[rows["split"] == (wanted or there[0])])
+        if left := len(rows) - len(kept[-1]):
+            notes.append(f"{file}: {task}: {left:,} records of other splits are left out (--filter {wanted})")
+    return pd.concat(kept).sort_values("line")
 
 
 def _records(file: Path) -> Iterator[tuple[int, dict]]:
@@ -132,13 +161,15 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
     score = logged_value(value, keys.score, where, choices.values)
     if not isinstance(score, float):
         raise InputError(f"{where}: {keys.score} = {json.dumps(value)[:60]} is not one score")
-    row: dict[str, Any] = {"item": plain(item), "score": score, "model": "", "task": ONLY_TASK}
+    row: dict[str, Any] = {"item": plain(item), "score": score}
+    if _DIRECTION in record:
+        row[_DIRECTION] = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
     for name in _LABELS:
         if name == keys.score or (label := record.get(name)) is None:
             continue
-        if isinstance(label, (dict, list)) or not str(label).strip():
+        if isinstance(label, (dict, list, bool)) or not str(label).strip():
             raise InputError(f"{where}: {name} is {json.dumps(label)[:40]}: a name is needed, or leave the key out")
-        row[name] = plain(label)
+        row[name] = plain(redacted(label))
     return row | _fingerprints(record, choices.item_field)
 
 
@@ -153,6 +184,18 @@ def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:
     elif "doc_hash" in prints:
         prints["content"] = prints["doc_hash"]
     return prints
+
+
+def _direction(file: Path, task: str, rows: pd.DataFrame, choices: Choices) -> bool:
+    """Whether a higher score is better: what the user says, else what the records say, else it is."""
+    said = choices.direction(choices.score_key or "score")
+    if said is not None or _DIRECTION not in rows:
+        return True if said is None else said
+    found = rows[_DIRECTION].unique().tolist()
+    if len(found) > 1 or not isinstance(found[0], bool):
+        raise InputError(f"{file}: {task}: {_DIRECTION} is {', '.join(map(str, found))[:60]}: say it with "
+                         "--higher-is-better true or false")
+    return found[0]
 
 
 def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices) -> TaskScores:
@@ -177,6 +220,6 @@ def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices
     many = runs.nunique()
     notes = (f"{task}: {many} runs in {file.name}, averaged",) if many > 1 else ()
     blank = int(rows["score"].isna().sum())
-    return TaskScores(frame, str(file), True, None, notes, model=model, task=task, folder=str(file.parent),
-                      metric=choices.score_key or "score",
+    return TaskScores(frame, str(file), _direction(file, task, rows, choices), None, notes, model=model, task=task,
+                      folder=str(file.parent), metric=choices.score_key or "score",
                       account=Account(len(rows) - blank, {"null or a word for missing": blank} if blank else {}))

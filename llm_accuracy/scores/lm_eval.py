@@ -1,24 +1,24 @@
 """Logs of lm-evaluation-harness 0.4 with --log_samples: results_<time>.json beside samples_<task>_<time>.jsonl.
 
-`read_logs` finds the runs in a folder, reads what the results say about each (model, set-up, direction, counts) and its
-samples files (lm_eval_samples.py).
+`read_logs` takes the runs in a folder (lm_eval_runs.py), reads what the results say about each (model, set-up,
+direction, counts) and its samples files (lm_eval_samples.py).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
-from ..files import read_json
 from .contract import Reading, checked, one_model, plain, redacted
-from .lm_eval_samples import DEFAULT_METRICS, SAMPLES, TIMESTAMP, family, read_samples, sample_task
-from .score_values import PERPLEXITIES
+from .lm_eval_runs import OLD_TIME, find_runs, read_results, unclaimed
+from .lm_eval_samples import DEFAULT_METRICS, Samples, choose, family, read_samples, sample_task, value_of
+from .score_values import PERPLEXITIES, logged_value
 from .task_scores import Choices, TaskScores
+from .workers import in_order
 
-_RESULTS = re.compile(rf"(?!samples_).+_({TIMESTAMP})\.json")
 CATEGORY_NAMES = {"bbh": "BBH", "gpqa": "GPQA", "musr": "MuSR", "mmlu_pro": "MMLU-Pro", "math": "MATH",
                   "ifeval": "IFEval"}
 # Whether higher is better, for the metrics that the harness itself registers: used where no results file says it.
@@ -51,23 +51,30 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     """Every model, task and run of lm-evaluation-harness in a folder (searched recursively), one results_*.json, or one
     samples_*.jsonl. Raises InputError if the metric, the filter or the direction of a task is ambiguous, for an
     answer given twice, and for metrics that are not means over items."""
-    runs = _find_runs(path)
+    runs = find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
+    contents = {run: read_results(results_files) for run, (_, results_files) in runs.items()}
+    works = [(file, task, _part(contents[run], "results", task), choices)
+             for run, (samples, _) in runs.items() for task, file in sorted(samples.items()) if task in tasks]
+    read = in_order(read_samples, works, [file for file, *_ in works], str(path))
     for (folder, time), (samples, results_files) in runs.items():
-        results = _read_results(results_files)
+        results = contents[folder, time]
         if not samples:
             reading.notes.append(f"{results_files[0]}: left out, no samples file of this run is beside it: run the "
                                  f"harness with "
                                  "--log_samples")
             continue
         where = str(results_files[0]) if results_files else str(folder)
+        if time == OLD_TIME and path.is_dir() and (others := unclaimed(folder, samples)):
+            reading.notes.append(f"{where}: reports none of the tasks of {len(others)} files beside it, which are left "
+                                 f"out (first {others[0]})")
         if not path.name.startswith("samples_"):
             reading.notes += [f"{where}: {task} is reported but has no samples file: left out"
                               for task in _reported(results) if task not in samples and choices.asks(task)]
         for task, file in sorted(samples.items()):
             if task in tasks:
-                log = _one_task(file, task, results, choices, time, bool(results_files))
+                log = _one_task(file, task, results, next(read), choices, time, bool(results_files))
                 reading.logs.append(checked(log, choices))
     defaults = sorted({f"{log.metric} of {family(log.task)}" for log in reading.logs
                        if family(log.task) and choices.of(log.task)[0] is None
@@ -77,46 +84,6 @@ def read_logs(path: Path, choices: Choices) -> Reading:
                              f"--metric "
                              "chooses others")
     return reading
-
-
-def _find_runs(path: Path) -> dict[tuple[Path, str], tuple[dict[str, Path], list[Path]]]:
-    """(folder, time) → ({task: samples file}, results files) of every run, in the order of their folders and times."""
-    wanted = None
-    if path.is_file():
-        match = SAMPLES.fullmatch(path.name) or _RESULTS.fullmatch(path.name)
-        if not match:
-            raise InputError(f"{path}: not a results_<time>.json or samples_<task>_<time>.jsonl file")
-        wanted = match[match.re.groups]
-    folder = path if path.is_dir() else path.parent
-    runs: dict[tuple[Path, str], tuple[dict[str, Path], list[Path]]] = {}
-    for file in sorted((folder.rglob if path.is_dir() else folder.glob)("*.json*")):
-        of_task, of_run = SAMPLES.fullmatch(file.name), _RESULTS.fullmatch(file.name)
-        time = of_task[2] if of_task else of_run[1] if of_run else None
-        if time is None or wanted not in (None, time) or not file.is_file():
-            continue
-        samples, results = runs.setdefault((file.parent, time), ({}, []))
-        if of_run:
-            results.append(file)
-        elif of_task and (not path.name.startswith("samples_") or file == path):
-            if of_task[1] in samples:
-                raise InputError(f"{samples[of_task[1]]} and {file}: two files of one task and run; remove one")
-            samples[of_task[1]] = file
-    if not any(samples for samples, _ in runs.values()):
-        raise InputError(f"{path}: no CSV and no samples_<task>_<time>.jsonl here; run the harness with "
-                         "--log_samples")
-    return dict(sorted(runs.items()))
-
-
-def _read_results(files: list[Path]) -> dict:
-    """The content of a run's results file; {} without one. Raises InputError for several that differ."""
-    found = [read_json(file) for file in files]
-    for file, content in zip(files, found, strict=True):
-        if not isinstance(content, dict):
-            raise InputError(f"{file}: not a results file of the harness: expected a JSON object")
-        if content != found[0]:
-            raise InputError(f"{files[0]} and {file}: two different results files of one run; put them into folders "
-                             f"of their own")
-    return found[0] if found else {}
 
 
 def _part(content: dict, *keys: str) -> dict:
@@ -136,9 +103,10 @@ def _reported(results: dict) -> list[str]:
     return [task for task in _part(results, "results") if task not in groups and (not configs or task in configs)]
 
 
-def _one_task(file: Path, task: str, results: dict, choices: Choices, time: str, known: bool) -> TaskScores:
+def _one_task(file: Path, task: str, results: dict, read: Samples, choices: Choices, time: str, known: bool
+              ) -> TaskScores:
     reported = _part(results, "results", task)
-    frame, account, (metric, chosen) = read_samples(file, task, reported, choices)
+    frame, account, (metric, chosen) = read
     counts = _part(results, "n-samples", task)
     stated, dataset = (counts.get(key) if type(counts.get(key)) is int else None for key in ("effective", "original"))
     if stated is None and type(reported.get("sample_len")) is int:
@@ -165,6 +133,8 @@ def _setup(task: str, results: dict, config: dict) -> dict[str, str]:
     setup = {key: _text(results[key], key) for key in _SETUP if key in results}
     if "limit" in config:
         setup["limit"] = _text(config["limit"], "limit")
+    if config.get("gen_kwargs"):
+        setup["gen_kwargs"] = _text(config["gen_kwargs"], "gen_kwargs")
     if (shots := _part(results, "n-shot").get(task)) is not None:
         setup["n-shot"] = _text(shots, "n-shot")
     return setup
@@ -203,8 +173,8 @@ def sample_direction(file: Path, metric: str, choices: Choices) -> bool | None:
     if (said := choices.direction(metric)) is not None:
         return said
     task = sample_task(file)
-    results = [results for samples, results in _find_runs(file).values() if task in samples and results]
-    return _direction(metric, task, _read_results(results[0]), choices, file) if results else None
+    results = [results for samples, results in find_runs(file).values() if task in samples and results]
+    return _direction(metric, task, read_results(results[0]), choices, file) if results else None
 
 
 def _category(task: str, results: dict) -> str | None:
@@ -214,3 +184,23 @@ def _category(task: str, results: dict) -> str | None:
     groups = {name: members for name, members in _part(results, "group_subtasks").items()
               if isinstance(members, list) and task in members}
     return min(groups, key=lambda name: len(groups[name]), default=None)
+
+
+# ---- in process ----------------------------------------------------------------------------------------------
+
+def scores_of_samples(task: str, samples: list[dict], choices: Choices, source: str) -> dict[int, float]:
+    """{doc_id: score} of a task's samples as the harness returns them in process, by the same metric and filter as in
+    its logs. Raises InputError where these are ambiguous or no score of one question in [0, 1]."""
+    metric, chosen = choose(task, list(enumerate(samples, start=1)), choices, Path(source))
+    scores: dict[int, float] = {}
+    for record in samples:
+        if record["filter"] != chosen:
+            continue
+        value: Any = value_of(record, metric)
+        where = f"{source}: {task}/{record['doc_id']}"
+        score = logged_value(value.item() if hasattr(value, "item") else value, metric, where, choices.values)
+        if not isinstance(score, float) or not 0 <= score <= 1:
+            raise InputError(f"{where}: {metric} = {value!r:.40} is not one score in [0, 1]: choose another with "
+                             "--metric")
+        scores[int(record["doc_id"])] = score
+    return scores

@@ -32,8 +32,10 @@ ITEM_FIELDS = {"gpqa": "Record ID"}
 NOT_METRICS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", *HASHES}
 
 
-def read_samples(file: Path, task: str, reported: dict, choices: Choices
-                 ) -> tuple[pd.DataFrame, Account, tuple[str, str]]:
+Samples = tuple[pd.DataFrame, Account, tuple[str, str]]
+
+
+def read_samples(file: Path, task: str, reported: dict, choices: Choices) -> Samples:
     """(frame of TaskScores, what was read, (metric, filter)) of one samples file; `reported` is the task's entry in the
     results. Raises InputError for anything that is not a sample, and if the metric or filter is ambiguous."""
     item_field = choices.item_field or next((f for part, f in ITEM_FIELDS.items() if part in task), None)

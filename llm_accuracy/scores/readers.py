@@ -10,6 +10,7 @@ suite, flips) by what it recognises. What a score may look like in each format i
     jsonl    one answer a line, with a key for the question and one for its score (--id, --score)
     helm     run folders of HELM
     every-eval-ever  records of Every Eval Ever 0.3.0 beside their instances
+    promptfoo  results of promptfoo, a provider with a prompt being a model
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -20,6 +21,7 @@ importing this module costs next to nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,9 +32,11 @@ from ..files import read_json
 from ..lazy import given
 
 if TYPE_CHECKING:
+    from .contract import Models
     from .matrix import Responses
     from .task_scores import Choices, TaskScores
 
+_DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -92,6 +96,8 @@ READERS = {reader.name: reader for reader in (
     Reader("inspect", "logs of inspect_ai", logs=".inspect_logs:read_logs", recognises=".inspect_logs:recognises"),
     Reader("every-eval-ever", "records of Every Eval Ever with their instances", logs=".every_eval_ever:read_logs",
            recognises=".every_eval_ever:recognises"),
+    Reader("promptfoo", "results of promptfoo (-o out.json)", logs=".promptfoo:read_logs",
+           recognises=".promptfoo:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
@@ -106,7 +112,8 @@ def formats() -> list[str]:
 
 def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filter_: str | None = None,
          conflicts: str = "refuse", bank: Path | None = None, unknown: str = "refuse",
-         choices: Choices | None = None) -> tuple[Responses, list[str]]:
+         choices: Choices | None = None, heed: Callable[[Models], None] | None = None
+         ) -> tuple[Responses, list[str]]:
     """(matrix, what was resolved and how, one line each).
 
     kind       one of `formats()`
@@ -117,6 +124,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     bank       a CSV question[,task[,category]]: all valid questions, in this order
     unknown    answers to questions that `bank` does not list: refuse or drop
     choices    what else logs leave open
+    heed       called with the models of logs, which know more than a matrix holds: fingerprints, settings
 
     Raises InputError for anything that cannot be read or that these rules do not resolve.
     """
@@ -135,7 +143,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
-        return columns_of(reader.function("matrix")(named[0][1]), read_bank(bank), unknown)
+        return columns_of(_safe(reader.function("matrix")(named[0][1])), read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
         chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
@@ -144,13 +152,35 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
         logs = reader.function("logs")
         models = models_of([(name, logs(path, chosen)) for name, path in named], chosen, notes)
         tables = list(tables_of(models, notes))
+        if heed is not None:
+            heed(models)
     else:
         answers = reader.function("answers")
         tables = [table for _, path in named for table in answers(path, Wanted(metric, filter_), notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
-    return pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+    responses, notes = pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
+    return _safe(responses), notes
+
+
+def _safe(table: Responses) -> Responses:
+    """A matrix without keys and tokens in its models' names. Raises InputError where names then coincide, for a blank
+    name, and for a date that has no order."""
+    import numpy as np
+
+    from .contract import redacted
+
+    for what, labels in (("model", table.models), ("question", table.questions)):
+        if blank := [str(i) for i, name in enumerate(labels, start=1) if not str(name).strip()]:
+            raise InputError(f"{table.source}: {what} {blank[0]} has a blank name; every {what} needs one")
+    for model, date in zip(table.models, table.dates, strict=True):
+        if date and not _DATE.fullmatch(str(date)):
+            raise InputError(f"{table.source}: {model}: created_date {str(date)[:30]!r} cannot be put in order: write "
+                             "it as 2024-06-01")
+
+    names = [redacted(str(name)) for name in table.models]
+    return table if names == table.models.tolist() else replace(table, models=np.array(names))
 
 
 def named_paths(texts: Sequence[Path | str]) -> list[tuple[str | None, Path]]:
@@ -256,8 +286,15 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    return {model: _read_listed(entry, model, f"{path}: {model}", path.parent, choices)
-            for model, entry in content.items()}
+    from .contract import plain, redacted
+
+    models = {}
+    for model, entry in content.items():
+        name = plain(redacted(model))
+        if name in models:
+            raise InputError(f"{path}: two models are named {name} once keys are left out: name them apart")
+        models[name] = _read_listed(entry, name, f"{path}: {name}", path.parent, choices)
+    return models
 
 
 def _read_listed(entry, model_name: str, where: str, base: Path, choices: Choices | None) -> dict[str, TaskScores]:
@@ -294,7 +331,7 @@ def read_matrix_models(path: Path | str, names: list[str] | None = None, choices
     reader = reader_of(path) if path.is_dir() or path.name.endswith(LOG_ENDINGS) else None
     if reader is None or not reader.logs:
         return {name: _of_tasks(tasks, choices, path)
-                for name, tasks in of_rows(read_matrix(path), names, str(path)).items()}
+                for name, tasks in of_rows(_safe(read_matrix(path)), names, str(path)).items()}
     from .contract import check_questions, models_of, with_notes
 
     notes: list[str] = []

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,10 @@ from .matrix import Responses
 from .score_values import RULES
 from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 
+_OURS = ("prompt_id", "score", "run", "cluster", "task", "model", "question", "category", "created_date", "sha",
+         "family")
+
+
 # ---- one model, one score an item --------------------------------------------------------------------------
 
 def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, TaskScores]:
@@ -26,8 +31,14 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
     by a text editor, for anything else and for an item given twice.
     """
     path = Path(path)
-    return {task: TaskScores(_one_row_per_item(rows, path), str(path))
+    return {task: TaskScores(_one_row_per_item(rows, path), str(path), _higher(choices), answers=_answers(rows))
             for task, rows in _csv_table(path, choices).groupby("task", sort=False)}
+
+
+def _higher(choices: Choices | None) -> bool:
+    """Whether a higher score is better: it is, unless the user says otherwise."""
+    said = choices.direction("score") if choices else None
+    return True if said is None else said
 
 
 def recognises(path: Path) -> bool:
@@ -56,7 +67,8 @@ def _csv_runs(path: Path, choices: Choices) -> dict[str, dict[str, TaskScores]]:
     table = _csv_table(path, choices)
     if "run" not in table:
         return {str(path): read_csv(path, choices)}
-    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path))
+    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path),
+                                                    _higher(choices))
                                    for task, rows in one.groupby("task", sort=False)}
             for run, one in table.groupby("run", sort=False)}
 
@@ -72,6 +84,9 @@ def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
     blank = table["prompt_id"].str.strip() == ""
     if blank.any():
         raise InputError(f"{path}: row {_row(blank)}: prompt_id is empty; every score needs its item")
+    for name in ("task", "run"):
+        if name in table and (blank := table[name].str.strip() == "").any():
+            raise InputError(f"{path}: row {_row(blank)}: {name} is empty; name one, or drop the column")
     table["score"] = _numbers(table["score"], path, choices)
     if "task" not in table:
         table["task"] = ONLY_TASK
@@ -101,6 +116,13 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
             raise InputError(f"{path}: row {_row(several)}: prompt_id {item} has more than one cluster")
         frame["cluster"] = grouped["cluster"].first()
     return frame
+
+
+def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:
+    """(items, runs) scores in the order of the items; None without a column run."""
+    if "run" not in rows:
+        return None
+    return rows.pivot(index="prompt_id", columns="run", values="score").reindex(rows["prompt_id"].unique())
 
 
 def _numbers(text: pd.Series, path: Path, choices: Choices | None) -> pd.Series:
@@ -176,11 +198,22 @@ def _text_table(path: Path) -> pd.DataFrame:
             table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
+    _refuse_twice(table, path)
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes one cell too many in every row for an index
         raise InputError(f"{path}: the rows have more cells than the header has names; name every column")
     if (short := table.isna().any(axis=1)).any():
         raise InputError(f"{path}: row {_row(short)}: fewer cells than the header has names; complete the row")
     return table
+
+
+def _refuse_twice(table: pd.DataFrame, path: Path) -> None:
+    """pandas calls the second of two columns of one name NAME.1. Raises InputError where that is a column of ours."""
+    with reading(path) as stream:
+        header = first_line(stream, str(path)).decode("utf-8-sig", "replace")
+    names = next(csv.reader(header.splitlines()[:1]), [])
+    plain_names = [name.strip().lower() for name in names]
+    if twice := [name for name in plain_names if name in _OURS and plain_names.count(name) > 1]:
+        raise InputError(f"{path}: row 1: {plain_names.count(twice[0])} columns are named {twice[0]}: keep one")
 
 
 def _read_table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import read_json
 from .matrix import Responses
+from .reuse import reused
 
 ONLY_TASK = "scores"  # the name of the task of a CSV without a task column
 
@@ -78,6 +80,9 @@ class TaskScores:
     setup     how it was asked (shots, template, limit, …): runs that differ here are not united
     scale     the range of the scores if the user gave one (--range)
     account   what was read
+    answers   the scores of every run, (items, runs), NaN = missing; None of a single run
+    files     what several runs were read from; of a single run this is `source`
+    sampled   whether the items are those of a sample that was asked: one without a score is missing, not unasked
     """
 
     frame: pd.DataFrame
@@ -94,6 +99,14 @@ class TaskScores:
     setup: dict[str, str] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
     account: Account = field(default_factory=Account)
+    answers: pd.DataFrame | None = None
+    files: tuple[str, ...] = ()
+    sampled: bool = False
+
+    @property
+    def read_from(self) -> tuple[str, ...]:
+        """The files, or whatever else, that the scores come from."""
+        return self.files or (self.source,)
 
     @property
     def kind(self) -> str:
@@ -144,7 +157,14 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
     frame["runs"] = rows["runs"].where(rows["score"].notna(), 0).groupby(level=0, sort=False).sum()
     frame["score"] = total / frame["runs"].where(frame["runs"] > 0)
     notes = tuple(dict.fromkeys(note for run in runs for note in run.notes))
-    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes)
+    if partly := int((grouped.size() < len(runs)).sum()):
+        notes += (f"{partly:,} of {len(frame):,} items are not in every one of the {len(runs)} runs: each is averaged "
+                  "over those that have it",)
+    columns = [run.frame[["score"]] if run.answers is None else run.answers for run in runs]
+    answers = pd.concat(columns, axis=1, ignore_index=True).reindex(frame.index)
+    files = tuple(file for run in runs for file in run.read_from)
+    return replace(first, frame=frame, source=f"{len(runs)} runs: {names[0]} …", notes=notes, answers=answers,
+                   files=files)
 
 
 def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
@@ -199,6 +219,12 @@ def chosen_names(names: list[str] | None, there: list[str], source: str) -> list
 
 # ---- what a log leaves open --------------------------------------------------------------------------------
 
+class Restriction(Protocol):
+    """Items that a comparison is restricted to."""
+
+    def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]: ...
+
+
 @dataclass(frozen=True)
 class Choices:
     """What logs leave open, as a user settles it.
@@ -209,7 +235,7 @@ class Choices:
     item_field   the document field that identifies a question across tasks (default: the hash of the document)
     source       where `metrics` come from, for messages
     flags        the command-line flags that make the choice, if it is not made in a task_metrics.json
-    selection    only these items
+    selection    only these items: a `Selection`, or a sample (`drawn`)
     directions   {metric or pattern: whether higher is better}
     values       {word or number: what it is worth}, NaN for a missing score
     scale        (lowest, highest) score there can be; None: not said
@@ -226,7 +252,7 @@ class Choices:
     item_field: str | None = None
     source: str = "task_metrics.json"
     flags: str | None = None
-    selection: Selection | None = None
+    selection: Restriction | None = None
     directions: dict[str, bool] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
@@ -288,49 +314,55 @@ class Choices:
 
 @dataclass(frozen=True)
 class Selection:
-    """Items worth asking, {task: items}, and fingerprints of the runs they were chosen on, {task: one for each run}.
+    """Items worth asking, {task: items}, and the scores on them of the runs they were chosen on, {task: (items, runs)}.
 
     As they were chosen because they flipped in those runs, they flip there more often than by chance: a test on the
-    same runs would mean nothing, and `restrict` refuses it.
+    same runs, or on anything made of them, would mean nothing, and `restrict` refuses it.
     """
 
     tasks: dict[str, list[str]]
-    made_from: dict[str, list[str]]
+    made_from: dict[str, np.ndarray]
     source: str
 
     @classmethod
     def read(cls, path: Path | str) -> Selection:
         """From a selection.json of `mcnemar_tests.py flips`. Raises InputError for anything else."""
         content = read_json(path)
+        if isinstance(content, dict) and "fingerprints" in content:
+            raise InputError(f"{path}: made by an earlier version, which did not keep each item's scores, by which its "
+                             "runs are recognised: make it again with flips")
         try:
             tasks = {task: [str(item) for item in items] for task, items in content["tasks"].items()}
-            made_from = {task: list(content["fingerprints"][task]) for task in tasks}
-        except (TypeError, KeyError, AttributeError):
+            runs = len(content["sources"])
+            made_from = {task: np.array([list(map(int, content["scores"][task][item])) for item in items],
+                                        dtype=float).reshape(len(items), runs) for task, items in tasks.items()}
+        except (TypeError, KeyError, AttributeError, ValueError):
             raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips") from None
+        if not all(np.isin(scores, (0, 1)).all() for scores in made_from.values()):
+            raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips: scores other than 0 and 1")
         return cls(tasks, made_from, str(path))
 
     def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:
-        """One run on the chosen items only. Raises InputError if the items were chosen on this run."""
+        """One run on the chosen items only. Raises InputError where it agrees with the runs that the items were chosen
+        on, or with a combination of them, beyond what chance explains (`reuse`)."""
         kept = {task: scores for task, scores in run.items() if self.tasks.get(task)}
         if not kept:
             raise InputError(f"{name}: none of its tasks ({', '.join(run)}) is in {self.source}")
-        chosen, same = {}, set(range(len(next(iter(self.made_from.values())))))
+        chosen, own = {}, []
         for task, scores in kept.items():
             # An item that the run lacks gets no score, so it is counted as missing.
             frame = scores.frame.reindex(self.tasks[task])
             frame["runs"] = frame["runs"].fillna(0).astype(int)
-            mark = fingerprint(frame["score"])
-            same &= {i for i, other in enumerate(self.made_from[task]) if other == mark}
-            chosen[task] = replace(scores, frame=frame)
-        if same:
-            raise InputError(f"{name}: the items of {self.source} were chosen on this very run, so a test on it means "
-                             "nothing: run the model again, with another seed")
+            low, high = scores.scale or (0.0, 1.0)
+            own.append((frame["score"].to_numpy(float) - low) / (high - low))
+            answers = None if scores.answers is None else scores.answers.reindex(self.tasks[task])
+            chosen[task] = replace(scores, frame=frame, answers=answers)
+        found = reused(np.concatenate(own), np.concatenate([self.made_from[task] for task in kept]))
+        if found:
+            raise InputError(f"{name}: the items of {self.source} were chosen on this very run, or on what it is made "
+                             f"of: it agrees with {found}, beyond what chance explains, so a test on it means nothing: "
+                             "run the model again, with another seed")
         return chosen
-
-
-def fingerprint(scores: pd.Series) -> str:
-    """A digest of one run on the chosen items of a task, independent of their order and of the file they are in."""
-    return _sha256("\n".join(f"{item}\t{score:g}" for item, score in sorted(scores.items())))
 
 
 def _sha256(text: str) -> str:

@@ -44,7 +44,7 @@ def test_a_registered_test_is_found_everywhere(ranks, capsys, monkeypatch, tmp_p
     assert commands.main(["pair", "worse_baseline.csv", "worse.csv", "--json", "o.json", "--report", "r.html"]) == 0
     d = np.repeat([1.0, -1.0, 0.0], [120, 60, 820])
     p = float(stats.wilcoxon(d, alternative="greater", method="approx").pvalue)
-    row = f"p = {p:.2e}  that the differences lie evenly around 0"
+    row = f"p = {p:.2e}  against 'the differences lie evenly around 0'"
     assert f"  p_ranks    {row}\n" in capsys.readouterr().out
     content = json.loads((tmp_path / "o.json").read_text())
     assert content["p_ranks"] == pytest.approx(p, rel=1e-12) and list(content)[-1] == "p_ranks"
@@ -98,7 +98,7 @@ def test_a_command_is_one_record(capsys):
     shown = capsys.readouterr().out
     assert shown.startswith("usage: llm-accuracy [-h] COMMAND") and "What for." in shown and "say a word" in shown
     assert [command.name for command in commands.COMMANDS] == ["pair", "suite", "plan", "watch", "flips",
-                                                               "run-examples"]
+                                                               "run-examples", "audit-gate"]
 
 
 EARLY = """
@@ -120,7 +120,8 @@ print(json.dumps([code, [name for name in {slow!r} if name in sys.modules], time
     (("pair", "a.csv", "b.csv", "--json", "missing/o.json"), 2), (("suite", "a.csv"), 2),
     (("suite", "a.csv", "b.csv", "--margin", "0"), 2), (("plan", "--flip", ".1"), 2),
     (("plan", "--flip", ".1", "--drop", ".2"), 2), (("watch", "a.csv"), 2), (("watch", "--margin", "1"), 2),
-    (("flips",), 2), (("run-examples", "--models", "a", "--tasks", "t"), 2),
+    (("audit-gate", "--help"), 0), (("audit-gate",), 2), (("flips",), 2),
+    (("run-examples", "--models", "a", "--tasks", "t"), 2),
 ], ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
 def test_help_and_mistakes_are_answered_at_once(arguments, code, tmp_path):
     """Nothing slow is loaded, and half a second of an idle core is enough."""

@@ -1,41 +1,19 @@
 """--report: what a browser shows, and that it asks for nothing else."""
 
-import html
 import re
 import shutil
-import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import ClassVar
 
 import pytest
-from conftest import not_installed
+from browsing import chromium, text_of
 from test_mcnemar_tests import write_inputs
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if CHROMIUM is None:
-        not_installed("chromium", "apt-get install chromium")
-    return render
-
-
-def render(page, folder):
-    """The document after Chromium has loaded and laid it out, and its screenshot's first bytes."""
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
-    shot = folder / "shot.png"
-    done = subprocess.run([CHROMIUM, *flags, "--window-size=1000,1400", f"--screenshot={shot}", "--dump-dom",
-                           page.as_uri()], capture_output=True, text=True, timeout=90)
-    assert "<html" in done.stdout, done.stderr[-1000:]
-    return done.stdout, shot
-
-
-def text_of(document):
-    """What can be read on the page."""
-    body = re.sub(r"<(style|title)[^>]*>.*?</\1>", " ", document, flags=re.DOTALL)
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+    return chromium()
 
 
 def test_pair_report(script, browser, tmp_path):
@@ -48,7 +26,7 @@ def test_pair_report(script, browser, tmp_path):
     shown = text_of(document)
     lines = done.stdout.splitlines()
     assert lines[0] in shown and lines[0].startswith("DEGRADED at error rate 1% (998 items)")
-    for part in ("one-sided exact McNemar", "95% interval [", "1 only in the baseline: q4",
+    for part in ("a loss is no likelier than a gain", "95% interval [", "1 only in the baseline: q4",
                  "1 no score in the candidate: q3", "degraded",
                  "python mcnemar_tests.py pair worse_baseline.csv worse.csv --report report.html --alpha 0.01"):
         assert part in shown, part

@@ -205,7 +205,7 @@ def test_plan_of_suites(script, tmp_path):
     (("--flip", 0.1, "--drop", 0.2), "every item that gets worse has flipped"),
     (("--flip", 0.1, "--drop", 0), "cannot be detected"),
     (("--flip", 1.5, "--drop", 0.2), "flip rate = 1.5 must lie"),
-    (("--n", 10, "--flip", 0.1), "no smallest drop gives a power of 80% with 10 items"),
+    (("--n", 10, "--flip", 0.1), "a flip rate of 10% needs at least 66 items, or a lower power"),
     (("--flip", 0.1, "--drop", 0.05, "--power", 1), "power = 1 must lie"),
     (("--flip", 0.1, "--drop", 0.05, "--alpha", 0.5), "alpha = 0.5 must lie"),
     (("--flip", 0.1, "--drop", 0.05, "--plot", "p.docx"), "must end in .png"),

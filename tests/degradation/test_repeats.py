@@ -10,8 +10,8 @@ from scipy import stats
 
 from llm_accuracy.degradation import mcnemar, repeats
 from llm_accuracy.errors import InputError
-from llm_accuracy.scores import readers
-from llm_accuracy.scores.task_scores import Choices, Selection, TaskScores, fingerprint
+from llm_accuracy.scores import readers, reuse
+from llm_accuracy.scores.task_scores import Choices, Selection, TaskScores
 
 RUNS, ITEMS = 5, 300
 
@@ -50,7 +50,7 @@ def test_lower_is_better_counts_successes():
     assert tasks["t"].counts.tolist() == repeats.together(tasks).counts.tolist() == [0, 1]
     content = repeats.selection_content(tasks, ["x", "y"])
     assert content["tasks"] == {"t": ["b"]}
-    assert content["fingerprints"]["t"] == [fingerprint(f.loc[["b"], "score"]) for f in (frame, other)]
+    assert content["scores"]["t"] == {"b": "01"}
 
 
 def test_testing_on_the_runs_of_the_selection_would_err_and_new_runs_do_not():
@@ -146,6 +146,79 @@ def test_bad_input(script, tmp_path, flags, message):
 
 def test_not_a_selection(script, tmp_path):
     (tmp_path / "a.csv").write_text(HEAD + "x,1\n")
-    (tmp_path / "selection.json").write_text('{"tasks": {"t": []}}')
+    (tmp_path / "selection.json").write_text('{"tasks": {"t": ["x"]}}')
     done = script("mcnemar_tests.py", "pair", "a.csv", "a.csv", "--items", "selection.json", cwd=tmp_path, code=2)
     assert "not a selection.json of mcnemar_tests.py flips" in done.stderr
+    for content, message in (({"tasks": {"t": ["x"]}, "fingerprints": {"t": ["ab"]}}, "made by an earlier version"),
+                             ({"tasks": {"t": ["x"]}, "sources": ["a", "b"], "scores": {"t": {"x": "02"}}},
+                              "other than 0 and 1"),
+                             ({"tasks": {"t": ["x"]}, "sources": ["a", "b"], "scores": {"t": {"x": "0"}}}, "not a"),
+                             ({"tasks": {"t": ["x"]}, "sources": ["a", "b"], "scores": {"t": {}}}, "not a")):
+        (tmp_path / "selection.json").write_text(json.dumps(content))
+        done = script("mcnemar_tests.py", "pair", "a.csv", "a.csv", "--items", "selection.json", cwd=tmp_path, code=2)
+        assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+# ---- runs that are recognised ------------------------------------------------------------------------------
+
+
+def chosen(seed, runs, items=400):
+    """(scores of the runs, of two new ones) on the items on which the runs disagree."""
+    scores = simulated(seed, items, runs + 2)
+    kept = np.ptp(scores[:, :runs], axis=1) > 0
+    return scores[kept, :runs].astype(float), scores[kept, runs:].T.astype(float)
+
+
+def with_changes(scores, count, seed=0):
+    """`count` scores turned around."""
+    at = np.random.default_rng(seed).choice(scores.size, count, replace=False)
+    changed = scores.copy()
+    changed[at] = 1 - changed[at]
+    return changed
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5, 12])
+def test_what_is_made_of_the_runs_is_recognised(runs):
+    old, _ = chosen(1, runs)
+    n = len(old)
+    holes = old[:, 0].copy()
+    holes[::7] = np.nan
+    made = [old[:, 0], holes, with_changes(old[:, 1], 1), with_changes(old[:, 1], n // 5), old[: n // 3, 0],
+            (old[:, 0] + old[:, 1]) / 2, old.mean(axis=1), (old.mean(axis=1) > 0.5) * 1.0, 1 - old[:, 0],
+            (old.mean(axis=1) >= 0.5) * 1.0, with_changes((old.mean(axis=1) > 0.5) * 1.0, 1)]
+    if runs > 2:
+        made += [np.minimum(old[:, 0], old[:, 2]), np.maximum(old[:, 1], old[:, 2])]
+    if runs == 5:
+        made += [(old[:, :3].sum(axis=1) >= 2) * 1.0, (old[:, [0, 2, 4]].sum(axis=1) >= 2) * 1.0]
+    for number, one in enumerate(made):
+        assert reuse.reused(one, old[: len(one)]), number
+
+
+def test_new_runs_are_not_refused():
+    """Of the same model, of a worse and of a better one: at most reuse.LEVEL of 1,500 (binomial test at 1e-4); and the
+    first rule, which is exact, at every level it could be set to."""
+    refused = total = 0
+    rng = np.random.default_rng(9)
+    for seed in range(250):
+        old, new = chosen(seed, int(rng.choice([2, 3, 4, 6])), items=int(rng.choice([60, 200, 500])))
+        worse = np.where(rng.random(new.shape) < 0.3, 0.0, new)
+        better = np.where(rng.random(new.shape) < 0.2, 1.0, new)
+        for one in (*new, *worse, *better):
+            if len(old) >= 12:  # on fewer a new run may be equal to an old one, and is refused
+                refused += reuse.reused(one, old) is not None
+                total += 1
+    assert total > 1000 and stats.binomtest(refused, total, reuse.LEVEL, alternative="greater").pvalue > 1e-4
+
+
+def test_the_bound_is_a_bound(monkeypatch):
+    """At a level of .2 and any new run, one that always answers what most runs answer among them, the first rule
+    refuses at most .1 (half of the level), 2,000 draws of rights over runs (binomial test at 1e-4)."""
+    monkeypatch.setattr(reuse, "LEVEL", 0.2)
+    rng = np.random.default_rng(2)
+    right = rng.integers(1, 4, 40)
+    x = (right + rng.normal(0, 0.7, 40) > 2) * 1.0
+    hits = 0
+    for _ in range(2000):
+        s = (rng.random((40, 4)).argsort(axis=1).argsort(axis=1) < right[:, None]) * 1.0
+        hits += reuse._of_some(x, s, right) is not None
+    assert stats.binomtest(hits, 2000, 0.1, alternative="greater").pvalue > 1e-4 and hits > 0

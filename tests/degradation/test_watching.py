@@ -1,5 +1,6 @@
 """Watching: e-values against quadrature and golden values, their error under peeking, files that grow."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from conftest import ROOT
 from scipy import integrate, stats
 
-from llm_accuracy.degradation import e_values, mcnemar, verdicts
+from llm_accuracy.degradation import e_values, mcnemar, order, verdicts
 from llm_accuracy.degradation.e_values import Watch
 from llm_accuracy.degradation.growing import Growing, follow
 from llm_accuracy.errors import InputError
@@ -125,17 +126,20 @@ def test_a_verdict_stays():
 
 
 def test_growing_csv(tmp_path):
-    """Only whole lines count; an item arrives when both files have it; what is read stays read."""
+    """Only whole lines count while a file grows; an item arrives when both have it, or at the end; nothing twice."""
     paths = [tmp_path / "a.csv", tmp_path / "b.csv"]
     paths[0].write_text("prompt_id,score\nq0,1\nq1,0\nq2,1")
     paths[1].write_text("score,prompt_id\n1,q1\n")
     runs = [Growing(path) for path in paths]
-    assert list(follow(*runs, None)) == [("q1", 0.0, 1.0)]
+    assert runs[0].read_new() == ["q0", "q1"]
     with paths[0].open("a") as file:
-        file.write("\nq3,\n")
+        file.write("\n")
+    assert repr(list(follow(*runs, None))) == "[('q1', 0.0, 1.0), ('q0', 1.0, nan), ('q2', 1.0, nan)]"
+    with paths[0].open("a") as file:
+        file.write("q3,\n")
     with paths[1].open("a") as file:
         file.write("0,q3\nfalse,q2\n")
-    assert list(follow(*runs, None)) == [("q2", 1.0, 0.0), None]
+    assert repr(list(follow(*runs, None))) == "[('q2', 1.0, 0.0), ('q3', nan, 0.0), ('q0', 1.0, nan)]"
     paths[0].write_text("prompt_id,score\n")
     with pytest.raises(InputError, match="became shorter"):
         list(follow(*runs, None))
@@ -153,7 +157,7 @@ def test_growing_samples(tmp_path):
     (tmp_path / "a" / name).write_text(sample(0, 1.0) + sample(1, "True") + sample(2, None))
     (tmp_path / "b" / name).write_text(sample(1, False) + sample(0, 1) + sample(2, 0.0))
     runs = [Growing(tmp_path / which / name) for which in "ab"]
-    assert list(follow(*runs, None)) == [("0", 1.0, 1.0), ("1", 1.0, 0.0), None]
+    assert repr(list(follow(*runs, None))) == "[('0', 1.0, 1.0), ('1', 1.0, 0.0), ('2', nan, 0.0)]"
     assert runs[0].higher_is_better() is None
     (tmp_path / "a" / "results_2026-01-02T03-04-05.123456.json").write_text(
         json.dumps({"higher_is_better": {"some_task": {"acc": False}}}))
@@ -187,6 +191,19 @@ def test_a_stream_is_judged_before_it_ends():
     assert "DEGRADED after 7 items" in watch.stderr.read()
     for pipe in (watch.stdin, watch.stdout, watch.stderr):
         pipe.close()
+
+
+def test_a_last_line_without_its_end_counts_where_the_file_is_finished(tmp_path):
+    paths = [tmp_path / name for name in ("baseline.csv", "candidate.csv")]
+    for path, last in zip(paths, (1, 0), strict=True):
+        path.write_text(f"prompt_id,score\na,1\nb,{last}")
+    assert [*follow(*map(Growing, paths), None)] == [("a", 1.0, 1.0), ("b", 1.0, 0.0)]
+    growing = Growing(paths[0])
+    assert growing.read_new() == ["a"] and growing.read_new(finished=True) == ["b"]
+    assert growing.read_new(finished=True) == []
+    paths[0].write_text("prompt_id,score\na,1\nb")
+    with pytest.raises(InputError, match="row 3: 1 cells under 2 columns"):
+        [*follow(*map(Growing, paths), None)]
 
 
 def test_files_are_followed_while_they_are_written(script, tmp_path):
@@ -226,7 +243,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
 
 @pytest.mark.parametrize("flags, stdin, message", [
     ((), "", "nothing to watch"),
-    ((), '{"prompt_id": 1, "baseline": null, "candidate": 1}\n', "nothing to watch"),
+    ((), '{"prompt_id": 1, "baseline": null, "candidate": null}\n', "nothing to watch"),
     ((), "no json\n", "standard input: line 1: not JSON"),
     ((), '{"prompt_id": 1}\n', "line 1: expected"),
     ((), '{"prompt_id": 1, "baseline": 0.5, "candidate": 1}\n', "takes scores of 0 or 1"),
@@ -237,7 +254,7 @@ ONE = '{"prompt_id": 1, "baseline": 1, "candidate": 0}\n'
     (("a.csv", "torn.csv"), "", "torn.csv: row 2: 1 cells under 2 columns"),
     (("a.csv", "twice.csv"), "", "item q0 occurs twice"),
     (("a.csv", "other.txt"), "", "neither a CSV nor"),
-    (("--margin", "1"), ONE, "margin = 1.0 must lie"),
+    (("--margin", "1"), ONE, "margin = 1 is half of the scale"),
     (("--json", "a.csv"), ONE, "a.csv exists"),
 ])
 def test_bad_input(script, tmp_path, flags, stdin, message):
@@ -253,3 +270,129 @@ def test_bad_input(script, tmp_path, flags, stdin, message):
 def test_an_item_twice_in_a_stream(script, tmp_path):
     done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin=ONE * 2, code=2)
     assert "line 2: prompt_id 1 appeared before" in done.stderr
+
+
+# ---- order -------------------------------------------------------------------------------------------------
+
+
+def sorted_by_task(folder, tasks=12, items=250, seed=0):
+    """Two CSVs of tasks in blocks: damaged tasks first, as many improved ones last, a net drop of 0."""
+    rng = np.random.default_rng(seed)
+    lines = {"a": [], "b": []}
+    for task in range(tasks):
+        lost = 0.7 if task < tasks / 2 else 0.3
+        for i in range(items):
+            before, after = (int(rng.random() < lost),) * 2
+            if rng.random() < 0.2:
+                before = int((i % 10 < 7) == (task < tasks / 2))
+                after = 1 - before
+            lines["a"].append(f"q{i},{before},t{task}\n")
+            lines["b"].append(f"q{i},{after},t{task}\n")
+    for name, rows in lines.items():
+        (folder / f"{name}.csv").write_text("prompt_id,score,task\n" + "".join(rows))
+    return lines
+
+
+def test_finished_files_are_shuffled_and_blocks_are_refused(script, tmp_path):
+    sorted_by_task(tmp_path)
+    done = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--json", "o.jsonl", cwd=tmp_path)
+    final = json.loads((tmp_path / "o.jsonl").read_text().splitlines()[-1])
+    assert final["order"] == "shuffled, seed 0" and final["verdict"] != "degraded"
+    assert done.stdout.startswith("order: random (shuffled, seed 0)\n")
+    assert "in random order; for" in " ".join(done.stdout.split())
+    for flags in (("--order", "file"), ("--follow", 0.1)):
+        refused = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", *flags, "--keep-going", cwd=tmp_path, code=2)
+        assert "a random order has about" in refused.stderr and "verdict" not in refused.stdout
+    # Another order of the lines is the same shuffle; another seed is another one.
+    for name in "ab":
+        head, *rows = (tmp_path / f"{name}.csv").read_text().splitlines()
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *sorted(rows, reverse=True)]) + "\n")
+    again = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", cwd=tmp_path)
+    assert again.stdout == done.stdout
+    assert script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--seed", 5, cwd=tmp_path).stdout != done.stdout
+    script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--task", "t9", "--follow", 0.1, "--keep-going",
+           cwd=tmp_path)  # one task is no block
+
+
+def test_ids_that_only_go_up_are_said(script, tmp_path):
+    lines = [json.dumps({"prompt_id": f"q{i}", "baseline": 1, "candidate": int(i != 5)}) + "\n" for i in range(40)]
+    done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(lines))
+    assert "ascending order" in " ".join(done.stdout.split())
+    done = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(lines[::3] + lines[1::3] + lines[2::3]))
+    assert "ascending order" not in " ".join(done.stdout.split())
+    blocks = [json.dumps({"prompt_id": f"{t}/{i}", "baseline": 1, "candidate": 1}) + "\n" for t in "abc"
+              for i in range(40)]
+    refused = script("mcnemar_tests.py", "watch", cwd=tmp_path, stdin="".join(blocks), code=2)
+    assert "of 2 groups (a, …) arrived in 2 runs" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+def test_watching_a_model_against_itself_is_refused(script, tmp_path):
+    text = "prompt_id,score\n" + "".join(f"q{i},{i % 3 > 0:d}\n" for i in range(900))
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_text(text)
+    refused = script("mcnemar_tests.py", "watch", "a.csv", "b.csv", cwd=tmp_path, code=2)
+    assert "are the same content" in refused.stderr
+    script("mcnemar_tests.py", "watch", "a.csv", "b.csv", "--allow-same", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("items", [40, 300, 3000])
+def test_a_shuffled_bank_raises_no_false_alarm(items):
+    """A finite bank with as many lost as gained, 2,000 shuffles: at most α of false alarms (binomial test at 1e-4).
+    In the order of its file, lost ones first, every run is one."""
+    flips = items // 10
+    d = np.r_[np.ones(flips // 2), -np.ones(flips - flips // 2), np.zeros(items - flips)].astype(int)
+    rng = np.random.default_rng(items)
+    orders = rng.permuted(np.tile(d, (2000, 1)), axis=1)
+    e = e_values.log_e_worse((orders == 1).cumsum(1), (orders == -1).cumsum(1))
+    alarms = int((e.max(axis=1) >= np.log(1 / ALPHA)).sum())
+    assert stats.binomtest(alarms, 2000, ALPHA, alternative="greater").pvalue > 1e-4
+    if items >= 300:
+        assert e_values.log_e_worse((d == 1).cumsum(), (d == -1).cumsum()).max() >= np.log(1 / ALPHA)
+
+
+def test_random_orders_are_not_taken_for_blocks():
+    """No refusal in 3,000 random orders of groups of unlike sizes; mean and variance of the number of runs over every
+    order of a small bank."""
+    counted = [1 + sum(one != other for one, other in itertools.pairwise(every))
+               for every in set(itertools.permutations("aaabbc"))]
+    assert order.runs_at_random(np.array([3.0, 2.0, 1.0])) == pytest.approx((np.mean(counted), np.var(counted)))
+    rng = np.random.default_rng(1)
+    names = np.array([f"{group}/{i}" for group, size in zip("abcd", (30, 5, 2, 80), strict=True) for i in range(size)])
+    assert not any(order.grouped(list(rng.permutation(names))) for _ in range(3000))
+    assert order.grouped(list(names)) and not order.grouped([f"q{i}" for i in range(99)])
+    assert not order.grouped([f"{i}x" for i in range(99)])
+    two = [f"{'ab'[i // 2 % 2]}/{i}" for i in range(400)]  # runs of two, where a random order has two on average
+    assert order.grouped(two) is None
+    assert sorted(order.shuffled(list("cab"), 3)) == [0, 1, 2]
+
+
+def test_missing_answers_count_against_the_candidate(script, tmp_path):
+    """196 failures that were never written: no verdict may call them safe, unless it says that it assumes so."""
+    rng = np.random.default_rng(0)
+    base = (rng.random(4000) < 0.7).astype(int)
+    gone = set(rng.choice(np.flatnonzero(base), 196, replace=False).tolist())
+    (tmp_path / "a.csv").write_text("prompt_id,score\n" + "".join(f"q{i},{s}\n" for i, s in enumerate(base)))
+    for name, text in (("absent", ""), ("blank", "q{},\n")):
+        lines = (text.format(i) if i in gone else f"q{i},{s}\n" for i, s in enumerate(base))
+        (tmp_path / f"{name}.csv").write_text("prompt_id,score\n" + "".join(lines))
+        both = ("mcnemar_tests.py", "watch", "a.csv", f"{name}.csv", "--keep-going", "--every", 4000, "--json", "-")
+        done = script(*both, cwd=tmp_path)
+        final = json.loads(done.stdout.splitlines()[-1])
+        assert (final["n"], final["missing"], final["verdict"]) == (4000, 196, "undecided")
+        assert not final["within_margin"]
+        assert '"safe" counts them against the candidate (196 lost)' in " ".join(done.stderr.split())
+        done = script(*both, "--missing-at-random", cwd=tmp_path)
+        final = json.loads(done.stdout.splitlines()[-1])
+        assert (final["n"], final["skipped"], final["within_margin"]) == (3804, 196, True)
+        assert "taken to be missing at random" in " ".join(done.stderr.split())
+
+
+def test_missing_answers_of_either_model():
+    state = Watch(0.05)
+    for pair in ((1, np.nan), (0, np.nan), (np.nan, 0), (np.nan, 1), (1, 0)):
+        state.add(*pair)
+    assert (state.n, state.b, state.c, state.missing, state.against) == (5, 1, 0, 4, 2)
+    other = Watch(0.05)
+    for pair in ((1, 0), (0, 0), (1, 0), (1, 1), (1, 0)):
+        other.add(*pair)
+    assert state.e_safe == other.e_safe and state.e_worse < other.e_worse

@@ -35,6 +35,7 @@ class Entry:
     permuted: tuple[str, ...] = ()        # tasks whose questions are numbered in another order
     hashes: str = ""                      # salt of the question hashes
     published_off: float = 0.0
+    submitted: str = ""                   # to the leaderboard; else on the day of the upload
     answers: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -143,8 +144,8 @@ def published(entry: Entry) -> dict[str, float]:
 def contents(entries: list[Entry]) -> Repo:
     rows = [{"eval_name": entry.name.replace("/", "_"), "Precision": "bfloat16", "fullname": entry.name,
              "Model sha": hashlib.sha1(entry.name.encode()).hexdigest(), "Upload To Hub Date": entry.date,
-             "Submission Date": entry.date, "Base Model": entry.base or entry.name, "Merged": entry.merged,
-             "Flagged": entry.flagged, "Average ⬆️": 1.0,
+             "Submission Date": entry.submitted or entry.date, "Base Model": entry.base or entry.name,
+             "Merged": entry.merged, "Flagged": entry.flagged, "Average ⬆️": 1.0,
              **{column: published(entry).get(column) for column in PUBLISHED.values()}}
             for entry in entries]
     return Repo({"main": {"data/train-00000-of-00001.parquet": parquet(rows), "README.md": b"---\n---\n"}}, gated=False)

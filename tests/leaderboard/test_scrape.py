@@ -18,7 +18,7 @@ from leaderboard_board import NEW, OLD, Entry, answers_of, board, jsonl, publish
 from llm_accuracy.errors import InputError
 from llm_accuracy.leaderboard import suites
 from llm_accuracy.leaderboard.hub import File, Hub, Stopped, Unavailable
-from llm_accuracy.leaderboard.scraping import Model, Scrape, choose
+from llm_accuracy.leaderboard.scraping import CONTENT_COLUMNS, Model, Scrape, _models, choose
 from llm_accuracy.leaderboard.suites import SUITES, Answers, BadSamples
 from llm_accuracy.scores.dataset import Dataset
 
@@ -61,8 +61,8 @@ def table(path: Path) -> list[dict]:
 
 ENTRIES = [
     Entry("org/alpha", "2024-01-01", "2024"),
-    Entry("org/beta", "2024-06-01", older_run=True, base="org/alpha"),
-    Entry("org/gamma", "2024-03-01", parquet=True),
+    Entry("org/beta", "2024-06-01", older_run=True, base="org/alpha (Merge)", submitted="2024-07-01"),
+    Entry("org/gamma", "2024-03-01", parquet=True, submitted="2024-12-24"),  # the last one to be submitted
     Entry("org/delta", "2024-04-01", base="org/beta", published_off=0.01),
     Entry("org/epsilon", "2023-05-01", hashes="shuffled"),
     Entry("org/no-musr", "2024-01-02", skip=("musr_team_allocation",)),
@@ -96,6 +96,17 @@ def test_matrix_holds_the_newest_answers_sorted_by_date(whole):
             assert np.array_equal(row, expected), model
     assert dict(zip(new.models, new.families, strict=True)) == {
         "org/gamma": "org/gamma", "org/delta": "org/alpha", "org/beta": "org/alpha"}
+
+
+def test_both_dates_are_kept_and_the_upload_orders_the_history(whole):
+    folder, _, done = whole
+    manifest = json.loads((folder / "processed" / SMALL / "manifest.json").read_text())
+    assert manifest["dates"]["org/gamma"] == {"uploaded": "2024-03-01", "submitted": "2024-12-24"}
+    assert manifest["dates"]["org/alpha"] == {"uploaded": "2024-01-01", "submitted": "2024-01-01"}
+    assert manifest["dates"].keys() == set(KEPT) and manifest["split"]["by"] == "upload date"
+    new = Dataset(folder / "processed", SMALL).new_models()
+    assert new.dates.tolist() == ["2024-03-01", "2024-04-01", "2024-06-01"]
+    assert "ordered by the date of the upload to the hub, which is created_date in M1 and M2" in done.stdout
 
 
 def test_an_older_run_is_never_mixed_in(whole):
@@ -447,6 +458,45 @@ def test_models_are_spread_evenly_over_the_score():
     assert len(choose(models, tasks, since="2024-01-11")) == 10
     with pytest.raises(InputError, match="not in open-llm-leaderboard/contents"):
         choose(models, tasks, names=["org/99"])
+
+
+def rows_of(*models):
+    """Rows of the contents table, of (name, base model, upload, submission)."""
+    return [{**dict.fromkeys(CONTENT_COLUMNS, ""), **dict(zip(
+        ("fullname", "Base Model", "Upload To Hub Date", "Submission Date"), model, strict=True))} for model in models]
+
+
+@pytest.mark.parametrize("base, root", [
+    ("org/base", "org/base"), ("org/base (Merge)", "org/base"), ("org/base (Merge) (Flagged)", "org/base"),
+    (" org/base (merge) ", "org/base"), ("org/base-(7b)-v2", "org/base-(7b)-v2"), ("Removed", "org/tuned"),
+    ("", "org/tuned"), ("org/tuned", "org/tuned"), ("org/child", "org/child"), ("(Merge)", "org/tuned"),
+])
+def test_families_are_formed_from_cleaned_names(base, root):
+    rows = rows_of(("org/base", "org/base", "2024-01-01", ""), ("org/tuned", base, "2024-02-01", ""),
+                   ("org/child", "org/tuned (Merge)", "2024-03-01", ""))
+    by_name = {model.name: model.root for model in _models(rows)}
+    if base == "org/child":  # a circle: each ends at the other, and nothing hangs
+        assert by_name["org/tuned"] == "org/child" and by_name["org/child"] == "org/tuned"
+        return
+    assert by_name == {"org/base": "org/base", "org/tuned": root, "org/child": root}
+
+
+def test_the_earliest_upload_and_submission_count():
+    rows = rows_of(("org/a", "", "2024-02-01T10:00:00", "2024-09-01T00:00:00Z"),
+                   ("org/a", "", "2024-01-31", "2024-08-01"), ("org/a", "", "", ""), ("org/b", "", "", "2024-08-01"))
+    assert [(model.name, model.date, model.submitted) for model in _models(rows)] == [
+        ("org/a", "2024-01-31", "2024-08-01"), ("org/b", "", "2024-08-01")]
+
+
+def test_files_of_the_hub_keep_the_limits(tmp_path):
+    repos = board([Entry("org/one", "2024-01-01", parquet=True), Entry("org/two", "2024-01-02")], [SMALL])
+    with StandIn(repos) as hub:
+        done = scrape(hub, tmp_path, "--datasets", SMALL, "--max-size", "20K")
+        assert done.returncode == 2 and done.stderr.splitlines()[-1].startswith("error: ")
+        reasons = {row["reason"] for row in table(tmp_path / "raw" / SMALL / "failures.csv")}
+        assert reasons and all("more than the 20 KiB that are allowed; --max-size allows more" in r for r in reasons)
+        assert scrape(hub, tmp_path, "--datasets", SMALL, "--max-size", "20Q").stderr.count("\n") == 1
+        assert scrape(hub, tmp_path, "--datasets", SMALL).returncode == 0
 
 
 # --- interrupted and large -----------------------------------------------------------------------------

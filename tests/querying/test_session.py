@@ -226,12 +226,29 @@ def test_resuming_what_was_changed_is_refused(tmp_path):
     other = TASKS.copy()
     other[0] = "small"
     for given, what in (((changed(V=nudged), TASKS, costs), "the factors V of the questions changed"),
-                        ((changed(U=factors.U[:-1]), TASKS, costs), "the factors U of the history changed"),
+                        ((changed(U=factors.U[:-1]), TASKS, costs), "the factors U of the history"),
                         ((changed(questions=factors.questions[::-1]), TASKS, costs), "the questions' names changed"),
                         ((factors, other, costs), "the tasks changed"), ((factors, None, costs), "the tasks changed"),
                         ((factors, TASKS, None), "the costs changed")):
         with pytest.raises(InputError, match=what):
             Session.resume(path, *given)
+
+
+def test_autosave_has_every_question_and_answer(tmp_path):
+    factors, truth = board()
+    path = str(tmp_path / "session.json")
+    session = Session(factors, "new", budget=40, autosave=path)
+    asked = session.ask()
+    assert Session.resume(path, factors).outstanding == asked
+    session.tell(asked[0], truth[asked[0]])
+    again = Session.resume(path, factors, autosave=True)
+    assert again.outstanding == asked[1:]
+    for name in asked[1:]:
+        again.tell(name, truth[name])
+    more = again.ask()
+    assert Session.resume(path, factors).outstanding == more and more
+    with pytest.raises(InputError, match=r"there already: Session\.resume"):
+        Session(factors, "new", budget=40, autosave=path)
 
 
 def test_edited_torn_and_foreign_files_are_refused(tmp_path):

@@ -139,7 +139,7 @@ def test_two_scales_are_asked_about(tmp_path):
     for name, text in (("a", "prompt_id,score\n1,0.5\n2,1\n"), ("b", "prompt_id,score\n1,50\n2,100\n")):
         (tmp_path / f"{name}.csv").write_text(text)
     done = run_script("mcnemar_tests.py", "pair", tmp_path / "a.csv", tmp_path / "b.csv", code=2)
-    assert "lie in 50 … 100" in done.stderr
+    assert "b.csv in 50 … 100" in done.stderr
     assert "two scales? if not, say the range of the scores, --range 0 100" in done.stderr
     assert run_script("mcnemar_tests.py", "pair", tmp_path / "a.csv", tmp_path / "b.csv", "--range", 0, 100)
 
@@ -301,7 +301,7 @@ def test_suite_reads_only_the_tasks_it_is_told(tmp_path):
     both = (tmp_path / "a", tmp_path / "b", "--output-dir", tmp_path / "out", "--overwrite")
     assert "several metrics" in run_script("mcnemar_tests.py", "suite", *both, code=2).stderr
     for flags in (("--tasks", "t"), ("--skip", "od*")):
-        assert "odd" not in run_script("mcnemar_tests.py", "suite", *both, *flags).stdout
+        assert "odd" not in run_script("mcnemar_tests.py", "suite", *both, *flags, "--allow-same").stdout
     assert "no task none" in run_script("mcnemar_tests.py", "suite", *both, "--tasks", "none", code=2).stderr
 
 
@@ -342,3 +342,40 @@ def test_keys_and_tokens_are_redacted_where_read():
     assert redacted({"api_key": "x", "nested": {"auth_token": "y"}, "max_tokens": 5, "tokenizer": "z"}) == {
         "api_key": "[redacted]", "nested": {"auth_token": "[redacted]"}, "max_tokens": 5, "tokenizer": "z"}
     assert redacted("pretrained=org/m,max_tokens=5,tokenizer=t") == "pretrained=org/m,max_tokens=5,tokenizer=t"
+
+
+SECRET = "sk-proj-abcdefghijkl"
+
+
+def test_no_reader_keeps_a_key_in_a_name(tmp_path):
+    named = f"org/m,api_key={SECRET}"
+    (tmp_path / "wide.csv").write_text(f'model,created_date,sha,q1\n"{named}",,,1\nb,,,0\n')
+    (tmp_path / "long.csv").write_text(f'model,question,score\n"{named}",q1,1\nb,q1,0\n')
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": 1, "score": 1, "model": named, "task": named}) + "\n")
+    for kind, name in (("wide", "wide.csv"), ("long", "long.csv"), ("jsonl", "a.jsonl")):
+        responses, notes = readers.read(kind, [tmp_path / name])
+        assert responses.models[0] == "org/m,api_key=[redacted]"
+        assert SECRET not in repr(notes) + repr(responses.questions.tolist())
+    assert SECRET not in repr(list(readers.read_matrix_models(tmp_path / "wide.csv")))
+
+
+def test_names_that_differ_in_a_key_alone_are_not_merged(tmp_path):
+    (tmp_path / "wide.csv").write_text('model,created_date,sha,q1\n"m,key=1a",,,1\n"m,key=2b",,,0\n')
+    with pytest.raises(InputError, match="redacted"):
+        readers.read("wide", [tmp_path / "wide.csv"])
+
+
+def test_reports_and_lists_of_models_hold_no_key(tmp_path):
+    for name, scores in (("a", [1.0, 0.0, 1.0]), ("b", [1.0, 0.0, 0.0])):
+        write_run(tmp_path / name, scores)
+    (tmp_path / "checkpoint_list.json").write_text(json.dumps({f"m token={SECRET}": "a", "n": "b"}))
+    run_script("mcnemar_tests.py", "suite", tmp_path / "checkpoint_list.json", "--output-dir", tmp_path / "out",
+               "--report", tmp_path / "out.html", "--json", tmp_path / "out.json", code=None)
+    run_script("mcnemar_tests.py", "pair", f"token={tmp_path / 'a'}", f"{SECRET}={tmp_path / 'b'}", "--report",
+               tmp_path / "pair.html", "--json", tmp_path / "pair.json", code=None)
+    written = [*(tmp_path / "out").iterdir(), *tmp_path.glob("*.html"), *tmp_path.glob("out.json"),
+               *tmp_path.glob("pair.json")]
+    assert len(written) > 6 and not [path for path in written if SECRET in path.read_text()]
+    (tmp_path / "checkpoint_list.json").write_text(json.dumps({"token=a1": "a", "token=b2": "b"}))
+    assert "once keys are left out" in run_script("mcnemar_tests.py", "suite", tmp_path / "checkpoint_list.json",
+                                                  code=2).stderr

@@ -145,7 +145,7 @@ def test_missing_values_are_dropped_as_pairs_and_counted(logs):
         whole = read_harness(logs / "candidate", CHOICES, "h_odd")["h_odd"]
         pairs = pair_up(missing, whole, max_excluded=0.05)
         assert pairs.excluded == {"no score in the baseline": 2} and pairs.baseline.size == 38
-        assert pair_up(whole, missing).excluded == {"no score in the candidate": 2}
+        assert pair_up(whole, missing, max_excluded=0.05).excluded == {"no score in the candidate": 2}
         with pytest.raises(
             InputError, match=r"only 38 of 40 items can be compared \(2 no score in the baseline\)"
         ):
@@ -444,7 +444,8 @@ def test_a_folder_is_several_runs(tmp_path):
     one = read_model(write(tmp_path / "one.csv", "prompt_id,score\na,0\nb,0\nc,1\n"))["scores"]
     pairs = pair_up(read_model(tmp_path / "runs")["scores"], one)
     assert "unequal numbers of runs: 1 to 2 per item in the baseline, 1 in the candidate" in pairs.notes[0]
-    assert pairs.differences.tolist() == [1, 0.5, 0]
+    # One run of the two is drawn of a and b, as the other model has one.
+    assert pairs.differences.tolist() in ([1, 1, 0], [1, 0, 0])
 
 
 # ---- pairing, lists of models, matrices --------------------------------------------------------------------
@@ -458,7 +459,7 @@ def scores_of(values, **columns):
 def test_items_in_one_run_only_are_counted_and_then_refused():
     full = scores_of({str(i): i % 2 for i in range(100)})
     less = scores_of({str(i): 1 for i in range(3, 102)})
-    pairs = pair_up(full, less)
+    pairs = pair_up(full, less, max_excluded=0.05)
     assert (
         pairs.excluded == {"only in the baseline": 3, "only in the candidate": 2}
         and pairs.baseline.size == 97

@@ -147,3 +147,37 @@ def test_the_flag_raises_the_limit(tmp_path):
     assert "expected a size in bytes" in done.stderr
     run_script("data/split_history.py", *common, "--max-size", "1M")
     assert readers.read("wide", [tmp_path / "out" / "d" / "M1.csv"])[0].n_models == 2
+
+
+@pytest.mark.parametrize("name, header, row", [
+    ("s.csv", "prompt_id,score\n", "q{},1\n"),
+    ("samples_t_2025-01-02T03-04-05.12.jsonl", "", '{{"doc_id": {}, "filter": "none", "metrics": ["a"], "a": 1}}\n')])
+def test_watch_keeps_the_limits(tmp_path, name, header, row):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(header + "".join(row.format(i) for i in range(300)))
+    files = [tmp_path / folder / name for folder in ("a", "b")]
+    run_script("mcnemar_tests.py", "watch", *files, "--allow-same")
+    for size, said in (("1K", "more than the 1 KiB that are allowed"), ("64K", None)):
+        if said is None:  # a line of more than 1 KiB
+            with files[0].open("a") as stream:
+                stream.write("x" * 2000)
+            said = f"line {301 + bool(header)} is longer than 1 KiB"
+        done = run_script("mcnemar_tests.py", "watch", *files, "--max-size", size, code=2)
+        assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("line, said", [
+    ("[" * 500, "nested deeper"), ('{"prompt_id": "' + "x" * 2000 + '"}', "longer than 1 KiB"),
+    ('{"prompt_id": [], "baseline": 1, "candidate": 0}', "needs a name"),
+    ('{"prompt_id": " ", "baseline": 1, "candidate": 0}', "needs a name"),
+    ('{"prompt_id": "a", "baseline": 1, "candidate": {}}', "candidate")])
+def test_a_stream_keeps_the_limits(line, said):
+    done = run_script("mcnemar_tests.py", "watch", "--max-size", "64K", stdin=line + "\n", code=2)
+    assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_words_of_a_stream_are_worth_what_the_user_says():
+    done = run_script("mcnemar_tests.py", "watch", "--value", "pass=1", "fail=0", stdin="".join(
+        f'{{"prompt_id": {i}, "baseline": "pass", "candidate": "{"pass" if i % 2 else "fail"}"}}\n' for i in range(4)))
+    assert "2 lost, 0 gained of 4" in done.stdout

@@ -1,25 +1,32 @@
 """Random files of every kind (hypothesis): valid ones are read back as they were meant; damaged ones are refused in one
-line or read as what it still is. `make test-long` tries 40 times as many."""
+line or read as what it still is. `make test-long` tries 40 times as many; how many were tried, by kind, is printed at
+the end of the tests. Where inspect_ai and lm-evaluation-harness are installed, their own writers write."""
 
 import csv
 import gzip
 import io
 import json
 import math
+import os
 import string
+import subprocess
 
 import pytest
-from conftest import run_script
+from conftest import ROOT, TRIED, harness_python, run_script
 from test_contract import TIMES
 
 from llm_accuracy.errors import InputError
+from llm_accuracy.scores.every_eval_ever import Answer, Estimate, Interval, write_record
 from llm_accuracy.scores.matrix import Responses, read_matrix, write_matrix
 from llm_accuracy.scores.readers import read_model
+from llm_accuracy.scores.task_scores import Choices
 
 try:
     from hypothesis import HealthCheck, given, settings
     from hypothesis import strategies as st
 except ImportError:
+    if os.environ.get("CI") == "true":
+        raise  # as `not_installed`: in CI it must be there
     pytest.skip("no hypothesis (requirements.txt has it)", allow_module_level=True)
 
 QUICK, MANY = 25, 1000
@@ -47,17 +54,98 @@ def write_jsonl_gz(folder, rows):
     return _write(folder / "s.jsonl.gz", write_jsonl(folder, rows).read_text())
 
 
-def write_harness(folder, rows):
+def _samples(rows):
+    return [{"doc_id": i, "doc": {"q": q}, "target": "a", "filter": "none", "metrics": ["acc"], "doc_hash": f"{i:064}",
+             "prompt_hash": f"{i:064}", "target_hash": "0" * 64, "acc": s} for i, (q, s) in enumerate(rows.items())]
+
+
+def write_harness(folder, rows, ending=""):
     """One task of the harness: documents are numbered, so names become their documents."""
-    lines = [{"doc_id": i, "doc": {"q": q}, "target": "a", "filter": "none", "metrics": ["acc"], "doc_hash": f"{i:064}",
-              "prompt_hash": f"{i:064}", "target_hash": "0" * 64, "acc": s} for i, (q, s) in enumerate(rows.items())]
     _write(folder / f"results_{TIMES[0]}.json", json.dumps({
         "results": {"t": {"alias": "t"}}, "higher_is_better": {"t": {"acc": True}}, "model_name": "m"}))
-    return _write(folder / f"samples_t_{TIMES[0]}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    return _write(folder / f"samples_t_{TIMES[0]}.jsonl{ending}", "".join(json.dumps(s) + "\n" for s in _samples(rows)))
+
+
+def write_harness_gz(folder, rows):
+    return write_harness(folder, rows, ".gz")
+
+
+def write_old_harness(folder, rows):
+    _write(folder / "results.json", json.dumps({"results": {"t": {"acc,none": 0.5}}, "versions": {"t": 1}, "configs": {
+        "t": {}}, "config": {"model": "hf", "model_args": "pretrained=a/b"}}))
+    new = ("filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+    _write(folder / "pretrained__a__b_t.jsonl", json.dumps(
+        [{key: value for key, value in sample.items() if key not in new} for sample in _samples(rows)], indent=2))
+    return folder
+
+
+def write_helm(folder, rows):
+    run = folder / "runs" / "t"
+    run.mkdir(parents=True)
+    _write(run / "run_spec.json", json.dumps({"name": "t:model=m", "adapter_spec": {"model": "m"}}))
+    _write(run / "per_instance_stats.json", json.dumps([
+        {"instance_id": q, "train_trial_index": 0, "stats": [
+            {"name": {"name": "exact_match", "split": "test"}, "count": 1, "sum": s}]} for q, s in rows.items()]))
+    return folder / "runs"
+
+
+def write_every_eval_ever(folder, rows):
+    """Instances have no missing score: it is one that crashed."""
+    answers = tuple(Answer(q, f"what is {q}?", ["a"], "b", 0.0 if s is None else s) for q, s in rows.items())
+    path = write_record(folder, Estimate("org/m", "t", 0.5, Interval(0.1, 0.9, 0.95, "any"), len(rows), "us", "bank",
+                                         ("llm-accuracy", "1"), answers=answers))
+    lines = path.with_name(path.stem + "_samples.jsonl")
+    record = json.loads(path.read_text())
+    record["detailed_evaluation_results"].pop("checksum")
+    _write(path, json.dumps(record))
+    instances = [json.loads(line) for line in lines.read_text().splitlines()]
+    _write(lines, "".join(json.dumps({**i, "error": "crash"} if s is None else i) + "\n"
+                          for i, s in zip(instances, rows.values(), strict=True)))
+    return folder
+
+
+def write_promptfoo(folder, rows):
+    """Passes alone: a score that is neither 0 nor 1 is a pass or not by chance of its size."""
+    answers = [{"promptIdx": 0, "testIdx": i, "provider": {"id": "m"}, "prompt": {"raw": q, "label": "p"},
+                "vars": {"q": q}, "testCase": {"vars": {"q": q}, "assert": [{"type": "contains", "value": "a"}]},
+                "success": s, "score": s, "failureReason": 0} for i, (q, s) in enumerate(rows.items())]
+    return _write(folder / "promptfoo.json", json.dumps({"evalId": "e", "results": {
+        "version": 3, "timestamp": "2026", "prompts": [{"raw": "p", "label": "p", "provider": "m"}],
+        "results": answers}}))
+
+
+def write_inspect(folder, rows, ending=".json"):
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, write_eval_log
+    from inspect_ai.scorer import Score
+
+    samples = [EvalSample(id=q, epoch=1, input=f"what is {q}?", target="a",
+                          scores={} if s is None else {"s": Score(value=s)}) for q, s in rows.items()]
+    spec = EvalSpec(created="2026-01-01T00:00:00+00:00", task="t", dataset=EvalDataset(), model="mock/m",
+                    config=EvalConfig())
+    path = folder / f"log{ending}"
+    write_eval_log(EvalLog(status="success", eval=spec, samples=samples), str(path))
+    return path
+
+
+def write_inspect_eval(folder, rows):
+    return write_inspect(folder, rows, ".eval")
 
 
 WRITERS = {"csv": write_csv, "csv.gz": write_csv_gz, "jsonl": write_jsonl, "jsonl.gz": write_jsonl_gz,
-           "lm-eval": write_harness}
+           "lm-eval": write_harness, "lm-eval .gz": write_harness_gz, "lm-eval 0.4.0": write_old_harness,
+           "helm": write_helm, "every-eval-ever": write_every_eval_ever, "promptfoo": write_promptfoo,
+           "inspect .json": write_inspect, "inspect .eval": write_inspect_eval}
+NUMBERED = ("lm-eval", "lm-eval .gz", "lm-eval 0.4.0", "promptfoo")  # formats that name a question by a number
+CHOICES = {"promptfoo": Choices({"*": ("score", None)}), "inspect .json": Choices({"*": ("s", None)}),
+           "inspect .eval": Choices({"*": ("s", None)})}
+
+
+@pytest.fixture
+def writer(request, kind):
+    """The kind, where the program that writes it is installed."""
+    if kind.startswith("inspect"):
+        request.getfixturevalue("inspect_ai")
+    return kind
 
 
 def _write(path, text):
@@ -72,23 +160,38 @@ def same(found, meant):
 
 
 def comes_back(folder, kind, rows):
-    [log] = read_model(WRITERS[kind](folder, rows)).values()
-    assert same(log.frame["score"].tolist(), list(rows.values())), kind
-    if kind != "lm-eval":
-        assert log.frame.index.tolist() == list(rows)
+    TRIED[f"{kind}, read back"] += 1
+    if kind.startswith("inspect") and all(score is None for score in rows.values()):
+        return  # no sample names a score then, and the log is refused
+    if kind == "helm" and all(score is None for score in rows.values()):
+        return
+    [log] = read_model(WRITERS[kind](folder, rows), CHOICES.get(kind)).values()
+    frame = log.frame
+    if kind.startswith("inspect"):  # it sorts the samples of a log
+        assert set(frame.index) == set(rows)
+        frame = frame.loc[list(rows)]
+    assert same(frame["score"].tolist(), list(rows.values())), kind
+    if kind not in NUMBERED:
+        assert frame.index.tolist() == list(rows)
     assert log.account.answers in (0, len(rows))
+
+
+def torn(path):
+    """The file of a log to be damaged: the one with the answers."""
+    return path if path.is_file() else max((f for f in path.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
 
 
 def survives(folder, kind, rows, cut, at, byte):
     """A damaged file: an InputError of one line that names it, or scores that are all numbers."""
+    TRIED[f"{kind}, damaged"] += 1
     path = WRITERS[kind](folder, rows)
-    data = bytearray(path.read_bytes())
+    file = torn(path)
+    data = file.read_bytes()
     place = int(at * (len(data) - 1))
-    damaged = bytes(data[:place]) if cut else bytes(data[:place] + bytes([byte]) + data[place + 1:])
-    path.write_bytes(damaged)
+    file.write_bytes(data[:place] if cut else data[:place] + bytes([byte]) + data[place + 1:])
     before = sorted(folder.rglob("*"))
     try:
-        for log in read_model(path).values():
+        for log in read_model(path, CHOICES.get(kind)).values():
             assert log.frame["score"].dtype == float and not log.frame["score"].isin([math.inf, -math.inf]).any()
     except InputError as error:
         assert "\n" not in str(error) and folder.name in str(error)
@@ -98,6 +201,7 @@ def survives(folder, kind, rows, cut, at, byte):
 def matrix_comes_back(folder, models, rows):
     import numpy as np
 
+    TRIED["wide, read back"] += 1
     table = np.array([[np.nan if s is None else s for s in rows.values()]] * len(models), np.float32)
     path = folder / "m.csv"
     write_matrix(path, Responses(models, list(rows), table))
@@ -116,7 +220,7 @@ def tried(check, many, **strategies):
         @given(**strategies)
         def one(**drawn):
             place = folder / str(next(count))
-            place.mkdir()
+            place.mkdir(parents=True)
             check(place, **drawn)
 
         one()
@@ -130,14 +234,14 @@ HOW_MANY = [QUICK, pytest.param(MANY, marks=pytest.mark.long)]
 
 @pytest.mark.parametrize("many", HOW_MANY)
 @pytest.mark.parametrize("kind", WRITERS)
-def test_valid_files_come_back(tmp_path, kind, many):
-    tried(comes_back, many, kind=st.just(kind), **ROUND_TRIP)(tmp_path)
+def test_valid_files_come_back(tmp_path, writer, many):
+    tried(comes_back, many, kind=st.just(writer), **ROUND_TRIP)(tmp_path)
 
 
 @pytest.mark.parametrize("many", HOW_MANY)
 @pytest.mark.parametrize("kind", WRITERS)
-def test_damaged_files_are_one_line_or_numbers(tmp_path, kind, many):
-    tried(survives, many, kind=st.just(kind), **DAMAGE)(tmp_path)
+def test_damaged_files_are_one_line_or_numbers(tmp_path, writer, many):
+    tried(survives, many, kind=st.just(writer), **DAMAGE)(tmp_path)
 
 
 @pytest.mark.parametrize("many", HOW_MANY)
@@ -146,11 +250,25 @@ def test_matrices_come_back(tmp_path, many):
           models=st.lists(NAMES.filter(lambda name: name != "model"), min_size=1, max_size=4, unique=True))(tmp_path)
 
 
+@pytest.mark.parametrize("many", HOW_MANY)
+def test_what_the_harness_own_tracker_writes_comes_back(tmp_path, many):
+    python, drawn = harness_python(), []
+    tried(lambda _, rows: drawn.append(rows), many, **ROUND_TRIP)(tmp_path / "unused")
+    (tmp_path / "runs.json").write_text(json.dumps(drawn))
+    done = subprocess.run([python, ROOT / "tests" / "helpers" / "write_lm_eval.py", tmp_path / "runs.json",
+                           tmp_path / "logs"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for number, rows in enumerate(drawn):
+        TRIED["lm-eval by its own tracker, read back"] += 1
+        [log] = read_model(tmp_path / "logs" / str(number)).values()
+        assert same(log.frame["score"].tolist(), list(rows.values())) and log.account.stated == len(rows)
+
+
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_command_refuses_a_torn_file_and_writes_nothing(tmp_path, kind):
+def test_a_command_refuses_a_torn_file_and_writes_nothing(tmp_path, writer):
     rows = dict.fromkeys(string.ascii_lowercase, 1.0)
-    path = WRITERS[kind](tmp_path, rows)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) - 12] + (b"" if "gz" in kind else b'\xff\xfe"'))
+    path = WRITERS[writer](tmp_path, rows)
+    whole = torn(path).read_bytes()
+    torn(path).write_bytes(whole[: len(whole) - 12] + (b"" if "gz" in writer else b'\xff\xfe"'))
     done = run_script("mcnemar_tests.py", "pair", path, path, "--json", tmp_path / "out.json", code=2)
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and not (tmp_path / "out.json").exists()

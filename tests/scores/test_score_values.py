@@ -60,7 +60,7 @@ def test_a_text_is_what_the_table_says(tmp_path, text):
 
 
 def test_every_source_of_words_has_a_row():
-    assert READERS.keys() - {"helm", "every-eval-ever", "jsonl"} < RULES.keys()  # words as in lm-eval, or none
+    assert READERS.keys() - {"helm", "every-eval-ever", "jsonl", "promptfoo"} < RULES.keys()  # words as in lm-eval, or none
     assert RULES.keys() == {*SOURCES, "inspect"}  # inspect_ai's words are tried in test_inspect_logs.py
 
 

@@ -9,10 +9,11 @@ import argparse
 from collections.abc import Iterable
 
 from ... import cli
-from . import flips, pair, plan, run_examples, suite, watch
+from . import audit_gate, flips, pair, plan, run_examples, suite, watch
 from .command import Command
 
-COMMANDS = (pair.COMMAND, suite.COMMAND, plan.COMMAND, watch.COMMAND, flips.COMMAND, run_examples.COMMAND)
+COMMANDS = (pair.COMMAND, suite.COMMAND, plan.COMMAND, watch.COMMAND, flips.COMMAND, run_examples.COMMAND,
+            audit_gate.COMMAND)
 
 
 def build_parser(prog: str | None = None, description: str | None = None,

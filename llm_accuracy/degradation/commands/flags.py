@@ -14,7 +14,7 @@ from ... import cli
 from ...errors import InputError
 from ...files import check_new, write_whole
 from ...scores.flags import add_choice_flags, choices_of
-from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED
+from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED, largest_excluded
 from ..verdicts import CONDITIONS
 
 if TYPE_CHECKING:
@@ -25,8 +25,16 @@ if TYPE_CHECKING:
 def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     """All flags of pair and suite."""
     add_decision_flags(to)
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--items", type=Path, metavar="FILE",
                     help="only the items of this selection.json, see the subcommand flips")
+    to.add_argument("--samples", type=Path, metavar="FILE",
+                    help="what was asked: the sample that plan --write-samples drew; what is missing of it counts "
+                         "against the candidate, other items are left out")
+    to.add_argument("--missing-at-random", action="store_true",
+                    help="leave items that only one of the two answered out of \"safe\" (default: count them against "
+                         "the candidate)")
     to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
                     help="method of the two-sided 95%% interval of 0/1 scores")
     add_reading_flags(to)
@@ -34,12 +42,23 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
                     help=f"random draws where no exact null distribution is available (default {draws})")
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of those draws (default 0)")
     to.add_argument("--report", type=Path, metavar="FILE", help="write a page report.html that needs no network")
+    to.add_argument("--markdown", type=Path, metavar="FILE", help="write a summary for a CI system's job page")
+    to.add_argument("--junit", type=Path, metavar="FILE", help="write the verdicts as JUnit XML")
     add_output_flags(to)
 
 
+def share(text: str) -> float:
+    """An argument of --max-excluded; nan, negative numbers and those above 1 are refused."""
+    try:
+        return largest_excluded(float(text))
+    except (ValueError, InputError):
+        raise argparse.ArgumentTypeError(f"{text} is not a share of the items: give a number from 0 to 1") from None
+
+
 def add_decision_flags(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--margin", type=float, default=MARGIN, metavar="M",
-                    help="the smallest drop that matters, in score units (default .01: one point)")
+    to.add_argument("--margin", default=str(MARGIN), metavar="M",
+                    help="the smallest drop that matters: 1pt (points of the scale), .01 (share of the scale; the "
+                         "default) or recovery=99%% (of the baseline's score)")
     to.add_argument("--alpha", type=float, default=ALPHA, metavar="A", help="error rate (default .05)")
     to.add_argument("--fail-on", choices=CONDITIONS, help="exit 1 on this outcome")
 
@@ -48,8 +67,9 @@ def add_reading_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--matrix", type=Path, metavar="FILE",
                     help="models are rows of this models × questions table, or those in this folder of logs")
     add_choice_flags(to)
-    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
-                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED})")
+    to.add_argument("--max-excluded", type=share, metavar="SHARE",
+                    help=f"largest share of items without partner or score (default {MAX_EXCLUDED}, but at most half "
+                         "the margin)")
 
 
 def add_output_flags(to: argparse.ArgumentParser) -> None:
@@ -62,23 +82,31 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
 
 
 def choices(options: argparse.Namespace, items: Path | None = None, tasks: Sequence[str] | None = None,
-            skip: Sequence[str] = ()) -> Choices:
-    """What logs leave open, as these options settle it, and the chosen items."""
+            skip: Sequence[str] = (), samples: Path | None = None) -> Choices:
+    """What logs leave open, as these options settle it, and the chosen items or those of a sample."""
+    from ...scores.drawn import Drawn
     from ...scores.task_scores import Selection
 
-    return replace(choices_of(options, tasks, skip), selection=Selection.read(items) if items else None)
+    if items and samples:
+        raise InputError("--items and --samples: give one or the other")
+    only = Selection.read(items) if items else Drawn.read(samples) if samples else None
+    return replace(choices_of(options, tasks, skip), selection=only)
 
 
 def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip: Sequence[str] = ()) -> Source:
     """Where models come from."""
     from ..reading import Source
 
-    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip))  # plan has no --items
+    # plan has neither --items nor --samples
+    return Source(options.matrix, choices(options, getattr(options, "items", None), tasks, skip,
+                                          getattr(options, "samples", None)))
 
 
 def command_line() -> str:
-    """The command line, quoted for a shell."""
-    return shlex.join([*program(), *sys.argv[1:]])
+    """The command line, quoted for a shell, without keys and tokens."""
+    from ...scores.contract import redacted
+
+    return shlex.join([*program(), *redacted(sys.argv[1:])])
 
 
 def program() -> list[str]:

@@ -24,7 +24,7 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="CSVs, harness outputs, or folders of several; at least two runs in all")
     to.add_argument("--task", metavar="NAME", help="only this task")
     flags.add_choice_flags(to)
-    to.add_argument("--max-excluded", type=float, default=MAX_EXCLUDED, metavar="SHARE",
+    to.add_argument("--max-excluded", type=flags.share, default=MAX_EXCLUDED, metavar="SHARE",
                     help=f"largest share of items without a score in some run (default {MAX_EXCLUDED})")
     to.add_argument("--output-dir", type=Path, default=Path("flips"), metavar="DIR",
                     help="where the files go (default: flips)")

@@ -8,7 +8,8 @@ from pathlib import Path
 from ... import cli
 from ...errors import InputError
 from ...files import write_whole
-from ..defaults import DRAWS_OF_A_PAIR, check_alpha, check_margin
+from ..defaults import DRAWS_OF_A_PAIR, check_alpha
+from ..margins import Margin
 from ..verdicts import fails
 from . import flags
 from .command import Command
@@ -24,34 +25,51 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.report)
-    if options.counts and (options.baseline or options.matrix or options.items):
-        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items): give one or the other")
+    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
+    if options.counts and (options.baseline or options.matrix or options.items or options.samples):
+        raise InputError("--counts replaces BASELINE and CANDIDATE (and --items, --samples): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)
-    check_margin(options.margin)
+    margin = Margin.parse(options.margin)
+    if options.counts and options.range:
+        raise InputError("--counts are items lost and gained, which have no --range")
 
-    from ..paired import judge_counts, judge_pair
+    from ...scores.contract import redacted
+    from ..paired import judge_counts, judge_pairs
     from ..reading import read_pair
     from ..report import report_pair
 
-    tests = dict(alpha=options.alpha, margin=options.margin, interval=options.interval)
+    tests = dict(alpha=options.alpha, interval=options.interval)
     if options.counts:
         pairs = None
-        report = report_pair(judge_counts(*options.counts, **tests))
+        report = report_pair(judge_counts(*options.counts, margin=margin.of_scale, **tests))
     else:
         source = flags.source(options)
-        pairs = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded)
-        result = judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters,
-                            higher_is_better=pairs.higher_is_better, draws=options.draws, seed=options.seed, **tests)
-        report = report_pair(result, pairs, baseline=options.baseline, candidate=options.candidate,
+        pairs, drop = read_pair(source, options.baseline, options.candidate, options.task, options.max_excluded,
+                                margin, options.allow_same)
+        result = judge_pairs(pairs, margin=drop, draws=options.draws, seed=options.seed,
+                             missing_at_random=options.missing_at_random, **tests)
+        report = report_pair(result, pairs, baseline=redacted(options.baseline), candidate=redacted(options.candidate),
                              notes=swap_notes(options.baseline, options.candidate))
-    print(report.text(), file=flags.prose(options.json))
+    # Everything is made before the first file is written.
+    files: dict[Path, str] = {}
     if options.report:
         from ..page import pair_page
 
-        write_whole(options.report, pair_page(report, pairs, flags.command_line()))
+        files[options.report] = pair_page(report, pairs, flags.command_line())
+    if options.markdown:
+        files[options.markdown] = report.to_markdown(flags.command_line())
+    if options.junit:
+        from ..junit import Case, junit
+
+        result = report.result
+        case = Case(options.candidate or "counts", result.verdict, result.within_margin, report.headline,
+                    report.text())
+        files[options.junit] = junit("llm-accuracy pair", [case], options.fail_on)
+    for path, text in files.items():
+        write_whole(path, text)
+    print(report.text(), file=flags.prose(options.json))
     flags.write_json(report.to_json(), options.json)
     return int(fails(report.result.verdict, report.result.within_margin, options.fail_on))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
@@ -13,6 +14,9 @@ from ..defaults import ALPHA, check_alpha, check_plan
 from ..words import as_json, note_text, percent
 from . import flags
 from .command import Command
+
+if TYPE_CHECKING:
+    from ..rerun_plan import RerunPlan
 
 
 def add(to: argparse.ArgumentParser) -> None:
@@ -30,13 +34,21 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="estimate the flip rate from two runs on the same items")
     to.add_argument("--task", metavar="NAME", help="which task of the pilot")
     flags.add_reading_flags(to)
+    to.add_argument("--write-samples", type=Path, metavar="FILE",
+                    help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
+                         "harness and of pair")
+    to.add_argument("--bank", metavar="RUN", help="a run of all items to draw from (default: the first of --pilot)")
     to.add_argument("--plot", type=Path, metavar="FILE", help="power against items, as .png, .pdf or .svg")
     to.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV")
     flags.add_output_flags(to)
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.plot, options.csv)
+    flags.check_targets(options.json, options.overwrite, options.plot, options.csv, options.write_samples)
+    if options.write_samples and not (options.bank or options.pilot):
+        raise InputError("--write-samples draws from a bank: name a run of all its items with --bank")
+    if options.bank and not options.write_samples:
+        raise InputError("--bank is what --write-samples draws from, and there is no --write-samples")
     if options.plot and options.plot.suffix not in (".png", ".pdf", ".svg"):
         raise InputError(f"--plot {options.plot}: the name must end in .png, .pdf or .svg")
     if options.pilot and options.flip is not None:
@@ -55,10 +67,13 @@ def run(options: argparse.Namespace) -> int:
     notes: list[str] = []
     if options.pilot:
         from ..reading import read_pair
+        from ..rerun_plan import rerun_plan
 
         source = flags.source(options)
         first, second = options.pilot
-        pairs = read_pair(source, first, second, options.task, options.max_excluded)
+        pairs, _ = read_pair(source, first, second, options.task, options.max_excluded)
+        if (found := rerun_plan(pairs, known, unknown, options.alpha)) is not None:
+            return reruns(options, found)
         pilot, notes = plans.pilot_of(pairs, first, second)
         ends = pilot["flip_low"], pilot["flip_high"]
         known["flip"] = pilot["flip_rate"]
@@ -73,6 +88,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         table = plans.items_table(values, setting)
     result["table"] = table.to_dict("records")
+    samples = sample(options, values) if options.write_samples else None
     if options.plot:
         from .. import figures
 
@@ -80,9 +96,52 @@ def run(options: argparse.Namespace) -> int:
         write_whole(options.plot, figures.as_bytes(figure, options.plot.suffix[1:]))
     if options.csv:
         write_whole(options.csv, table.to_csv(index=False))
+    if samples:
+        write_whole(options.write_samples, as_json(samples))
     print(text(result, over_tasks=len(options.tasks) > 1), file=flags.prose(options.json))
+    if samples:
+        print(drawn_text(samples, options.write_samples), file=flags.prose(options.json))
     flags.write_json(as_json(result), options.json)
     return 0
+
+
+def reruns(options: argparse.Namespace, plan: RerunPlan) -> int:
+    """The plan of a pilot with reruns."""
+    if options.plot or len(options.tasks) > 1 or options.tasks != [1]:
+        raise InputError("a pilot with several runs of each model plans one task, without --plot and --tasks; for "
+                         "those name one run of each model")
+    samples = sample(options, {"n": plan.n}) if options.write_samples else None
+    if options.csv:
+        write_whole(options.csv, plan.table.to_csv(index=False))
+    if samples:
+        write_whole(options.write_samples, as_json(samples))
+    print(plan.text(), file=flags.prose(options.json))
+    if samples:
+        print(drawn_text(samples, options.write_samples), file=flags.prose(options.json))
+    flags.write_json(plan.to_json(), options.json)
+    return 0
+
+
+def sample(options: argparse.Namespace, values: dict) -> dict:
+    """The content of the file of --write-samples: the plan's items, of all tasks of the bank."""
+    from ...scores.drawn import content_of
+
+    found = flags.source(options).read([options.bank or options.pilot[0]], options.task)[0]
+    banks = {task: list(scores.frame.index) for task, scores in found.items() if options.task in (None, task)}
+    if options.tasks[0] > 1 and len(banks) != options.tasks[0]:
+        raise InputError(f"--tasks {options.tasks[0]}, and the bank has {len(banks)} tasks ({', '.join(banks)[:60]}): "
+                         "plan for as many")
+    return content_of(banks, int(values["n"]) * options.tasks[0], options.seed)
+
+
+def drawn_text(samples: dict, path: Path) -> str:
+    from ...scores.drawn import RECORD
+
+    record = samples[RECORD]
+    sizes = {task: size for task, size in record["n"].items() if size}
+    each = ", ".join(f"{task} {size:,}" for task, size in list(sizes.items())[:6]) + (", …" if len(sizes) > 6 else "")
+    return note_text(f"{path}: {sum(sizes.values()):,} items, drawn with seed {record['seed']} ({each}); give it to "
+                     "the harness as --samples (run-examples does) and to pair or suite as --samples")
 
 
 def complete(known: dict) -> str:

@@ -26,7 +26,8 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--seeds", nargs="+", type=cli.at_least(0), default=[0], metavar="S")
     to.add_argument("--model-type", default="hf", metavar="TYPE", help="the harness's --model (default hf)")
     to.add_argument("--samples", type=Path, metavar="FILE",
-                    help="only these documents, {task: [numbers]}: the samples.json of flips")
+                    help="only these documents, {task: [numbers]}: of plan --write-samples, or the samples.json of "
+                         "flips")
     to.add_argument("--harness", default="lm_eval", metavar="COMMAND",
                     help="the command that starts it (default lm_eval)")
     to.add_argument("--output-dir", type=Path, default=Path("runs"), metavar="DIR")
@@ -85,7 +86,11 @@ def list_runs(target: Path, names: list[str], seeds: list[int]) -> dict[str, lis
 
 def read_samples(path: Path, tasks: list[str]) -> dict[str, list[int]]:
     """{task: document numbers}, sorted and unique, or else the harness logs wrong numbers."""
+    from ...scores.drawn import RECORD
+
     content = read_json(path)
+    if isinstance(content, dict):
+        content.pop(RECORD, None)  # how it was drawn, which pair checks
     if not isinstance(content, dict) or not all(isinstance(ids, list) and all(type(i) is int for i in ids)
                                                 for ids in content.values()):
         raise InputError(f'{path}: expected {{"task": [document numbers]}}')

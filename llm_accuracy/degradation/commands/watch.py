@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ... import cli
 from ...errors import InputError
-from ..defaults import check_alpha, check_share
+from ..defaults import check_alpha
+from ..margins import Margin
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
-from ..words import note_text, p_text, percent, shorten
+from ..words import WIDTH, note_text, p_text, percent, shorten
 from . import flags
 from .command import Command
 
@@ -31,6 +34,14 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="the files are still growing: wait for more, until nothing has arrived for SECONDS")
     to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
+    to.add_argument("--order", choices=("random", "file"), default="random",
+                    help="of finished files: shuffled (the default), or as they stand, where that is random already")
+    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of that shuffle (default 0)")
+    to.add_argument("--allow-same", action="store_true",
+                    help="do not refuse a candidate that is the baseline's own content")
+    to.add_argument("--missing-at-random", action="store_true",
+                    help="leave items that only one of the two answered out (default: \"safe\" counts them against the "
+                         "candidate)")
     to.add_argument("--lower-is-better", action="store_true", help="a score of 1 is an error")
     flags.add_decision_flags(to)
     flags.add_choice_flags(to)
@@ -42,25 +53,31 @@ def run(options: argparse.Namespace) -> int:
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
     check_alpha(options.alpha)
-    check_share(options.margin)
+    margin = Margin.parse(options.margin).of_scale
 
     from ..e_values import Watch
+    from ..order import ascending, check_not_grouped
 
-    state, to = Watch(options.margin, options.alpha), flags.prose(options.json)
+    state, to = Watch(margin, options.alpha), flags.prose(options.json)
+    choices = flags.choices(options)
     if options.baseline:
-        choices = flags.choices(options)
         if options.lower_is_better and True in choices.directions.values():
             raise InputError("--lower-is-better and --higher-is-better true contradict each other")
         options.lower_is_better |= set(choices.directions.values()) == {False}
         if options.lower_is_better:
             choices = replace(choices, directions={"*": False})
+        shuffle = options.follow is None and options.order == "random"
         arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
                               options.lower_is_better)
+        if options.follow is None:
+            arrivals = iter(whole(arrivals, options))
+        order = f"shuffled, seed {options.seed}" if shuffle else "file" if options.follow is None else "arrival"
     else:
-        arrivals = from_stdin()
+        arrivals, order = from_stdin(choices), "arrival"
     rows: list[dict] = []
     skipped = 0
     last: str | None = None
+    names: list[str] = []  # in order of arrival; of shuffled items none
 
     def tell(item: str) -> None:
         row = row_of(state, item)
@@ -72,40 +89,78 @@ def run(options: argparse.Namespace) -> int:
               f"{state.e_safe:>12.4g}", file=to, flush=True)
 
     for arrived in arrivals:
-        if arrived is None:
+        missing = sum(math.isnan(score) for score in arrived[1:])
+        if missing == 2 or (missing and options.missing_at_random):
             skipped += 1
             continue
         if last is None:
+            if order.startswith("shuffled"):
+                print(f"order: random ({order})\n", file=to, flush=True)
             print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
                   file=to, flush=True)
         last, *scores = arrived
         state.add(*(scores[::-1] if options.lower_is_better else scores))
         decided = state.decided_at == state.n
+        if not order.startswith("shuffled"):
+            names.append(last)
+            if decided or state.n & (state.n - 1) == 0:  # at powers of 2 and before a verdict
+                check_not_grouped(names, UNSHUFFLED)
         if state.n % options.every == 0 or decided:
             tell(last)
         if decided and not options.keep_going:
             break
     if last is None:
-        raise InputError("nothing to watch: no item has a score in both runs")
+        raise InputError("nothing to watch: no item has a score")
     if not (state.n % options.every == 0 or state.decided_at == state.n):
         tell(last)
-    print(conclusion(state, skipped), file=to)
-    final = {**row_of(state, last), "skipped": skipped, "alpha": state.alpha, "margin": state.margin, "final": True}
+    check_not_grouped(names, UNSHUFFLED)
+    doubts = [ASCENDING] if ascending(names) else []
+    print(conclusion(state, skipped, options.missing_at_random, doubts), file=to)
+    final = {**row_of(state, last), "within_margin": state.within_margin, "skipped": skipped,
+             "missing_at_random": options.missing_at_random, "order": order, "notes": doubts, "alpha": state.alpha,
+             "margin": state.margin, "final": True}
     if options.json == "-":
         print(json.dumps(final), flush=True)
     else:
         flags.write_json("".join(json.dumps(row) + "\n" for row in [*rows, final]), options.json)
-    return int(fails(state.verdict, False, options.fail_on))
+    return int(fails(state.verdict, state.within_margin, options.fail_on))
 
 
-def from_stdin() -> Iterator[Item | None]:
+UNSHUFFLED = ("bring them into a random order first (finished files are shuffled without --follow and --order "
+              "file), or watch one --task")
+ASCENDING = ("the ids arrived in ascending order, which is the order of the data set: the error rate holds only if "
+             "that order is random")
+
+
+def whole(arrivals: Iterator[Item], options: argparse.Namespace) -> list[Item]:
+    """All items of two finished files, shuffled unless --order file.
+
+    Raises InputError where both files are the same content, or the order of the files is to be kept and is none.
+    """
+    from ...scores.contents import same_files
+    from ..order import check_not_grouped, shuffled
+
+    items = list(arrivals)
+    there = [(one, other) for _, one, other in items if not (math.isnan(one) and math.isnan(other))]
+    same = all(one == other for one, other in there)
+    if there and same and not options.allow_same and same_files(options.baseline, options.candidate, options.task):
+        raise InputError(f"{options.baseline} and {options.candidate} are the same content, item by item: a model "
+                         "compared with itself passes every gate; name the candidate's own results, or add "
+                         "--allow-same")
+    if options.order == "random":
+        return [items[i] for i in shuffled([name for name, *_ in items], options.seed)]
+    check_not_grouped([name for name, *_ in items], UNSHUFFLED)
+    return items
+
+
+def from_stdin(choices: Choices) -> Iterator[Item]:
     from ..growing import read_stream
 
-    return read_stream(sys.stdin, "standard input")
+    return read_stream(sys.stdin, "standard input", choices)
 
 
 def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
-               lower_is_better: bool) -> Iterator[Item | None]:
+               lower_is_better: bool) -> Iterator[Item]:
     """Items of two growing files. Raises InputError if a log says that lower is better and the user did not."""
     from ..growing import Growing, follow
 
@@ -120,28 +175,42 @@ def from_files(baseline: str, candidate: str, choices: Choices, task: str | None
 
 def row_of(state: Watch, item: str) -> dict:
     """One line of JSON."""
-    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "e_worse": state.e_worse,
-            "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse, "p_safe": 1 / state.largest_safe,
-            "verdict": state.verdict, "decided_at": state.decided_at}
+    return {"n": state.n, "prompt_id": item, "b": state.b, "c": state.c, "missing": state.missing,
+            "e_worse": state.e_worse, "e_safe": state.e_safe, "p_worse": 1 / state.largest_worse,
+            "p_safe": 1 / state.largest_safe, "verdict": state.verdict, "decided_at": state.decided_at}
 
 
-def conclusion(state: Watch, skipped: int) -> str:
-    """What is printed at the end; `skipped` items had no score in both runs."""
+def conclusion(state: Watch, skipped: int, at_random: bool, doubts: list[str]) -> str:
+    """What is printed at the end; `skipped` items had no score in either run (`at_random`: in one of them), `doubts`
+    are about the order."""
     margin = f"{100 * state.margin:g} point" + ("" if state.margin == 0.01 else "s")
     at = f"(error rate {percent(state.alpha)}, whenever one looks)"
     said = {DEGRADED: f"DEGRADED after {state.decided_at or 0:,} items {at}",
             NOT_DEGRADED: f"NOT DEGRADED by {margin} or more after {state.decided_at or 0:,} items {at}",
             UNDECIDED: f"UNDECIDED after {state.n:,} items {at}; the margin is {margin}"}
-    drop = 100 * (state.b - state.c) / state.n
+    both = state.n - state.missing
+    drop = f"{100 * (state.b - state.c) / both:.2f} points" if both else "not known"
     lines = ["", f"{said[state.verdict]}.",
-             f"  worse?  e at most {state.largest_worse:.4g}, p = {p_text(1 / state.largest_worse)} at any time;  "
-             f"safe?  {state.largest_safe:.4g}, p = {p_text(1 / state.largest_safe)}",
-             f"  drop so far {drop:.2f} points: {state.b:,} lost, {state.c:,} gained of {state.n:,}"]
+             *_wrapped("worse?", f"p = {p_text(1 / state.largest_worse)}  against 'a loss is no likelier than a gain'; "
+                       f"e reached {state.largest_worse:.4g}"),
+             *_wrapped("safe?", f"p = {p_text(1 / state.largest_safe)}  against 'the drop is {margin} or more'; e "
+                       f"reached {state.largest_safe:.4g}"),
+             *_wrapped("drop", f"{drop} so far: {state.b:,} lost, {state.c:,} gained of {both:,}")]
+    if state.missing:
+        lines.append(note_text(f"{state.missing:,} items only one of the two answered: \"safe\" counts them against "
+                               f"the candidate ({state.against:,} lost)"))
     if skipped:
-        lines.append(note_text(f"{skipped:,} items without a score in both runs were left out"))
-    lines.append(note_text("this is about the population the items come from, taken in random order or in one "
-                           "fixed in advance; for an answer about one finite bank, finish it and use pair"))
+        which = "in one of the runs were left out: taken to be missing at random" if at_random else (
+            "in either run were left out")
+        lines.append(note_text(f"{skipped:,} items without a score {which}"))
+    lines += map(note_text, doubts)
+    lines.append(note_text("this is about the population the items come from, taken in random order; for an answer "
+                           "about one finite bank, finish it and use pair"))
     return "\n".join(lines)
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
 
 
 COMMAND = Command(

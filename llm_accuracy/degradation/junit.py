@@ -1,0 +1,53 @@
+"""Verdicts as JUnit XML, which CI systems show as tests. Imports next to nothing.
+
+A test case is a candidate. It fails where the gate does (`--fail-on`; where none is given, if the candidate is
+degraded); an undecided one that does not fail is skipped, with the verdict as the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from .verdicts import DEGRADED, UNDECIDED, fails
+
+# What XML 1.0 cannot hold, lone surrogates among them.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One candidate: its name, verdict, the line that says it, and the whole report."""
+
+    name: str
+    verdict: str
+    within_margin: bool
+    headline: str
+    text: str
+
+
+def junit(suite: str, cases: Iterable[Case], condition: str | None) -> str:
+    """The XML of the cases, under the name of what was run."""
+    cases = list(cases)
+    failed = [fails(case.verdict, case.within_margin, condition or DEGRADED) for case in cases]
+    skipped = [case.verdict == UNDECIDED and not bad for case, bad in zip(cases, failed, strict=True)]
+    counts = {"tests": len(cases), "failures": sum(failed), "errors": 0, "skipped": sum(skipped)}
+    root = ElementTree.Element("testsuites")
+    of_all = ElementTree.SubElement(root, "testsuite", {"name": _xml(suite), **{k: str(v) for k, v in counts.items()}})
+    for case, bad, unknown in zip(cases, failed, skipped, strict=True):
+        one = ElementTree.SubElement(of_all, "testcase", {"classname": _xml(suite), "name": _xml(case.name)})
+        if bad:
+            found = ElementTree.SubElement(one, "failure", {"type": case.verdict, "message": _xml(case.headline)})
+            found.text = _xml(case.text)
+        elif unknown:
+            ElementTree.SubElement(one, "skipped", {"message": _xml(case.headline)})
+        ElementTree.SubElement(one, "system-out").text = _xml(case.text)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=False).join(
+        ['<?xml version="1.0" encoding="UTF-8"?>\n', "\n"])
+
+
+def _xml(text: str) -> str:
+    return _NO_XML.sub("\ufffd", text)

@@ -1,0 +1,184 @@
+"""evaluate: how good is a live model, from few questions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from .. import cli
+from ..errors import InputError
+from .drivers import DRIVERS, Request
+from .redaction import redacted
+
+RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
+DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
+
+    llm-accuracy evaluate RUN --history runs/ --budget 5% \
+        --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
+    llm-accuracy evaluate RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
+    llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
+    llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
+    llm-accuracy evaluate RUN --resume        (also --report, --audit, --export eee)
+    llm-accuracy evaluate --forecast --history runs/        what would this history be worth? Nothing is asked
+
+RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes on. docs/evaluate.md has the rest."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = cli.parser(DESCRIPTION)
+    parser.prog = "llm-accuracy evaluate"
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of the evaluation")
+    parser.add_argument("--forecast", action="store_true",
+                        help="instead of a run: the half-widths that budgets give with this history")
+    again = parser.add_argument_group("a run that exists").add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with it")
+    again.add_argument("--report", action="store_true", help="write result.json and report.html again")
+    again.add_argument("--audit", action="store_true", help="recompute every question, probability and estimate")
+    again.add_argument("--export", choices=["eee"], help="write it as a record of Every Eval Ever, into RUN/eee")
+    public = parser.add_argument_group("of an export")
+    public.add_argument("--organization", metavar="NAME", help="who has evaluated")
+    public.add_argument("--benchmark", metavar="NAME", help="its name (default: the tasks')")
+    public.add_argument("--relationship", choices=RELATIONSHIPS,
+                        help="of the evaluator to the model's developer")
+    how = parser.add_argument_group("who is asked, and how").add_mutually_exclusive_group()
+    for way in DRIVERS.values():
+        taken: dict[str, Any] = dict(metavar=way.metavar) if way.metavar else dict(action="store_true")
+        how.add_argument(f"--{way.name}", help=way.help, **taken)
+    what = parser.add_argument_group("what is known")
+    what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load)")
+    what.add_argument("--history", nargs="+", type=Path, metavar="PATH",
+                      help="logs, a matrix, an .npz of factors, or none: models that have answered these questions")
+    what.add_argument("--questions", type=Path, metavar="CSV",
+                      help="files, command: the bank, question[,task], where no history names it")
+    what.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
+    what.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
+    what.add_argument("--factors", type=Path, metavar="NPZ",
+                      help="keep the fitted factors here, and use them again while the history is the same")
+    what.add_argument("--cost", type=Path, metavar="CSV",
+                      help="question,cost (tokens, seconds): choose by information per cost")
+    what.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
+    end = parser.add_argument_group("when to stop")
+    end.add_argument("--budget", metavar="B", help="a number of questions or a share (5%%): the tighter interval")
+    end.add_argument("--half-width", metavar="W", help="stop as soon as the interval is ± this: 1pt, or .01")
+    end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
+    end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    fine = parser.add_argument_group("details")
+    fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
+    fine.add_argument("--growth", type=float, metavar="G", help="how many times larger each round is (1.5)")
+    fine.add_argument("--alpha", type=float, metavar="A", help="error rate of the intervals (.05)")
+    fine.add_argument("--seed", type=int, metavar="S", help="of the draws (0)")
+    fine.add_argument("--show-questions", action="store_true", help="the report shows answers' questions, not ids only")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `evaluate` with the words after it (or, where argv begins with it, with its own name) and return 0."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    options = build_parser().parse_args(words[1:] if words[:1] == ["evaluate"] else words)
+    try:
+        return _run(options)
+    except InputError as error:
+        raise InputError(redacted(str(error))) from None
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check(options)
+    if options.forecast:
+        from .forecast import forecast
+
+        print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
+                        options.filter), sep="\n")
+        return 0
+    from .evaluate import Wanted, audit, begin, go_on, reopen, resume
+    from .live_line import Live
+    from .results import line_of
+    from .run_folder import RunFolder
+
+    run, live = RunFolder(options.run), Live()
+    if options.audit:
+        print("\n".join(audit(run)))
+        return 0
+    if options.report or options.export:
+        run.manifest()
+        run.lock()
+        try:
+            evaluation = reopen(run)
+            evaluation.show_questions = options.show_questions
+            if options.export:
+                from .export import export
+
+                print(export(evaluation, options.organization, options.relationship, options.benchmark))
+                return 0
+            result = evaluation.write()
+        finally:
+            run.release()
+    else:
+        request = _request(options)
+        if options.resume:
+            try:
+                evaluation = resume(run, request, options.history, options.as_begun, live.say,
+                                    options.show_questions)
+            except BaseException:
+                run.release()
+                raise
+        else:
+            assert request is not None
+            settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
+                        "seed": options.seed, "max_minutes": options.max_minutes}
+            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget}
+            settings = {name: value for name, value in settings.items() if value is not None}
+            wanted = Wanted(request, options.history, stop, settings, options.questions, options.cost, options.factors)
+            evaluation = begin(run, wanted, live.say)
+        evaluation.show_questions = options.show_questions
+        try:
+            result = go_on(evaluation, live)
+        finally:
+            run.release()
+    print(f"{result['model']}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, {result['asked']:,} of "
+          f"{result['of']:,} questions{'; ' + result['stopped'] if result['stopped'] else ''})")
+    if result["history"]["sentence"]:
+        print(result["history"]["sentence"])
+    print(f"{run / 'report.html'}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Raises InputError for flags that do not go together."""
+    again = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
+    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    fixed = [flag for flag in ("budget", "half_width", "max_budget", "first_round", "growth", "alpha", "seed",
+                               "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
+    if options.forecast:
+        if options.run or chosen or again:
+            extra = options.run or f"--{chosen[0] if chosen else again}"
+            raise InputError(f"--forecast asks nothing: leave {extra} away")
+        if options.history is None:
+            raise InputError("--forecast: --history names what it is to be made from (none, with --questions)")
+        return
+    if options.run is None:
+        raise InputError("RUN is missing: the folder that the evaluation is kept in")
+    if again:
+        if fixed:
+            raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
+                             "another run")
+        return
+    if not chosen:
+        raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
+                         "--resume)")
+    if options.cost is not None and options.half_width is not None:
+        raise InputError("--cost goes with --budget: questions that are asked one after the other, for an interval "
+                         "that may be watched, are not chosen by their cost")
+    if options.history is None:
+        raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
+                         "no history)")
+
+
+def _request(options: argparse.Namespace) -> Request | None:
+    for name in DRIVERS:
+        value = getattr(options, name.replace("-", "_"))
+        if value not in (None, False):
+            return Request(name, "" if value is True else value, options.run, options.model, options.metric,
+                           options.filter, options.show_questions)
+    return None

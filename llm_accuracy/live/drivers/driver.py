@@ -1,0 +1,69 @@
+"""What a driver is: the way to a model that is being asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from ..bank import Bank
+
+Answer = tuple[str, object, dict[str, Any]]  # question, score, what else is known of it
+Take = Callable[[Iterable[Answer]], int]
+
+
+@dataclass
+class Round:
+    """number  from 1; questions  still to be answered; progress(done, of)  may be told how far it is"""
+
+    number: int
+    questions: list[str]
+    progress: Callable[[int, int], None] = lambda done, of: None
+
+
+@dataclass
+class Request:
+    """What the command line says of the model and of how to ask it, as the manifest keeps it.
+
+    driver    name in DRIVERS
+    words     what follows the driver's flag: the harness's arguments, a task file, a command
+    model     the model's name, where the driver does not know it
+    metric, filter  which score counts, where there are several
+    folder    RUN
+    show_questions  whether what a question asks is handed on with its answer, as `text`
+    """
+
+    driver: str
+    words: str
+    folder: Path
+    model: str | None = None
+    metric: str | None = None
+    filter: str | None = None
+    show_questions: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+class Driver(Protocol):
+    """model  the name of the model that is asked
+    settings  plain values that say how it is asked, for the manifest
+    versions  {program: version} of what asks it
+    """
+
+    model: str
+    settings: dict[str, Any]
+    versions: dict[str, str]
+
+    def bank(self) -> Bank | None:
+        """The questions it can ask; None where it asks whatever the history names."""
+
+    def ask(self, asked: Round, bank: Bank, take: Take) -> None:
+        """Get the answers of a round and hand them on as they come. It may return before all are there (a person's
+        turn); whatever it raises, what was handed on is kept.
+
+        Raises InputError for answers that cannot be had or used.
+        """
+
+    def close(self, result: dict[str, Any]) -> None:
+        """Nothing more will be asked; what has been found."""

@@ -1,0 +1,43 @@
+"""`evaluate --forecast`: how narrow an evaluation will be, and what that costs, before a question is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..querying import forecasting
+from ..querying.session import questions_of
+from .bank import Bank
+from .history import aligned, read_history
+from .plans import WATCHED, half_width_of, number_of
+
+BUDGETS = (20, 50, 100, 200, 500)
+
+
+def forecast(history: list[Path], listed: Path | None, budget: str | None, half_width: str | None, metric: str | None,
+             filter_: str | None) -> list[str]:
+    """Lines to print: the history's own models evaluated as if they were new (`querying.forecasting`).
+
+    listed              --questions: the bank, where it is not all that the history knows
+    budget, half_width  the ones to look at, as `evaluate` takes them; by default several
+
+    Raises InputError for a history that cannot be tried: factors without the scores that they were fitted to.
+    """
+    found = read_history(history, metric, filter_)
+    if found.factors is not None:
+        raise InputError("--forecast: factors alone cannot be tried; give the scores that they were fitted to")
+    bank = Bank.listed(listed) if listed is not None else None
+    if bank is None:
+        if found.questions is None:
+            raise InputError("--forecast: without a history, --questions names a CSV question[,task]")
+        assert found.responses is not None
+        bank = Bank.of(found.questions, found.responses.tasks)
+    found = aligned(found, bank)
+    budgets = [questions_of(number_of(budget), bank.size)] if budget is not None else (
+        [size for size in BUDGETS if size < bank.size] or [bank.size])
+    widths = forecasting.HALF_WIDTHS if half_width is None else (half_width_of(half_width),)
+    expected = forecasting.forecast(found.responses, budgets, bank.size)
+    watched = [f"By --half-width {half_width}, which may stop at any time: about "
+               f"{expected.questions_for(widths[0] / WATCHED):,} questions."] if half_width is not None else []
+    return [*found.notes, *forecasting.lines(expected, budgets, widths), *watched]
+

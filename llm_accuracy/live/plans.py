@@ -1,0 +1,143 @@
+"""What is decided before the first question: how many are asked, in which rounds, and by which interval it may end.
+
+Two ways of stopping. A *budget*: growing rounds, whose interval holds at that number of questions and is the narrowest.
+A *half-width*: the evaluation ends as soon as its interval is narrow enough, so the interval must be valid however
+often it is looked at; questions are drawn one after the other (faq-mix) in batches of the same growing sizes. Which of
+the two such intervals there are is chosen here, by N, the number T of questions that the width is expected to take, and
+nothing else: were it chosen by the answers, neither would hold.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from ..errors import InputError
+from ..querying.confidence_sequence import BURN_IN
+from ..querying.designs import schedule
+from ..querying.diagnosis import Promise
+from ..querying.factors import Factors
+from ..querying.policies import GrowingRounds, Policy, named
+from ..querying.session import check_alpha, questions_of
+from ..querying.setting import ALPHA
+
+FIXED, ASYMPTOTIC, EXACT = "fixed", "asymptotic", "exact"
+EXACT_FROM = 0.05   # share of the bank from which the exact interval is the narrower one
+WATCHED = 1.5       # half-widths of the intervals that may be watched, in those of a fixed budget
+
+
+@dataclass(frozen=True)
+class Plan:
+    """budget      questions at most (of a half-width: where it gives up)
+    interval    FIXED, or one that may be watched: ASYMPTOTIC or EXACT
+    half_width  at which to stop; None of a budget
+    planned     questions that the half-width is expected to take: what the exact interval's bets are sized for
+    first, growth  of the rounds
+    alpha, seed
+    max_minutes  after which no further round is begun
+    """
+
+    budget: int
+    interval: str = FIXED
+    half_width: float | None = None
+    planned: int | None = None
+    first: int = 8
+    growth: float = 1.5
+    alpha: float = ALPHA
+    seed: int = 0
+    max_minutes: float | None = None
+
+    def __post_init__(self):
+        check_alpha(self.alpha)
+        if not 1 <= self.growth <= 10:
+            raise InputError(f"--growth {self.growth:g}: how many times larger each round is, from 1 to 10")
+
+    @property
+    def watched(self) -> bool:
+        return self.interval != FIXED
+
+    def policy(self) -> Policy:
+        """The registered policy, with this plan's rounds."""
+        if self.watched:
+            return named("faq-mix")
+        rounds = named("rounds")
+        assert rounds.rounds is not None
+        return replace(rounds, rounds=GrowingRounds(self.first, self.growth, rounds.rounds.kinds))
+
+    def sizes(self, n_questions: int) -> list[int]:
+        """Of the rounds."""
+        return schedule(self.budget, n_questions, self.first, self.growth)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+def half_width_of(text: str) -> float:
+    """"1pt" or ".01" → .01, as shares of the scale.
+
+    Raises InputError for a bare % (of what?), and for what is no half-width.
+    """
+    plain = text.strip().lower()
+    points = plain.removesuffix("pt")
+    try:
+        value = float(points) / (100 if points != plain else 1)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < 0.5:
+        raise InputError(f"--half-width {text}: write 1pt (one point of 100) or .01 (the share of the scale), less "
+                         "than half of it")
+    return value
+
+
+def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, half_width: str | None,
+            max_budget: str | int | None, **settings) -> Plan:
+    """The plan of a command line; settings: first, growth, alpha, seed, max_minutes.
+
+    Raises InputError as `stop_of` does.
+    """
+    most, width = stop_of(n_questions, budget=budget, half_width=half_width, max_budget=max_budget)
+    if width is None:
+        return Plan(most, **settings)
+    planned = min(expected_questions(width, n_questions, factors, settings.get("alpha", ALPHA)), most)
+    return Plan(most, interval_for(n_questions, planned), width, planned, **settings)
+
+
+def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: str | None,
+            max_budget: str | int | None) -> tuple[int, float | None]:
+    """(questions at most, half-width or None). n_questions None: not known yet, only words are looked at.
+
+    Raises InputError unless exactly one of budget and half_width is given, and for what cannot be.
+    """
+    if (budget is None) == (half_width is None):
+        raise InputError("give either --budget (a number of questions or a share such as 5%, the tighter interval) or "
+                         "--half-width (1pt: stop as soon as the interval is that narrow)")
+    if budget is not None and max_budget is not None:
+        raise InputError("--max-budget goes with --half-width; --budget is a budget already")
+    width = None if half_width is None else half_width_of(half_width)
+    most = max_budget if budget is None else budget
+    size = sys.maxsize if n_questions is None else n_questions
+    return size if most is None else questions_of(number_of(most), size), width
+
+
+def interval_for(n_questions: int, planned: int) -> str:
+    """Which interval that may be watched: the exact one from EXACT_FROM of the bank on, and where fewer questions are
+    planned than the asymptotic one needs before it says anything (BURN_IN)."""
+    return EXACT if planned >= EXACT_FROM * n_questions or planned < 2 * BURN_IN else ASYMPTOTIC
+
+
+def expected_questions(half_width: float, n_questions: int, factors: Factors, alpha: float = ALPHA) -> int:
+    """About how many questions a half-width takes, by what the history promises, if its interval may be watched."""
+    promise = Promise.of(factors)
+    variance = max(promise.accuracy * (1 - promise.accuracy), 0.05) / max(promise.gain, 1.0)
+    target = half_width / WATCHED / float(stats.norm.ppf(1 - alpha / 2))
+    # target² = (1/T − 1/N) variance
+    return int(np.clip(math.ceil(1 / (target**2 / variance + 1 / n_questions)), 1, n_questions))
+
+
+def number_of(text: str | int) -> str | int:
+    """A command line's budget as `questions_of` takes it."""
+    return int(text) if isinstance(text, str) and text.strip().isdigit() else text

@@ -1,0 +1,204 @@
+"""report.html: one self-contained page of an evaluation, rewritten after every round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from .. import __version__
+from ..degradation.page import POLICY, STYLE
+from . import figures
+from .asking import Asking
+from .plans import FIXED
+from .results import further, surprises
+
+MOST_SURPRISING = 15
+OURS = """
+.headline { font-size: 2rem; font-weight: 600; margin: .2rem 0 } .small { color: #555; font-size: .9rem }
+.sentence { border-left: 6px solid #D55E00; padding: .5rem 1rem; background: #f6f6f6; font-weight: 600 }
+.bar { background: #eee; height: .5rem; max-width: 30rem } .bar div { background: #0072B2; height: .5rem }
+"""
+
+
+def page(asking: Asking, manifest: dict[str, Any], result: dict[str, Any], show_questions: bool = False) -> str:
+    """The page; question ids only, unless `show_questions` and the log has what they ask."""
+    rows = surprises(asking)
+    body = [_headline(result), *_running(asking, result), *_tasks(result), *_asked(asking, rows, show_questions),
+            *_history(result), *_cost(result), *_further(asking, result), *_settings(asking, manifest), *_notes(result),
+            *_audit(asking, manifest, result)]
+    title = f"{result['model']}: accuracy from {result['asked']:,} of {result['of']:,} questions"
+    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">'
+            f"<title>{escape(title)}</title><style>{STYLE}{OURS}</style>")
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _headline(result: dict[str, Any]) -> str:
+    parts = [f"<h1>{escape(result['model'])}</h1>"]
+    if result["estimate"] is None:
+        parts.append('<p class="headline" id="estimate">no estimate yet</p>')
+    else:
+        parts.append(f'<p class="headline" id="estimate">{100 * result["estimate"]:.1f} % '
+                     f'± {100 * result["half_width"]:.1f}</p>')
+        parts.append(f"<p>{100 * (1 - result['alpha']):g} % interval: {100 * result['low']:.1f} to "
+                     f"{100 * result['high']:.1f} %. It {escape(result['interval'])}"
+                     f"{'; provisional until then' if result['provisional'] else ''}.</p>")
+    share = min(1.0, result["asked"] / result["budget"])
+    cost = result.get("cost")
+    spent = f" Cost: {cost['asked']:,.4g} of {cost['bank']:,.4g} for the whole bank." if cost else ""
+    state = escape("Ended: " + result["stopped"] if result["stopped"] else "Going on")
+    parts.append(f"<p>{result['asked']:,} of at most {result['budget']:,} questions asked; the bank has "
+                 f"{result['of']:,}. {state}.{spent}</p>"
+                 f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>')
+    if result["history"]["sentence"]:
+        parts.append(f'<p class="sentence">{escape(_capital(result["history"]["sentence"]))}.</p>')
+    return "\n".join(parts)
+
+
+def _running(asking: Asking, result: dict[str, Any]) -> list[str]:
+    looks = list(asking.log.of("look"))
+    if not looks:
+        return []
+    small = ("The interval after an earlier round is what was known then; only the last one has the error rate that "
+             "was asked for." if asking.plan.interval == FIXED else "The band holds at all rounds at once.")
+    return ["<h2>Estimate against questions asked</h2>", _svg(figures.running(looks, result["budget"])),
+            f'<p class="small">{small}</p>']
+
+
+def _tasks(result: dict[str, Any]) -> list[str]:
+    if not result["sub_scores"]:
+        return []
+    rows = [(task, f"{one['asked']:,} of {one['of']:,}", _percent(one["estimate"]),
+             f"{_percent(one['low'])} to {_percent(one['high'])}",
+             f"{_percent(one['low_all'])} to {_percent(one['high_all'])}")
+            for task, one in result["sub_scores"].items()]
+    return ["<h2>Sub-scores by task</h2>", _svg(figures.tasks(result["sub_scores"])),
+            _table(("task", "asked", "accuracy, %", "interval", "all intervals together"), rows),
+            '<p class="small">Thin lines and the last column: intervals that hold for all tasks together.</p>']
+
+
+def _asked(asking: Asking, rows: list[dict[str, Any]], show_questions: bool) -> list[str]:
+    if not rows:
+        return []
+    texts = {record["question"]: record["text"] for record in asking.log.of("answer") if "text" in record}
+    most = sorted(rows, key=lambda row: -row["surprise"])[:MOST_SURPRISING]
+    header: tuple[str, ...] = ("question", "round", "predicted", "answered", "surprise, bits")
+    cells: list[tuple[str, ...]] = [
+        (row["question"], str(row["round"]), f"{row['p']:.2f}", f"{row['score']:g}", f"{row['surprise']:.1f}")
+        for row in most]
+    parts = ["<h2>Which questions were asked, and how surprising the answers were</h2>", _svg(figures.asked(rows)),
+             f"<p>Mean surprise {sum(row['surprise'] for row in rows) / len(rows):.2f} bits an answer (a coin's is 1). "
+             "The most surprising:</p>"]
+    if show_questions and texts:
+        header, cells = (*header, "what it asks"), [(*cell, texts.get(cell[0], "")[:400]) for cell in cells]
+    elif show_questions:
+        parts.append("<p>What the questions ask is not in the log: give --show-questions while they are asked.</p>")
+    return [*parts, _table(header, cells)]
+
+
+def _history(result: dict[str, Any]) -> list[str]:
+    known = result["history"]
+    if not known["calibration"]:
+        return []
+    rows = [(f"{row['from']:.1f}–{row['to']:.1f}", f"{row['answers']:,}", f"{row['predicted']:.2f}",
+             f"{row['answered']:.2f}", f"± {2 * row['error']:.2f}") for row in known["calibration"]]
+    facts = [("history", f"{known['kind']}" + (f", {known['models']:,} models" if known["models"] else ""))]
+    if known.get("gain") is not None:
+        promised = f"; the history promised {known['promised']:.2f}" if "promised" in known else ""
+        facts.append(("gain", f"this interval would have taken {known['gain']:.2f} times as many random questions, by "
+                      f"the same answers{promised}"))
+    if "surprise" in known:
+        facts.append(("right answers against predictions", f"{known['surprise']:+.1f} standard errors"))
+        facts.append(("squared errors against predictions", f"{known['dispersion']:.2f} of what was expected"))
+    return ["<h2>Did the history serve?</h2>", _facts(facts), _svg(figures.calibration(known["calibration"])),
+            _table(("predicted", "answers", "mean prediction", "share right", "expected"), rows)]
+
+
+def _cost(result: dict[str, Any]) -> list[str]:
+    cost = result.get("cost")
+    if not cost or cost["each"] is None:
+        return []
+    facts = [("spent", f"{cost['asked']:,.4g} of {cost['bank']:,.4g} for the whole bank"),
+             ("a question", f"{cost['each']:,.4g} of those asked, {cost['each_of_bank']:,.4g} of all"),
+             ("random questions for that cost", f"{cost['random']:,.0f}")]
+    if cost["gain"] is not None:
+        facts.append(("gain by cost", f"random questions would have cost {cost['gain']:.2f} times as much for this "
+                      "interval, by the same answers"))
+    return ["<h2>What it cost</h2>", _facts(facts)]
+
+
+def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
+    rows = further(asking, result)
+    if not rows:
+        return []
+    looks = list(asking.log.of("look"))
+    each = looks[-1]["seconds"] / max(looks[-1]["asked"], 1) if looks else 0.0
+    from ..cli import duration
+
+    cells: list[tuple[str, ...]] = [
+        (f"{budget:,}", f"{budget - result['rests_on']:,}", f"± {100 * half:.1f}",
+         duration(each * (budget - result["rests_on"]))) for budget, half in rows]
+    header: tuple[str, ...] = ("questions in all", "more", "half-width, points", "time, as so far")
+    if (cost := result.get("cost")) and cost["each"] is not None:
+        more = [cost["bank"] - cost["asked"] if budget == result["of"] else cost["each"] * (budget - result["rests_on"])
+                for budget, _ in rows]
+        header, cells = (*header, "cost, as so far"), [(*cell, f"{each:,.4g}") for cell, each in
+                                                       zip(cells, more, strict=True)]
+    return ["<h2>What more questions would give</h2>", _table(header, cells),
+            '<p class="small">As another run with that budget from the start: a budget that is raised after looking '
+            "has no valid interval.</p>"]
+
+
+def _settings(asking: Asking, manifest: dict[str, Any]) -> list[str]:
+    asked, plan = manifest["asked"], manifest["plan"]
+    rounds = f"{asking.round} so far; the first of {plan['first']} questions, each {plan['growth']:g} times larger"
+    facts = [("asked through", f"{asked['driver']} {asked['words']}".strip()), ("begun", manifest["begun"]),
+             ("rounds", rounds),
+             ("seed", str(plan["seed"])), *((name, str(value)) for name, value in asked["settings"].items()),
+             ("versions", ", ".join(f"{name} {value}" for name, value in manifest["versions"].items()))]
+    return ["<h2>How it was asked</h2>", _facts(facts)]
+
+
+def _notes(result: dict[str, Any]) -> list[str]:
+    if not result["notes"]:
+        return []
+    return ["<h2>Notes</h2><ul>", *(f"<li>{escape(_capital(note))}</li>" for note in result["notes"]), "</ul>"]
+
+
+def _audit(asking: Asking, manifest: dict[str, Any], result: dict[str, Any]) -> list[str]:
+    run = asking.log.path.parent.name
+    number = "no estimate yet" if result["estimate"] is None else (
+        f"{100 * result['estimate']:.1f} % ({100 * (1 - result['alpha']):g} % interval {100 * result['low']:.1f}–"
+        f"{100 * result['high']:.1f})")
+    cite = (f"{result['model']}: {number}, estimated from {result['asked']:,} of {result['of']:,} questions with "
+            f"llm-accuracy {__version__} (seed {manifest['plan']['seed']}; bank "
+            f"{(manifest['bank']['the questions' + chr(39) + ' names'] or '')[:12]})")
+    return ["<h2>To cite and to audit</h2>", f"<p><code id='cite'>{escape(cite)}</code></p>",
+            f"<p><code id='audit'>llm-accuracy evaluate {escape(run)} --audit</code> draws every question again from "
+            "the factors, the seed and the answers, and compares each with its probability, and the estimate, with the "
+            "log.</p>"]
+
+
+# --- pieces ----------------------------------------------------------------------------------------------
+
+def _svg(figure) -> str:
+    return f'<div class="wide">{figures.as_svg(figure)}</div>'
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _facts(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
+    return f'<div class="wide"><table class="facts">{cells}</table></div>'
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

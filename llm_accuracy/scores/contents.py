@@ -1,0 +1,60 @@
+"""Whether two models' scores come from the same contents, under whatever names: the same file, or a copy of it."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+from pathlib import Path
+
+from .task_scores import TaskScores
+
+
+def identical(one: TaskScores, other: TaskScores, task: str) -> bool:
+    """Whether what two models' scores on a task were read from is the same: the same files, or files with the same
+    rows, in any order and format of numbers and line ends. Equal scores in files that differ elsewhere (another answer,
+    another time) are not. Scores that were read from no file are the same where they come from the same source.
+    """
+    if not _equal_scores(one, other):
+        return False
+    if sorted(one.read_from) == sorted(other.read_from):
+        return True
+    if not all(Path(file).is_file() for file in (*one.read_from, *other.read_from)):
+        return False
+    return sorted(digest(Path(file), task) for file in one.read_from) == sorted(
+        digest(Path(file), task) for file in other.read_from)
+
+
+def same_files(one: str, other: str, task: str | None) -> bool:
+    """Whether two files have the same rows (of one task, or at all)."""
+    return Path(one).samefile(other) or digest(Path(one), task) == digest(Path(other), task)
+
+
+def _equal_scores(one: TaskScores, other: TaskScores) -> bool:
+    """The cheap part, first: hardly any two models have the same score on every item."""
+    left, right = one.frame[["score", "runs"]], other.frame[["score", "runs"]]
+    return len(left) == len(right) and left.sort_index().equals(right.sort_index())
+
+
+def digest(file: Path, task: str | None) -> str:
+    """Of a file's rows, sorted: of a score file its rows of this task (None: of all), with numbers by value; else its
+    lines."""
+    content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    text = content.decode("utf-8-sig", errors="replace")
+    if file.name.removesuffix(".gz").endswith(".csv"):
+        rows = list(csv.reader(io.StringIO(text)))
+        header = [name.strip().lower() for name in rows[0]]
+        at = header.index("task") if "task" in header and task is not None else None
+        lines = ["\x1f".join(map(_by_value, row)) for row in rows[1:] if row and (at is None or row[at] == task)]
+    else:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return hashlib.sha256("\x1e".join(sorted(lines)).encode("utf-8", errors="replace")).hexdigest()
+
+
+def _by_value(cell: str) -> str:
+    cell = cell.strip()
+    try:
+        return repr(float(cell))
+    except ValueError:
+        return {"true": "1.0", "false": "0.0"}.get(cell.lower(), cell)

@@ -1,0 +1,93 @@
+"""`evaluate` through inspect_ai with a registered model API whose answers are known: run by the interpreter that has
+this package's requirements, to which inspect_ai in .venv-inspect is added.
+
+    python live_inspect.py tasks FOLDER       write task.py and answers.json
+    python live_inspect.py steps                 commands `evaluate …`, see forks.py
+
+The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; it writes each question it
+answers to calls.txt, and ends the process after LIVE_DIE_AFTER answers.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+sys.path.append(str(ROOT / ".venv-inspect"))  # last, so that .venv's own packages win
+
+import numpy as np  # noqa: E402
+from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, modelapi  # noqa: E402
+
+SIZE = 200
+TASK = '''
+import json
+from pathlib import Path
+from inspect_ai import Task, task
+from inspect_ai.dataset import Sample
+from inspect_ai.scorer import match
+from inspect_ai.solver import generate
+
+@task
+def sums(size: int = 200):
+    samples = [Sample(id=f"s{i}", input=f"what is {i}+1?", target=str(i + 1)) for i in range(size)]
+    return Task(dataset=samples, solver=generate(), scorer=match())
+'''
+
+
+def write_tasks(folder: Path, seed: int = 1) -> None:
+    rng = np.random.default_rng(seed)
+    names = [f"sums/s{i}" for i in range(SIZE)]
+    ability, hardness = rng.normal(0.5, 1, 41), rng.normal(0, 1.5, SIZE)
+    scores = (rng.random((41, SIZE)) < 1 / (1 + np.exp(hardness - ability[:, None]))).astype(int)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"model{i}," + ",".join(map(str, row)) for i, row in enumerate(scores[:40])]
+    (folder / "M1.csv").write_text("\n".join(["model," + ",".join(names), *rows]) + "\n")
+    (folder / "answers.json").write_text(json.dumps(dict(zip(names, scores[40].tolist(), strict=True))))
+    (folder / "task.py").write_text(TASK)
+
+
+class Row(ModelAPI):
+    """See the module."""
+
+    left = float("inf")
+
+    def __init__(self, model_name, base_url=None, api_key=None, config=GenerateConfig(), **_):  # noqa: B008
+        super().__init__(model_name, base_url, api_key, [], config)
+        self.folder = Path(os.environ["LIVE_FOLDER"])
+        Row.left = float(os.environ.get("LIVE_DIE_AFTER", "inf"))
+        self.answers = json.loads((self.folder / "answers.json").read_text())
+
+    async def generate(self, input, tools, tool_choice, config):
+        number = int(input[-1].text.split()[2].split("+")[0])
+        Row.left -= 1
+        if Row.left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with (self.folder / "calls.txt").open("a") as stream:
+            stream.write(f"sums/s{number}\n")
+        if os.environ.get("LIVE_FAIL") == str(number):
+            raise ConnectionError("429 Too Many Requests for key sk-0123456789abcdef")
+        right = self.answers[f"sums/s{number}"]
+        return ModelOutput.from_content(self.model_name, str(number + 1 if right else number + 2))
+
+    async def count_text_tokens(self, text):
+        return len(text.split())  # the default wants a token encoding from the network
+
+
+@modelapi(name="row")
+def row():
+    return Row
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "tasks":
+        write_tasks(Path(sys.argv[2]))
+    else:
+        from forks import run_steps
+
+        from llm_accuracy import cli
+        from llm_accuracy.live import command
+
+        run_steps(lambda words: cli.run(lambda _: command.main(words)))

@@ -1,0 +1,122 @@
+"""Unkind inputs that were once read wrongly in silence: refused in one line, or read with a line that says how."""
+
+import json
+
+import pytest
+from test_contract import TIMES, write_run
+
+from llm_accuracy.errors import InputError
+from llm_accuracy.scores import readers
+from llm_accuracy.scores.readers import read_model
+from llm_accuracy.scores.task_scores import Choices
+
+WIDE = "model,created_date,sha,"
+
+
+def refused(read, said):
+    with pytest.raises(InputError, match=said) as error:
+        read()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text, said", [
+    ("prompt_id,score,score\na,1,0\n", "2 columns are named score"),
+    ("prompt_id,score,Score\na,1,0\n", "named score|one column score"),
+    ("prompt_id,score,task,task\na,1,x,y\n", "2 columns are named task"),
+    ("prompt_id,score,run,run\na,1,1,2\n", "2 columns are named run"),
+    ("prompt_id,score,task\na,1,\nb,0,x\n", "row 2: task is empty"),
+    ("prompt_id,score,run\na,1,2\na,0, \n", "row 3: run is empty"),
+    ("prompt_id,score\na,1\nb,0\nc,1\nd,0\ne,-1\nf,-2\n", "are -2, -1 and all others 0 or 1.*--value -2=missing"),
+    ("prompt_id,score\na,1\nb,0\nc,1\nd,0\ne,-1\nf,99\n", "are -1, 99 and all others 0 or 1"),
+])
+def test_score_files(tmp_path, text, said):
+    (tmp_path / "s.csv").write_text(text)
+    refused(lambda: read_model(tmp_path / "s.csv"), said)
+
+
+@pytest.mark.parametrize("kind, text, said", [
+    ("long", "model,question,score,score\nm,q,1,0\n", "2 columns are named score"),
+    ("long", "model,question,score,family\nm,a,1,x\nm,b,1,y\n", r"m has several values in column family \(x, y\)"),
+    ("long", "model,question,score,created_date\nm,a,1,2024-01-01\nm,b,1,2025-01-01\n", "several values in column"),
+    ("long", "model,question,score,created_date\nm,a,1,01/02/2024\n", "'01/02/2024' cannot be put in order"),
+    ("wide", WIDE + "q\nm,2024-13-01,,1\nk,,,0\n", "'2024-13-01' cannot be put in order"),
+    ("wide", WIDE + "q\n,,,1\nk,,,0\n", "model 1 has a blank name"),
+    ("wide", WIDE + "q,\nm,,,1,0\n", "question 2 has a blank name"),
+])
+def test_tables_of_many_models(tmp_path, kind, text, said):
+    (tmp_path / "t.csv").write_text(text)
+    refused(lambda: readers.read(kind, [tmp_path / "t.csv"]), said)
+
+
+@pytest.mark.parametrize("lines, said", [
+    (['{"id": 1, "score": 1, "score": 0}'], 'the key "score" is given twice'),
+    (['{"id": 1, "score": 1, "model": "a"}', '{"id": 2, "score": 0}'], "line 2: no model, and other records"),
+    (['{"id": 1, "score": 1, "task": null}', '{"id": 2, "score": 0, "task": "a"}'], "line 1: no task"),
+    (['{"id": 1, "score": 1, "run": 1}', '{"id": 1, "score": 0}'], "line 2: no run"),
+    (['{"id": 1, "score": 1, "run": true}'], "run is true"),
+    (['{"id": 1, "score": 1, "split": "valid"}', '{"id": 2, "score": 0, "split": "test"}'], r"valid, test\): choose"),
+    (['{"id": 1, "score": 1, "higher_is_better": null}'], "higher_is_better is None: say it"),
+    (['{"id": 1, "score": 1, "higher_is_better": true}', '{"id": 2, "score": 1, "higher_is_better": false}'],
+     "higher_is_better is True, False"),
+])
+def test_json_lines(tmp_path, lines, said):
+    (tmp_path / "s.jsonl").write_text("\n".join(lines) + "\n")
+    refused(lambda: read_model(tmp_path / "s.jsonl"), said)
+
+
+def test_a_split_is_chosen_and_the_others_counted(tmp_path):
+    (tmp_path / "s.jsonl").write_text("".join(
+        json.dumps({"id": i, "score": 1, "split": "valid" if i % 3 else "test"}) + "\n" for i in range(9)))
+    [log] = read_model(tmp_path / "s.jsonl", Choices({"*": (None, "test")})).values()
+    assert len(log.frame) == 3 and any("6 records of other splits are left out" in note for note in log.notes)
+    refused(lambda: read_model(tmp_path / "s.jsonl", Choices({"*": (None, "dev")})), "no split dev")
+
+
+@pytest.mark.parametrize("name, text", [
+    ("s.csv", "prompt_id,score\na,1\n"), ("s.jsonl", '{"id": "a", "score": 1}\n')])
+def test_the_direction_that_is_said_counts_in_every_format(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    [up], [down] = (list(read_model(tmp_path / name, Choices(directions={"*": way})).values()) for way in (True, False))
+    assert up.higher_is_better and not down.higher_is_better
+
+
+def test_the_direction_of_a_record_is_heeded(tmp_path):
+    (tmp_path / "s.jsonl").write_text('{"id": 1, "score": 0, "higher_is_better": false}\n')
+    assert not read_model(tmp_path / "s.jsonl")["scores"].higher_is_better
+
+
+def test_runs_of_other_items_are_said(tmp_path):
+    for name, item in (("a", "x"), ("b", "y")):
+        (tmp_path / f"{name}.csv").write_text(f"prompt_id,score\n{item},1\nz,1\n")
+    assert any("2 of 3 items are not in every one of the 2 runs" in note
+               for note in read_model(tmp_path)["scores"].notes)
+
+
+def test_tasks_that_were_sampled_in_other_ways_are_not_united(tmp_path):
+    for task, time, how in (("a", TIMES[0], None), ("b", TIMES[1], "temperature=1")):
+        write_run(tmp_path, [1.0], task=task, time=time, config={
+            "model": "hf", "model_args": "pretrained=org/m", "limit": None, "gen_kwargs": how})
+    refused(lambda: read_model(tmp_path), "differ in gen_kwargs .*--may-differ gen_kwargs")
+
+
+def test_a_list_that_names_a_model_twice_loses_none(tmp_path):
+    (tmp_path / "models.json").write_text('{"a": "x.csv", "a": "y.csv", "b": "z.csv"}')
+    refused(lambda: readers.read_model_list(tmp_path / "models.json"), 'the key "a" is given twice')
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda i: i["stats"][0].update(count=-1), "sum 1.0 over count -1"),
+    (lambda i: i["stats"][0].update(count=True), "over count True"),
+    (lambda i: i.update(instance_id=None), "instance_id names no question"),
+    (lambda i: i.update(instance_id=["a"]), "instance_id names no question"),
+    (lambda i: i["stats"].append({"name": {"name": "exact_match", "split": "test", "sub_split": "x"}, "count": 1,
+                                  "sum": 0.0}), "exact_match is given 2 times in one trial"),
+])
+def test_instances_of_helm(tmp_path, change, said):
+    instance = {"instance_id": "a", "train_trial_index": 0, "stats": [
+        {"name": {"name": "exact_match", "split": "test"}, "count": 1, "sum": 1.0}]}
+    change(instance)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run_spec.json").write_text('{"name": "t:model=m", "adapter_spec": {"model": "m"}}')
+    (tmp_path / "run" / "per_instance_stats.json").write_text(json.dumps([instance]))
+    refused(lambda: read_model(tmp_path), said)
