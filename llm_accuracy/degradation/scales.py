@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from ..errors import InputError
 from ..scores.task_scores import TaskScores
@@ -83,8 +84,10 @@ def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]
             for run in runs]
 
 
-def _scores(run: TaskScores):
-    return run.frame["score"].dropna()
+def _scores(run: TaskScores) -> np.ndarray:
+    """The scores there are, as floats."""
+    scores = run.frame["score"].to_numpy()
+    return scores[pd.notna(scores)].astype(float)
 
 
 def inside(scores, scale: Scale) -> bool:
@@ -94,11 +97,12 @@ def inside(scores, scale: Scale) -> bool:
 
 def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
     """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated."""
-    sizes = [np.abs(_scores(run).to_numpy(float)) for run in (one, other)]
+    scores = [_scores(run) for run in (one, other)]
+    sizes = [np.abs(found) for found in scores]
     if one.scale or other.scale or any(size.size == 0 for size in sizes):
         return
-    ends = [(_scores(run).min(), _scores(run).max()) for run in (one, other)]
-    unit = [inside(_scores(run), UNIT) for run in (one, other)]
+    ends = [(found.min(), found.max()) for found in scores]
+    unit = [inside(found, UNIT) for found in scores]
     largest = [size.max() for size in sizes]
     typical = [float(np.median(size[size > 0])) if size.any() else 0.0 for size in sizes]
     far = all(min(pair) > 0 and max(pair) > FAR_APART * min(pair) for pair in (largest, typical))
