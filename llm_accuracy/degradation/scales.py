@@ -17,6 +17,7 @@ from ..scores.task_scores import TaskScores
 
 Model = dict[str, TaskScores]  # by task
 FAR_APART = 6.0  # times: largest and typical scores that differ by more are taken to be on two scales
+MANY = 10.0  # scores above it, on a stated range, are on another scale than scores that are all 0 or 1
 ABOVE_ONE = 1.5  # beside scores in [0, 1], larger ones than this are on another scale
 
 
@@ -95,8 +96,21 @@ def inside(scores, scale: Scale) -> bool:
     return bool(((scores >= scale.low) & (scores <= scale.high)).all())
 
 
+def _check_stated(one: TaskScores, other: TaskScores, task: str) -> None:
+    scale = next((Scale(*run.scale) for run in (one, other) if run.scale), UNIT)
+    for run, beside in ((one, other), (other, one)):
+        scores, others = _scores(run), _scores(beside)
+        binary = np.isin(scores, (0.0, 1.0)).all() and (scores == 1).any()
+        if scale.high > MANY and binary and others.size and others.max() > MANY:
+            raise InputError(f"{task}: scores of {run.source} are all 0 or 1, those of {beside.source} up to "
+                             f"{others.max():g}: on --range {scale.low:g} {scale.high:g}, too, these are two scales; "
+                             "bring both to one scale first")
+
+
 def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
-    """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated."""
+    """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated; but
+    0 and 1 of one model are not taken for 0 and 1 % of a stated range that the other makes use of."""
+    _check_stated(one, other, task)
     scores = [_scores(run) for run in (one, other)]
     sizes = [np.abs(found) for found in scores]
     if one.scale or other.scale or any(size.size == 0 for size in sizes):

@@ -91,6 +91,15 @@ def test_a_stated_scale_settles_it(tmp_path):
     assert "score 20 is not in --range 0 5" in done.stderr
 
 
+@pytest.mark.parametrize("baseline, candidate", [("unit", "percent"), ("percent", "unit")])
+def test_a_stated_scale_does_not_hide_two_scales(tmp_path, baseline, candidate):
+    """0 and 1 beside 0 and 100: --range 0 100 would make a right answer of one model worth 1 % of the other's."""
+    write(tmp_path / "unit.csv", BASE)
+    write(tmp_path / "percent.csv", 100 * CAND)
+    done = run(tmp_path, f"{baseline}.csv", f"{candidate}.csv", "--range", "0", "100", code=2)
+    assert "unit.csv are all 0 or 1" in done.stderr and "two scales" in done.stderr
+
+
 def test_a_stated_scale_of_a_suite_is_that_of_the_tasks_beyond_zero_and_one(tmp_path):
     """Tasks on two scales are pooled; each task is compared on its own."""
     for name, scores in (("base", BASE), ("cand", CAND)):
