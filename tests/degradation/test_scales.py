@@ -245,6 +245,22 @@ def test_equal_scores_of_other_answers_are_only_noted(tmp_path):
     assert any("the same score on every item" in note for note in content["notes"])
 
 
+def test_small_tasks_that_agree_by_chance_are_noted(tmp_path):
+    """Of 20 tasks with 30 items and 3 % flips, eight agree in every item; a copy of a task with 300 items does not."""
+    rng = np.random.default_rng(0)
+    for large, code in ((30, 0), (300, 2)):
+        sizes = [*[30] * 20, large]
+        base = [rng.random(size) < 0.6 for size in sizes]
+        cand = [*[scores ^ (rng.random(len(scores)) < 0.03) for scores in base[:-1]], base[-1]]
+        for name, model in (("base", base), ("cand", cand)):
+            (tmp_path / f"{name}.csv").write_text("prompt_id,score,task\n" + "".join(
+                f"{i},{int(score)},t{t:02d}\n" for t, task in enumerate(model) for i, score in enumerate(task)))
+        done = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", "--output-dir", str(large),
+                          cwd=tmp_path, code=code)
+        said = done.stderr if code else done.stdout
+        assert "t20: baseline and cand.csv are the same content" in " ".join(said.split()), said
+
+
 def test_one_task_of_a_suite_that_is_the_baselines(tmp_path):
     """A slip in a list of paths: one of the candidate's tasks is the baseline's file, or a copy of it."""
     same_rows(tmp_path)
