@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from math import comb
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_script
+from conftest import ROOT
 from scipy import stats
 
 from llm_accuracy.degradation import mcnemar, sign_flips, suite, verdicts
@@ -276,7 +278,8 @@ def test_candidates_judged_side_by_side_are_judged_alike(tmp_path):
             f"{j},{int(score)},t{t:02d}\n" for t, task in enumerate(scores) for j, score in enumerate(task)))
     said = []
     for jobs in "12":
-        done = run_script("mcnemar_tests.py", "suite", *names, "--jobs", jobs, "--json", f"{jobs}.json",
-                          "--output-dir", jobs, cwd=tmp_path)
+        done = subprocess.run([sys.executable, ROOT / "mcnemar_tests.py", "suite", *names, "--jobs", jobs, "--json",
+                               f"{jobs}.json", "--output-dir", jobs], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
         said.append((tmp_path / f"{jobs}.json").read_text() + done.stdout.replace(f"{jobs}/", "*/"))
     assert said[0] == said[1]
