@@ -1,5 +1,6 @@
 """The scripts that put this project's verdicts beside those of other gates."""
 
+import os
 import sys
 
 import numpy as np
@@ -29,7 +30,8 @@ def test_pair_is_right_on_hostile_inputs(number, said, tmp_path):
 
 
 def test_without_an_index_the_script_skips(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(name, value)
     page = tmp_path / "page.md"
     page.write_text("<!-- packaged gates -->\nkept\n<!-- /packaged gates -->\n")
     done = run_script("benchmarks/packaged_gates.py", "--venv", tmp_path / "venv", "--page", page)
