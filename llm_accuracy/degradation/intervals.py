@@ -85,19 +85,19 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
 
     # P[ΘW > x] for x > 0, by quadrature over the relatively narrower variable, where the other's tail is
     # smooth.
-    big_theta, big_b = stats.beta(*theta), stats.beta(*share)
     over_theta = _beta_error(*theta) / _beta_mean(*theta) < 2 * _beta_error(*share) / max(
         2 * _beta_mean(*share) - 1, 1e-300)
-    integrand = big_theta if over_theta else big_b
-    low, high = integrand.ppf(1e-17), integrand.isf(1e-17)
+    integrand = theta if over_theta else share
+    ends = {shape: stats.beta.isf(1e-17, *shape) for shape in (theta, share)}
+    low, high = stats.beta.ppf(1e-17, *integrand), ends[integrand]
 
     def tail(x: float) -> float:
         start = max(low, x if over_theta else (1 + x) / 2)
         at = start + _NODES * max(high - start, 0.0)
         beyond = betaincc(*share, (1 + x / at) / 2) if over_theta else betaincc(*theta, x / (2 * at - 1))
-        return max(high - start, 0.0) * float(_WEIGHTS @ (integrand.pdf(at) * beyond))
+        return max(high - start, 0.0) * float(_WEIGHTS @ (stats.beta.pdf(at, *integrand) * beyond))
 
-    largest = float(big_theta.isf(1e-17) * (2 * big_b.isf(1e-17) - 1))
+    largest = float(ends[theta] * (2 * ends[share] - 1))
     return brentq(lambda x: tail(x) - (1 - prob), 1e-300, largest, xtol=1e-14)
 
 

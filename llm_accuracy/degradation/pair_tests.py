@@ -207,3 +207,5 @@ for _test in (
     PairTest("p_two_sided", "the candidate is neither worse nor better", _two_sided, "better?", "; two-sided p = {p}"),
 ):
     register(_test)
+
+OWN = frozenset(TESTS)  # the tests that every process has

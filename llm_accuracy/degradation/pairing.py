@@ -106,11 +106,10 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
         raise InputError(f"{task}: {names[0]} and {names[1]} disagree on whether a higher score is better")
     notes = [*baseline.notes, *candidate.notes, *_of_the_logs(baseline, candidate, task)]
     notes += check_same_questions(baseline.frame, candidate.frame, *names)
-    index = baseline.frame.index.append(candidate.frame.index.difference(baseline.frame.index, sort=False))
-    frame = baseline.frame.reindex(index).join(candidate.frame.add_suffix("_candidate"))
-    there = frame["score"].notna(), frame["score_candidate"].notna()
-    left_out = _left_out(frame, there, frame.index.isin(baseline.frame.index), frame.index.isin(candidate.frame.index))
-    kept = frame[there[0] & there[1]]
+    frame, listed = _side_by_side(baseline.frame, candidate.frame)
+    there = frame["score"].notna().to_numpy(), frame["score_candidate"].notna().to_numpy()
+    left_out = _left_out(frame, there, *listed)
+    kept = _rows(frame, there[0] & there[1])
     check_excluded(baseline, candidate, task, {reason: len(items) for reason, items in left_out.items()}, len(kept),
                    largest_excluded(max_excluded, margin))
     answers = tuple(_answers(one, kept.index) for one in (baseline, candidate))
@@ -120,7 +119,7 @@ def pair_up(baseline: TaskScores, candidate: TaskScores, task: str = ONLY_TASK, 
     if repeated:
         notes.append(f"{task}: {repeated} items repeat another's question and are tested as one unit with it")
     asked = baseline.sampled or candidate.sampled  # then an item that neither answered is missing, too
-    completed, range_note = _complete(baseline, candidate, frame if asked else frame[there[0] | there[1]])
+    completed, range_note = _complete(baseline, candidate, frame if asked else _rows(frame, there[0] | there[1]))
     return Pairs(
         task=task, items=kept.index.to_numpy(), baseline=means[0], candidate=means[1],
         units=_units(kept), higher_is_better=baseline.higher_is_better,
@@ -149,7 +148,22 @@ def check_excluded(baseline: TaskScores, candidate: TaskScores, task: str, left_
                          f"(now {largest:g})")
 
 
-def _left_out(frame: pd.DataFrame, there: tuple[pd.Series, pd.Series], *listed: np.ndarray) -> dict[str, pd.Index]:
+def _side_by_side(one: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, tuple[np.ndarray, np.ndarray]]:
+    """All items of both, in the order of the first, with the columns of the other as …_candidate; and whether each of
+    the two has the item. Two models with the same items in the same order, as most have, need no search for them."""
+    if one.index.equals(other.index):
+        every = np.ones(len(one), bool)
+        return one.assign(**{f"{name}_candidate": other[name].array for name in other}), (every, every)
+    index = one.index.append(other.index.difference(one.index, sort=False))
+    frame = one.reindex(index).join(other.add_suffix("_candidate"))
+    return frame, (frame.index.isin(one.index), frame.index.isin(other.index))
+
+
+def _rows(frame: pd.DataFrame, where: np.ndarray) -> pd.DataFrame:
+    return frame if where.all() else frame[where]
+
+
+def _left_out(frame: pd.DataFrame, there: tuple[np.ndarray, np.ndarray], *listed: np.ndarray) -> dict[str, pd.Index]:
     """The items left out, by reason; `there` whether a model has a score, `listed` whether it has the item."""
     both = listed[0] & listed[1]
     reasons = {
@@ -165,7 +179,7 @@ def _left_out(frame: pd.DataFrame, there: tuple[pd.Series, pd.Series], *listed: 
 def _answers(scores: TaskScores, items: pd.Index) -> np.ndarray:
     """(items, runs); the score itself where single runs are not known."""
     table = scores.frame[["score"]] if scores.answers is None else scores.answers
-    return table.reindex(items).to_numpy(float)
+    return (table if table.index.equals(items) else table.reindex(items)).to_numpy(float)
 
 
 def _run_notes(task: str, kept: pd.DataFrame, answers: tuple[np.ndarray, ...], drawn: bool) -> list[str]:

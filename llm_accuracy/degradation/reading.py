@@ -17,6 +17,7 @@ from .margins import DEFAULT_MARGIN, Margin, resolve
 from .pairing import Pairs, check_excluded, pair_up
 from .scales import UNIT, Model, inside, on_one_scale
 
+CHANCE = 0.01  # from which on a small task's agreement with the baseline's may be one
 
 @dataclass(frozen=True)
 class Source:
@@ -140,9 +141,20 @@ def pair_models(models: dict[str, Model], baseline: str, max_excluded: float | N
 
 def check_all_distinct(pairs: dict[str, list[Pairs]], models: dict[str, Model], baseline: str,
                        allow_same: bool) -> dict[str, list[Pairs]]:
-    """`check_distinct` for every candidate and task; `models` as they were read."""
-    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name, allow_same)
-                   for one in suite] for name, suite in pairs.items()}
+    """`check_distinct` for every candidate and task; `models` as they were read. Small tasks of a candidate that
+    differs elsewhere may agree by chance: that is noted, not refused (`by_chance`)."""
+    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name,
+                                  allow_same or by_chance(one, suite)) for one in suite]
+            for name, suite in pairs.items()}
+
+
+def by_chance(same: Pairs, suite: list[Pairs]) -> bool:
+    """Whether some task of a suite would agree in so many items with a probability of CHANCE or more, if items differed
+    as often as they do in the other tasks."""
+    others = [one for one in suite if one is not same]
+    differ = sum(int(np.count_nonzero(one.differences)) for one in others)
+    share = (differ + 1) / (sum(len(one.baseline) for one in others) + 2)
+    return differ > 0 and len(suite) * (1 - share) ** len(same.baseline) >= CHANCE
 
 
 def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str, max_excluded: float | None,

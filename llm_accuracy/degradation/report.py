@@ -324,7 +324,8 @@ def suite_table(result: SuiteResult) -> str:
     """The p-values of the suite, the pooled row and the tasks, worst first, at most 80 columns wide."""
     tests = (f"p pooled {p_text(result.p_pooled, result.pooled.log10_p)}, "
              f"max-drop {p_text(result.p_max_drop)}, Fisher {p_text(result.p_fisher)}; "
-             f"combined {p_text(result.p_combined)}, adjusted for candidates {p_text(result.p_adjusted)}")
+             f"combined {p_text(result.p_combined)}, adjusted for candidates {p_text(result.p_adjusted)}; "
+             f"all against '{TESTS[result.pooled.decided_by].null}'")
     lines = textwrap.wrap(tests, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
     lines.append(f"  {'task':<24}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
     worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)

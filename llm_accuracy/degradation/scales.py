@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from ..errors import InputError
 from ..scores.task_scores import TaskScores
 
 Model = dict[str, TaskScores]  # by task
 FAR_APART = 6.0  # times: largest and typical scores that differ by more are taken to be on two scales
+MANY = 10.0  # scores above it, on a stated range, are on another scale than scores that are all 0 or 1
 ABOVE_ONE = 1.5  # beside scores in [0, 1], larger ones than this are on another scale
 
 
@@ -83,8 +85,10 @@ def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]
             for run in runs]
 
 
-def _scores(run: TaskScores):
-    return run.frame["score"].dropna()
+def _scores(run: TaskScores) -> np.ndarray:
+    """The scores there are, as floats."""
+    scores = run.frame["score"].to_numpy()
+    return scores[pd.notna(scores)].astype(float)
 
 
 def inside(scores, scale: Scale) -> bool:
@@ -92,13 +96,27 @@ def inside(scores, scale: Scale) -> bool:
     return bool(((scores >= scale.low) & (scores <= scale.high)).all())
 
 
+def _check_stated(one: TaskScores, other: TaskScores, task: str) -> None:
+    scale = next((Scale(*run.scale) for run in (one, other) if run.scale), UNIT)
+    for run, beside in ((one, other), (other, one)):
+        scores, others = _scores(run), _scores(beside)
+        binary = np.isin(scores, (0.0, 1.0)).all() and (scores == 1).any()
+        if scale.high > MANY and binary and others.size and others.max() > MANY:
+            raise InputError(f"{task}: scores of {run.source} are all 0 or 1, those of {beside.source} up to "
+                             f"{others.max():g}: on --range {scale.low:g} {scale.high:g}, too, these are two scales; "
+                             "bring both to one scale first")
+
+
 def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
-    """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated."""
-    sizes = [np.abs(_scores(run).to_numpy(float)) for run in (one, other)]
+    """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated; but
+    0 and 1 of one model are not taken for 0 and 1 % of a stated range that the other makes use of."""
+    _check_stated(one, other, task)
+    scores = [_scores(run) for run in (one, other)]
+    sizes = [np.abs(found) for found in scores]
     if one.scale or other.scale or any(size.size == 0 for size in sizes):
         return
-    ends = [(_scores(run).min(), _scores(run).max()) for run in (one, other)]
-    unit = [inside(_scores(run), UNIT) for run in (one, other)]
+    ends = [(found.min(), found.max()) for found in scores]
+    unit = [inside(found, UNIT) for found in scores]
     largest = [size.max() for size in sizes]
     typical = [float(np.median(size[size > 0])) if size.any() else 0.0 for size in sizes]
     far = all(min(pair) > 0 and max(pair) > FAR_APART * min(pair) for pair in (largest, typical))

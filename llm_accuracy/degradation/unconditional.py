@@ -19,7 +19,7 @@ s(m − k_m)/(k_m + 1). Windows too wide for that are summed in blocks that boun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -49,6 +49,15 @@ class Region:
     n: int
     drop: float
     score: float
+    _known: dict[str, tuple[int, np.ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def _between(self, low: int, high: int) -> np.ndarray:
+        """k_m of m = low … high. The first grid of flip rates spans all later ones, which look its boundary up."""
+        start, found = self._known.get("boundary", (0, np.empty(0)))
+        if not start <= low <= high < start + found.size:
+            start, found = low, self.boundary(np.arange(low, high + 1, dtype=float))
+            self._known["boundary"] = start, found
+        return found[low - start : high + 1 - start]
 
     def boundary(self, m: np.ndarray) -> np.ndarray:
         """k_m, the most losses among m flips with T ≤ score; −1 where there are none. Ties count."""
@@ -88,7 +97,7 @@ class Region:
         np.add(steps, np.multiply.outer(np.log(flip) - np.log1p(-np.minimum(flip, 1 - 1e-16)), m - low), out=weights)
         weights -= weights.max(axis=1, keepdims=True)
         np.exp(weights, out=weights)
-        k = self.boundary(m)
+        k = self._between(low, high)
         if k[-1] < 0:
             return np.zeros(flip.size)
         total = weights.sum(axis=1)

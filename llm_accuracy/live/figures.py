@@ -54,8 +54,8 @@ def tasks(sub_scores: dict[str, dict[str, Any]]) -> plt.Figure:
         axes.plot([100 * one["low_all"], 100 * one["high_all"]], [y, y], color=PALETTE["grey"], linewidth=0.8)
         axes.plot([100 * one["low"], 100 * one["high"]], [y, y], color=PALETTE["blue"], linewidth=2.4, alpha=0.6)
         axes.plot(100 * one["estimate"], y, "o", color=PALETTE["blue"], markersize=4)
-    axes.set(yticks=range(len(shown)), yticklabels=labels, xlabel="accuracy, % (in brackets: questions asked)",
-             xlim=(-2, 102), ylim=(-0.7, len(shown) - 0.3))
+    axes.set_yticks(range(len(shown)), labels, parse_math=False)  # a name may have $ in it
+    axes.set(xlabel="accuracy, % (in brackets: questions asked)", xlim=(-2, 102), ylim=(-0.7, len(shown) - 0.3))
     return figure
 
 

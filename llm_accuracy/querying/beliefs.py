@@ -38,8 +38,9 @@ class Bank:
     def of(V: np.ndarray, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Bank:
         """V (N, K) → Bank."""
         n, rank = V.shape
-        padded = torch.zeros(-(-n // BLOCK) * BLOCK, rank, dtype=dtype, device=device)
+        padded = torch.empty(-(-n // BLOCK) * BLOCK, rank, dtype=dtype, device=device)
         padded[:n] = torch.as_tensor(np.ascontiguousarray(V), dtype=dtype)
+        padded[n:] = 0
         return Bank(padded, n)
 
 

@@ -94,13 +94,15 @@ class Session:
         self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
-        self._number = dict(zip(np.asarray(factors.questions, str).tolist(), range(self.n_questions), strict=True))
+        if len(set(np.asarray(factors.questions, str).tolist())) < self.n_questions:
+            raise InputError(f"the factors do not name {self.n_questions:,} different questions; give each a name of "
+                             "its own")
         self.tasks, self._task_of = _tasks(tasks, self.n_questions)
         self._costs = None if costs is None else _costs(costs, self.n_questions)
         self._stream = stream("session", model, seed)
         self._engine = self._begun()
         self._answers: dict[int, float] = {}
-        self._outstanding: dict[int, None] = {}  # in the order in which they were asked
+        self._outstanding: dict[str, int] = {}  # names and numbers, in the order in which they were asked
 
     def _begun(self) -> Evaluation:
         if self.policy.rounds is not None:
@@ -124,7 +126,7 @@ class Session:
     @property
     def outstanding(self) -> list[str]:
         """Names of the questions asked and not answered yet."""
-        return self._names(list(self._outstanding))
+        return list(self._outstanding)
 
     def _names(self, questions: Sequence[int]) -> list[str]:
         return [str(self.factors.questions[j]) for j in questions]
@@ -143,9 +145,9 @@ class Session:
         questions = self._engine.ask(batch, self._stream)
         if questions:
             self.rounds.append(len(questions))
-        self._outstanding = dict.fromkeys(questions)
+        self._outstanding = dict(zip(self._names(questions), questions, strict=True))
         self._saved()
-        return self._names(questions)
+        return self.outstanding
 
     def tell(self, question: str, score: float) -> None:
         """Take the score in [0, 1], or True or False, of a question asked; the last answer of a round is when the
@@ -153,13 +155,13 @@ class Session:
 
         Raises InputError for a question that is not outstanding or anything but a score in [0, 1].
         """
-        j = self._number.get(question)
-        if j is None or j not in self._outstanding:
+        j = self._outstanding.get(question)
+        if j is None:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
         value = score_of(question, score)
         self._engine.answer(j, value)
         self._answers[j] = value
-        del self._outstanding[j]
+        del self._outstanding[question]
         self._saved()
 
     # --- what is known -----------------------------------------------------------------------------

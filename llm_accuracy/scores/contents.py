@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import io
+from functools import lru_cache
 from pathlib import Path
 
 from .task_scores import TaskScores
@@ -34,21 +35,41 @@ def same_files(one: str, other: str, task: str | None) -> bool:
 def _equal_scores(one: TaskScores, other: TaskScores) -> bool:
     """The cheap part, first: hardly any two models have the same score on every item."""
     left, right = one.frame[["score", "runs"]], other.frame[["score", "runs"]]
-    return len(left) == len(right) and left.sort_index().equals(right.sort_index())
+    if len(left) != len(right):
+        return False
+    if left.index.equals(right.index):
+        return left.equals(right)
+    return left.sort_index().equals(right.sort_index())
 
 
 def digest(file: Path, task: str | None) -> str:
     """Of a file's rows, sorted: of a score file its rows of this task (None: of all), with numbers by value; else its
     lines."""
+    stat = file.stat()
+    every, of_tasks = _digests(file, stat.st_mtime_ns, stat.st_size)
+    return every if task is None or of_tasks is None else of_tasks.get(task, _hashed([]))
+
+
+@lru_cache(maxsize=1_000)  # a suite asks for every task of the same few files; a file that was changed is read again
+def _digests(file: Path, _changed: int, _size: int) -> tuple[str, dict[str, str] | None]:
+    """Of all rows of a file, and of those of each task of a score file that has tasks."""
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     text = content.decode("utf-8-sig", errors="replace")
-    if file.name.removesuffix(".gz").endswith(".csv"):
-        rows = list(csv.reader(io.StringIO(text)))
-        header = [name.strip().lower() for name in rows[0]]
-        at = header.index("task") if "task" in header and task is not None else None
-        lines = ["\x1f".join(map(_by_value, row)) for row in rows[1:] if row and (at is None or row[at] == task)]
-    else:
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not file.name.removesuffix(".gz").endswith(".csv"):
+        return _hashed([line.strip() for line in text.splitlines() if line.strip()]), None
+    header, *rows = csv.reader(io.StringIO(text))
+    names = [name.strip().lower() for name in header]
+    lines = [("\x1f".join(map(_by_value, row)), row) for row in rows if row]
+    every = _hashed([line for line, _ in lines])
+    if "task" not in names:
+        return every, None
+    tasks: dict[str, list[str]] = {}
+    for line, row in lines:
+        tasks.setdefault(row[names.index("task")], []).append(line)
+    return every, {task: _hashed(found) for task, found in tasks.items()}
+
+
+def _hashed(lines: list[str]) -> str:
     return hashlib.sha256("\x1e".join(sorted(lines)).encode("utf-8", errors="replace")).hexdigest()
 
 

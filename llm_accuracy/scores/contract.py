@@ -101,9 +101,11 @@ def _refuse_marks(log: TaskScores, choices: Choices) -> None:
                              f"{low:g} {high:g}")
         return
     outside = scores[(scores < 0) | (scores > 1)]
+    if outside.empty:
+        return
     inside = scores.drop(outside.index)
     marked = len(inside) >= len(outside) and inside.isin((0.0, 1.0)).all()  # right, wrong, and marks of several kinds
-    if len(outside) and len(inside) and (outside.nunique() == 1 or marked):
+    if len(inside) and (outside.nunique() == 1 or marked):
         odd = float(outside.min() if outside.min() < 0 else outside.max())
         if odd < 0 or odd >= 9:
             if outside.nunique() > 1:

@@ -169,12 +169,13 @@ def _average(runs: list[TaskScores], names: list[str]) -> TaskScores:
 
 def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, other_name: str) -> list[str]:
     """Refuse items whose document, target or cluster differs between runs; note those whose prompt does."""
-    both = one.add_suffix("_one").join(other.add_suffix("_other"), how="inner")
+    known = {"doc_hash": "documents", "target_hash": "targets", "cluster": "clusters", "prompt_hash": "prompts"}
+    shared = [column for column in known if column in one and column in other]
+    if not shared:
+        return []
+    both = one[shared].add_suffix("_one").join(other[shared].add_suffix("_other"), how="inner")
     notes = []
-    for column, what in (("doc_hash", "documents"), ("target_hash", "targets"), ("cluster", "clusters"),
-                         ("prompt_hash", "prompts")):
-        if f"{column}_one" not in both or f"{column}_other" not in both:
-            continue
+    for column in shared:
         left, right = both[f"{column}_one"], both[f"{column}_other"]
         differ = (left != right) & left.notna() & right.notna()
         if not differ.any():
@@ -184,7 +185,7 @@ def check_same_questions(one: pd.DataFrame, other: pd.DataFrame, name: str, othe
             notes.append(f"the prompts differ on {count} between {name} and {other_name}: the models were "
                          "not asked in the same words")
             continue
-        raise InputError(f"{name} and {other_name}: the {what} differ on {count} (first: item "
+        raise InputError(f"{name} and {other_name}: the {known[column]} differ on {count} (first: item "
                          f"{differ.idxmax()}): not the same questions, so the runs cannot be paired")
     return notes
 

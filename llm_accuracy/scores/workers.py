@@ -42,9 +42,20 @@ def in_order(job: Callable[..., Any], works: Sequence[tuple], files: Sequence[Pa
     if size < WORTH_IT:
         yield from (job(*work) for work in works)
         return
-    progress = Progress(len(works), f"reading {what}", "file")
+    yield from _shared(job, works, Progress(len(works), f"reading {what}", "file"))
+
+
+def judge_in_order(job: Callable[..., Any], works: Sequence[tuple], large: bool, alone: bool) -> Iterator[Any]:
+    """job(*work) for every candidate, in order; if they are `large`, with a progress bar and, unless only this process
+    can do them (`alone`), in the processes that read."""
+    if not large:
+        return (job(*work) for work in works)
+    return _shared(job, works, Progress(len(works), "judging", "candidate"), alone)
+
+
+def _shared(job: Callable[..., Any], works: Sequence[tuple], progress: Progress, alone: bool = False) -> Iterator[Any]:
     try:
-        if _jobs == 1 or len(works) == 1:
+        if _jobs == 1 or len(works) == 1 or alone:
             results: Iterator[Any] = (job(*work) for work in works)
         else:
             results = _pool(_jobs, limits().total).map(_apply, [(job, work) for work in works])

@@ -91,6 +91,15 @@ def test_a_stated_scale_settles_it(tmp_path):
     assert "score 20 is not in --range 0 5" in done.stderr
 
 
+@pytest.mark.parametrize("baseline, candidate", [("unit", "percent"), ("percent", "unit")])
+def test_a_stated_scale_does_not_hide_two_scales(tmp_path, baseline, candidate):
+    """0 and 1 beside 0 and 100: --range 0 100 would make a right answer of one model worth 1 % of the other's."""
+    write(tmp_path / "unit.csv", BASE)
+    write(tmp_path / "percent.csv", 100 * CAND)
+    done = run(tmp_path, f"{baseline}.csv", f"{candidate}.csv", "--range", "0", "100", code=2)
+    assert "unit.csv are all 0 or 1" in done.stderr and "two scales" in done.stderr
+
+
 def test_a_stated_scale_of_a_suite_is_that_of_the_tasks_beyond_zero_and_one(tmp_path):
     """Tasks on two scales are pooled; each task is compared on its own."""
     for name, scores in (("base", BASE), ("cand", CAND)):
@@ -234,6 +243,22 @@ def test_equal_scores_of_other_answers_are_only_noted(tmp_path):
     content = judged(tmp_path, "a.csv", "b.csv")
     assert content["verdict"] == "not degraded beyond the margin"
     assert any("the same score on every item" in note for note in content["notes"])
+
+
+def test_small_tasks_that_agree_by_chance_are_noted(tmp_path):
+    """Of 20 tasks with 30 items and 3 % flips, eight agree in every item; a copy of a task with 300 items does not."""
+    rng = np.random.default_rng(0)
+    for large, code in ((30, 0), (300, 2)):
+        sizes = [*[30] * 20, large]
+        base = [rng.random(size) < 0.6 for size in sizes]
+        cand = [*[scores ^ (rng.random(len(scores)) < 0.03) for scores in base[:-1]], base[-1]]
+        for name, model in (("base", base), ("cand", cand)):
+            (tmp_path / f"{name}.csv").write_text("prompt_id,score,task\n" + "".join(
+                f"{i},{int(score)},t{t:02d}\n" for t, task in enumerate(model) for i, score in enumerate(task)))
+        done = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", "--output-dir", str(large),
+                          cwd=tmp_path, code=code)
+        said = done.stderr if code else done.stdout
+        assert "t20: baseline and cand.csv are the same content" in " ".join(said.split()), said
 
 
 def test_one_task_of_a_suite_that_is_the_baselines(tmp_path):

@@ -2,11 +2,14 @@
 
 import itertools
 import json
+import subprocess
+import sys
 from math import comb
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats
 
 from llm_accuracy.degradation import mcnemar, sign_flips, suite, verdicts
@@ -261,3 +264,22 @@ def test_golden_suites(case):
     assert abs(p - theirs) < 4 * np.sqrt(p * (1 - p) * (1 / drawn + 1 / 200_000))
     if "holm_adjusted" in case:
         assert suite.holm(mcnemar.p_exact(b, c)) == pytest.approx(case["holm_adjusted"], rel=1e-12)
+
+
+@pytest.mark.long
+def test_candidates_judged_side_by_side_are_judged_alike(tmp_path):
+    """Enough pairs for several processes: everything that is written is that of one."""
+    rng = np.random.default_rng(0)
+    base = rng.random((22, 60)) < 0.6
+    names = [f"m{i:02d}.csv" for i in range(21)]
+    for i, name in enumerate(names):
+        scores = base ^ (rng.random(base.shape) < 0.01 * i)
+        (tmp_path / name).write_text("prompt_id,score,task\n" + "".join(
+            f"{j},{int(score)},t{t:02d}\n" for t, task in enumerate(scores) for j, score in enumerate(task)))
+    said = []
+    for jobs in "12":
+        done = subprocess.run([sys.executable, ROOT / "mcnemar_tests.py", "suite", *names, "--jobs", jobs, "--json",
+                               f"{jobs}.json", "--output-dir", jobs], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        said.append((tmp_path / f"{jobs}.json").read_text() + done.stdout.replace(f"{jobs}/", "*/"))
+    assert said[0] == said[1]

@@ -1,6 +1,7 @@
 """The size of the exact test of `unconditional`, by enumeration, beside an independent computation of its p-values.
 
     python tests/helpers/exact_sizes.py FILE.csv [--largest N]
+    python tests/helpers/exact_sizes.py --tango 30 100 300   coverage of Tango's two-sided 95 % interval, by enumeration
 
 `p_values` computes Berger and Boos's p of every outcome of n items by sorting all outcomes by Tango's score and adding
 up trinomial probabilities, in float64: no recursion, no window, none of the library's formulas but the score (which has
@@ -10,6 +11,7 @@ its own test). `sizes` takes the library's p-values at the boundary of the rejec
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import gammaln
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from llm_accuracy.degradation import unconditional
 
 MARGINS = (0.005, 0.01, 0.02, 0.05)
@@ -99,11 +102,41 @@ def row_of(n: int, margins=MARGINS, alphas=ALPHAS) -> dict:
     return row
 
 
+DROPS, FLIPS = np.linspace(0, 0.3, 31), np.linspace(0.02, 0.98, 49)
+
+
+def tango_coverage(n: int, drops: np.ndarray = DROPS, flips: np.ndarray = FLIPS) -> tuple[float, float, float]:
+    """(least and largest coverage, largest probability of a limit on the wrong side) of the two-sided 95 % interval,
+    over drops and flip rates at least as large; by symmetry those of gains, too."""
+    b, c = (x.ravel() for x in np.meshgrid(np.arange(n + 1), np.arange(n + 1), indexing="ij"))
+    inside = b + c <= n
+    b, c = b[inside], c[inside]
+    choose = gammaln(n + 1) - gammaln(b + 1) - gammaln(c + 1) - gammaln(n - b - c + 1)
+    z, covered, tails = stats.norm.isf(0.025), [], []
+    for drop in drops:
+        t = score(n, b, c, drop)
+        for flip in flips[flips >= drop]:
+            lost, gained = (flip + drop) / 2, max((flip - drop) / 2, 1e-300)
+            pmf = np.exp(choose + b * np.log(lost) + c * np.log(gained) + (n - b - c) * np.log(1 - flip))
+            below, above = pmf[t < -z].sum(), pmf[t > z].sum()
+            covered.append(1 - below - above)
+            tails += [below, above]
+    return float(min(covered)), float(max(covered)), float(max(tails))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, nargs="?", help="where the table of sizes is written")
+    parser.add_argument("--tango", type=int, nargs="+", metavar="N", help="instead: numbers of items")
     parser.add_argument("--largest", type=int, default=1000)
     options = parser.parse_args()
+    if options.tango:
+        for n in options.tango:
+            low, high, tail = tango_coverage(n)
+            print(f"n = {n}: coverage {low:.3f} to {high:.3f}, one tail up to {tail:.3f}", flush=True)
+        return
+    if options.file is None:
+        parser.error("FILE.csv or --tango N")
     rows = []
     for n in [n for n in [*SMALL, *SPACED.tolist()] if n <= options.largest]:
         rows.append(row_of(n))

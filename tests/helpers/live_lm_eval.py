@@ -1,17 +1,20 @@
 """`evaluate` through lm-evaluation-harness with a registered model whose answers are known: run by the interpreter that
 has this package's requirements, to which the packages of the harness in .venv-lm-eval are added.
 
-    python live_lm_eval.py tasks FOLDER       write the tasks live_a and live_b, and answers.json
+    python live_lm_eval.py tasks FOLDER          write the tasks live_a and live_b, M1.csv and answers.json
+    python live_lm_eval.py logs FOLDER MODELS    have the harness log the first models of M1.csv to FOLDER/logs
     python live_lm_eval.py steps                 commands `evaluate …`, see forks.py
 
 The model `row` looks its answers up in answers.json ({question: right}) and writes each request it answers to
 calls.txt. It ends the process (kill -9) after LIVE_DIE_AFTER answers, and fails after LIVE_FAIL_AFTER.
 """
 
+import csv
 import json
 import os
 import signal
 import sys
+from itertools import islice
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
@@ -57,6 +60,30 @@ def write_tasks(folder: Path, seed: int = 0) -> None:
         data = folder / f"{task}.jsonl"
         data.write_text("".join(json.dumps(doc) + "\n" for doc in docs))
         (folder / f"{task}.yaml").write_text(HEAD.format(name=task, data=data.absolute()) + BODIES[task])
+
+
+def write_logs(folder: Path, models: int) -> None:
+    """Logs of whole runs by the first `models` of M1.csv, as the harness's own --log_samples writes them."""
+    import lm_eval
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    with (folder / "M1.csv").open() as stream:
+        _, *questions = next(rows := csv.reader(stream))
+        answers = {name: dict(zip(questions, map(int, scores), strict=True)) for name, *scores in islice(rows, models)}
+    for name, known in answers.items():
+        lm = Row(folder)
+        lm.answers, tracker = known, EvaluationTracker(output_path=str(folder / "logs" / name))
+        found = lm_eval.simple_evaluate(
+            model=lm, tasks=list(SIZES), bootstrap_iters=0, log_samples=True, evaluation_tracker=tracker,
+            task_manager=TaskManager(include_path=str(folder), include_defaults=False))
+        samples = found.pop("samples")
+        found["model_name"] = found["model_name_sanitized"] = name
+        known_of = tracker.general_config_tracker
+        known_of.model_name = known_of.model_name_sanitized = name
+        tracker.save_results_aggregated(results=found, samples=samples)
+        for task in SIZES:
+            tracker.save_results_samples(task_name=task, samples=samples[task])
 
 
 @register_model("row")
@@ -111,6 +138,8 @@ class Row(LM):
 if __name__ == "__main__":
     if sys.argv[1] == "tasks":
         write_tasks(Path(sys.argv[2]))
+    elif sys.argv[1] == "logs":
+        write_logs(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         from forks import run_steps
 

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -203,6 +204,25 @@ def test_the_report_as_a_browser_shows_it(board):
     assert document.count("<svg") == 4 and "<b>new" not in document and shot.stat().st_size > 10_000
     urls = set(re.findall(r"https?://[^\s\"'<>]+", document))
     assert all(url.startswith("http://www.w3.org/") for url in urls)  # names of XML dialects, never loaded
+    assert command.main([str(board / "run"), "--audit"]) == 0
+
+
+def test_names_that_look_like_markup(board):
+    """Of tasks, questions and models: text in the page and its figures, and themselves in result.json."""
+    tasks = ["<script>x()</script>$\\frac$", "b&b --> '"]
+    known = json.loads((board / "answers.json").read_text())
+    named = {name: tasks["ab".index(name[0])] + name[1:] for name in known}
+    header, *rows = (board / "M1.csv").read_text().splitlines()
+    header = ",".join(named.get(name, name) for name in header.split(","))
+    (board / "M1.csv").write_text("\n".join([header, *rows]) + "\n")
+    (board / "answers.json").write_text(json.dumps({named[name]: score for name, score in known.items()}))
+    begin(board, "--budget", "40", "--model", "</title><script>y()</script>", *grader(board))
+    document = (board / "run" / "report.html").read_text()
+    result = json.loads((board / "run" / "result.json").read_text())
+    assert "<script" not in document and "&lt;script&gt;x()&lt;/script&gt;$\\frac$" in document
+    assert sorted(result["sub_scores"]) == sorted(tasks) and result["model"] == "</title><script>y()</script>"
+    for figure in re.findall(r"<svg.*?</svg>", document, re.DOTALL):
+        ElementTree.fromstring(figure)
     assert command.main([str(board / "run"), "--audit"]) == 0
 
 

@@ -92,6 +92,27 @@ class TestLmEval:
         assert not (folder / "absent").exists()
 
 
+def test_logs_of_the_harness_are_a_history(tmp_path):
+    """They, and the same models as a matrix, lead to the same questions and the same estimate."""
+    harness_python()
+    folder, truth = made(LM_EVAL, tmp_path)
+    subprocess.run([sys.executable, ROOT / "tests" / "helpers" / LM_EVAL, "logs", folder, "5"], check=True,
+                   capture_output=True)
+    rows = (folder / "M1.csv").read_text().splitlines()[:6]
+    (folder / "five.csv").write_text("\n".join(rows) + "\n")
+    words = ["--budget", "20", "--lm-eval", "--model row --model_args folder=. --tasks live_a,live_b --include_path ."]
+    done = steps(LM_EVAL, folder, [[{}, ["evaluate", "logged", "--history", "logs", *words]],
+                                   [{}, ["evaluate", "table", "--history", "five.csv", *words]],
+                                   [{}, ["evaluate", "logged", "--audit"]]])
+    assert [code for code, *_ in done] == [0, 0, 0], done
+    assert "history of 5 models" in done[0][2]
+    found = answers(folder / "logged")
+    assert len(found) == 20 and found == {name: truth[name] for name in found}
+    assert asked(folder / "logged") == asked(folder / "table")
+    one, other = (json.loads((folder / run / "result.json").read_text()) for run in ("logged", "table"))
+    assert (one["estimate"], one["low"], one["high"]) == (other["estimate"], other["low"], other["high"])
+
+
 class TestInspect:
     HELPER = "live_inspect.py"
 

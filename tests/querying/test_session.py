@@ -182,6 +182,13 @@ def test_error_rates_that_are_none(alpha, meant):
             ask(alpha)
 
 
+def test_questions_of_one_name_are_refused():
+    factors, _ = board()
+    names = np.where(np.arange(N) == 7, "q8", factors.questions)
+    with pytest.raises(InputError, match="300 different questions"):
+        Session(Factors(factors.U, factors.V, names, factors.history_mean), "new", budget=20)
+
+
 def test_batches_and_tasks_that_cannot_be():
     factors, _ = board()
     with pytest.raises(InputError, match="299 tasks for 300 questions"):

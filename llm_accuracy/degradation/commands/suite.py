@@ -49,7 +49,8 @@ def run(options: argparse.Namespace) -> int:
     from ..reading import check_all_distinct, pair_models, read_models
     from ..report import report_suite
     from ..scales import on_one_scale
-    from ..suite import adjust_candidates, judge_suite
+    from ..side_by_side import judge_all
+    from ..suite import adjust_candidates
     from ..tables import suite_tables
 
     source = flags.source(options, options.tasks, options.skip)
@@ -65,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
     pairs = check_all_distinct({name: suite for name, (suite, _) in paired.items()}, read, baseline, options.allow_same)
     settings = dict(alpha=options.alpha, interval=options.interval, draws=options.draws, seed=options.seed,
                     missing_at_random=options.missing_at_random, per_task=options.safe_per_task)
-    results = adjust_candidates({name: judge_suite(suite, margin=paired[name][1], **settings)
-                                 for name, suite in pairs.items()}, options.adjust_safe)
+    results = adjust_candidates(judge_all(pairs, {name: margin for name, (_, margin) in paired.items()}, **settings),
+                                options.adjust_safe)
     report = report_suite(results, pairs, baseline)
 
     # Everything is made before the first file is written.
