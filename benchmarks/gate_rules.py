@@ -25,7 +25,7 @@ from llm_accuracy.degradation import mcnemar, suite, unconditional
 from llm_accuracy.degradation.bounded_means import Units
 from llm_accuracy.degradation.sign_flips import sign_flip_test
 from llm_accuracy.degradation.verdicts import DEGRADED, NOT_DEGRADED, verdict
-from llm_accuracy.files import around, atomic
+from llm_accuracy.files import around, put_between
 
 MARK = "gate rules"
 ALPHA, MARGIN, TOLERANCE = 0.05, 0.01, 0.02
@@ -153,9 +153,7 @@ def main(argv=None):
     body = "\n".join(lines)
     print(body)
     if args.page:
-        before, after = around(args.page, MARK)
-        with atomic(args.page, "w") as out:
-            out.write(f"{before}`python benchmarks/gate_rules.py --suites {args.suites}`\n\n{body}\n{after}")
+        put_between(args.page, MARK, f"`python benchmarks/gate_rules.py --suites {args.suites}`\n\n{body}\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
-from llm_accuracy.files import around, atomic
+from llm_accuracy.files import around, put_between
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"statgate": "0.1.1", "abeval": "0.1.0"}
@@ -87,9 +87,7 @@ def main(argv=None):
     body = table(args.venv / "bin")
     print(body)
     if args.page:
-        before, after = around(args.page, MARK)
-        with atomic(args.page, "w") as out:
-            out.write(f"{before}`python benchmarks/packaged_gates.py`\n\n{body}\n{after}")
+        put_between(args.page, MARK, f"`python benchmarks/packaged_gates.py`\n\n{body}\n")
 
 
 def install(venv: Path) -> str | None:

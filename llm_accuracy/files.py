@@ -362,3 +362,10 @@ def around(page: Path, mark: str) -> tuple[str, str]:
     if not (start and end):
         raise InputError(f"{page}: needs the lines <!-- {mark} --> and <!-- /{mark} -->, between which tables go")
     return before + start, end + after
+
+
+def put_between(page: Path, mark: str, text: str) -> None:
+    """Write `text` between the marks of a page. Raises InputError as `around` does."""
+    before, after = around(page, mark)
+    with atomic(page, "w") as out:
+        out.write(f"{before}{text}{after}")

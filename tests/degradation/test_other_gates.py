@@ -1,10 +1,12 @@
 """The scripts that put this project's verdicts beside those of other gates."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from conftest import ROOT
 
 from llm_accuracy.degradation.pairing import Pairs
 from llm_accuracy.degradation.suite import judge_suite
@@ -28,11 +30,12 @@ def test_pair_is_right_on_hostile_inputs(number, said, tmp_path):
         assert words in line
 
 
-def test_without_an_index_the_script_skips(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
+def test_without_an_index_the_script_skips(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- packaged gates -->\nkept\n<!-- /packaged gates -->\n")
-    done = run_script("benchmarks/packaged_gates.py", "--venv", tmp_path / "venv", "--page", page)
+    nothing = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "packaged_gates.py", "--venv", tmp_path / "venv",
+                           "--page", page], env=os.environ | nothing, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("skipped: statgate and abeval could not be installed") and "kept" in page.read_text()
 
 

@@ -25,7 +25,7 @@ from llm_accuracy import cli  # noqa: E402
 from llm_accuracy.degradation import e_values, mcnemar, reruns, suite  # noqa: E402
 from llm_accuracy.degradation.bounded_means import Units  # noqa: E402
 from llm_accuracy.degradation.sign_flips import sign_flip_test  # noqa: E402
-from llm_accuracy.files import around, atomic  # noqa: E402
+from llm_accuracy.files import around, put_between  # noqa: E402
 
 ALPHA, MARK, ERROR = 0.05, "gate sizes", 1e-3
 DRAWS = 999
@@ -246,9 +246,7 @@ def main(argv=None):
     body = table(measured(args.share))
     print(body)
     if args.page:
-        before, after = around(args.page, MARK)
-        with atomic(args.page, "w") as out:
-            out.write(f"{before}`tests/helpers/gate_sizes.py`, {args.share:g} of its trials:\n\n{body}\n{after}")
+        put_between(args.page, MARK, f"`tests/helpers/gate_sizes.py`, {args.share:g} of its trials:\n\n{body}\n")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from ...errors import InputError
 
 if TYPE_CHECKING:
     from ..bank import Bank
@@ -43,6 +46,15 @@ class Request:
     filter: str | None = None
     show_questions: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def recent_version(flag: str, package: str, oldest: tuple[int, ...]) -> str:
+    """The version of an installed package. Raises InputError for one older than `oldest`."""
+    found = version(package)
+    if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < oldest:
+        raise InputError(f"{flag}: {package} {found} is installed, {'.'.join(map(str, oldest))} or newer is needed: "
+                         f"pip install --upgrade {package}")
+    return found
 
 
 class Driver(Protocol):

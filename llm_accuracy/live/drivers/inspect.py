@@ -19,7 +19,6 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from ...errors import InputError
 from ...scores.inspect_logs import content_of, task_name
 from ..bank import Bank
 from ..redaction import redacted
-from .driver import Request, Round, Take
+from .driver import Request, Round, Take, recent_version
 
 OLDEST = (0, 3, 250)
 POLL = 0.02    # seconds between two looks for a next round
@@ -45,10 +44,7 @@ class Inspect:
         except ImportError:
             raise InputError("--inspect needs inspect_ai beside this package: pip install "
                              '"llm-accuracy[querying,inspect]"') from None
-        found = version("inspect_ai")
-        if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < OLDEST:
-            raise InputError(f"--inspect: inspect_ai {found} is installed, {'.'.join(map(str, OLDEST))} or newer is "
-                             "needed: pip install --upgrade inspect_ai")
+        found = recent_version("--inspect", "inspect_ai", OLDEST)
         if not request.model:
             raise InputError("--inspect needs --model, the model to ask: openai/gpt-…, hf/…, lighteval models as hf/…")
         self.folder, self.metric, self.show_questions = request.folder, request.metric, request.show_questions

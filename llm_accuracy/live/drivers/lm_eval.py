@@ -21,7 +21,6 @@ import os
 import shlex
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from ...scores.task_scores import Choices
 from ..bank import Bank
 from ..query_log import QueryLog
 from ..redaction import redacted
-from .driver import Request, Round, Take
+from .driver import Request, Round, Take, recent_version
 
 OLDEST = (0, 4, 13)
 METHODS = ("loglikelihood", "loglikelihood_rolling", "generate_until")
@@ -61,10 +60,7 @@ class LmEval:
         except ImportError:
             raise InputError("--lm-eval needs lm-evaluation-harness beside this package: pip install "
                              '"llm-accuracy[querying,lm-eval]"') from None
-        found = version("lm_eval")
-        if tuple(int(part) for part in found.split(".")[:3] if part.isdigit()) < OLDEST:
-            raise InputError(f"--lm-eval: lm_eval {found} is installed, {'.'.join(map(str, OLDEST))} or newer is "
-                             "needed: pip install --upgrade lm_eval")
+        found = recent_version("--lm-eval", "lm_eval", OLDEST)
         self._evaluate = lm_eval.simple_evaluate
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         self.config = _configured(request.words)
