@@ -22,7 +22,7 @@ COMMANDS = {
     "suite": (_DEGRADATION, "did it get worse? many tasks, one or many candidates"),
     "plan": (_DEGRADATION, "how many questions such a test needs"),
     "watch": (_DEGRADATION, "such a test while the answers come in"),
-    "ask": (_DEGRADATION, "such a test from few answers of the candidate, chosen where it may have changed"),
+    "ask": ("llm_accuracy.live.ask", "such a test from few answers of the candidate, chosen where it may have changed"),
     "flips": (_DEGRADATION, "which questions several runs of one model disagree on"),
     "run-examples": (_DEGRADATION, "run lm-evaluation-harness on several models and seeds"),
     "audit-gate": (_DEGRADATION, "what a threshold gate is worth, beside a paired one"),

@@ -19,7 +19,7 @@ from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, drive
 from .plans import FIXED, Plan, plan_of, stop_of
 from .query_log import QueryLog
 from .results import line_of, result_of
-from .run_folder import FORMAT, RunFolder
+from .run_folder import ACCURACY, FORMAT, RunFolder
 
 __all__ = ["Evaluation", "Wanted", "audit", "begin", "go_on", "reopen", "resume"]
 
@@ -147,7 +147,7 @@ def reopen(run: RunFolder, audit: bool = False) -> Evaluation:
 
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
-    manifest = run.manifest()
+    manifest = run.manifest(ACCURACY)
     bank = Bank.load(run / "questions.csv")
     compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
     factors = Factors.load(run / "factors.npz", "evaluate_model.py")
@@ -166,7 +166,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
 
     Raises InputError as `reopen` does, and where the history or the model's questions have changed.
     """
-    run.manifest()
+    run.manifest(ACCURACY)
     run.lock()
     evaluation = reopen(run)
     manifest, log = evaluation.manifest, evaluation.asking.log
