@@ -94,7 +94,8 @@ def in_order(known: banks.Bank, bank: Bank, model: Model) -> banks.Bank:
     at = np.array([place[name] for name in bank.questions.tolist()])
     margins = known.known.margins
     return replace(known, names=known.names[at], tasks=known.tasks[at],
-                   known=Known(known.known.scores[at], None if margins is None else margins[at]))
+                   known=Known(known.known.scores[at], None if margins is None else margins[at],
+                               runs=known.known.runs))
 
 
 def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | None, filter_: str | None

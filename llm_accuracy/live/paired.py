@@ -44,7 +44,7 @@ class Baseline:
     def save(self, path: Path) -> None:
         arrays = {"scores": self.known.scores, "down": self.library.down, "up": self.library.up,
                   "prior": self.library.prior, "names": np.array(self.library.names),
-                  "higher_is_better": np.array(self.higher_is_better)}
+                  "higher_is_better": np.array(self.higher_is_better), "runs": np.array(self.known.runs)}
         arrays |= {name: column for name in ("margins", "difficulty")
                    if (column := getattr(self.known, name)) is not None}
         with atomic(path, "wb") as stream:
@@ -57,7 +57,8 @@ class Baseline:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             library = Curves(arrays["down"], arrays["up"], arrays["prior"], tuple(arrays["names"].tolist()))
-            known = Known(arrays["scores"], arrays.get("margins"), arrays.get("difficulty"))
+            known = Known(arrays["scores"], arrays.get("margins"), arrays.get("difficulty"),
+                          int(arrays["runs"]))
             return Baseline(known, library, bool(arrays["higher_is_better"]))
         except (OSError, ValueError, KeyError, EOFError) as error:
             raise InputError(f"{path}: no baseline of a run ({error}); restore the file") from None

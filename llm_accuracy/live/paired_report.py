@@ -192,7 +192,8 @@ def _tasks(result: dict[str, Any]) -> list[str]:
 
 def _how(asking: PairedAsking, manifest: dict[str, Any]) -> list[str]:
     asked, plan, before = manifest["asked"], manifest["plan"], manifest["baseline"]
-    known = ["its scores", *(["its margins"] if before["margins_known"] else []),
+    known = ["its scores", *(["how often its own reruns flip"] if asking.baseline.known.runs > 1 else []),
+             *(["its margins"] if before["margins_known"] else []),
              *(["a history's difficulty"] if before["difficulty_known"] else []),
              *(f"flips of {name}" for name in before["earlier"])]
     rows = [("asked through", f"{asked['driver']} {asked['words']}".strip()), ("begun", manifest["begun"]),

@@ -225,3 +225,22 @@ def test_an_impossible_difference_is_refused_and_nothing_is_learned():
         run.answer(np.array([[-1.0, -1.0, 1.0]]))
     with pytest.raises(InputError, match="not answered"):
         run.ask(1)
+
+
+def test_the_baseline_s_own_reruns_say_what_flips_by_itself():
+    """Four runs of a baseline, a tenth of whose answers are coin tosses; the candidate is a further run. Known reruns
+    find what flips, and more than halve the squared error; the interval covers."""
+    rng, n, rows, budget = np.random.default_rng(4), 500, 60, 100
+    often = np.where(rng.random(n) < 0.1, 0.5, (rng.random(n) < 0.7).astype(float))
+    scores = rng.binomial(4, often) / 4
+    d = scores - rng.binomial(1, often)
+    squares, asked = {}, {}
+    for runs in (1, 4):
+        known = curves.Known(scores, runs=runs)
+        run = Run(known, curves.default_library(known), rows, np.random.default_rng(0))
+        for size in round_sizes(budget, n):
+            run.answer(d[run.ask(size)])
+        squares[runs] = ((estimate(run).drop - d.mean()) ** 2).mean()
+        asked[runs] = np.isin(run.column("asked").astype(int), np.flatnonzero((scores > 0) & (scores < 1))).mean()
+        assert betting.excludes(betting.Draws.of(run), d.mean(), 0.05, budget).mean() <= 0.15
+    assert asked[4] > 1.5 * asked[1] and squares[4] < 0.6 * squares[1], (asked, squares)

@@ -56,7 +56,11 @@ def bank_of(model: Model, name: str, use_margins: bool = True, need_margins: boo
     if need_margins and margins is None:
         raise InputError(f"{said[0]}; log the baseline with the log-likelihoods of its choices (a multiple-choice "
                          "task, --log_samples), or leave --need-margins away")
-    return Bank(table["name"].to_numpy(str), table["task"].to_numpy(str), Known(oriented, margins), higher,
+    runs = int(table["runs"].min())
+    if runs > 1:
+        said = (*said, f"{name}: scores are means of {runs} runs; which answers flip by themselves is known from them")
+    known = Known(oriented, margins, runs=runs)
+    return Bank(table["name"].to_numpy(str), table["task"].to_numpy(str), known, higher,
                 tuple(dict.fromkeys([*notes, *said])))
 
 

@@ -20,6 +20,8 @@ RATES = (0.002, 0.006, 0.02, 0.05, 0.12, 0.25, 0.45)  # flips that depend on not
 NOISE = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)  # beside the margins, in medians of |margin|
 OFF_THE_MARGIN = 0.03  # share of the flips of a noise curve that do not depend on the margin
 LEANINGS = (0.0, 0.6)  # by which the noise is moved towards losses, in its standard deviations
+ADDED_ANSWERS = (0.02, 0.1, 0.5)  # of each kind, to the baseline's reruns of a question
+RERUN_LEANINGS = (0.0, 0.02)
 STRETCHES = {0.25: 0.1, 0.5: 0.15, 1.0: 0.5, 2.0: 0.15, 4.0: 0.1}  # of a fitted curve's margins: prior weight
 SHIFTS = {-3.0: 0.1, -2.0: 0.13, -1.0: 0.17, 0.0: 0.3, 1.0: 0.2, 2.0: 0.1}  # of a fitted curve's logits
 FITTED_SHARE = 0.6  # prior weight of fitted curves beside the library of those that are not
@@ -33,6 +35,7 @@ class Known:
     scores      (N,) the baseline's, in [0, 1], higher is better
     margins     (N,) |log-likelihood of the best right choice − that of the best wrong one|, NaN where unknown; or None
     difficulty  (N,) the share of a history's models that get the question right; or None
+    runs        how many runs of the baseline its scores are means of
 
     Raises InputError for scores outside [0, 1] or missing, and for lengths that differ.
     """
@@ -40,6 +43,7 @@ class Known:
     scores: np.ndarray
     margins: np.ndarray | None = None
     difficulty: np.ndarray | None = None
+    runs: int = 1
 
     def __post_init__(self) -> None:
         if not self.scores.size:
@@ -123,9 +127,24 @@ def hardness_curves(known: Known) -> Curves:
     return Curves.of(parts)
 
 
+def rerun_curves(known: Known) -> Curves:
+    """The candidate is a further run of the baseline, or nearly: it is right with probability (right + a)/(R + 2a) by
+    the baseline's own R runs, for several a, or somewhat less often; so what flips by itself is expected to flip."""
+    parts = []
+    for added in ADDED_ANSWERS:
+        often = (known.scores * known.runs + added) / (known.runs + 2 * added)
+        for lean in RERUN_LEANINGS:
+            right = often * (1 - lean)
+            parts.append((f"as the baseline's reruns ({added:g} answers added), {lean:g} of the right ones lost",
+                          1 - right, right, 1.0))
+    return Curves.of(parts)
+
+
 def default_library(known: Known) -> Curves:
     """The curves for a bank when no pair is at hand."""
     libraries = [(even_curves(known), 1 - MARGIN_SHARE)]
+    if known.runs > 1:
+        libraries.append((rerun_curves(known), MARGIN_SHARE))
     if known.margins is not None:
         libraries.append((noise_curves(known), MARGIN_SHARE))
     if known.difficulty is not None:
