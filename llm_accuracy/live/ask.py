@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ..degradation import commands
 from ..degradation.commands import ask as replayed
@@ -66,10 +67,25 @@ def _asked(options: argparse.Namespace, driver: str) -> int:
                       options.filter, options.show_questions)
     folder = RunFolder(options.folder)
     if options.resume and folder.begun:
-        folder.manifest(COMPARISON)
+        _as_begun(folder.manifest(COMPARISON), options)
         return paired_command.begin_or_resume(folder, None, request, outputs, show_questions=options.show_questions)
     wanted = paired_command.wanted(options, request, flags.source(options, options.tasks))
     return paired_command.begin_or_resume(folder, wanted, request, outputs, show_questions=options.show_questions)
+
+
+def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
+    """Raises InputError where a run began with other flags than these."""
+    plan, before, wanted = manifest["plan"], manifest["baseline"], paired_command.wanted_plan(options)
+    begun = {"baseline": before["name"], "--margin": before["stated_margin"], "--earlier": before["earlier"],
+             "--budget": plan["budget"], "--alpha": plan["alpha"], "--seed": plan["seed"],
+             "--uniform-share": plan["share"], "--keep-going": not plan["stop"]}
+    now = {"baseline": options.baseline, "--margin": options.margin, "--earlier": options.earlier,
+           "--budget": replayed.budget_of(options.budget, manifest["bank"]["questions"]), "--alpha": wanted["alpha"],
+           "--seed": wanted["seed"], "--uniform-share": wanted["share"], "--keep-going": not wanted["stop"]}
+    for name, value in now.items():
+        if value != begun[name]:
+            raise InputError(f"{options.folder}: the run began with {name} {begun[name]}, not {value}; resume with the "
+                             "same, or begin another run")
 
 
 COMMAND = Command(

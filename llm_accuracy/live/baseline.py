@@ -119,17 +119,30 @@ def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | N
 
 def same_model(driver: Driver, model: Model, allow_same: bool) -> list[str]:
     """Notes. Raises InputError, unless allowed, where by the log's own words the candidate is the baseline."""
-    asked = driver.settings.get("model_args")
     for log in model.values():
-        arguments = _arguments(log.identity.get("model_args", ""))
-        same_arguments = asked is not None and arguments == {str(k): str(v) for k, v in dict(asked).items()}
-        if not log.model or driver.model.lower() != _loaded(log).lower() or not same_arguments:
+        if not is_of(driver, log):
             continue
         if not allow_same:
             raise InputError(f"{driver.model} with these arguments is the baseline itself ({log.source}): a model "
                              "compared with itself passes every gate; name the candidate, or add --allow-same")
         return [f"{driver.model} with these arguments is the baseline itself: what differs is chance, not the model"]
     return []
+
+
+def check_earlier(driver: Driver, earlier: Mapping[str, Model]) -> None:
+    """Raises InputError where an earlier candidate, {name: its log}, is by its log's words the one that is asked."""
+    for name, model in earlier.items():
+        if any(is_of(driver, log) for log in model.values()):
+            raise InputError(f"--earlier {name} is the candidate itself: what is expected of its flips must not be "
+                             "learned from them; name other candidates")
+
+
+def is_of(driver: Driver, log: TaskScores) -> bool:
+    """Whether a log names the driver's model and its very arguments."""
+    asked = driver.settings.get("model_args")
+    arguments = _arguments(log.identity.get("model_args", ""))
+    return (bool(log.model) and driver.model.lower() == _loaded(log).lower() and asked is not None
+            and arguments == {str(k): str(v) for k, v in dict(asked).items()})
 
 
 def _loaded(log: TaskScores) -> str:

@@ -13,7 +13,7 @@ from ..degradation.verdicts import CONDITIONS, fails
 from ..errors import InputError
 from ..files import write_whole
 from .drivers import Request
-from .run_folder import RunFolder
+from .run_folder import COMPARISON, RunFolder
 
 if TYPE_CHECKING:
     from ..degradation.reading import Source
@@ -74,19 +74,24 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
 
 def wanted(options: argparse.Namespace, request: Request, source: Source) -> PairedWanted:
     """The same, with the baseline from a source. Raises InputError for words that cannot be used."""
-    from ..degradation.few_answers.run import SHARE
     from .paired_run import PairedWanted
+
+    return PairedWanted(request, source, options.baseline, options.margin or str(MARGIN),
+                        options.budget or BUDGET, wanted_plan(options), list(options.earlier or []),
+                        list(options.history or []), not options.no_margins, options.need_margins, options.allow_same)
+
+
+def wanted_plan(options: argparse.Namespace) -> dict[str, Any]:
+    """What of the plan is known before the baseline is read. Raises InputError for words that cannot be used."""
+    from ..degradation.few_answers.run import SHARE
 
     alpha = 0.05 if options.alpha is None else options.alpha
     check_alpha(alpha)
     if options.no_margins and options.need_margins:
         raise InputError("--no-margins and --need-margins: give one or the other")
-    plan = {"stop": not options.keep_going, "alpha": alpha, "seed": options.seed or 0,
+    return {"stop": not options.keep_going, "alpha": alpha, "seed": options.seed or 0,
             "share": SHARE if options.uniform_share is None else options.uniform_share,
             "max_minutes": options.max_minutes}
-    return PairedWanted(request, source, options.baseline, options.margin or str(MARGIN),
-                        options.budget or BUDGET, plan, list(options.earlier or []), list(options.history or []),
-                        not options.no_margins, options.need_margins, options.allow_same)
 
 
 @dataclass(frozen=True)
@@ -159,6 +164,9 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
 
     if words := given(options, FIXED):
         raise InputError(f"{words[0]}: fixed when the run began; leave it away, or begin another run")
+    begun = run.manifest(COMPARISON)["baseline"]["name"]
+    if options.baseline not in (None, begun):
+        raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")
     outputs = Outputs.of(options)
     if options.audit:
         print("\n".join(audit(run)))

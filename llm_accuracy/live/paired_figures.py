@@ -34,7 +34,7 @@ def running(looks: list[dict[str, Any]], budget: int, margin: float) -> plt.Figu
 
 def evidence(looks: list[dict[str, Any]], budget: int, alpha: float) -> plt.Figure:
     """The p-values of both nulls, which may be looked at after every round; decided below alpha."""
-    figure, axes = drawn(2.2, right=1.3)
+    figure, axes = drawn(2.2, right=1.6)
     asked = [look["asked"] for look in looks]
     for name, label, colour, dashes in (("p_safe", '"the margin or more"', "green", "-"),
                                         ("p_worse", '"0 or less"', "vermillion", "--")):

@@ -138,7 +138,7 @@ def _headline(result: dict[str, Any]) -> str:
     colour = COLOURS[result["verdict"]]
     end = result["ended"]
     state = f"Ended: {end}." if end else "Going on."
-    rows = [(label, text.strip()) for label, text in map(_split, said[1:]) if label != "note"]
+    rows = [(line[:17].strip(), line[17:]) for line in said[1:] if not line.strip().startswith("note:")]
     share = min(1.0, result["answers"] / result["budget"])
     return "\n".join([
         f"<h1>{escape(result['model'])} against {escape(result['baseline'])}</h1>",
@@ -146,11 +146,6 @@ def _headline(result: dict[str, Any]) -> str:
         f"<p>{result['answers']:,} of at most {result['budget']:,} questions answered; the bank has {result['of']:,}. "
         f"{escape(state)}</p>",
         f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>', fact_table(rows)])
-
-
-def _split(line: str) -> tuple[str, str]:
-    plain = line.strip()
-    return (plain[:14].strip(), plain[14:]) if not plain.startswith("note:") else ("note", plain)
 
 
 def _running(asking: PairedAsking, result: dict[str, Any]) -> list[str]:

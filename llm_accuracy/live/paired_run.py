@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..files import read_json
 from ..scores.readers import named_path
 from .bank import Bank
-from .baseline import Model, in_order, matched, same_model, with_difficulty
+from .baseline import Model, check_earlier, in_order, matched, same_model, with_difficulty
 from .drivers import DRIVERS, Request
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, versions
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
@@ -90,6 +90,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
         banks.bank_of(known_model, wanted.baseline, wanted.use_margins, wanted.need_margins), bank, known_model)
+    banks.check_earlier(model, dict(zip(wanted.earlier, earlier, strict=True)))
+    check_earlier(driver, dict(zip(wanted.earlier, earlier, strict=True)))
     pairs, learned = banks.earlier_pairs(known_bank, known_model, list(zip(wanted.earlier, earlier, strict=True)))
     known, known_notes = with_difficulty(known_bank.known, bank, wanted.history, wanted.request.metric,
                                          wanted.request.filter)

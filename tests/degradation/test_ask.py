@@ -88,6 +88,7 @@ def test_earlier_candidates_and_no_margins_are_told(models):
     (("--replay", "bad.csv", "--margin", "60pt"), "half of the scale"),
     (("--replay", "odd.csv"), "is not a number"),
     (("--replay", "absent.csv"), "absent.csv"),
+    (("--replay", "bad.csv", "--earlier", "bad.csv"), "same content as the candidate"),
 ])
 def test_bad_input_is_one_line(models, arguments, said):
     words = [models / word if str(word).endswith(".csv") else word for word in arguments]

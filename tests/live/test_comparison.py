@@ -130,7 +130,8 @@ def test_killed_and_resumed_asks_the_same(models, gentle):
         begin(models, run, *program(models, "dies"), "--model", "us/gentle")
     assert len(records(run, "answer")) == 20 and found(run)["drop"] is not None
     (models / "dies.py").write_text(good)
-    assert ask.main(["ask", str(models / "base.csv"), "--run", str(run), "--resume", *program(models, "dies")]) == 0
+    assert ask.main(["ask", str(models / "base.csv"), "--run", str(run), "--margin", "3pt", "--budget", "60%",
+                     "--resume", *program(models, "dies")]) == 0
     assert asked(run) == asked(gentle[0]) and found(run)["drop"] == found(gentle[0])["drop"]
 
 
@@ -205,6 +206,9 @@ def test_other_bad_input(models, gentle, tmp_path):
         ([run, "--history", "none", "--budget", "5", "--files", "--fail-on", "degraded"], "--fail-on is for"),
         ([str(gentle[0]), "--baseline", str(models / "base.csv"), "--files"], "holds an evaluation"),
         ([str(gentle[0]), "--resume", "--margin", "1pt"], "fixed when the run began"),
+        ([str(gentle[0]), "--resume", "--baseline", "other.csv"], "leave --baseline away"),
+        ([run, "--baseline", str(models / "base.csv"), "--files", "--earlier", str(models / "base.csv")],
+         "same content as the baseline"),
     ):
         with pytest.raises(InputError, match=said):
             command.main(words)
@@ -212,6 +216,7 @@ def test_other_bad_input(models, gentle, tmp_path):
         (["--run", run], "how is the candidate asked"), (["--files"], "--run RUN names"),
         (["--run", run, "--files", "--replay", "x.csv"], "one or the other"), ([], "--replay names"),
         (["--replay", "x.csv", "--junit", "j.xml"], "--junit goes with --run"),
+        (["--run", str(gentle[0]), "--resume", "--margin", "2pt", "--files"], "began with --margin 3pt, not 2pt"),
     ):
         with pytest.raises(InputError, match=said):
             ask.main(["ask", str(models / "base.csv"), *words])

@@ -52,6 +52,19 @@ def test_forty_evaluations_through_the_harness(figures):
         assert done.returncode == 0
 
 
+def test_rounded_weights_against_the_whole_model(figures):
+    """8 bits flip little, 3 bits much; both exact intervals hold the drop of all answers, and the gate is right."""
+    gentle, rough = json.loads(step("compare", figures[1]).splitlines()[-1])
+    for one in (gentle, rough):
+        found = one["found"]
+        assert found["margins_known"] and one["audit"] == 0 and found["asked"] <= 0.6 * one["of"]
+        assert one["differ"] <= 0.01 * found["asked"]  # what else is in a batch changes answers by rounding
+        assert found["ci_low"] <= one["drop"] <= found["ci_high"]
+    assert gentle["flips"] < rough["flips"] and gentle["code"] == 0
+    assert gentle["found"]["verdict"] == "not degraded beyond the margin"
+    assert gentle["found"]["where"][0]["asked"] > gentle["found"]["where"][-1]["asked"]
+
+
 def test_coverage_of_two_thousand_replayed(figures):
     """No lower than two standard errors below .95: a right interval fails once in 40 times, with these seeds never."""
     found, _ = figures

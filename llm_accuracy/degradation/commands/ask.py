@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
                                       for task in baseline if task in candidate):
         raise InputError(f"{options.replay} is the same content as {options.baseline}, item by item: a model compared "
                          "with itself passes every gate; name the candidate's own results, or add --allow-same")
+    banks.check_earlier(baseline, dict(zip(options.earlier, earlier, strict=True)), candidate)
     pairs, learned = banks.earlier_pairs(bank, baseline, list(zip(options.earlier, earlier, strict=True)))
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)

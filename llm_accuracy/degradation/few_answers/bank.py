@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import InputError
+from ...scores.contents import identical
 from ...scores.contract import check_same_metric
 from ...scores.task_scores import TaskScores, check_same_questions
 from .curves import Known, Pair
@@ -109,6 +110,19 @@ def candidate_scores(bank: Bank, baseline: Model, candidate: Model, name: str) -
     if stray:
         notes.append(f"{stray:,} answers of {name} are to questions that the baseline lacks; they are left out")
     return (found if bank.higher_is_better else 1 - found), tuple(dict.fromkeys(notes))
+
+
+def check_earlier(baseline: Model, earlier: Mapping[str, Model], candidate: Model | None = None) -> None:
+    """Raises InputError for an earlier candidate, {name: scores}, with the contents of the baseline, which has no flips
+    to learn from, of the candidate, whose flips must not be known, or of another earlier one."""
+    known = {"the baseline": baseline, **({} if candidate is None else {"the candidate": candidate})}
+    for name, model in earlier.items():
+        for other, scores in known.items():
+            shared = model.keys() & scores.keys()
+            if shared and all(identical(scores[task], model[task], task) for task in shared):
+                raise InputError(f"--earlier {name} has the same content as {other}: curves are learned from other "
+                                 "candidates, each used once")
+        known[name] = model
 
 
 def earlier_pairs(bank: Bank, baseline: Model, candidates: Sequence[tuple[str, Model]]
