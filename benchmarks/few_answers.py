@@ -3,6 +3,7 @@
     python benchmarks/few_answers.py margins smollm2_blimp.csv.gz --rows 2000        real candidates, margins known
     python benchmarks/few_answers.py pair BASE.csv CAND.csv --history mmlu_pro.csv.gz --earlier B.csv C.csv
     python benchmarks/few_answers.py simulated smollm2_blimp.csv.gz --rows 2000      drops and flips of every size
+    python benchmarks/few_answers.py reruns --rows 500             a further run of a baseline with four runs, made up
     python benchmarks/few_answers.py questions smollm2_blimp.csv.gz --rows 1000      to an 80 % decision
 
 --output appends to a CSV. A cell of 2,000 runs on 2,680 questions takes a minute or two of one core. ESS is the
@@ -114,6 +115,19 @@ def own_curve(known: curves.Known, candidate: np.ndarray, folds: int = 5) -> cur
     return curves.Curves(down, up, parts[0].prior, parts[0].names)
 
 
+def rerun_cells(n: int = 1000) -> list[Cell]:
+    """A baseline of four runs, so many of whose answers are coin tosses; the candidate is a fifth run of it."""
+    cells = []
+    for share in (0.05, 0.1, 0.2):
+        rng = np.random.default_rng(4)
+        often = np.where(rng.random(n) < share, 0.5, (rng.random(n) < 0.7).astype(float))
+        scores, candidate = rng.binomial(4, often) / 4, rng.binomial(1, often).astype(float)
+        for runs, said in ((1, "reruns not used"), (4, "reruns")):
+            known = curves.Known(scores, runs=runs)
+            cells.append(Cell(f"tosses {share:g}", known, candidate, curves.default_library(known), said))
+    return cells
+
+
 def simulated_cells(path: Path) -> list[Cell]:
     """Flips of every size where margins say, anywhere, losses on thick margins, and a bug in one task."""
     known, table = margin_bank(path)
@@ -223,8 +237,8 @@ def questions(path: Path, rows: int, seed: int, sizes: list[int], flips: list[fl
 
 def main(argv: list[str] | None = None) -> int:
     parser = cli.parser(__doc__)
-    parser.add_argument("part", choices=("margins", "pair", "simulated", "questions"))
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("part", choices=("margins", "pair", "simulated", "reruns", "questions"))
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="none for reruns")
     parser.add_argument("--history", type=Path, metavar="FILE", help="pair: a models × questions matrix")
     parser.add_argument("--leave", nargs="+", default=[], metavar="PART", help="pair: models of it left out, by name")
     parser.add_argument("--earlier", nargs=2, type=Path, metavar="FILE", help="pair: baseline and candidate before it")
@@ -235,11 +249,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=cli.at_least(0), default=0)
     parser.add_argument("--output", type=Path, metavar="CSV", help="append here")
     options = parser.parse_args(argv)
+    if not options.files and options.part != "reruns":
+        raise InputError(f"{options.part}: name a FILE")
     if options.part == "questions":
         rows = questions(options.files[0], options.rows, options.seed, options.sizes, options.flips)
     else:
-        cells = (pair_cells(options.files, options.history, options.leave, options.earlier) if options.part == "pair"
-                 else {"margins": margin_cells, "simulated": simulated_cells}[options.part](options.files[0]))
+        if options.part == "pair":
+            cells = pair_cells(options.files, options.history, options.leave, options.earlier)
+        elif options.part == "reruns":
+            cells = rerun_cells()
+        else:
+            cells = {"margins": margin_cells, "simulated": simulated_cells}[options.part](options.files[0])
         rows = []
         for cell in cells:
             if options.only and options.only not in f"{cell.name}|{cell.curve}":
