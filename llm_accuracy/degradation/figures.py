@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import matplotlib.patheffects as patheffects
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ from scipy import stats
 
 from ..palette import PALETTE, titled, use_look
 from . import e_values, planning
+from .few_answers.plans import Designs
 from .mcnemar import p_exact, p_mid
 from .paired import PairedResult, judge_counts
 from .repeats import Successes
@@ -86,6 +88,21 @@ def power_against_items(
     axes.minorticks_off()
     axes.legend(loc="lower right")
     return figure
+
+
+def few_questions(rows: Sequence[Designs], n_questions: int) -> plt.Figure:
+    """Questions to "not degraded" by design, against the flip rate, beside the test that asks all."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.0), layout="constrained")
+    flips = [100 * row.flip for row in rows]
+    for name, meaning in zip(rows[0].questions, ("approximate", "threshold", "exact"), strict=False):
+        axes.plot(flips, [row.questions[name] for row in rows], label=name, **look(meaning, marker="o"))
+    axes.axhline(n_questions, **look("not judged", marker="", linestyle=":"))
+    axes.annotate("all: the full test, or a threshold on everything", (flips[0], n_questions), (0, 3),
+                  textcoords="offset points", fontsize=8)
+    axes.set(xlabel="questions that flip, %", ylabel="questions asked", ylim=(0, 1.12 * n_questions))
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    return titled(figure, f'Questions to "not degraded by {100 * rows[0].margin:g} points" with '
+                  f"{100 * rows[0].power:g} % power, true drop {100 * rows[0].drop:g}")
 
 
 def success_histogram(whole: Successes) -> plt.Figure:

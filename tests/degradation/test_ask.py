@@ -116,8 +116,10 @@ def test_margins_of_a_real_harness_log(shared, tmp_path):
 
 def test_plan_few_puts_the_designs_side_by_side(models):
     done = run_script(ROOT / "mcnemar_tests.py", "plan", "--few", models / "base.csv", "--few-flips", "0.02",
-                      "--margin", "3pt", "--json", "-")
+                      "--margin", "3pt", "--json", "-", "--plot", models / "few.svg", "--overwrite")
     found = json.loads(done.stdout)["designs"][0]
+    assert (models / "few.svg").read_bytes().startswith(b"<?xml") and "a threshold on" in done.stderr
+    assert found["threshold"]["passes"] > 0.8 and 0.3 < found["threshold"]["passes_at_margin"] < 0.7
     assert set(found["questions"]) == {"simple random, one look", "simple random, stop when decided",
                                        "chosen by margins, stop when decided"}
     assert found["questions"][found["best"]] == min(found["questions"].values()) < 450

@@ -244,3 +244,13 @@ def test_the_baseline_s_own_reruns_say_what_flips_by_itself():
         asked[runs] = np.isin(run.column("asked").astype(int), np.flatnonzero((scores > 0) & (scores < 1))).mean()
         assert betting.excludes(betting.Draws.of(run), d.mean(), 0.05, budget).mean() <= 0.15
     assert asked[4] > 1.5 * asked[1] and squares[4] < 0.6 * squares[1], (asked, squares)
+
+
+def test_a_threshold_gate_passes_what_a_simulation_says():
+    """Of 200 questions 12 lost and 5 gained, 60 random ones asked: 4,000 samples, to four standard errors."""
+    d = np.r_[np.ones(12), -np.ones(5), np.zeros(183)]
+    rng = np.random.default_rng(0)
+    seen = np.mean([rng.permutation(d)[:60].mean() < 0.02 - 1e-12 for _ in range(4000)])
+    exact = simple_random.threshold_passes(200, 60, 12, 5, 0.02)
+    assert abs(seen - exact) < 4 * np.sqrt(exact * (1 - exact) / 4000)
+    assert simple_random.threshold_passes(200, 200, 12, 5, 0.02) == 0

@@ -46,7 +46,8 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
                          "harness and of pair")
     to.add_argument("--bank", metavar="RUN", help="a run of all items to draw from (default: the first of --pilot)")
-    to.add_argument("--plot", type=Path, metavar="FILE", help="power against items, as .png, .pdf or .svg")
+    to.add_argument("--plot", type=Path, metavar="FILE",
+                    help="power against items (with --few: questions against flips), as .png, .pdf or .svg")
     to.add_argument("--csv", type=Path, metavar="FILE", help="the printed table as CSV")
     flags.add_output_flags(to)
 
@@ -156,7 +157,7 @@ def drawn_text(samples: dict, path: Path) -> str:
 
 def few(options: argparse.Namespace) -> int:
     """The designs of few answers, side by side."""
-    given = [f"--{name}" for name in ("n", "flip", "pilot", "plot") if getattr(options, name) is not None]
+    given = [f"--{name}" for name in ("n", "flip", "pilot") if getattr(options, name) is not None]
     if given:
         raise InputError(f"--few plans for a baseline's own questions: leave {', '.join(given)} away")
     from ..few_answers import plans as designs
@@ -171,6 +172,11 @@ def few(options: argparse.Namespace) -> int:
     print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
     for note in bank.notes:
         print(note_text(note), file=flags.prose(options.json))
+    if options.plot:
+        from .. import figures
+
+        figure = figures.few_questions(rows, bank.known.size)
+        write_whole(options.plot, figures.as_bytes(figure, options.plot.suffix[1:]))
     if options.csv:
         write_whole(options.csv, designs.table(rows).to_csv(index=False))
     flags.write_json(as_json({"few": options.few, "designs": [row.content() for row in rows],

@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..words import percent
 from . import simulation
 from .curves import Known, default_library
-from .simple_random import questions_needed
+from .simple_random import questions_needed, threshold_passes
 
 ROWS = 100  # simulated runs of a design
 FIXED, WATCHED, CHOSEN = ("simple random, one look", "simple random, stop when decided",
@@ -22,7 +22,9 @@ FIXED, WATCHED, CHOSEN = ("simple random, one look", "simple random, stop when d
 
 @dataclass(frozen=True)
 class Designs:
-    """For one flip rate: {design: questions, infinite where it never gets there}, the best of them and why."""
+    """For one flip rate: {design: questions, infinite where it never gets there}, the best of them and why; beside them
+    a plain threshold gate on as many random questions as the best takes, {"questions": n, "passes": this candidate,
+    "passes_at_margin": one whose drop is the margin}, chances."""
 
     flip: float
     drop: float
@@ -31,6 +33,7 @@ class Designs:
     questions: dict[str, float]
     best: str
     why: str
+    threshold: dict[str, float]
 
     def content(self) -> dict:
         """As JSON."""
@@ -61,7 +64,13 @@ def designs(known: Known, flip: float, drop: float, margin: float, alpha: float,
         found[name] = simulation.decisions(what, candidate, default_library(what), ROWS, seed, margin=margin,
                                            alpha=alpha, enough=power).questions(power)
     best = min(found, key=lambda name: found[name])
-    return Designs(flip, drop, margin, power, found, best, _why(best, found))
+    n = int(min(found[best], known.size))
+    at_margin = simulation.candidate_like(known, max(flip, margin), margin, np.random.default_rng([seed, 1]))
+    passes = {"questions": float(n)}
+    for name, differences in (("passes", d), ("passes_at_margin", known.scores - at_margin)):
+        passes[name] = threshold_passes(known.size, n, int((differences > 0).sum()), int((differences < 0).sum()),
+                                        margin)
+    return Designs(flip, drop, margin, power, found, best, _why(best, found), passes)
 
 
 def _why(best: str, found: dict[str, float]) -> str:
@@ -84,12 +93,17 @@ def table(rows: Sequence[Designs]) -> pd.DataFrame:
 def lines(rows: Sequence[Designs], known: Known) -> list[str]:
     """The designs side by side, in words."""
     first = rows[0]
-    out = [f"questions of {known.size:,} to \"not degraded by {100 * first.margin:g} points\" with "
-           f"{percent(first.power)} power, true drop {100 * first.drop:g} points", ""]
+    out = [f"questions of {known.size:,} (all of them leave nothing to chance) to \"not degraded by "
+           f"{100 * first.margin:g} points\" with {percent(first.power)} power, true drop "
+           f"{100 * first.drop:g} points", ""]
     for row in rows:
         out.append(f"{percent(row.flip)} of the questions flip")
         for name, count in row.questions.items():
             said = f"{count:,.0f}" if math.isfinite(count) else "never"
             out.append(f"  {name:<38}{said:>8}{'  <- best' if name == row.best else ''}")
         out.append(f"  {row.why}")
+        gate = row.threshold
+        out.append(f"  a threshold on {gate['questions']:,.0f} random ones passes this candidate in "
+                   f"{percent(round(gate['passes'], 3))}, one at the margin in "
+                   f"{percent(round(gate['passes_at_margin'], 3))}")
     return out

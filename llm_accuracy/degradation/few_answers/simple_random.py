@@ -94,6 +94,18 @@ def _choose(n, k):
     return gammaln(n + 1.0) - gammaln(np.asarray(k, float) + 1) - gammaln(n - np.asarray(k, float) + 1)
 
 
+def threshold_passes(n_questions: int, n: int, lost: int, gained: int, margin: float) -> float:
+    """The chance that a plain threshold gate, "the drop measured on n random questions is below the margin", passes a
+    bank with these flips."""
+    b, c = (_window(n_questions, marked, n) for marked in (lost, gained))
+    losses, gains = (grid.ravel() for grid in np.meshgrid(b, c, indexing="ij"))
+    rest = n - losses - gains
+    there = (rest >= 0) & (rest <= n_questions - lost - gained) & (losses - gains < margin * n - 1e-9)
+    losses, gains, rest = losses[there], gains[there], rest[there]
+    return float(np.exp(_choose(lost, losses) + _choose(gained, gains)
+                        + _choose(n_questions - lost - gained, rest) - _choose(n_questions, n)).sum())
+
+
 def questions_needed(n_questions: int, lost: int, gained: int, margin: float, alpha: float = 0.05,
                      power: float = 0.8) -> int | None:
     """The least n (to about 1 %) at which the margin is excluded with this probability; None where no sample does."""
