@@ -8,6 +8,7 @@ cluster-robust errors and two added clusters (Bonett & Price 2012).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -42,6 +43,7 @@ def tango_score(drop, n, b, c):
     return np.where(numerator == 0, 0.0, score)
 
 
+@lru_cache(maxsize=100_000)  # many tasks of a suite have the same few counts
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
     """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits are those at twice the level."""
     z = float(stats.norm.isf(level / 2))
@@ -60,6 +62,7 @@ def melded_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> t
     return melded_lower(n, b, c, level / 2), -melded_lower(n, c, b, level / 2)
 
 
+@lru_cache(maxsize=100_000)
 def melded_lower(n: int, b: int, c: int, level: float) -> float:
     """One-sided lower 1 − level melded limit for the drop: positive ⟺ `p_exact` < level.
 

@@ -178,8 +178,9 @@ def _left_out(frame: pd.DataFrame, there: tuple[np.ndarray, np.ndarray], *listed
 
 def _answers(scores: TaskScores, items: pd.Index) -> np.ndarray:
     """(items, runs); the score itself where single runs are not known."""
-    table = scores.frame[["score"]] if scores.answers is None else scores.answers
-    return (table if table.index.equals(items) else table.reindex(items)).to_numpy(float)
+    table = scores.frame["score"] if scores.answers is None else scores.answers
+    found = (table if table.index.equals(items) else table.reindex(items)).to_numpy(float)
+    return found.reshape(len(found), -1)
 
 
 def _run_notes(task: str, kept: pd.DataFrame, answers: tuple[np.ndarray, ...], drawn: bool) -> list[str]:

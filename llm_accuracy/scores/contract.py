@@ -91,6 +91,9 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
 
 
 def _refuse_marks(log: TaskScores, choices: Choices) -> None:
+    every = log.frame["score"].to_numpy(float)
+    if choices.scale is None and not ((every < 0) | (every > 1)).any():  # of most logs, and quickly
+        return
     scores = log.frame["score"].dropna()
     if choices.scale is not None:
         low, high = choices.scale
@@ -101,8 +104,6 @@ def _refuse_marks(log: TaskScores, choices: Choices) -> None:
                              f"{low:g} {high:g}")
         return
     outside = scores[(scores < 0) | (scores > 1)]
-    if outside.empty:
-        return
     inside = scores.drop(outside.index)
     marked = len(inside) >= len(outside) and inside.isin((0.0, 1.0)).all()  # right, wrong, and marks of several kinds
     if len(inside) and (outside.nunique() == 1 or marked):

@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
         files[options.junit] = junit("llm-accuracy suite", cases, options.fail_on)
     for path, text in files.items():
         write_whole(path, text)
-    flags.write_json(report.to_json(), options.json)
+    if options.json:
+        flags.write_json(report.to_json(), options.json)
     print(report.text(), file=flags.prose(options.json))
     print(f"tables: {options.output_dir}/", file=flags.prose(options.json))
     return int(any(fails(result.verdict, result.within_margin, options.fail_on) for result in results.values()))
