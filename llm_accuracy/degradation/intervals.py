@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, betaincinv
+from scipy.special import betainc, betaincc, betaincinv, ndtr, ndtri
 
 from ..errors import InputError
 from .mcnemar import p_exact
@@ -46,7 +46,7 @@ def tango_score(drop, n, b, c):
 @lru_cache(maxsize=100_000)  # many tasks of a suite have the same few counts
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
     """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits are those at twice the level."""
-    z = float(stats.norm.isf(level / 2))
+    z = -float(ndtri(level / 2))
 
     def solve(target: float) -> float:
         # Clipping keeps brentq's interpolation finite at the ends; |z| is far below 100.
@@ -116,12 +116,12 @@ def _beta_error(a: float, b: float) -> float:
 def p_noninferiority(n: int, b: int, c: int, margin: float) -> float:
     """Φ(T(margin)), H0: drop ≥ margin: approximate, and too small where few flips are expected (`unconditional` has
     the exact test, which decides)."""
-    return float(stats.norm.cdf(tango_score(margin, n, b, c)))
+    return float(ndtr(tango_score(margin, n, b, c)))
 
 
 def p_equivalence(n: int, b: int, c: int, margin: float) -> float:
     """Two one-sided tests: max(Φ(T(margin)), 1 − Φ(T(−margin))), H0: |drop| ≥ margin."""
-    return max(p_noninferiority(n, b, c, margin), float(stats.norm.sf(tango_score(-margin, n, b, c))))
+    return max(p_noninferiority(n, b, c, margin), float(ndtr(-tango_score(-margin, n, b, c))))
 
 
 # ---- of means: reruns, continuous scores, clusters ---------------------------------------------------------
