@@ -100,6 +100,8 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
         beyond = betaincc(*share, (1 + x / at) / 2) if over_theta else betaincc(*theta, x / (2 * at - 1))
         return max(high - start, 0.0) * float(_WEIGHTS @ (stats.beta.pdf(at, *integrand) * beyond))
 
+    if tail(1e-300) <= 1 - prob:  # all so near to 1 that the quadrature is lost in rounding: two quantiles are a bound
+        return float(betaincinv(*theta, prob / 2) * (2 * betaincinv(*share, prob / 2) - 1))
     largest = float(ends[theta] * (2 * ends[share] - 1))
     return brentq(lambda x: tail(x) - (1 - prob), 1e-300, largest, xtol=1e-14)
 

@@ -141,8 +141,11 @@ def check_excluded(baseline: TaskScores, candidate: TaskScores, task: str, left_
                              f"samples that it counts itself: complete it, or allow more with --max-excluded (now "
                              f"{largest:g})")
     total = kept + sum(left_out.values())
-    if total - kept > largest * total or kept == 0:
-        listed = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    if kept == 0:
+        raise InputError(f"{task}: no item has a score in both {baseline.source} and {candidate.source} ({listed}): "
+                         "are these results on the same questions, under the same names?")
+    if total - kept > largest * total:
         raise InputError(f"{task}: only {kept:,} of {total:,} items can be compared ({listed}) in {baseline.source} "
                          f"and {candidate.source}; complete the runs, or allow more with --max-excluded "
                          f"(now {largest:g})")

@@ -184,9 +184,9 @@ CELLS = (
          safe_clusters(200, 5, 0, 0.02, 0.03)),
     Cell("safe, Gaffke", "100 single items and one cluster of 50, a third of all, drop 5 points", 100_000,
          safe_clusters(100, 1, 50, 0.05, 0.15)),
-    Cell("safe, Gaffke", "4 reruns, n = 391, 2 % of items lose half their answers, drop 1 point", 100_000,
+    Cell("safe, Gaffke", "4 reruns, n = 391, 2 % of items lose half their answers, drop 1 point", 20_000,
          safe_reruns(391, 4, 0.01, 0.02)),
-    Cell("worse, sign flips", "1 against 16 runs, p = .95, n = 30, equal numbers drawn", 100_000,
+    Cell("worse, sign flips", "1 against 16 runs, p = .95, n = 30, equal numbers drawn", 20_000,
          unequal_runs(30, 0.95, (1, 16), True)),
     Cell("worse, sign flips", "the same, all runs averaged (what `pair` does not do)", 20_000,
          unequal_runs(30, 0.95, (1, 16), False), held=False),
@@ -201,10 +201,10 @@ CELLS = (
          peeking(400, 0.2, 0.05, True)),
     Cell("watch, safe", "400 items, losses only, drop 5 points", 100_000, peeking(400, 0.05, 0.05, True)),
     Cell("suite, pooled", "6 tasks of about 8 flips", 100_000, equal_suites(6, 8, "pooled")),
-    Cell("suite, max-drop", "6 tasks of about 8 flips", 100_000, equal_suites(6, 8, "max-drop")),
-    Cell("suite, Fisher", "6 tasks of about 8 flips", 100_000, equal_suites(6, 8, "Fisher")),
-    Cell("suite, combined", "6 tasks of about 8 flips", 100_000, equal_suites(6, 8, "combined")),
-    Cell("suite, combined", "3 nested tasks of the same 100 items", 100_000, shared_suites(100, 3)),
+    Cell("suite, max-drop", "6 tasks of about 8 flips", 20_000, equal_suites(6, 8, "max-drop")),
+    Cell("suite, Fisher", "6 tasks of about 8 flips", 20_000, equal_suites(6, 8, "Fisher")),
+    Cell("suite, combined", "6 tasks of about 8 flips", 20_000, equal_suites(6, 8, "combined")),
+    Cell("suite, combined", "3 nested tasks of the same 100 items", 20_000, shared_suites(100, 3)),
 )
 
 
