@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from ..errors import InputError
 from ..scores.task_scores import TaskScores
 from .cells import harmless
 from .intervals import cluster_standard_error
 from .pairing import Pairs
 from .report import ALL
 from .suite import SuiteResult
+
+STDERR = "_stderr"
+
+
+def check_names(tasks: Iterable[str]) -> None:
+    """Raise InputError where a task's name is that of another column or row of the tables."""
+    names = set(tasks)
+    for name in sorted(names):
+        if name == ALL or (name.endswith(STDERR) and name.removesuffix(STDERR) in {*names, ALL}):
+            what = "all tasks together" if name == ALL else f"the error of {name.removesuffix(STDERR)}"
+            raise InputError(f"task {name}: that is the name of {what} in the tables: rename it, or leave it out with "
+                             "--skip")
 
 
 def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
@@ -90,7 +105,7 @@ def category_frames(models: dict[str, dict[str, TaskScores]]) -> tuple[pd.DataFr
             found = np.concatenate([part.frame["score"].to_numpy(float)[there]
                                     for part, there in zip(parts, scored, strict=True)])
             row[category] = means[category] = float(found.mean()) if found.size else float("nan")
-            row[f"{category}_stderr"] = _standard_error(found, _units(parts, scored))
+            row[f"{category}{STDERR}"] = _standard_error(found, _units(parts, scored))
         rows.append(row)
         plain.append(means)
     return pd.DataFrame(rows), pd.DataFrame(plain)
