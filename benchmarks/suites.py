@@ -1,13 +1,13 @@
-"""How long a suite of 20 candidates takes, in one process and in two: five minutes on idle cores.
+"""How long does a suite of 20 candidates take, in one process and in two?
 
     python benchmarks/suites.py                    40 tasks and 200, in one process and in two
     python benchmarks/suites.py --tasks 200 --jobs 2
     python benchmarks/suites.py --items 250        as many items in every task (default: 40 to 400)
 
-Models are score files that flip a tenth of the baseline's answers; each run is the command as a user types it. Seconds
-of processors are those of all its processes and of the first one, which reads, pairs and writes. On cores that nothing
-else uses, two processes take about what the first one takes and half of what the others do; the ratio of wall times
-says it only there. The tables of every run must be the same, byte for byte.
+Models are score files that flip a tenth of the baseline's answers; each run is the command as a user types it; all four
+take about 5 minutes on idle cores. Processor time is that of all processes, and of the first, which
+reads, pairs and writes. On cores that nothing else uses, two processes take about what the first one takes and half of
+what the others do; a ratio of wall times says it only there. The tables of every run must be the same, byte for byte.
 """
 
 from __future__ import annotations
