@@ -24,6 +24,7 @@ from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
+OF_TASK = "task."  # begins the keys of a set-up that tell one task from another, such as its data set
 _SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|access[-_]?key|token|secret|passw(or)?d|authorization|bearer|"
                      r"credential")
 _NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|"
@@ -238,7 +239,7 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
 
 def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> None:
     """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks
-    overlap, else as the values of the whole run."""
+    overlap, else as the values of the whole run; what is a task's own (`OF_TASK`), only where they overlap."""
     runs: dict[str, list[TaskScores]] = {}
     for log in logs:
         runs.setdefault(log.run, []).append(log)
@@ -250,6 +251,8 @@ def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> N
         by_task = [{log.task: getattr(log, what).get(key, "unknown") for log in runs[name]} for name in names]
         for name, tasks in zip(names[1:], by_task[1:], strict=True):
             shared = tasks.keys() & by_task[0].keys()
+            if not shared and key.startswith(OF_TASK):
+                continue
             one, other = (sorted({value for task, value in side.items() if not shared or task in shared})
                           for side in (by_task[0], tasks))
             if one != other:

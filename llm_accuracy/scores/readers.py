@@ -11,6 +11,8 @@ suite, flips) by what it recognises. What a score may look like in each format i
     helm     run folders of HELM
     every-eval-ever  records of Every Eval Ever 0.3.0 beside their instances
     promptfoo  results of promptfoo, a provider with a prompt being a model
+    lighteval  its details (parquet) beside its results
+    evalplus  *_eval_results.json: a benchmark and its plus, which flip as one
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -98,6 +100,10 @@ READERS = {reader.name: reader for reader in (
            recognises=".every_eval_ever:recognises"),
     Reader("promptfoo", "results of promptfoo (-o out.json)", logs=".promptfoo:read_logs",
            recognises=".promptfoo:recognises"),
+    Reader("lighteval", "details of lighteval, with its results", logs=".lighteval:read_logs",
+           recognises=".lighteval:recognises"),
+    Reader("evalplus", "results of evalplus (*_eval_results.json)", logs=".evalplus:read_logs",
+           recognises=".evalplus:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
