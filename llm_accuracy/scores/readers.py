@@ -13,6 +13,7 @@ suite, flips) by what it recognises. What a score may look like in each format i
     promptfoo  results of promptfoo, a provider with a prompt being a model
     lighteval  its details (parquet) beside its results
     evalplus  *_eval_results.json: a benchmark and its plus, which flip as one
+    opencompass  results/<model>/<data set>.json with details
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -104,6 +105,8 @@ READERS = {reader.name: reader for reader in (
            recognises=".lighteval:recognises"),
     Reader("evalplus", "results of evalplus (*_eval_results.json)", logs=".evalplus:read_logs",
            recognises=".evalplus:recognises"),
+    Reader("opencompass", "results of OpenCompass with details", logs=".opencompass:read_logs",
+           recognises=".opencompass:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
