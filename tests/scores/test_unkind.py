@@ -120,3 +120,26 @@ def test_instances_of_helm(tmp_path, change, said):
     (tmp_path / "run" / "run_spec.json").write_text('{"name": "t:model=m", "adapter_spec": {"model": "m"}}')
     (tmp_path / "run" / "per_instance_stats.json").write_text(json.dumps([instance]))
     refused(lambda: read_model(tmp_path), said)
+
+
+@pytest.mark.parametrize("values, said", [
+    ([0.25, 0.3, 0.4, 0.6, -1], r"1 scores are -1 and all others lie in \[0, 1\]"),
+    ([0.25, 0.3, 0.4, 0.6, -1, -1, 99], r"3 scores are -1, 99 and all others lie in \[0, 1\].*--range -1 99"),
+    ([35.5, 80, 62.5, 71, -1], r"1 scores are -1 and all others lie in \[0, 80\].*--value -1=missing"),
+    ([35.5, 80, 62.5, 999, 999], r"2 scores are 999 and all others lie in \[0, 80\]"),
+    ([3, 4, 5, 2, 99], r"1 scores are 99 and all others lie in \[0, 5\]"),
+    ([-3.2, -1, -17.5, -99, -0.25], None),  # log-likelihoods
+    ([-3.2, -1, 0.5, 0.75, 2.5], None),
+    ([-1, -0.5, 0.5, 1, 0], None),
+    ([12, 99, 100, 87, 45], None),  # of 100
+    ([1, 2, 3, 4, 5], None),
+    ([0.5, 1.5, 0.25, 2.5], None),
+    ([-1, -1, -2, -3], None),
+])
+def test_marks_on_any_scale_are_asked_about_and_honest_scores_are_not(tmp_path, values, said):
+    path = tmp_path / "s.csv"
+    path.write_text("prompt_id,score\n" + "".join(f"q{i},{v}\n" for i, v in enumerate(values)))
+    if said is None:
+        assert read_model(path)["scores"].frame["score"].tolist() == values
+    else:
+        refused(lambda: read_model(path), said)
