@@ -68,6 +68,10 @@ def read_logs(path: Path, choices: Choices) -> Reading:
             reading_.notes.append(f"{file}: left out, it has results and no instances ({file.stem}{_SAMPLES})")
             continue
         rows = _instances(instances, record, reading_.notes)
+        reported = {result["evaluation_name"] for result in record["evaluation_results"]}
+        if others := [i["evaluation_name"] for _, i in rows if i["evaluation_name"] not in reported]:
+            reading_.notes.append(f"{instances}: {len(others):,} instances of tasks that the record does not report "
+                                  f"are left out (first {plain(others[0])})")
         for task in dict.fromkeys(plain(result["evaluation_name"]) for result in record["evaluation_results"]):
             if task in wanted:
                 log = _log(instances, record, task, rows, choices, reading_.notes)
@@ -235,7 +239,7 @@ def _item(instance: dict, config: dict, metric: str, where: str, choices: Choice
     elif config.get("has_unknown_level") is True and score == -1:  # the schema's own mark
         score = math.nan
         blank[_NO_SCORE] += 1
-    elif not _bound(config, "min_score", -math.inf) <= score <= _bound(config, "max_score", math.inf):
+    elif not _bound(config, "min_score", -math.inf, where) <= score <= _bound(config, "max_score", math.inf, where):
         raise InputError(f"{where}: score {score:g} is not within min_score and max_score of {metric}; if it stands "
                          f"for a missing one, --value {score:g}=missing")
     asked, right = instance["input"]["raw"], instance["input"]["reference"]
@@ -244,9 +248,11 @@ def _item(instance: dict, config: dict, metric: str, where: str, choices: Choice
             "target_hash": _sha256(json.dumps(right, sort_keys=True))}
 
 
-def _bound(config: dict, name: str, default: float) -> float:
+def _bound(config: dict, name: str, default: float, where: str) -> float:
     value = config.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise InputError(f"{where}: {name} of its record is {json.dumps(value)[:40]}, not a number")
+    return default if value is None else float(value)
 
 
 # ---- writing ------------------------------------------------------------------------------------------------

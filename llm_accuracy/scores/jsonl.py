@@ -30,7 +30,7 @@ ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "
 _DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
 _TARGET = ("target", "reference", "expected")
 _LABELS = ("model", "task", "run", "cluster", "split")
-_DIRECTION = "higher_is_better"
+_DIRECTION, _OTHER_DIRECTION = "higher_is_better", "lower_is_better"
 _ABSENT = object()
 
 
@@ -168,6 +168,8 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
     row: dict[str, Any] = {"item": plain(item), "score": score, "crashed": crashed}
     if _DIRECTION in record:
         row[_DIRECTION] = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
+    elif (lower := record.get(_OTHER_DIRECTION, _ABSENT)) is not _ABSENT:
+        row[_DIRECTION] = not lower if isinstance(lower, bool) else f"unknown ({_OTHER_DIRECTION} is {lower})"
     for name in _LABELS:
         if name == keys.score or (label := record.get(name)) is None:
             continue

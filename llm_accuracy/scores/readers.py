@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .task_scores import Choices, TaskScores
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
+_COLUMNS = ("model", "created_date", "sha", "family")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -152,7 +153,11 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
-        return columns_of(_safe(reader.function("matrix")(named[0][1])), read_bank(bank), unknown)
+        table = _safe(reader.function("matrix")(named[0][1]))
+        if ours := [str(name) for name in table.questions if str(name).strip().lower() in _COLUMNS]:
+            raise InputError(f"{source}: a question is named {ours[0]!r}, as a column of ours but for its spelling: "
+                             f"write {ours[0].strip().lower()}, or name the question otherwise")
+        return columns_of(table, read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
         chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
@@ -219,10 +224,26 @@ def reader_of(path: Path) -> Reader:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     known = [reader for reader in READERS.values() if reader.recognises]
-    for reader in reversed(known):
-        if reader.function("recognises")(path):
-            return reader
+    fits = [reader for reader in reversed(known) if reader.function("recognises")(path)]
+    if path.is_dir() and len(names := _formats_in(path, [reader.name for reader in fits])) > 1:
+        raise InputError(f"{path}: results of several formats ({', '.join(names)}), of which one would be read: name a "
+                         "file or folder of one of them")
+    if fits:
+        return fits[0]
     raise InputError(f"{path}: expected {', or '.join(reader.what for reader in reversed(known))}")
+
+
+def _formats_in(folder: Path, fits: list[str]) -> list[str]:
+    """Which of the formats that fit a folder have files of their own there: lm-eval takes any folder, and the JSONL of
+    some formats looks like any program's."""
+    from .lm_eval_samples import SAMPLES
+
+    own = [name for name in fits if name in READERS and name not in ("lm-eval", "jsonl")]
+    if any(SAMPLES.fullmatch(file.name) for file in folder.rglob("samples_*")):
+        own.append("lm-eval")
+    if "jsonl" in fits and not {"every-eval-ever", "promptfoo", "inspect"} & set(fits):
+        own.append("jsonl")
+    return own
 
 
 def read_model(

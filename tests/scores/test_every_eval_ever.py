@@ -184,6 +184,15 @@ def test_a_count_or_checksum_of_another_type_is_not_passed_over(tmp_path, change
         assert any("not held against its checksum" in note for note in read_model(path)["sums"].notes)
 
 
+def test_a_bound_that_is_no_number_is_refused(tmp_path):
+    path = write_record(tmp_path, ESTIMATE)
+    record = json.loads(path.read_text())
+    record["evaluation_results"][0]["metric_config"]["min_score"] = "0"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match="min_score of its record is .0., not a number"):
+        read_model(path)
+
+
 def test_what_a_crash_is_worth_is_said(tmp_path):
     path = write_record(tmp_path, ESTIMATE)
     lines = path.with_name(path.stem + "_samples.jsonl")
