@@ -18,7 +18,8 @@ a models × questions table. `suite` also takes a JSON list of models, the first
 
 The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the
 margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
-input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute, one of 200 tasks and 20
+models one to three minutes, depending on how busy two cores are (`benchmarks/suites.py`).
 
 Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain,
 `ask` asks a candidate only where it may have changed,
