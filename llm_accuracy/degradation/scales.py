@@ -7,6 +7,7 @@ shares of it, so that points, margins and tests mean the same on each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,6 +60,11 @@ def on_one_scale(models: dict[str, Model], baseline: str) -> dict[str, Model]:
         for name, found in zip(runs, _rescaled(list(runs.values()), task, len(models[baseline])), strict=True):
             done[name][task] = found
     return done
+
+
+def on_their_scale(models: Sequence[Model]) -> list[Model]:
+    """`on_one_scale` of models without names, the first of which is the baseline."""
+    return list(on_one_scale({str(i): model for i, model in enumerate(models)}, "0").values())
 
 
 def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]:

@@ -15,6 +15,7 @@ from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known
 from ..degradation.margins import Margin, check_below_half
 from ..degradation.reading import Source
+from ..degradation.scales import on_their_scale
 from ..errors import InputError
 from ..files import read_json
 from ..scores.readers import named_path
@@ -85,7 +86,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
 
     stated = Margin.parse(wanted.margin)
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
-    model, *earlier = source.read([wanted.baseline, *wanted.earlier])
+    model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
     driver = DRIVERS[wanted.request.driver].open(wanted.request)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
@@ -103,6 +104,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     check_below_half(margin, 1.0)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     baseline = Baseline(known, library, known_bank.higher_is_better)
+    if any(log.scale not in (None, (0.0, 1.0)) for log in known_model.values()):
+        notes.append("the baseline's scores are taken as shares of their --range; the candidate's answers are shares, too")
     notes = list(dict.fromkeys([*notes, *known_bank.notes, *learned, *known_notes, *wanted.request.notes,
                                 *same_model(driver, known_model, wanted.allow_same)]))
     for note in notes:

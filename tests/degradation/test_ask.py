@@ -69,6 +69,17 @@ def test_missing_answers_count_as_wrong_and_are_said(models):
     assert "90 of the questions asked have no answer" in done.stderr
 
 
+def test_scores_of_a_stated_range_are_taken_as_shares_of_it(tmp_path):
+    for name, step in (("base", 1), ("cand", 2)):
+        rows = "".join(f"q{i},{(i * step) % 7}\n" for i in range(50))
+        (tmp_path / f"{name}.csv").write_text("prompt_id,score\n" + rows)
+    words = ("ask", tmp_path / "base.csv", "--replay", tmp_path / "cand.csv", "--budget", "100%", "--keep-going")
+    found = json.loads(run_script(ROOT / "mcnemar_tests.py", *words, "--range", 0, 6, "--json", "-").stdout)
+    drop = np.mean([i % 7 - (2 * i) % 7 for i in range(50)]) / 6
+    assert found["drop_of_all_answers"] == pytest.approx(drop) == found["drop"]
+    assert "--range LOW HIGH" in run_script(ROOT / "mcnemar_tests.py", *words, code=2).stderr
+
+
 def test_earlier_candidates_and_no_margins_are_told(models):
     done = ask(models, "--replay", models / "gentle.csv", "--earlier", models / "bad.csv", "--margin", "3pt")
     assert "curves from" in done.stdout

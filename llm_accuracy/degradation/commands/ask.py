@@ -54,10 +54,11 @@ def run(options: argparse.Namespace) -> int:
     from ..few_answers import curves
     from ..few_answers.replay import Plan, least_questions, lines, replay
     from ..few_answers.run import SHARE
+    from ..scales import on_their_scale
 
     source = flags.source(options, options.tasks)
     source = replace(source, choices=replace(source.choices, margins=not options.no_margins))
-    baseline, candidate, *earlier = source.read([options.baseline, options.replay, *options.earlier])
+    baseline, candidate, *earlier = on_their_scale(source.read([options.baseline, options.replay, *options.earlier]))
     bank = banks.bank_of(baseline, options.baseline, not options.no_margins, options.need_margins)
     scores, said = banks.candidate_scores(bank, baseline, candidate, options.replay)
     if not options.allow_same and all(identical(baseline[task], candidate[task], task)
