@@ -105,7 +105,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     baseline = Baseline(known, library, known_bank.higher_is_better)
     if any(log.scale not in (None, (0.0, 1.0)) for log in known_model.values()):
-        notes.append("the baseline's scores are taken as shares of their --range; the candidate's answers are shares, too")
+        notes.append("the baseline's scores are taken as shares of their --range; the candidate's answers must be "
+                     "shares, too")
     notes = list(dict.fromkeys([*notes, *known_bank.notes, *learned, *known_notes, *wanted.request.notes,
                                 *same_model(driver, known_model, wanted.allow_same)]))
     for note in notes:
