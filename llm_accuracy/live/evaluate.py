@@ -24,7 +24,7 @@ from .bank import Bank
 from .drivers import DRIVERS, Driver, Request
 from .drivers.driver import Round
 from .drivers.files import Files
-from .history import History, aligned, fitted, itself, of_factors, read_history, worth
+from .history import History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
 from .live_line import Live
 from .plans import FIXED, Plan, plan_of, stop_of
 from .query_log import QueryLog
@@ -103,7 +103,8 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
         bank = bank.priced(wanted.cost)
     history = aligned(history, bank)
     bank = bank.prompted(history.prompts)
-    notes = [*history.notes, *request.notes, *itself(history.models, driver.model)]
+    notes = [*history.notes, *request.notes, *itself(history.models, driver.model),
+             *other_limits(history, getattr(driver, "limits", None))]
     for note in notes:
         say(note)
     told: list[str] = []

@@ -12,6 +12,8 @@ from browsing import chromium, text_of
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import command
+from llm_accuracy.live.drivers.driver import limits_of
+from llm_accuracy.live.history import History, other_limits
 
 N = 120
 GRADER = """import json, sys
@@ -267,3 +269,13 @@ def test_forecast_asks_nothing(board, capsys):
                         (["--forecast", "--history", "none"], "--questions")):
         with pytest.raises(InputError, match=said):
             command.main(words)
+
+
+@pytest.mark.parametrize("given", ["temperature=0,max_gen_toks=32", '{"max_gen_toks": 32, "temperature": 0}',
+                                   {"temperature": 0, "max_gen_toks": 32}])
+def test_limits_are_compared_in_one_form(given):
+    assert limits_of(given) == "max_gen_toks 32, temperature 0" and limits_of(None) == limits_of("{}") == ""
+    history = History("logs", limits={"a": "", "b": limits_of(given)})
+    assert other_limits(history, None) == [] and other_limits(History("a matrix"), "") == []
+    assert other_limits(history, limits_of(given))[0].startswith("1 of 2 models of the history generated their "
+                                                                 "answers with the task's own limits, this one")
