@@ -44,7 +44,8 @@ def main(argv=None):
             if rows := [rows for chosen, rows in cells if chosen == kind]:
                 wider = [float(np.exp(np.log(board[:, 0]).mean())) for board in rows]
                 every = np.concatenate(rows)
-                print(f"| {budget} | {kind} | {np.exp(np.log(wider).mean()):.2f} ({min(wider):.2f} to {max(wider):.2f}) | "
+                mean = np.exp(np.log(wider).mean())
+                print(f"| {budget} | {kind} | {mean:.2f} ({min(wider):.2f} to {max(wider):.2f}) | "
                       f"{every[:, 1].mean():.3f}, {every[:, 2].mean():.3f} | {len(every)} |")
 
 
