@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 from ..querying.factors import Factors
 from ..querying.session import Finding, Session
 from .bank import Bank
-from .plans import EXACT, Plan
+from .plans import Plan
 from .query_log import QueryLog
 from .recorded import Recorded
 
@@ -37,9 +39,8 @@ class Asking(Recorded):
         self._replay(audit)
 
     def draw(self) -> dict[str, Any]:
-        size = self.sizes[self.round] if self.plan.watched and self.round < len(self.sizes) else None
         done = self.round >= len(self.sizes)
-        questions = [] if done else self.session.ask(size)
+        questions = [] if done else self.session.ask(None if self.plan.in_rounds else self.sizes[self.round])
         if not questions:
             return {"questions": []}
         self.round += 1
@@ -56,17 +57,30 @@ class Asking(Recorded):
 
     # --- what is known -----------------------------------------------------------------------------
 
-    def finding(self) -> Finding | None:
-        """The estimate by the plan's interval; None while there is none."""
-        if not self.answers or (not self.plan.watched and not self._a_round_is_complete):
+    def finding(self, alpha: float | None = None) -> Finding | None:
+        """The estimate by the plan's interval; None while there is none. alpha: another than the plan's."""
+        if not self.answers or ((rounds := self._complete_rounds) == 0 and self.plan.in_rounds):
             return None
-        if self.plan.watched:
-            return self.session.watch(self.plan.alpha, self.plan.interval == EXACT, self.plan.planned)
-        return self.session.estimate(self.plan.alpha)
+        plan = self.plan if alpha is None else replace(self.plan, alpha=alpha)
+        if not plan.in_rounds:
+            return self.session.watch(plan.alpha, True, plan.planned)
+        if level := plan.level(self.bank.size, rounds):
+            return self.session.estimate(level)
+        return self._claiming_nothing()
+
+    def _claiming_nothing(self) -> Finding | None:
+        """The estimate between what all open questions wrong and all right would give."""
+        if (found := self.session.estimate(self.plan.alpha)) is None:
+            return None
+        known = sum(self.answers.values())
+        return replace(found, low=known / self.bank.size,
+                       high=(known + self.bank.size - len(self.answers)) / self.bank.size)
 
     @property
-    def _a_round_is_complete(self) -> bool:
-        return bool(self.logged) and all(question in self.answers for question in self.logged[0]["questions"])
+    def _complete_rounds(self) -> int:
+        """Rounds from the first on whose questions are all answered."""
+        done = (all(question in self.answers for question in record["questions"]) for record in self.logged)
+        return sum(takewhile(bool, done))
 
     def seen(self) -> dict[str, Any] | None:
         found = self.finding()

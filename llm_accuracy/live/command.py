@@ -64,6 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
     end = parser.add_argument_group("when to stop")
     end.add_argument("--budget", metavar="B", help="a number of questions or a share (5%%): the tighter interval")
     end.add_argument("--half-width", metavar="W", help="stop as soon as the interval is ± this: 1pt, or .01")
+    end.add_argument("--exact", action="store_true", default=None,
+                     help="with --half-width: an interval that rests on no normal limit")
     end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
     end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
     paired_command.add_flags(parser)
@@ -143,7 +145,8 @@ def _run(options: argparse.Namespace) -> int:
             assert request is not None
             settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
                         "seed": options.seed, "max_minutes": options.max_minutes}
-            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget}
+            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget,
+                    "exact": bool(options.exact)}
             settings = {name: value for name, value in settings.items() if value is not None}
             wanted = Wanted(request, options.history, stop, settings, options.questions, options.cost, options.factors)
             evaluation = begin(run, wanted, live.say)
@@ -164,7 +167,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
     again = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
     chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
-    fixed = [flag for flag in ("budget", "half_width", "max_budget", "first_round", "growth", "alpha", "seed",
+    fixed = [flag for flag in ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed",
                                "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
     if options.forecast:
         if options.run or chosen or again:
@@ -185,9 +188,9 @@ def _check(options: argparse.Namespace) -> None:
                          "--resume)")
     if options.baseline is not None:
         return
-    if options.cost is not None and options.half_width is not None:
-        raise InputError("--cost goes with --budget: questions that are asked one after the other, for an interval "
-                         "that may be watched, are not chosen by their cost")
+    if options.cost is not None and options.exact:
+        raise InputError("--cost does not go with --exact: questions that are asked one after the other, for that "
+                         "interval, are not chosen by their cost")
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")

@@ -63,10 +63,10 @@ def read_side(path: Path) -> Side:
 
 def _of_accuracy(path: Path) -> Side:
     from .evaluate import reopen
-    from .plans import EXACT, FIXED
+    from .plans import FIXED
 
     run = reopen(RunFolder(path))
-    asking, plan, session = run.asking, run.asking.plan, run.asking.session
+    asking, plan = run.asking, run.asking.plan
     if plan.interval == FIXED and asking.ended is None:
         raise InputError(f"{path}: the evaluation has not ended, and its interval holds at its end; --resume it first")
     found = asking.finding()
@@ -74,8 +74,7 @@ def _of_accuracy(path: Path) -> Side:
         raise InputError(f"{path}: no estimate yet; --resume it first")
 
     def interval(alpha: float) -> tuple[float, float]:
-        one = (session.estimate(alpha) if plan.interval == FIXED else
-               session.watch(alpha, plan.interval == EXACT, plan.planned))
+        one = asking.finding(alpha)
         if one is None:
             raise InputError(f"{path}: no interval at alpha {alpha:g}")
         return one.low, one.high

@@ -14,9 +14,9 @@ from ..scores.matrix import Responses
 from .asking import Asking, plain_estimate
 from .bank import Bank
 from .drivers import DRIVERS, Driver, Request
-from .history import History, aligned, fitted, itself, of_factors, read_history, worth
+from .history import History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
-from .plans import FIXED, Plan, plan_of, stop_of
+from .plans import Plan, plan_of, stop_of
 from .query_log import QueryLog
 from .results import line_of, result_of
 from .run_folder import ACCURACY, FORMAT, RunFolder
@@ -77,7 +77,8 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
         bank = bank.priced(wanted.cost)
     history = aligned(history, bank)
     bank = bank.prompted(history.prompts)
-    notes = [*history.notes, *request.notes, *itself(history.models, driver.model)]
+    notes = [*history.notes, *request.notes, *itself(history.models, driver.model),
+             *other_limits(history, getattr(driver, "limits", None))]
     for note in notes:
         say(note)
     told: list[str] = []
@@ -207,7 +208,7 @@ def audit(run: RunFolder) -> list[str]:
             f"{len(list(asking.log.of('look')))} estimates in the log: each follows from the answers"]
     if found is None:
         return [*said, "nothing can be estimated yet"]
-    if asking.plan.interval == FIXED:
+    if asking.plan.in_rounds:
         plain = plain_estimate(asking.logged, asking.answers, asking.bank.size)
         if plain is None or abs(min(max(plain, 0.0), 1.0) - found.theta) > 1e-9:
             raise InputError(f"{run.path}: by hand the log gives {plain}, the estimate is {found.theta}")
