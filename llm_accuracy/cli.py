@@ -201,6 +201,9 @@ _STUDY_FLAGS: dict[str, dict] = {
     "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
     "shard": dict(type=shard, default=(0, 1), metavar="i/n",
                   help="do the i-th of n equal parts of the work, counting from 0"),
+    "part-dir": dict(type=Path, metavar="DIR",
+                     help="append to logs in DIR what those in --logs-dir lack: a shard beside others, gathered by "
+                     "summarize_results.py --merge"),
     "restart": dict(action="store_true", help="put an old log aside (NAME.before.csv) and begin it anew"),
     "dry-run": dict(action="store_true", help="print how many trials would run and about how long; run none"),
 }

@@ -17,7 +17,7 @@ from ..querying.walks import Walk, factor_walk
 from . import tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
-from .grids import TIERS, my_share, seeds
+from .grids import TIERS, my_units, seeds
 from .ledger import writes
 from .plans import Method, Plan, run_plans
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
@@ -33,8 +33,9 @@ def run(args: argparse.Namespace) -> None:
     log = TrialLog(args, "ablations_all")
     walks: list[Unit] = []
     plans: list[Plan] = []
-    for task in final_tasks(args):
-        mine = my_share(seeds(args, TIERS[args.tier].ablation_seeds), args)
+    shares = my_units(args, seeds(args, TIERS[args.tier].ablation_seeds))
+    for task in final_tasks(args, shares):
+        mine = shares[task.cell]
         if "active+factors" in args.arms:
             walks += [(task, seed, keys) for seed in mine
                       for keys in _by_the_handful(task, _wanted_walks(args, task, seed, log))]

@@ -15,7 +15,7 @@ from ..querying.policies import WALKING
 from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
-from .grids import TIERS, Tier, my_share, seeds
+from .grids import TIERS, Tier, my_units, seeds
 from .ledger import writes
 from .plans import unique_questions
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
@@ -32,11 +32,12 @@ def run(args: argparse.Namespace) -> None:
     for name in () if args.policies else RIVALS.keys() - installed():
         print(f"{name} is left out: it {RIVALS[name].lacks}")
     tier, log = TIERS[args.tier], TrialLog(args, "baselines_all")
-    tasks = list(final_tasks(args))
+    mine = my_units(args, seeds(args, tier.seeds))
+    tasks = list(final_tasks(args, mine))
     for line in _too_few(args, tasks):
         print(line)
     units = [(task, seed, _wanted(args, tier, task, seed, log)) for task in tasks
-             for seed in my_share(seeds(args, tier.seeds), args)]
+             for seed in mine[task.cell]]
     units = [unit for unit in units if unit[2]]
     trials = sum(len(keys) for *_, keys in units)
     if args.dry_run:

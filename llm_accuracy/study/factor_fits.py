@@ -166,10 +166,9 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     """factor_models_cv.py: every (rank, weight decay, fold) of the grid that the log lacks."""
     protocol, device = grids.protocol(args), cli.device(args.device)
     epochs, n_folds = args.epochs or factors.PROTOCOLS[protocol].epochs, args.folds or TIERS[args.tier].folds
-    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv", args.restart)
+    log = ledger.Ledger.of_run(args, "factor_models_cv", args.restart)
     fitting = fingerprints.of_fitting(protocol, epochs, n_folds)
-    todo = my_share((folds for cell in cells(args) for folds in _missing(args, cell, protocol, device, log, fitting)),
-                    args)
+    todo = list(_missing(args, protocol, device, log, fitting))
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
         announce(count, "fit", sum(fit_seconds(folds.history.scores, [folds.rank] * len(folds.fits), protocol, epochs,
@@ -185,19 +184,26 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     return log
 
 
-def _missing(args: argparse.Namespace, cell: Cell, protocol: str, device: str, log: ledger.Ledger,
+def _missing(args: argparse.Namespace, protocol: str, device: str, log: ledger.Ledger,
              fitting: str) -> Iterator[Folds]:
-    """What is not in the log yet, as many fits side by side as memory allows."""
-    tier, history = TIERS[args.tier], seen_history(args, cell, "val")
-    made_from = {"history": fingerprints.short(fingerprints.digest(history)), "fitting": fitting}
-    _check_ranks("--ranks", args.ranks or (), history)
-    at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
-    for rank in args.ranks or tier.rank_grid(history.n_models):
-        wanted = [(decay, fold) for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
-                                                                     range(args.folds or tier.folds))
-                  if log.find(_cv_key(cell, protocol, rank, decay, fold), made_from) is None]
+    """The shard's part of what is not in the log yet, as many fits side by side as memory allows."""
+    tier = TIERS[args.tier]
+    histories = {cell: seen_history(args, cell, "val") for cell in cells(args)}
+    for history in histories.values():
+        _check_ranks("--ranks", args.ranks or (), history)
+    grid = [(cell, rank, decay, fold) for cell, history in histories.items()
+            for rank in args.ranks or tier.rank_grid(history.n_models)
+            for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
+                                                 range(args.folds or tier.folds))]
+    made_from = {cell: {"history": fingerprints.short(fingerprints.digest(history)), "fitting": fitting}
+                 for cell, history in histories.items()}
+    for (cell, rank), units in itertools.groupby(my_share(grid, args), key=lambda unit: unit[:2]):
+        history = histories[cell]
+        at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
+        wanted = [(decay, fold) for *_, decay, fold in units
+                  if log.find(_cv_key(cell, protocol, rank, decay, fold), made_from[cell]) is None]
         for start in range(0, len(wanted), at_once):
-            yield Folds(cell, history, rank, wanted[start : start + at_once], made_from)
+            yield Folds(cell, history, rank, wanted[start : start + at_once], made_from[cell])
 
 
 def _cv_key(cell: Cell, protocol: str, rank: int, decay: float, fold: int) -> dict:

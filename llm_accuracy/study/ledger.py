@@ -8,6 +8,7 @@ Reading never writes. Whoever appends holds the log's lock (`writes`), and a log
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import itertools
@@ -46,9 +47,10 @@ def writes(*names: str) -> Callable[[Run], Run]:
         @wraps(run)
         def alone(args, *more, **named):
             with ExitStack() as stack:
+                folder = getattr(args, "part_dir", None) or args.logs_dir
                 for name in () if getattr(args, "dry_run", False) else names:
-                    stack.enter_context(locks.writing(args.logs_dir / f"{name}.csv"))
-                    sweep(args.logs_dir)
+                    stack.enter_context(locks.writing(folder / f"{name}.csv"))
+                    sweep(folder)
                 return run(args, *more, **named)
         return alone  # type: ignore[return-value]
     return decorate
@@ -59,14 +61,16 @@ class Ledger:
 
     Keys are compared as the text in the file, so no float is ever compared as a number.
     restart: rows that are there are not read, and put aside (`aside`) when the first row is appended
+    known: another log, whose rows count as there but stay where they are
 
     Raises InputError if the file's header is another one, or two rows have one key.
     """
 
-    def __init__(self, path: Path | str, columns: Columns, restart: bool = False):
+    def __init__(self, path: Path | str, columns: Columns, restart: bool = False, known: Ledger | None = None):
         self.path, self.columns = Path(path), columns
-        self._rows: dict[tuple[str, ...], dict[str, str]] = {}
-        self._made: dict[tuple[str | None, ...], dict[str, str]] = {}  # what rows that belong together come from
+        self._rows: dict[tuple[str, ...], dict[str, str]] = {} if known is None else dict(known._rows)
+        # what rows that belong together come from
+        self._made: dict[tuple[str | None, ...], dict[str, str]] = {} if known is None else dict(known._made)
         self._told = False
         self._to_move = restart and self.path.is_file()
         self._size: int | None = None  # bytes of whole rows
@@ -79,6 +83,20 @@ class Ledger:
     def named(folder: Path, name: str, restart: bool = False) -> Ledger:
         """The log of a name in `columns.LOGS`."""
         return Ledger(folder / f"{name}.csv", LOGS[name], restart)
+
+    @staticmethod
+    def of_run(args: argparse.Namespace, name: str, restart: bool = False) -> Ledger:
+        """The log of a script's run: that of --logs-dir; with --part-dir, one there that lacks what that has.
+
+        Raises InputError for --part-dir with `restart`: a part has nothing to put aside.
+        """
+        log = Ledger.named(args.logs_dir, name, restart)
+        if args.part_dir is None:
+            return log
+        if restart:
+            raise InputError("--restart with --part-dir: the log that is put aside is that of --logs-dir; run without "
+                             "--part-dir, or with --workers")
+        return Ledger(args.part_dir / f"{name}.csv", LOGS[name], known=log)
 
     def _read(self) -> None:
         with reading(self.path, "result log") as stream:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,10 +17,10 @@ from ..querying.policies import DEFAULT_POLICY, Policy, named
 from ..querying.rounds import RoundTrace
 from ..querying.setting import Setting
 from ..querying.trace import Trace
-from . import ledger, tuning
+from . import grids, ledger, tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
-from .grids import TIERS, Cell, my_share, seeds
+from .grids import TIERS, Cell, seeds
 from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
 
 
@@ -169,13 +170,14 @@ def evaluate_new_models(args: argparse.Namespace) -> None:
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
     log, plans = TrialLog(args, "faq_final"), []
     remarks: dict[str, None] = {}
-    for task in final_tasks(args):
+    mine = grids.my_units(args, seeds(args, TIERS[args.tier].seeds))
+    for task in final_tasks(args, mine):
         for method in methods:
             wanted = []
             for budget in task.budgets(args):
                 setting, remark = _setting(args, task, method, budget)
                 remarks[remark] = None
-                wanted += [(setting, budget, seed) for seed in my_share(seeds(args, TIERS[args.tier].seeds), args)]
+                wanted += [(setting, budget, seed) for seed in mine[task.cell]]
             plans.append(Plan(task, log, method, wanted))
     for remark in filter(None, remarks):
         print(remark)
@@ -198,12 +200,12 @@ def tune(args: argparse.Namespace) -> None:
     tier = TIERS[args.tier]
     grid = [Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
     method, log, plans = Method.chosen(args, args.policy), TrialLog(args, "faq_val"), []
-    for task in val_tasks(args):
-        mine = my_share([(setting, seed) for setting in grid for seed in seeds(args, tier.val_seeds)], args)
+    mine = grids.my_units(args, itertools.product(grid, seeds(args, tier.val_seeds)))
+    for task in val_tasks(args, mine):
         budgets = task.budgets(args)
-        plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine for b in budgets]))
+        plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine[task.cell] for b in budgets]))
     run_plans(plans, f"tune {args.policy}", args.dry_run)
-    if not args.dry_run:
+    if not args.dry_run and args.part_dir is None:
         _print_choice(method, log, {plan.task.cell for plan in plans})
 
 

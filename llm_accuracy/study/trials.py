@@ -19,6 +19,7 @@ from ..querying.designs import schedule
 from ..querying.estimates import Estimate
 from ..querying.evaluation import evaluate, evaluate_in_rounds, kinds_of
 from ..querying.factors import Factors, Prior
+from ..querying.passes import Passes
 from ..querying.policies import GrowingRounds, Policy
 from ..querying.rival_estimates import History
 from ..querying.round_estimates import RoundEstimate
@@ -31,7 +32,7 @@ from ..scores.matrix import Responses
 from . import fingerprints, grids
 from .columns import ABOVE, BELOW, COVERED, TRIAL, UNUSED
 from .factor_fits import FITTING, factors_path, seen_history
-from .grids import Cell, cells, train_rows
+from .grids import Cell, train_rows
 from .ledger import OTHERWISE, Ledger
 
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
@@ -103,12 +104,14 @@ class Task:
                batch: int = 1) -> Iterator[tuple[Job, Trace]]:
         """One trajectory of `budget` steps per job and new model, as many side by side as memory allows."""
         at_once, known = max(1, ROWS_AT_ONCE // len(self.scores)), self.known(policy)
+        passes = self.passes()
         for start in range(0, len(jobs), at_once):
             some = jobs[start : start + at_once]
             draws = np.concatenate([self.draws(job.seed, budget) for job in some])
             settings = [job.setting for job in some for _ in self.truth]
             trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(some), 1)), sampling,
-                             policy, batch=batch, known=None if known is None else np.tile(known, (len(some), 1)))
+                             policy, passes=passes, batch=batch, together=len(self.truth),
+                             known=None if known is None else np.tile(known, (len(some), 1)))
             for i, job in enumerate(some):
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
@@ -124,9 +127,13 @@ class Task:
                 some = together[start : start + at_once]
                 draws = np.concatenate([self.draws(job.seed, rounds) for job in some])
                 trace = evaluate_in_rounds(self.bank, self.prior, plan, tau, budgets, draws,
-                                           np.tile(self.scores, (len(some), 1)), strata)
+                                           np.tile(self.scores, (len(some), 1)), strata, together=len(self.truth))
                 for i, job in enumerate(some):
                     yield job, trace.of_rows(slice(i * len(self.truth), (i + 1) * len(self.truth)))
+
+    def passes(self) -> Passes:
+        """Compiled where a trial is long: by the data alone, so that no trial depends on what is run beside it."""
+        return Passes.side_by_side(self.scores.size * self.n_questions / 4, self.device)
 
     def known(self, policy: Policy) -> np.ndarray | None:
         """(models, N) logits that an oracle is given, None for the other policies."""
@@ -180,8 +187,8 @@ class TrialLog:
 
     def __init__(self, args: argparse.Namespace, script: str, restart: bool | None = None):
         restart = args.restart if restart is None else restart
-        self.rows = Ledger.named(args.logs_dir, script, restart)
-        self.per_model = Ledger.named(args.logs_dir, f"{script}_models", restart)
+        self.rows = Ledger.of_run(args, script, restart)
+        self.per_model = Ledger.of_run(args, f"{script}_models", restart)
 
     def lacks(self, key: dict, models: int, made_from: dict[str, str]) -> bool:
         """Whether a trial must be run.
@@ -226,16 +233,16 @@ def fitted(args: argparse.Namespace, cell: Cell, which: str) -> Factors:
     return factors
 
 
-def final_tasks(args: argparse.Namespace) -> Iterator[Task]:
+def final_tasks(args: argparse.Namespace, of: Iterable[Cell]) -> Iterator[Task]:
     """The new models of every cell with the factors of all of its history."""
     device = cli.device(args.device)
-    for cell in cells(args):
+    for cell in of:
         dataset = Dataset(args.data_dir, cell.dataset)
         factors = fitted(args, cell, "final")
         yield Task(cell, dataset.new_models(args.models), factors, device, dataset)
 
 
-def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
+def val_tasks(args: argparse.Namespace, of: Iterable[Cell]) -> Iterator[Task]:
     """The last fifth of every cell's history as if new, with the factors of its first four fifths.
 
     They answer from the complete history whatever the scenario hides of it: a model that exists can be asked.
@@ -244,7 +251,7 @@ def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
     Raises InputError if none is complete.
     """
     device = cli.device(args.device)
-    for cell in cells(args):
+    for cell in of:
         dataset = Dataset(args.data_dir, cell.dataset)
         history = dataset.history()
         held_out = history.take(slice(train_rows(history.n_models), None))
