@@ -43,7 +43,9 @@ def run(args: argparse.Namespace) -> None:
             plans += _replacement_plans(args, task, mine, log)
     if args.dry_run:
         trials = sum(plan.trials for plan in plans) + sum(len(keys) for *_, keys in walks)
-        announce(trials, "trial", sum(plan.seconds() for plan in plans) + _walk_seconds(walks))
+        parts = {(task.cell, seed) for task, seed, _ in walks} | {
+            (cell, seed) for plan in plans for cell, _, seed in plan.parts}
+        announce(trials, "trial", sum(plan.seconds() for plan in plans) + _walk_seconds(walks), len(parts))
         return
     if plans:
         run_plans(plans, "with and without replacement", dry_run=False)

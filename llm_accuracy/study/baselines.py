@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     units = [unit for unit in units if unit[2]]
     trials = sum(len(keys) for *_, keys in units)
     if args.dry_run:
-        announce(trials, "trial", _seconds(units))
+        announce(trials, "trial", _seconds(units), len(units))
         return
     with cli.Progress(trials, "baselines") as progress:
         for task, seed, keys in units:

@@ -75,7 +75,7 @@ def fit(args: argparse.Namespace, which: str) -> None:
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
         announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.protocol, job.epochs, device)
-                                       for job in work))
+                                       for job in work), parts=len(work))
         return
     with ExitStack() as alone:
         for job in work:  # refused before the work, where another process fits the same or nothing can be written
@@ -91,7 +91,10 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
     """The fit of one cell, or None if the very same one is there."""
     history = seen_history(args, cell, which)
     rank, weight_decay = args.rank, args.weight_decay
-    if rank is None:
+    if rank is None and args.dry_run and not (args.logs_dir / "factor_models_cv.csv").is_file():
+        rank = largest_rank(args, history.n_models)
+        cli.note(f"{cell.dataset} {cell.scenario}: not cross-validated yet, so priced at the largest rank, {rank}")
+    elif rank is None:
         rank, weight_decay = chosen_by_cv(args, cell)
     elif rank not in TIERS["paper"].ranks:  # on a small board too, so that the paper's settings can be run there
         _check_ranks("--rank", [rank], history)
@@ -106,6 +109,11 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
         if all(known.get(name) == value for name, value in about.items()):
             return None
     return FitJob(cell, which, path, history, protocol, rank, weight_decay, epochs, about)
+
+
+def largest_rank(args: argparse.Namespace, rows: int) -> int:
+    """Of the tier's grid, for a history of so many models: what a fit costs at most."""
+    return max(TIERS[args.tier].rank_grid(rows))
 
 
 def chosen_by_cv(args: argparse.Namespace, cell: Cell) -> tuple[int, str]:
@@ -172,7 +180,7 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
         announce(count, "fit", sum(fit_seconds(folds.history.scores, [folds.rank] * len(folds.fits), protocol, epochs,
-                                               device) for folds in todo))
+                                               device) for folds in todo), parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:
         def job(folds: Folds) -> list[dict]:

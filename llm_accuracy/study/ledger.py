@@ -71,7 +71,7 @@ class Ledger:
         self._rows: dict[tuple[str, ...], dict[str, str]] = {} if known is None else dict(known._rows)
         # what rows that belong together come from
         self._made: dict[tuple[str | None, ...], dict[str, str]] = {} if known is None else dict(known._made)
-        self._told = False
+        self._told, self.gathered_runs = False, list[object]()  # of parts, for the .json beside
         self._to_move = restart and self.path.is_file()
         self._size: int | None = None  # bytes of whole rows
         if self.path.is_dir():
@@ -193,7 +193,7 @@ class Ledger:
             raise InputError(f"{self.path}: cannot be written ({error.strerror or error}); make room or choose another "
                              "--logs-dir: the same command continues") from None
         if not self._told:
-            write_sidecar(self.path)
+            write_sidecar(self.path, self.gathered_runs)
             self._told = True
         for row in new:
             self._remember(row)
@@ -348,20 +348,24 @@ def merge(target: Ledger, parts: Iterable[Path]) -> int:
                 raise InputError(f"{path}: {where}: not made from the same {what} as the rows gathered so far, so they "
                                  "must not stand in one log; merge them into another --logs-dir")
             gathered.setdefault(key, row)
+        target.gathered_runs += _runs(path)
     new = [row for key, row in gathered.items() if key not in target._rows]
     target.append(new)
     return len(new)
 
 
-def write_sidecar(path: Path) -> None:
-    """Add this run to the list beside the log (.json) of what made it."""
-    sidecar = path.with_suffix(".json")
+def _runs(log: Path) -> list[object]:
+    """What the .json beside a log says of the runs that made it."""
     try:
-        runs = json.loads(sidecar.read_text(encoding="utf-8"))
+        runs = json.loads(log.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        runs = []  # absent, or torn by a kill: the log itself is what counts
-    if not isinstance(runs, list):
-        runs = []
+        return []  # absent, or torn by a kill: the log itself is what counts
+    return runs if isinstance(runs, list) else []
+
+
+def write_sidecar(path: Path, others: Iterable[object] = ()) -> None:
+    """Add this run, after `others`, to the list beside the log (.json) of what made it."""
+    runs = [*_runs(path), *others]
     runs.append({
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "version": __version__,
@@ -371,7 +375,7 @@ def write_sidecar(path: Path) -> None:
         "device": _device(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     })
-    with atomic(sidecar, "w") as stream:
+    with atomic(path.with_suffix(".json"), "w") as stream:
         stream.write(json.dumps(runs, indent=1) + "\n")
 
 

@@ -72,6 +72,11 @@ class Plan:
     def trials(self) -> int:
         return sum(len(budgets) for jobs in self.groups.values() for budgets in jobs.values())
 
+    @property
+    def parts(self) -> set[tuple]:
+        """What can be in different shards."""
+        return {(self.task.cell, *job) for jobs in self.groups.values() for job in jobs}
+
     def key(self, setting: Setting, budget: int, seed: int) -> dict:
         return trial_key(self.task.cell, budget, self.method.policy.name, self.method.sampling, self.method.variance,
                          setting.key, seed, self.method.batch)
@@ -151,11 +156,15 @@ def unique_questions(asked: np.ndarray) -> np.ndarray:
     return 1 + (np.diff(ordered, axis=1) != 0).sum(1)
 
 
-def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
-    """Run the plans behind one progress bar, or say what they would cost."""
+def run_plans(plans: list[Plan], what: str, dry_run: bool, by_setting: bool = False) -> None:
+    """Run the plans behind one progress bar, or say what they would cost.
+
+    by_setting  shards are dealt settings and seeds, not seeds alone
+    """
     trials = sum(plan.trials for plan in plans)
     if dry_run:
-        announce(trials, "trial", sum(plan.seconds() for plan in plans))
+        parts = {(cell, seed, setting if by_setting else None) for plan in plans for cell, setting, seed in plan.parts}
+        announce(trials, "trial", sum(plan.seconds() for plan in plans), len(parts))
         return
     with cli.Progress(trials, what) as progress:
         for plan in plans:
@@ -204,7 +213,7 @@ def tune(args: argparse.Namespace) -> None:
     for task in val_tasks(args, mine):
         budgets = task.budgets(args)
         plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine[task.cell] for b in budgets]))
-    run_plans(plans, f"tune {args.policy}", args.dry_run)
+    run_plans(plans, f"tune {args.policy}", args.dry_run, by_setting=True)
     if not args.dry_run and args.part_dir is None:
         _print_choice(method, log, {plan.task.cell for plan in plans})
 
