@@ -17,7 +17,7 @@ from llm_accuracy.study import flags
 
 def main(argv=None):
     parser = flags.parser(__doc__, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "device", "shard",
-                          "part-dir", "restart", "dry-run")
+                          "workers", "part-dir", "restart", "dry-run")
     parser.add_argument("--ranks", nargs="+", type=cli.at_least(1), metavar="K")
     parser.add_argument("--weight-decays", nargs="+", type=cli.number(), metavar="L")
     parser.add_argument("--folds", type=cli.at_least(2, 100), metavar="F")

@@ -201,6 +201,8 @@ _STUDY_FLAGS: dict[str, dict] = {
     "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
     "shard": dict(type=shard, default=(0, 1), metavar="i/n",
                   help="do the i-th of n equal parts of the work, counting from 0"),
+    "workers": dict(type=at_least(1, 1024), default=1, metavar="N",
+                    help="share the work out to N processes on this machine, each with its share of the cores"),
     "part-dir": dict(type=Path, metavar="DIR",
                      help="append to logs in DIR what those in --logs-dir lack: a shard beside others, gathered by "
                      "summarize_results.py --merge"),

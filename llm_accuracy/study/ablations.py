@@ -21,12 +21,14 @@ from .grids import TIERS, my_units, seeds
 from .ledger import writes
 from .plans import Method, Plan, run_plans
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
+from .workers import shared_out
 
 COMPARED_SAMPLING = ("with", "naive-without", "without")
 OPERATIONS_AT_ONCE = 4e12  # about half a minute on two cores
 Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together with their keys
 
 
+@shared_out("ablations_all", "ablations_all_models")
 @writes("ablations_all")
 def run(args: argparse.Namespace) -> None:
     """Both arms, without the trials that are already in their log or in that of faq_final.py."""

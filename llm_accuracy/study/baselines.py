@@ -19,11 +19,13 @@ from .grids import TIERS, Tier, my_units, seeds
 from .ledger import writes
 from .plans import unique_questions
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
+from .workers import shared_out
 
 PREDICTIONS = ("f=zero", "f=mean")
 Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, what `_wanted` finds
 
 
+@shared_out("baselines_all", "baselines_all_models")
 @writes("baselines_all")
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""

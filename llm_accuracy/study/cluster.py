@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import io
 import math
-import os
 import re
 import runpy
 import shutil
@@ -26,6 +25,7 @@ from pathlib import Path
 from .. import cli
 from ..errors import InputError
 from . import tables
+from .workers import threads
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = "parts"         # folder in LOGS_DIR
@@ -167,11 +167,6 @@ class Task(Resumable):
         done = subprocess.run([sys.executable, str(ROOT / self.script), *self.words], env=threads(self.cpus))
         if done.returncode:
             raise RuntimeError(f"{self.script} ended with exit code {done.returncode}; its words are in the log")
-
-
-def threads(count: int) -> dict[str, str]:
-    """The environment of a process that may use so many cores, whichever library asks."""
-    return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(count))}
 
 
 class Gather(Resumable):

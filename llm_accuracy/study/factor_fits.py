@@ -23,6 +23,7 @@ from . import fingerprints, grids, ledger
 from .columns import CV_KEY
 from .flags import announce
 from .grids import TIERS, Cell, cells, my_share, train_rows
+from .workers import shared_out
 
 FITTING = ("which", "protocol", "rank", "weight_decay", "epochs")  # of a stored model's `about`: how it was fitted
 CELLS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 30}  # models × questions × fits side by side
@@ -169,6 +170,7 @@ class Folds:
     made_from: dict[str, str]
 
 
+@shared_out("factor_models_cv")
 @ledger.writes("factor_models_cv")
 def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     """factor_models_cv.py: every (rank, weight decay, fold) of the grid that the log lacks."""

@@ -22,6 +22,7 @@ from .columns import NOT_PUBLISHED
 from .flags import announce
 from .grids import TIERS, Cell, seeds
 from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
+from .workers import shared_out
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool, by_setting: bool = Fa
 
 # --- faq_final.py, faq_val.py --------------------------------------------------------------------------
 
+@shared_out("faq_final", "faq_final_models")
 @ledger.writes("faq_final")
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
@@ -203,6 +205,7 @@ def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) 
     return tuned.setting(task.cell, budget, task.n_questions)
 
 
+@shared_out("faq_val", "faq_val_models")
 @ledger.writes("faq_val")
 def tune(args: argparse.Namespace) -> None:
     """Every setting of the grid on held-out history; then print the best one of every cell and budget."""

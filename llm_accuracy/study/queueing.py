@@ -204,7 +204,8 @@ def _run_here(jobs: list[Job], args: argparse.Namespace, folder: Path) -> None:
 
 
 def _all(executor: submitit.LocalExecutor, tasks: list, name: str, at_once: int) -> None:
-    waiting, running, lost = list(reversed(tasks)), [], []
+    waiting, lost = list(reversed(tasks)), []
+    running: list[submitit.Job] = []
     with cli.Progress(len(tasks), name, "task") as progress:
         while waiting or running:
             while waiting and len(running) < at_once:

@@ -1,9 +1,7 @@
 """The whole study on a small board: ablations, shards, coverage audit, published tables, figures, notebooks."""
 
 import itertools
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -81,24 +79,6 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
             without = [line for line in whole if ",faq-mix," not in line and ",oracle," not in line]
             assert merged == without, name
     assert "baselines_all.csv: 0 rows" in run_script(*merge).stdout
-
-
-def test_slurm_tasks_are_shards(study, tmp_path):
-    """The job array's script, run as two of its tasks on one machine."""
-    for name in ("baselines_all.py", "llm_accuracy"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nexec "{os.sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    shutil.copytree(study / "logs" / "factor_models", tmp_path / "logs" / "factor_models")
-    for task in range(2):
-        subprocess.run(["bash", ROOT / "slurm" / "study.sbatch", "baselines_all.py", "--tier", "laptop", *GRID[:2],
-                        "--scenarios", SCENARIOS[0], "--data-dir", study / "data", "--seeds", "2", "--policies", "srs"],
-                       cwd=tmp_path, check=True, env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task),
-                                                      "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "1"})
-        rows = ledger.read(tmp_path / "logs" / "shards" / f"baselines_all-{task}" / "baselines_all.csv", "")
-        assert rows["seed"].unique().tolist() == [task] and len(rows) == 4
 
 
 @pytest.mark.parametrize("arguments, message", [
