@@ -93,7 +93,7 @@ def price(step: Step, args: argparse.Namespace) -> Job | None:
     """
     said = io.StringIO()
     with redirect_stdout(said):
-        _run_here(step.script, [*step.command(args), "--dry-run"])
+        run_here(step.script, [*step.command(args), "--dry-run"])
     found = re.search(r"(\d+) (?:trial|fit)s? to run", said.getvalue())
     parts = re.search(r"in at most (\d+) parts", said.getvalue())
     if found is None or parts is None:
@@ -109,7 +109,7 @@ def split(seconds: float, parts: int, task_minutes: float) -> int:
     return max(1, min(enough, parts, MOST_TASKS))
 
 
-def _run_here(script: str, words: Sequence[str]) -> None:
+def run_here(script: str, words: Sequence[str]) -> None:
     """A script's `main`, in this process: torch is loaded once for all steps."""
     sys.path.insert(0, str(ROOT))
     try:
@@ -125,7 +125,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
     do.
     """
     with redirect_stdout(io.StringIO()):
-        _run_here("data/simulate_missingness.py",
+        run_here("data/simulate_missingness.py",
                   Step("", "", ("tier", "datasets", "scenarios", "data_dir")).command(args))
     return [job for step in STEPS if step.name in args.steps and (job := price(step, args))]
 

@@ -16,7 +16,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -133,6 +133,10 @@ class Ledger:
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
         return self._key_of(key) in self._rows
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        """The rows as text, in their order in the file."""
+        return iter(self._rows.values())
 
     def __len__(self) -> int:
         return len(self._rows)

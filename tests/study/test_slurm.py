@@ -135,7 +135,9 @@ def test_what_slurm_refuses_is_said_in_one_line(node, serial, tmp_path):
     logs.mkdir()
     shutil.copy(serial / "logs" / "factor_models_cv.csv", logs)
     done = submit(node, serial, logs, "--steps", "final", "--partition", "nowhere", code=2)
-    assert done.stderr.count("\n") == 1 and "invalid partition" in done.stderr.lower()
+    *notes, error = done.stderr.splitlines()
+    assert error.startswith("error: Slurm does not take the job of final") and "invalid partition" in error.lower()
+    assert all("priced" in note for note in notes)
     assert not node.queue()
 
 

@@ -81,6 +81,35 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
     assert "baselines_all.csv: 0 rows" in run_script(*merge).stdout
 
 
+def test_workers_write_the_rows_of_one_process(study, tmp_path):
+    """Two processes with a core each, and a restart: the log of one process, in another order."""
+    command = ["baselines_all.py", *GRID, "--data-dir", study / "data", "--logs-dir", tmp_path, "--factors-dir",
+               study / "logs" / "factor_models", "--seeds", 3, "--policies", "srs", "unif", "--workers", 2]
+    assert "worker 2: baselines: " in run_script(*command).stderr
+    said = run_script(*command, "--restart").stderr
+    assert "put aside as" in said and "baselines: 0/0 trials" in said.splitlines()[-1]
+    for kind in ("", "_models"):
+        found, whole = (sorted((folder / f"baselines_all{kind}.csv").read_text().splitlines())
+                        for folder in (tmp_path, study / "logs"))
+        assert found == [line for line in whole if ",srs," in line or ",unif," in line or line.startswith("dataset")]
+    assert not (tmp_path / "parts").exists() and (tmp_path / "baselines_all.before.csv").is_file()
+    done = run_script(*command, "--part-dir", tmp_path / "part", code=2)
+    assert done.stderr.count("\n") == 1 and "give one" in done.stderr
+
+
+def test_a_random_part_of_the_trials_run_again_comes_out_the_same(study, copy):
+    flags = ["--data-dir", study / "data", "--seed", 3]
+    assert "trials came out as they are" in run_script("repro.py", *flags, "--logs-dir", copy / "logs").stdout
+    log = copy / "logs" / "faq_final.csv"
+    header, *rows = log.read_text().splitlines()
+    at = header.split(",").index("mse")
+    changed = [",".join([*(row := line.split(","))[:at], "0.5", *row[at + 1 :]]) for line in rows]
+    log.write_text("\n".join([header, *changed]) + "\n")
+    done = run_script("repro.py", *flags, "--logs-dir", copy / "logs", code=1)
+    assert ": mse 0.5, now 0.0" in done.stdout
+    assert run_script("repro.py", *flags, "--logs-dir", copy, code=2).stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--merge", "nowhere"], "no such folder"),
     (["--compare", "nowhere"], "the folder of published tables must hold it")])
