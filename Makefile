@@ -45,7 +45,7 @@ study:
 
 # A random hundredth of the trials in $(LOGS), run again: they must come out as they were logged.
 repro: $(VENV)/.installed
-	$(PY) repro.py $(IN)
+	$(PY) benchmarks/repro.py $(IN)
 
 tables:
 	$(PY) faq_coverage.py --tier $(TIER) $(IN)

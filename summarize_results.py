@@ -2,7 +2,7 @@
 
     python summarize_results.py
     python summarize_results.py --logs-dir quickstart/logs --figure quickstart/ess_and_coverage
-    python summarize_results.py --merge logs/shards/*                          first gather the logs of shards
+    python summarize_results.py --merge parts/*                                first gather the logs of shards
     python summarize_results.py --logs-dir twin/logs --compare PAPER --as mmlu-pro
     python summarize_results.py --logs-dir PAPER                               the published tables themselves
 

@@ -1,6 +1,6 @@
 """The sizes at which memory ends: a million questions, a hundred thousand models of history.
 
-    python benchmarks/large.py                     all of it, half an hour on two cores
+    python benchmarks/large.py                     all of it, about 20 minutes on two cores
     python benchmarks/large.py --only fit          1e6 questions × 200 models, K = 8
     python benchmarks/large.py --quick             a tenth of every size
 

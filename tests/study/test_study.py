@@ -98,16 +98,16 @@ def test_workers_write_the_rows_of_one_process(study, tmp_path):
 
 
 def test_a_random_part_of_the_trials_run_again_comes_out_the_same(study, copy):
-    flags = ["--data-dir", study / "data", "--seed", 3]
-    assert "trials came out as they are" in run_script("repro.py", *flags, "--logs-dir", copy / "logs").stdout
+    command = ["benchmarks/repro.py", "--data-dir", study / "data", "--seed", 3, "--logs-dir", copy / "logs"]
+    assert "trials came out as they are" in run_script(*command).stdout
     log = copy / "logs" / "faq_final.csv"
     header, *rows = log.read_text().splitlines()
     at = header.split(",").index("mse")
     changed = [",".join([*(row := line.split(","))[:at], "0.5", *row[at + 1 :]]) for line in rows]
     log.write_text("\n".join([header, *changed]) + "\n")
-    done = run_script("repro.py", *flags, "--logs-dir", copy / "logs", code=1)
+    done = run_script(*command, code=1)
     assert ": mse 0.5, now 0.0" in done.stdout
-    assert run_script("repro.py", *flags, "--logs-dir", copy, code=2).stderr.count("\n") == 1
+    assert run_script(*command[:-1], copy, code=2).stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -1,13 +1,18 @@
-"""Run a random hundredth of a folder's trials again and compare: the rows must come out as they stand in the logs.
+"""Do trials, run again, come out as they stand in the logs? A random hundredth of a folder's (`make repro`): minutes.
 
-    python repro.py                                   1 % of the trials in logs/ (make repro)
-    python repro.py --logs-dir mine --share 0.05 --seed 7
+    python benchmarks/repro.py                                   1 % of the trials in logs/
+    python benchmarks/repro.py --logs-dir mine --share 0.05 --seed 7
 
 Takes the trials of faq_val.csv, faq_final.csv, baselines_all.csv and ablations_all.csv, at least one of each log that
 is there, with the factor models beside them. A trial does not depend on what is run beside it, so each is run alone.
 Exit code 1 where a row differs; the number of threads does not matter, another machine or another version of PyTorch
 may change last digits.
 """
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli
 from llm_accuracy.study import flags
