@@ -111,6 +111,9 @@ class _Submission:
             with executor.batch():
                 queued = [executor.submit(task) for task in tasks]
         except (RuntimeError, submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
+            if self.jobs:  # half a plan is none
+                subprocess.run(["scancel", *self.jobs], capture_output=True)
+                self.record.unlink(missing_ok=True)
             raise InputError(f"Slurm does not take the job of {name}: {' '.join(str(error).split())[-400:]}") from None
         number = queued[0].job_id.partition("_")[0]
         self.jobs[number] = {"step": name, "tasks": len(tasks)}

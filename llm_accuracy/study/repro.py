@@ -70,8 +70,13 @@ def _again(args: argparse.Namespace, name: str, row: dict[str, str], folder: Pat
              "--budgets", row["budget"], "--models", row["models"], "--seeds", str(int(row["seed"]) + 1), "--shard",
              f"{row['seed']}/{int(row['seed']) + 1}", "--data-dir", str(args.data_dir), "--logs-dir", str(folder),
              "--factors-dir", str(args.factors_dir or args.logs_dir / "factor_models"), "--device", args.device]
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        run_here(f"{name}.py", words)
+    said = io.StringIO()
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(said):
+            run_here(f"{name}.py", words)
+    except SystemExit:  # a flag is refused: what stands in the log is no trial of ours
+        raise InputError(f"{args.logs_dir / name}.csv: the trial {', '.join(key)} cannot be run: "
+                         f"{said.getvalue().strip().removeprefix('error: ')}") from None
     now = Ledger.named(folder, name).get(row)
     if now is None:
         return Compared(name, key, (), lost=True)

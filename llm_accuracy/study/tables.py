@@ -72,6 +72,8 @@ def merge(args: argparse.Namespace) -> None:
     """Gather shards: every log that one of the folders holds, tables aside."""
     if absent := [folder for folder in args.merge if not folder.is_dir()]:
         raise InputError(f"--merge {absent[0]}: no such folder")
+    if not any((folder / f"{name}.csv").is_file() for folder in args.merge for name in LOGS):
+        raise InputError(f"--merge {args.merge[0]}: holds no log of a shard ({', '.join(LOGS)}, .csv)")
     for name, count, added in gather(args.logs_dir, args.merge, args.dry_run):
         print(f"would merge {count} {name}.csv into {args.logs_dir}" if args.dry_run
               else f"{args.logs_dir / name}.csv: {added} rows from {count} folders")
@@ -93,7 +95,7 @@ def gather(logs_dir: Path, folders: Sequence[Path], dry_run: bool = False) -> It
         yield name, len(parts), added
 
 
-def beside_published(summary: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+def beside_published(summary: pd.DataFrame, theirs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     """Ours beside the published tables in --compare, to LOGS_DIR/beside_published.csv and .md."""
     ours = published.ours(summary)
     for dataset, rows in ours.groupby("dataset"):
@@ -104,7 +106,7 @@ def beside_published(summary: pd.DataFrame, args: argparse.Namespace) -> pd.Data
         if len(names := ours["dataset"].unique()) > 1:
             raise InputError(f"--as {args.stands_for}: the logs hold {', '.join(names)}; choose one with --datasets")
         ours = ours.assign(dataset=args.stands_for)
-    table = published.compare(ours, published.read(args.compare))
+    table = published.compare(ours, theirs)
     _write(table, args.logs_dir / "beside_published.csv")
     with atomic(args.logs_dir / "beside_published.md", "w") as stream:
         stream.write(published.markdown_table(table))
