@@ -26,7 +26,7 @@ from llm_accuracy.study import flags
 
 def main(argv=None):
     parser = flags.parser(__doc__, "datasets", "scenarios", "logs-dir", "dry-run")
-    parser.add_argument("--figure", type=Path, metavar="STEM", help="write STEM.png and STEM.pdf")
+    parser.add_argument("--figure", type=cli.stem, metavar="STEM", help="write STEM.png and STEM.pdf")
     parser.add_argument("--merge", type=Path, nargs="+", metavar="DIR",
                         help="first append the rows that these folders' logs have and LOGS_DIR's lack")
     parser.add_argument("--compare", type=Path, metavar="PAPER", help="folder of published tables")

@@ -186,6 +186,13 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
     return same
 
 
+def stem(text: str) -> Path:
+    """An argparse type: the beginning of file names, such as figures/audit."""
+    if not Path(text).name or Path(text).name == "..":
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return Path(text)
+
+
 _STUDY_FLAGS: dict[str, dict] = {
     "tier": dict(choices=("laptop", "paper"), default="laptop",
                  help="grid of experiments: laptop (default, minutes on two cores) or paper (all of it)"),
@@ -275,9 +282,9 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def __exit__(self, *_exc) -> None:
+    def __exit__(self, error, *_) -> None:
         self.close()
-        if self.bar is None:
+        if self.bar is None and error is None:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
 
 
