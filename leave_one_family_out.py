@@ -36,7 +36,7 @@ def main(argv=None):
     flags.add_protocol_flags(parser, "map")
     args = parser.parse_args(argv)
     if args.logs_dir is None:
-        args.logs_dir = flags.own_folder(args.matrix.name.partition(".")[0], args.matrix)
+        args.logs_dir = flags.own_folder(args.matrix.name.partition(".")[0], "the name of MATRIX")
     from llm_accuracy.study import leave_one_out
 
     board = leave_one_out.Board.read(args.matrix, args.budgets, args.seeds, args.methods, args.rank, args.weight_decay,

@@ -69,7 +69,7 @@ def _logs_dir(datasets: list[str], default: Path) -> Path:
     if len(datasets) > 1:
         raise InputError(f"--datasets {' '.join(datasets)}: {own[0]} is a data set of your own, whose results go to "
                          f"local/{own[0]}; name one at a time, or say with --logs-dir where those of all go")
-    return own_folder(own[0], f"--datasets {own[0]}")
+    return own_folder(own[0], "--datasets")
 
 
 def own_folder(name: str, what: object) -> Path:
