@@ -154,6 +154,27 @@ def test_the_same_plan_on_this_machine(whole, tmp_path, node):
     assert_same(tmp_path / "logs", whole)
 
 
+@pytest.mark.long
+def test_the_laptop_study_with_a_node_that_comes_and_goes(node, tmp_path):
+    """The laptop tier, an hour on two cores: the node is drained twice, and a random part of the trials, run again one
+    by one, comes out as it is in the logs."""
+    run_script("data/simulate_leaderboard.py", "--data-dir", tmp_path / "data")
+    words = [sys.executable, ROOT / "slurm" / "submit.py", "--data-dir", tmp_path / "data", "--logs-dir",
+             tmp_path / "logs", "--task-minutes", 1]
+    subprocess.run(list(map(str, words)), cwd=ROOT, env=node.environment, check=True, capture_output=True)
+    for _ in range(2):
+        node.wait(lambda: any("RUNNING" in one for one in node.queue()), 600)
+        node.call("scontrol", "update", f"nodename={node.host}", "state=drain", "reason=test")
+        node.wait(lambda: not any("RUNNING" in one for one in node.queue()), 1800)
+        node.call("scontrol", "update", f"nodename={node.host}", "state=resume")
+    node.wait(lambda: not node.queue(), 3 * 3600)
+    found = run_script("benchmarks/repro.py", "--data-dir", tmp_path / "data", "--logs-dir", tmp_path / "logs",
+                       timeout=3600)
+    assert re.search(r"^(\d+) of \1 trials came out", found.stdout, re.MULTILINE)
+    for name in ("faq_final", "baselines_all", "ablations_all", "faq_val"):
+        assert (tmp_path / "logs" / f"{name}.csv").is_file()
+
+
 # --- the plan, without a queue ---------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("seconds, parts, minutes, tasks", [
