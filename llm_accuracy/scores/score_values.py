@@ -6,7 +6,7 @@ source may contain; and the values that evaluation tools log.
     long         true          false          any, then 0 to 1
     csv          true          false          any
     watch        true          false          any
-    lm-eval      true          false          any    (and JSONL)
+    lm-eval      true          false          any    (JSONL, promptfoo, lighteval, OpenCompass)
     inspect      C, yes, true  I, N, no, …    any; P = ½
     leaderboard  true          false          0 and 1
 

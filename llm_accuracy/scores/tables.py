@@ -101,7 +101,7 @@ def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
 
 
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    if not {"run", "cluster"} & set(rows):
+    if not {"run", "cluster", "margin"} & set(rows):
         return pd.DataFrame({"score": rows["score"].to_numpy(), "runs": 1}, index=pd.Index(rows["prompt_id"]))
     grouped = rows.groupby("prompt_id", sort=False)
     if "run" not in rows:

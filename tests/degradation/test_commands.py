@@ -97,7 +97,7 @@ def test_a_command_is_one_record(capsys):
         commands.main(["--help"], prog="llm-accuracy", description="What for.", commands=table)
     shown = capsys.readouterr().out
     assert shown.startswith("usage: llm-accuracy [-h] COMMAND") and "What for." in shown and "say a word" in shown
-    assert [command.name for command in commands.COMMANDS] == ["pair", "suite", "plan", "watch", "flips",
+    assert [command.name for command in commands.COMMANDS] == ["pair", "suite", "plan", "watch", "ask", "flips",
                                                                "run-examples", "audit-gate"]
 
 

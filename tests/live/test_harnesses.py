@@ -12,7 +12,7 @@ from conftest import ROOT, harness_python
 
 def steps(helper, folder, commands):
     done = subprocess.run([sys.executable, ROOT / "tests" / "helpers" / helper, "steps"], cwd=folder, text=True,
-                          input=json.dumps(commands), capture_output=True, timeout=300)
+                          input=json.dumps(commands), capture_output=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
