@@ -39,7 +39,7 @@ def main(argv=None):
                         help="tasks of a step at a time (default: 64; with --local, one a core)")
     parser.add_argument("--task-minutes", type=cli.number(0.001, 1440), default=40, metavar="M",
                         help="what a task should take (default: 40)")
-    parser.add_argument("--time-minutes", type=cli.at_least(1, 43200), metavar="M",
+    parser.add_argument("--time-minutes", type=cli.at_least(5, 43200), metavar="M",
                         help="time limit of a task (default: three times its price and ten minutes)")
     parser.add_argument("--slower", type=cli.number(0.001, 1000), default=1.0, metavar="F",
                         help="a node takes F times as long as this machine, on which the steps are priced")

@@ -162,7 +162,7 @@ def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 # --- fitting -------------------------------------------------------------------------------------------
 
-THREADS_PAY_FROM = 1 << 22  # models × questions × fits; with fewer, threads wait for one another longer than they work
+THREADS_PAY_FROM = 1 << 22  # models × questions; with fewer, threads wait for one another longer than they work
 CELLS_IN_BLOCK = 1 << 20    # models × questions of a block of a larger fit: what fits into a cache
 
 
@@ -189,7 +189,7 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     questions block by block, one block a thread, and add the blocks up in order. So they need hardly more memory than
     the scores.
     """
-    small = len(fits) * scores.size < THREADS_PAY_FROM
+    small = scores.size < THREADS_PAY_FROM
     # Where few entries are seen, decay alone takes most factors towards 0, and arithmetic below 1e-38 is several times
     # as slow: such numbers count as 0.
     torch.set_flush_denormal(True)

@@ -30,7 +30,6 @@ from .workers import threads
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = "parts"         # folder in LOGS_DIR
 MOST_TASKS = 1000       # of one step: what Slurm takes in one array unless it is set up otherwise
-SHORTEST, LONGEST = 20.0, 60.0  # minutes that a task should take
 WAIT_FOR_LOCK = 120.0   # seconds
 _FITS = ("tier", "datasets", "scenarios", "data_dir", "logs_dir", "device")
 _TRIALS = (*_FITS, "budgets", "seeds", "models")
@@ -68,7 +67,9 @@ STEPS = (
     Step("baselines", "baselines_all.py", _TRIALS, after=("final",), log="baselines_all"),
     Step("ablations", "ablations_all.py", _TRIALS, after=("final", "tune", "faq"), log="ablations_all"),
 )
-TABLES = (Step("coverage", "faq_coverage.py", _FITS[:-1]), Step("summary", "summarize_results.py", ("logs_dir",)))
+EVALUATIONS = ("faq", "others", "baselines", "ablations")  # what the tables are made of
+SUMMARY = Step("summary", "summarize_results.py", ("logs_dir",))
+COVERAGE = Step("coverage", "faq_coverage.py", _FITS[:-1], after=("others",))  # of the default method, growing rounds
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ def plan(args: argparse.Namespace) -> list[Job]:
         run_here("data/simulate_missingness.py",
                   Step("", "", ("tier", "datasets", "scenarios", "data_dir")).command(args))
     return [job for step in STEPS if step.name in args.steps and (job := price(step, args))]
+
+
+def tables_wanted(args: argparse.Namespace) -> list[Step]:
+    """The scripts that make the tables of the steps that are asked for."""
+    return ([SUMMARY] if set(EVALUATIONS) & set(args.steps) else []) + (
+        [COVERAGE] if set(COVERAGE.after) <= set(args.steps) else [])
 
 
 def leftovers(logs_dir: Path) -> Iterator[str]:

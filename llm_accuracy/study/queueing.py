@@ -16,7 +16,7 @@ import submitit
 from .. import cli, locks
 from ..errors import InputError
 from ..files import atomic
-from .cluster import PARTS, TABLES, Gather, Job, Task, leftovers, plan, tasks_of
+from .cluster import PARTS, Gather, Job, Task, leftovers, plan, tables_wanted, tasks_of
 
 POLL = 0.2              # seconds
 WARNED_BEFORE = 60      # seconds before its time is up a task is told, and queued again
@@ -45,7 +45,7 @@ def submit(args: argparse.Namespace) -> None:
         record.unlink(missing_ok=True)
         jobs = plan(args)
         _show(jobs)
-        if not jobs and (args.logs_dir / "summary.csv").is_file():
+        if not jobs and ((args.logs_dir / "summary.csv").is_file() or not tables_wanted(args)):
             print("nothing is missing")
             return
         if args.local:
@@ -82,8 +82,8 @@ class _Submission:
                                   beside=self.last_of_log.get(step.log), small=True)
                 self.last_of_log[step.log] = end
             self.ends[step.name] = end
-        words = [Task(table.script, table.command(self.args), 1) for table in TABLES]
-        self._array("tables", [_Tables(words)], 60, sorted(set(self.ends.values())), small=True)
+        if tables := [Task(table.script, table.command(self.args), 1) for table in tables_wanted(self.args)]:
+            self._array("tables", [_Tables(tables)], 60, sorted(set(self.ends.values())), small=True)
 
     def _needed(self, steps: tuple[str, ...]) -> list[str]:
         return [self.ends[name] for name in steps if name in self.ends]
@@ -202,7 +202,7 @@ def _run_here(jobs: list[Job], args: argparse.Namespace, folder: Path) -> None:
         _all(executor, list(tasks_of(job, args)), job.step.name, args.throttle or os.cpu_count() or 1)
         if job.step.log:
             Gather(args.logs_dir, job.step.name)()
-    for table in TABLES:
+    for table in tables_wanted(args):
         Task(table.script, table.command(args), args.cpus)()
 
 
