@@ -1,7 +1,9 @@
 """A real Slurm of one node, in a folder of its own, with its own configuration and ports."""
 
+import ctypes
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sysconfig
@@ -105,10 +107,15 @@ def running():
             node.wait(lambda: not node.queue(), SECONDS_TO_START)
 
 
+def _ends_with_us():
+    """In the child: SIGTERM when the tests end, however they do."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def _start(stack, folder, program, *words):
     log = stack.enter_context((folder / f"{program}.out").open("w"))
-    daemon = subprocess.Popen([where(program), *map(str, words)], stdout=log, stderr=log, env={
-        **os.environ, "SLURM_CONF": str(folder / "slurm.conf")})
+    daemon = subprocess.Popen([where(program), *map(str, words)], stdout=log, stderr=log, preexec_fn=_ends_with_us,
+                              env={**os.environ, "SLURM_CONF": str(folder / "slurm.conf")})
 
     def stop():
         daemon.terminate()
