@@ -101,6 +101,9 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
 
 
 def _refuse_marks(log: TaskScores, choices: Choices) -> None:
+    every = log.frame["score"].to_numpy(float)
+    if choices.scale is None and not ((every < 0) | (every > 1)).any():  # of most logs, and quickly
+        return
     scores = log.frame["score"].dropna()
     if choices.scale is not None:
         low, high = choices.scale

@@ -266,6 +266,11 @@ def content_of(sample, item_field: str | None = None) -> str:
     return prints["doc_hash"] + prints["target_hash"]
 
 
+def prompt_of(sample) -> str:
+    """A fingerprint of a sample's input and options as they stand; what a solver adds to them is not known before."""
+    return _fingerprints(sample, None)["prompt_hash"]
+
+
 def task_name(task: str, passed: dict[str, Any]) -> str:
     """What a task is called that was given these arguments: other arguments ask other questions."""
     known = redacted(passed)

@@ -189,7 +189,7 @@ def test_a_bound_that_is_no_number_is_refused(tmp_path):
     record = json.loads(path.read_text())
     record["evaluation_results"][0]["metric_config"]["min_score"] = "0"
     path.write_text(json.dumps(record))
-    with pytest.raises(InputError, match="min_score of its record is .0., not a number"):
+    with pytest.raises(InputError, match=r"min_score of its record is .0., not a number"):
         read_model(path)
 
 
