@@ -14,7 +14,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study tables figures degradation-logs history-logs twin headline boards real fresh test test-long check
+.PHONY: quickstart laptop paper study repro tables figures degradation-logs history-logs twin headline boards real fresh test test-long check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -43,6 +43,10 @@ study:
 	$(PY) faq_final.py --tier $(TIER) $(IN) --policies rounds faq-mix uniform+factors
 	$(PY) baselines_all.py --tier $(TIER) $(IN)
 	$(PY) ablations_all.py --tier $(TIER) $(IN)
+
+# A random hundredth of the trials in $(LOGS), run again: they must come out as they were logged.
+repro: $(VENV)/.installed
+	$(PY) benchmarks/repro.py $(IN)
 
 tables:
 	$(PY) faq_coverage.py --tier $(TIER) $(IN)

@@ -17,7 +17,7 @@ from llm_accuracy.study import flags
 
 def main(argv=None):
     parser = flags.parser(__doc__, "tier", "datasets", "scenarios", "data-dir", "logs-dir", "device", "shard",
-                          "restart", "dry-run")
+                          "workers", "part-dir", "restart", "dry-run")
     parser.add_argument("--ranks", nargs="+", type=cli.at_least(1), metavar="K")
     parser.add_argument("--weight-decays", nargs="+", type=cli.number(), metavar="L")
     parser.add_argument("--folds", type=cli.at_least(2, 100), metavar="F")
@@ -26,7 +26,7 @@ def main(argv=None):
     from llm_accuracy.study import factor_fits
 
     log = factor_fits.cross_validate(args)
-    if not args.dry_run:
+    if not args.dry_run and args.part_dir is None:
         factor_fits.print_choice(args, log)
 
 

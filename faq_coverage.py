@@ -11,7 +11,6 @@ weighted nearest neighbours, 501 of 2,213 models (of fewer models the same share
 that. Takes seconds.
 """
 
-from pathlib import Path
 
 from llm_accuracy import cli
 from llm_accuracy.querying.policies import DEFAULT_POLICY
@@ -27,7 +26,7 @@ def main(argv=None):
                         help=f"(default: {DEFAULT_POLICY})")
     parser.add_argument("--batch", type=cli.at_least(1), metavar="B",
                         help="the trials that asked B questions at a time, or first (default: the policy's own)")
-    parser.add_argument("--figure", type=Path, metavar="STEM")
+    parser.add_argument("--figure", type=cli.stem, metavar="STEM")
     args = flags.parse(parser, argv)
     from llm_accuracy.study import coverage
 

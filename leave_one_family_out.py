@@ -28,13 +28,15 @@ def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("matrix", type=Path, help="wide CSV, plain or gzip: model[,created_date,sha,family], questions")
     cli.add_study_flags(parser, "budgets", "seeds", "logs-dir", "dry-run")
-    parser.set_defaults(budgets=["20", "5%", "10%", "25%", "50%"], seeds=200)
+    parser.set_defaults(budgets=["20", "5%", "10%", "25%", "50%"], seeds=200, logs_dir=None)
     parser.add_argument("--methods", nargs="+", metavar="NAME", choices=flags.learning(),
                         help=f"some of {', '.join(flags.learning())} (default: {DEFAULT_POLICY})")
     parser.add_argument("--rank", type=cli.at_least(1), metavar="K", help="(default: 4, or a quarter of the models)")
     parser.add_argument("--weight-decay", type=cli.number(), default=1.0, metavar="L")
     flags.add_protocol_flags(parser, "map")
     args = parser.parse_args(argv)
+    if args.logs_dir is None:
+        args.logs_dir = flags.own_folder(args.matrix.name.partition(".")[0], "the name of MATRIX")
     from llm_accuracy.study import leave_one_out
 
     board = leave_one_out.Board.read(args.matrix, args.budgets, args.seeds, args.methods, args.rank, args.weight_decay,

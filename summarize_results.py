@@ -2,7 +2,7 @@
 
     python summarize_results.py
     python summarize_results.py --logs-dir quickstart/logs --figure quickstart/ess_and_coverage
-    python summarize_results.py --merge logs/shards/*                          first gather the logs of shards
+    python summarize_results.py --merge parts/*                                first gather the logs of shards
     python summarize_results.py --logs-dir twin/logs --compare PAPER --as mmlu-pro
     python summarize_results.py --logs-dir PAPER                               the published tables themselves
 
@@ -26,7 +26,7 @@ from llm_accuracy.study import flags
 
 def main(argv=None):
     parser = flags.parser(__doc__, "datasets", "scenarios", "logs-dir", "dry-run")
-    parser.add_argument("--figure", type=Path, metavar="STEM", help="write STEM.png and STEM.pdf")
+    parser.add_argument("--figure", type=cli.stem, metavar="STEM", help="write STEM.png and STEM.pdf")
     parser.add_argument("--merge", type=Path, nargs="+", metavar="DIR",
                         help="first append the rows that these folders' logs have and LOGS_DIR's lack")
     parser.add_argument("--compare", type=Path, metavar="PAPER", help="folder of published tables")
@@ -35,13 +35,16 @@ def main(argv=None):
     args = flags.parse(parser, argv)
     from llm_accuracy.study import published, summaries, tables
 
+    theirs = published.read(args.compare) if args.compare else None  # refused before anything is written
+    if args.figure:
+        args.figure.parent.mkdir(parents=True, exist_ok=True)
     if args.merge:
         tables.merge(args)
         if not any((args.logs_dir / name).is_file() for name in tables.TRIALS):
             return  # shards of the steps before the evaluations: nothing to summarize yet
     if published.is_published(args.logs_dir):
         ours = published.read(args.logs_dir)
-        print(published.text_table(published.compare(ours, published.read(args.compare))) if args.compare
+        print(published.text_table(published.compare(ours, theirs)) if args.compare
               else published.summary_table(tables.chosen(ours, args)))
         return
     found = tables.found(args)
@@ -53,7 +56,7 @@ def main(argv=None):
     table = summaries.compared(summary)
     print(summaries.text_table(table))
     if args.compare:
-        print(published.text_table(tables.beside_published(summary, args)))
+        print(published.text_table(tables.beside_published(summary, theirs, args)))
     if args.figure:
         for path in draw(table, args.figure):
             print(f"wrote {path}")

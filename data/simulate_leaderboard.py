@@ -100,7 +100,7 @@ def output_folder(args: argparse.Namespace) -> Path:
     """Where the dataset goes. Raises InputError for arguments that contradict each other and for files in the way."""
     if args.from_factors and (args.models is not None or args.questions is not None):
         raise InputError("--models and --questions do not go with --from-factors, which sets both: leave them out")
-    name = args.dataset or ("twin" if args.from_factors else "simulated")
+    name = ("twin" if args.from_factors else "simulated") if args.dataset is None else args.dataset
     folder = args.data_dir / plain_name(name, "--dataset")
     files = [folder / file for file in ("M1.csv", "M2.csv", "questions.csv", "truth.npz")]
     check_new(files, args.overwrite, make_parent=True)

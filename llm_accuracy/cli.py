@@ -186,6 +186,13 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
     return same
 
 
+def stem(text: str) -> Path:
+    """An argparse type: the beginning of file names, such as figures/audit."""
+    if not Path(text).name or Path(text).name == "..":
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return Path(text)
+
+
 _STUDY_FLAGS: dict[str, dict] = {
     "tier": dict(choices=("laptop", "paper"), default="laptop",
                  help="grid of experiments: laptop (default, minutes on two cores) or paper (all of it)"),
@@ -201,6 +208,11 @@ _STUDY_FLAGS: dict[str, dict] = {
     "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
     "shard": dict(type=shard, default=(0, 1), metavar="i/n",
                   help="do the i-th of n equal parts of the work, counting from 0"),
+    "workers": dict(type=at_least(1, 1024), default=1, metavar="N",
+                    help="share the work out to N processes on this machine, each with its share of the cores"),
+    "part-dir": dict(type=Path, metavar="DIR",
+                     help="append to logs in DIR what those in --logs-dir lack: a shard beside others, gathered by "
+                     "summarize_results.py --merge"),
     "restart": dict(action="store_true", help="put an old log aside (NAME.before.csv) and begin it anew"),
     "dry-run": dict(action="store_true", help="print how many trials would run and about how long; run none"),
 }
@@ -270,9 +282,9 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def __exit__(self, *_exc) -> None:
+    def __exit__(self, error, *_) -> None:
         self.close()
-        if self.bar is None:
+        if self.bar is None and error is None:
             self._line(f"{duration(time.monotonic() - self.start)} in all")
 
 

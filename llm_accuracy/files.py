@@ -22,14 +22,17 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from .errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LONGEST_NAME = 255  # bytes, on every file system in use
 DEEPEST = 100  # lists and objects inside one another in JSON; logs of evaluations have about ten
@@ -201,6 +204,32 @@ def reading(path: Path | str, what: str = "file") -> IO[bytes]:
         inner.close()
         raise
     return io.BufferedReader(_Unpacked(inner, str(path)), 1 << 18)  # type: ignore[arg-type]
+
+
+def read_csv(path: Path | str, what: str, numbers: Sequence[str] = (), **how: Any) -> pd.DataFrame:
+    """A CSV as pandas reads it; how: its arguments.
+
+    what     what it should be, for the message
+    numbers  columns that are there and hold finite numbers or blanks
+
+    Raises InputError where it cannot be opened or read, or a column of `numbers` is missing or holds something else.
+    """
+    import pandas as pd
+
+    try:
+        with reading(path, what) as stream:
+            table = pd.read_csv(stream, **how)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise InputError(f"{path}: not {what} ({' '.join(str(error).split())[:300]})") from None
+    for name in numbers:
+        if name not in table:
+            raise InputError(f"{path}: column {name} is missing; it is not {what}")
+        values = pd.to_numeric(table[name], errors="coerce").replace([float("inf"), -float("inf")], float("nan"))
+        if (wrong := table[name][values.isna() & table[name].notna()]).size:
+            raise InputError(f"{path}: row {wrong.index[0] + 2}, column {name}: {str(wrong.iloc[0])[:60]!r} is not a "
+                             f"finite number; it is not {what}")
+        table[name] = values
+    return table
 
 
 def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[bytes]:

@@ -23,7 +23,8 @@ import tables
 PAGES = {str(path.relative_to(ROOT)): path.read_text()
          for path in sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data/*.md")])}
 EVERYTHING = "\n".join(PAGES.values())
-SCRIPTS = [str(path.relative_to(ROOT)) for path in tables.scripts(".", "data", "benchmarks", "docs", "figures")]
+SCRIPTS = [str(path.relative_to(ROOT))
+           for path in tables.scripts(".", "data", "benchmarks", "docs", "figures", "slurm")]
 WITH_COMMANDS = "mcnemar_tests.py"  # takes those subcommands of llm-accuracy that are degradation tests
 LONGEST_README = 120
 # Flags of other programs that the documents name: the harness, inspect_ai, lighteval, OpenCompass, pip, pytest.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import InputError
+from ..files import read_csv
 from ..gallery import Drawn, Figures, Log
 from . import figures as plots
 from .paired import judge_counts
@@ -32,7 +33,7 @@ class PairLogs:
         path = self.folder / log.name
         if not path.is_file():
             raise InputError(f"{path}: no such file; {log.made_by.format(self.folder)} makes it")
-        return pd.read_csv(path)
+        return read_csv(path, "a log of pairs")
 
 
 FIGURES = Figures(PairLogs)

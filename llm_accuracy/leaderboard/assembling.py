@@ -126,8 +126,12 @@ def _question_columns(raw: Path, tasks: tuple[Task, ...], hashes: dict):
     """(names, tasks, categories) of the questions: MMLU-Pro's 14 subjects are the tasks of category mmlu_pro."""
     names, labels, categories = [], [], []
     for task in tasks:
-        with (raw / "docs" / f"{task.name}.{hashes[task.name]['docs']}.csv").open(newline="") as stream:
-            subjects = [row["category"] for row in csv.DictReader(stream)]
+        path = raw / "docs" / f"{task.name}.{hashes[task.name]['docs']}.csv"
+        try:
+            with path.open(newline="", encoding="utf-8") as stream:
+                subjects = [row["category"] for row in csv.DictReader(stream)]
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise InputError(f"{path}: not the questions of {task.name} ({error}); scrape again") from None
         names += [f"leaderboard_{task.name}/{i}" for i in range(task.size)]  # as the harness's own logs are imported
         labels += [subject or task.name for subject in subjects]
         categories += [task.category] * task.size
@@ -172,9 +176,10 @@ def _write(suite: str, responses: Responses, data_dir: Path, facts: dict) -> Non
 def _read_manifest(folder: Path) -> dict:
     """The manifest that the scraper wrote with a dataset; {} if there is none."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        return manifest if manifest["made_by"] == MADE_BY else {}
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        ours = manifest["made_by"] == MADE_BY and isinstance(manifest.get("files", {}), dict | None)
+        return manifest if ours and isinstance(manifest.get("revisions", {}), dict) else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
 
 

@@ -53,8 +53,13 @@ class Contents:
         """From the local copy, else from the hub; a local copy is then made if `keep`."""
         there = sorted(raw_dir.glob("contents.*.csv"))
         if there and not refresh:
-            with there[-1].open(newline="", encoding="utf-8") as stream:
-                return Contents(there[-1].stem.removeprefix("contents."), _models(list(csv.DictReader(stream))))
+            try:
+                with there[-1].open(newline="", encoding="utf-8") as stream:
+                    models = _models(list(csv.DictReader(stream)))
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+                raise InputError(f"{there[-1]}: not the table of models ({error or type(error).__name__}); --refresh "
+                                 "fetches it again") from None
+            return Contents(there[-1].stem.removeprefix("contents."), models)
         try:
             revision = hub.revision(suites.CONTENTS)
             rows = _fetch_rows(hub, revision)
@@ -261,11 +266,11 @@ class Scrape:
     @staticmethod
     def _resume(partial: Path, task: Task, file: File) -> tuple[Answers, int]:
         try:
-            state = json.loads(partial.read_text())
+            state = json.loads(partial.read_text(encoding="utf-8"))
             if (state["file"], state["revision"]) == (file.path, file.revision):
                 return Answers.resume(task, state), state["offset"]
-        except (OSError, ValueError, KeyError):
-            pass
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass  # torn: begun again
         return Answers(task), 0
 
     def _partial(self, record: dict, task: str) -> Path:
@@ -305,8 +310,11 @@ class Scrape:
 
 def read_record(path: Path) -> dict:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(record["tasks"], dict) and isinstance(record["failed"], dict) and "revision" in record):
+            raise ValueError("tasks or failed is not a table")
+        return record
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a record of a model ({error}); delete it and scrape again") from None
 
 

@@ -101,10 +101,15 @@ def run(querier: Querier, uniforms: np.ndarray, scores: np.ndarray) -> Trace:
 
 def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np.ndarray, scores: np.ndarray,
              sampling: str = "with", policy: str | Policy = "faq", budget: int | None = None,
-             passes: Passes | None = None, batch: int = 1, known: np.ndarray | None = None) -> Trace:
+             passes: Passes | None = None, batch: int = 1, known: np.ndarray | None = None,
+             together: int | None = None) -> Trace:
     """`run` for any number of rows: split into parts that fit the caches, one part per core at a time.
 
-    settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, so the split changes nothing.
+    settings (rows,), uniforms (rows, T), scores (rows, N). Rows do not interact, but the last digits of a row depend on
+    how many it is computed with, and where it stands among them.
+    together  rows of one part belong to one group of so many; parts depend on this and on N only, so that a group comes
+              out the same to the last digit whatever other groups are evaluated beside it, by however many threads
+              (by default all rows are one group)
     budget  what the schedules are stretched over, where that is more than the steps taken
     passes  by default whatever pays
     known   (rows, N) logits of an oracle
@@ -118,23 +123,22 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
         return run(querier, uniforms[chosen], scores[chosen])
 
     chosen_passes = passes or Passes.side_by_side(rows * bank.V.shape[0] * steps, device)
-    parts = _parts(rows, bank.V.shape[0], torch.get_num_threads(), device, chosen_passes.compiled)
+    parts = _parts(rows, bank.V.shape[0], together, device, chosen_passes.compiled)
     traces = list(side_by_side(part, parts, device))
     return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))
 
 
 # Floats of logits per part: plain passes want their temporaries in the cache, compiled ones have none; on CUDA
 # a part must only leave room for a handful of such arrays.
-_CELLS_AT_ONCE = {("cpu", False): 1 << 20, ("cpu", True): 1 << 22, ("cuda", False): 1 << 28, ("cuda", True): 1 << 29}
+_CELLS_AT_ONCE = {("cpu", False): 1 << 18, ("cpu", True): 1 << 22, ("cuda", False): 1 << 28, ("cuda", True): 1 << 29}
 
 
-def _parts(rows: int, questions: int, threads: int, device: str, compiled: bool) -> list[slice]:
-    """Slices of nearly equal length, on the CPU as many as a multiple of the threads where that is possible."""
+def _parts(rows: int, questions: int, together: int | None, device: str, compiled: bool) -> list[slice]:
+    """Slices of nearly equal length, on the CPU each within one group of `together` rows."""
+    group = together if together and device == "cpu" else rows
     most = max(1, _CELLS_AT_ONCE[device, compiled] // questions)
-    count = -(-rows // most)
-    if device == "cpu":
-        count = -(-count // threads) * threads
-    return even_slices(rows, count)
+    within = even_slices(group, -(-group // most))
+    return [slice(start + part.start, start + part.stop) for start in range(0, rows, group) for part in within]
 
 
 def group_totals(querier: Querier, asked: np.ndarray, answers: np.ndarray, groups: np.ndarray) -> np.ndarray:
@@ -179,11 +183,13 @@ def kinds_of(bank: Bank, prior: Prior, plan: GrowingRounds) -> np.ndarray:
 
 
 def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float, budgets: Sequence[int],
-                       uniforms: np.ndarray, scores: np.ndarray, strata: np.ndarray) -> RoundTrace:
+                       uniforms: np.ndarray, scores: np.ndarray, strata: np.ndarray,
+                       together: int | None = None) -> RoundTrace:
     """`rounds.evaluate_rounds` for any number of rows, with the history as the prior (a mixture), recalibrated by the
     answers, as a session's are: split into parts that fit the caches, one part per core at a time.
 
-    uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`.
+    uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`;
+    together as for `evaluate`.
     """
     n_questions = bank.n_questions
 
@@ -192,5 +198,5 @@ def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float
         engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata)
         return evaluate_rounds(engine, budgets, plan.first, plan.growth, uniforms[chosen], scores[chosen])
 
-    parts = list(side_by_side(part, _parts(len(scores), n_questions, torch.get_num_threads(), "cpu", False), "cpu"))
+    parts = list(side_by_side(part, _parts(len(scores), n_questions, together, "cpu", False), "cpu"))
     return RoundTrace.together(parts)

@@ -15,7 +15,7 @@ import torch
 
 from ..errors import InputError
 from ..files import DAMAGED, atomic, check_zip
-from ..parallel import one_thread_each
+from ..parallel import even_slices, one_thread_each, side_by_side
 from ..randomness import stream
 from ..scores.matrix import Responses
 from .protocols import PROTOCOLS, Protocol
@@ -162,7 +162,8 @@ def history_mean(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
 
 # --- fitting -------------------------------------------------------------------------------------------
 
-THREADS_PAY_FROM = 1 << 22  # models × questions × fits; with fewer, threads wait for one another longer than they work
+THREADS_PAY_FROM = 1 << 22  # models × questions; with fewer, threads wait for one another longer than they work
+CELLS_IN_BLOCK = 1 << 20    # models × questions of a block of a larger fit: what fits into a cache
 
 
 @dataclass(frozen=True)
@@ -183,12 +184,18 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     scores  (M, N) in [0, 1]; unseen entries may hold anything
     epochs  used instead of the protocol's
     Returns (U (M, K), V (N, K)) per fit, float32. `tick` is called after every epoch.
+
+    On the CPU, neither the fits side by side nor the number of threads change a result: larger ones go through the
+    questions block by block, one block a thread, and add the blocks up in order. So they need hardly more memory than
+    the scores.
     """
-    small = len(fits) * scores.size < THREADS_PAY_FROM
+    small = scores.size < THREADS_PAY_FROM
     # Where few entries are seen, decay alone takes most factors towards 0, and arithmetic below 1e-38 is several times
     # as slow: such numbers count as 0.
     torch.set_flush_denormal(True)
     try:
+        if device == "cpu" and not small:
+            return [_fit_in_blocks(scores, one, protocol, epochs or protocol.epochs, tick) for one in fits]
         with one_thread_each("cpu") if small else nullcontext():
             return _fit(scores, fits, protocol, epochs or protocol.epochs, device, tick)
     finally:
@@ -198,8 +205,7 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
 def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, device: str,
          tick: Callable[[], None] | None) -> list[tuple[np.ndarray, np.ndarray]]:
     n_models, n_questions = scores.shape
-    start = [tuple(protocol.start * one.rng.standard_normal((size, one.rank), dtype=np.float32)
-                   for size in (n_models, n_questions)) for one in fits]
+    start = [_start(scores, one, protocol) for one in fits]
     seen = np.stack([one.seen for one in fits])  # (fits, M, N)
     target = torch.as_tensor(np.where(seen.any(0), scores, 0), dtype=torch.float32, device=device)
     weight = None if seen.all() else torch.as_tensor(seen, dtype=torch.float32, device=device)
@@ -210,7 +216,7 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
     pairs = [(U[i], V[i]) for i in range(len(fits))]
     groups = [{"params": list(pair), "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
               for pair, one in zip(pairs, fits, strict=True)]
-    optimizer = torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
+    optimizer = _optimizer(groups, protocol)
     residual = torch.empty(len(fits), n_models, n_questions, device=device)
     for epoch in range(epochs):
         # ∂/∂logit of the summed loss: σ(u v) − z on the seen entries. No gather by mask.
@@ -225,12 +231,57 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
             gradient.div_(count)
         for i, (u, v) in enumerate(pairs):
             u.grad, v.grad = (gradient[i] for gradient in gradients)
-            if protocol.annealed:
-                optimizer.param_groups[i]["lr"] = protocol.rate * (1 + np.cos(np.pi * epoch / epochs)) / 2
+            optimizer.param_groups[i]["lr"] = _rate(protocol, epoch, epochs)
         optimizer.step()
         if tick is not None:
             tick()
     return [(U[i].cpu().numpy(), V[i].cpu().numpy()) for i in range(len(fits))]
+
+
+def _start(scores: np.ndarray, one: Fit, protocol: Protocol) -> list[np.ndarray]:
+    return [protocol.start * one.rng.standard_normal((size, one.rank), dtype=np.float32) for size in scores.shape]
+
+
+def _optimizer(groups: list[dict], protocol: Protocol) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
+
+
+def _rate(protocol: Protocol, epoch: int, epochs: int) -> float:
+    return protocol.rate * (1 + np.cos(np.pi * epoch / epochs)) / 2 if protocol.annealed else protocol.rate
+
+
+def _fit_in_blocks(scores: np.ndarray, one: Fit, protocol: Protocol, epochs: int,
+                   tick: Callable[[], None] | None) -> tuple[np.ndarray, np.ndarray]:
+    """One fit, as `_fit`, that holds the logits of one block of questions a thread."""
+    U, V = map(torch.from_numpy, _start(scores, one, protocol))
+    optimizer = _optimizer([{"params": [U, V], "weight_decay": 0.0 if protocol.penalised else one.weight_decay}],
+                           protocol)
+    complete, count = bool(one.seen.all()), max(1, int(one.seen.sum()))
+    U.grad, V.grad = torch.empty_like(U), torch.empty_like(V)
+
+    def gradient(block: slice) -> torch.Tensor:
+        """∂/∂U of the block's summed loss; writes ∂/∂V of its questions."""
+        residual = (U @ V[block].T).sigmoid_().sub_(torch.from_numpy(scores[:, block]))
+        if not complete:  # what is not seen may be NaN, so it is not multiplied away
+            residual.masked_fill_(torch.from_numpy(~one.seen[:, block]), 0.0)
+        torch.mm(residual.T, U, out=V.grad[block])
+        return residual @ V[block]
+
+    blocks = even_slices(scores.shape[1], -(-scores.size // CELLS_IN_BLOCK))
+    for epoch in range(epochs):
+        U.grad.zero_()
+        for part in side_by_side(gradient, blocks, "cpu"):
+            U.grad += part
+        for parameters in (U, V):
+            if protocol.penalised:
+                parameters.grad.add_(parameters, alpha=one.weight_decay)
+            parameters.grad.div_(count)
+        optimizer.param_groups[0]["lr"] = _rate(protocol, epoch, epochs)
+        with one_thread_each("cpu"):
+            optimizer.step()
+        if tick is not None:
+            tick()
+    return U.numpy(), V.numpy()
 
 
 def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray) -> tuple[float, float]:

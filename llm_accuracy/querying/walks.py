@@ -54,6 +54,7 @@ class WalkResult:
 
 
 COLUMNS_AT_ONCE = 64   # questions whose columns are made contiguous at a time
+MODELS_AT_ONCE = 256   # of a factor walk
 CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what fits into a cache
 
 
@@ -211,16 +212,23 @@ class _WalkBeliefs:
         return torch.cat(parts).to(torch.float64).clamp_min(P_FLOOR)
 
 
-def _together(part: Callable[[slice], WalkResult], models: int, device: str) -> WalkResult:
-    """part(slice of the models) for all slices, side by side, since models do not interact."""
-    slices = even_slices(models, torch.get_num_threads() if device == "cpu" else 1)
-    theta, se, labels, pi = zip(*(vars(one).values() for one in side_by_side(part, slices, device)), strict=True)
-    return WalkResult(np.concatenate(theta, 1), np.concatenate(se, 1), np.concatenate(labels),
-                      None if pi[0] is None else np.concatenate(pi))
+def _together(part: Callable[[slice, slice], WalkResult], models: int, walks: int, device: str) -> WalkResult:
+    """part(slice of the models, slice of the walks) for all slices, side by side, since neither models nor walks
+    interact. On the CPU every walk is a part of its own and slices depend on the number of models only: the last digits
+    of a walk depend on what it is computed with."""
+    if device != "cpu":
+        return part(slice(0, models), slice(0, walks))
+    slices = even_slices(models, -(-models // MODELS_AT_ONCE))
+    works = [(one, slice(walk, walk + 1)) for walk in range(walks) for one in slices]
+    found = list(side_by_side(lambda work: part(*work), works, device))
 
+    def put(name: str, models_axis: int, walks_axis: int) -> np.ndarray:
+        of_walks = (found[at : at + len(slices)] for at in range(0, len(found), len(slices)))
+        return np.concatenate([np.concatenate([getattr(one, name) for one in parts], models_axis)
+                               for parts in of_walks], walks_axis)
 
-def _some(array: np.ndarray | None, models: slice) -> np.ndarray | None:
-    return None if array is None else array[models]
+    return WalkResult(put("theta", 1, 2), put("se", 1, 2), put("labels", 0, 1),
+                      None if found[0].pi is None else put("pi", 0, 1))
 
 
 def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk],
@@ -233,9 +241,13 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     stops the walk early, for timing.
     """
     device = bank.V.device.type
-    passes = Passes.side_by_side(len(scores) * sum(one.budget for one in walks) * bank.n_questions, device)
-    return _together(lambda models: _factor_walk(scores[models], bank, prior, walks, _some(uniforms, models),
-                                                 _some(coins, models), record, steps, passes), len(scores), device)
+    passes = Passes.side_by_side(len(scores) * bank.n_questions**2 / 4, device)
+
+    def part(models: slice, some: slice) -> WalkResult:
+        return _factor_walk(scores[models], bank, prior, walks[some], None if uniforms is None else uniforms[models],
+                            None if coins is None else coins[models, some], record, steps, passes)
+
+    return _together(part, len(scores), len(walks), device)
 
 
 def _factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Walk], uniforms: np.ndarray | None,

@@ -17,24 +17,27 @@ from ..querying.walks import Walk, factor_walk
 from . import tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
-from .grids import TIERS, my_share, seeds
+from .grids import TIERS, my_units, seeds
 from .ledger import writes
 from .plans import Method, Plan, run_plans
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
+from .workers import shared_out
 
 COMPARED_SAMPLING = ("with", "naive-without", "without")
 OPERATIONS_AT_ONCE = 4e12  # about half a minute on two cores
 Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together with their keys
 
 
+@shared_out("ablations_all", "ablations_all_models")
 @writes("ablations_all")
 def run(args: argparse.Namespace) -> None:
     """Both arms, without the trials that are already in their log or in that of faq_final.py."""
     log = TrialLog(args, "ablations_all")
     walks: list[Unit] = []
     plans: list[Plan] = []
-    for task in final_tasks(args):
-        mine = my_share(seeds(args, TIERS[args.tier].ablation_seeds), args)
+    shares = my_units(args, seeds(args, TIERS[args.tier].ablation_seeds))
+    for task in final_tasks(args, shares):
+        mine = shares[task.cell]
         if "active+factors" in args.arms:
             walks += [(task, seed, keys) for seed in mine
                       for keys in _by_the_handful(task, _wanted_walks(args, task, seed, log))]
@@ -42,7 +45,9 @@ def run(args: argparse.Namespace) -> None:
             plans += _replacement_plans(args, task, mine, log)
     if args.dry_run:
         trials = sum(plan.trials for plan in plans) + sum(len(keys) for *_, keys in walks)
-        announce(trials, "trial", sum(plan.seconds() for plan in plans) + _walk_seconds(walks))
+        parts = {(task.cell, seed) for task, seed, _ in walks} | {
+            (cell, seed) for plan in plans for cell, _, seed in plan.parts}
+        announce(trials, "trial", sum(plan.seconds() for plan in plans) + _walk_seconds(walks), len(parts))
         return
     if plans:
         run_plans(plans, "with and without replacement", dry_run=False)

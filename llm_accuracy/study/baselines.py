@@ -15,15 +15,17 @@ from ..querying.policies import WALKING
 from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
-from .grids import TIERS, Tier, my_share, seeds
+from .grids import TIERS, Tier, my_units, seeds
 from .ledger import writes
 from .plans import unique_questions
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
+from .workers import shared_out
 
 PREDICTIONS = ("f=zero", "f=mean")
 Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, what `_wanted` finds
 
 
+@shared_out("baselines_all", "baselines_all_models")
 @writes("baselines_all")
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
@@ -32,15 +34,16 @@ def run(args: argparse.Namespace) -> None:
     for name in () if args.policies else RIVALS.keys() - installed():
         print(f"{name} is left out: it {RIVALS[name].lacks}")
     tier, log = TIERS[args.tier], TrialLog(args, "baselines_all")
-    tasks = list(final_tasks(args))
+    mine = my_units(args, seeds(args, tier.seeds))
+    tasks = list(final_tasks(args, mine))
     for line in _too_few(args, tasks):
         print(line)
     units = [(task, seed, _wanted(args, tier, task, seed, log)) for task in tasks
-             for seed in my_share(seeds(args, tier.seeds), args)]
+             for seed in mine[task.cell]]
     units = [unit for unit in units if unit[2]]
     trials = sum(len(keys) for *_, keys in units)
     if args.dry_run:
-        announce(trials, "trial", _seconds(units))
+        announce(trials, "trial", _seconds(units), len(units))
         return
     with cli.Progress(trials, "baselines") as progress:
         for task, seed, keys in units:

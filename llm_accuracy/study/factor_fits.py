@@ -23,6 +23,7 @@ from . import fingerprints, grids, ledger
 from .columns import CV_KEY
 from .flags import announce
 from .grids import TIERS, Cell, cells, my_share, train_rows
+from .workers import shared_out
 
 FITTING = ("which", "protocol", "rank", "weight_decay", "epochs")  # of a stored model's `about`: how it was fitted
 CELLS_AT_ONCE = {"cpu": 1 << 21, "cuda": 1 << 30}  # models × questions × fits side by side
@@ -75,7 +76,7 @@ def fit(args: argparse.Namespace, which: str) -> None:
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
         announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.protocol, job.epochs, device)
-                                       for job in work))
+                                       for job in work), parts=len(work))
         return
     with ExitStack() as alone:
         for job in work:  # refused before the work, where another process fits the same or nothing can be written
@@ -91,7 +92,10 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
     """The fit of one cell, or None if the very same one is there."""
     history = seen_history(args, cell, which)
     rank, weight_decay = args.rank, args.weight_decay
-    if rank is None:
+    if rank is None and args.dry_run and not (args.logs_dir / "factor_models_cv.csv").is_file():
+        rank = largest_rank(args, history.n_models)
+        cli.note(f"{cell.dataset} {cell.scenario}: not cross-validated yet, so priced at the largest rank, {rank}")
+    elif rank is None:
         rank, weight_decay = chosen_by_cv(args, cell)
     elif rank not in TIERS["paper"].ranks:  # on a small board too, so that the paper's settings can be run there
         _check_ranks("--rank", [rank], history)
@@ -106,6 +110,11 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
         if all(known.get(name) == value for name, value in about.items()):
             return None
     return FitJob(cell, which, path, history, protocol, rank, weight_decay, epochs, about)
+
+
+def largest_rank(args: argparse.Namespace, rows: int) -> int:
+    """Of the tier's grid, for a history of so many models: what a fit costs at most."""
+    return max(TIERS[args.tier].rank_grid(rows))
 
 
 def chosen_by_cv(args: argparse.Namespace, cell: Cell) -> tuple[int, str]:
@@ -161,19 +170,19 @@ class Folds:
     made_from: dict[str, str]
 
 
+@shared_out("factor_models_cv")
 @ledger.writes("factor_models_cv")
 def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     """factor_models_cv.py: every (rank, weight decay, fold) of the grid that the log lacks."""
     protocol, device = grids.protocol(args), cli.device(args.device)
     epochs, n_folds = args.epochs or factors.PROTOCOLS[protocol].epochs, args.folds or TIERS[args.tier].folds
-    log = ledger.Ledger.named(args.logs_dir, "factor_models_cv", args.restart)
+    log = ledger.Ledger.of_run(args, "factor_models_cv", args.restart)
     fitting = fingerprints.of_fitting(protocol, epochs, n_folds)
-    todo = my_share((folds for cell in cells(args) for folds in _missing(args, cell, protocol, device, log, fitting)),
-                    args)
+    todo = list(_missing(args, protocol, device, log, fitting))
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
         announce(count, "fit", sum(fit_seconds(folds.history.scores, [folds.rank] * len(folds.fits), protocol, epochs,
-                                               device) for folds in todo))
+                                               device) for folds in todo), parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:
         def job(folds: Folds) -> list[dict]:
@@ -185,19 +194,26 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     return log
 
 
-def _missing(args: argparse.Namespace, cell: Cell, protocol: str, device: str, log: ledger.Ledger,
+def _missing(args: argparse.Namespace, protocol: str, device: str, log: ledger.Ledger,
              fitting: str) -> Iterator[Folds]:
-    """What is not in the log yet, as many fits side by side as memory allows."""
-    tier, history = TIERS[args.tier], seen_history(args, cell, "val")
-    made_from = {"history": fingerprints.short(fingerprints.digest(history)), "fitting": fitting}
-    _check_ranks("--ranks", args.ranks or (), history)
-    at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
-    for rank in args.ranks or tier.rank_grid(history.n_models):
-        wanted = [(decay, fold) for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
-                                                                     range(args.folds or tier.folds))
-                  if log.find(_cv_key(cell, protocol, rank, decay, fold), made_from) is None]
+    """The shard's part of what is not in the log yet, as many fits side by side as memory allows."""
+    tier = TIERS[args.tier]
+    histories = {cell: seen_history(args, cell, "val") for cell in cells(args)}
+    for history in histories.values():
+        _check_ranks("--ranks", args.ranks or (), history)
+    grid = [(cell, rank, decay, fold) for cell, history in histories.items()
+            for rank in args.ranks or tier.rank_grid(history.n_models)
+            for decay, fold in itertools.product(args.weight_decays or tier.weight_decays,
+                                                 range(args.folds or tier.folds))]
+    made_from = {cell: {"history": fingerprints.short(fingerprints.digest(history)), "fitting": fitting}
+                 for cell, history in histories.items()}
+    for (cell, rank), units in itertools.groupby(my_share(grid, args), key=lambda unit: unit[:2]):
+        history = histories[cell]
+        at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
+        wanted = [(decay, fold) for *_, decay, fold in units
+                  if log.find(_cv_key(cell, protocol, rank, decay, fold), made_from[cell]) is None]
         for start in range(0, len(wanted), at_once):
-            yield Folds(cell, history, rank, wanted[start : start + at_once], made_from)
+            yield Folds(cell, history, rank, wanted[start : start + at_once], made_from[cell])
 
 
 def _cv_key(cell: Cell, protocol: str, rank: int, decay: float, fold: int) -> dict:

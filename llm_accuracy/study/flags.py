@@ -69,8 +69,13 @@ def _logs_dir(datasets: list[str], default: Path) -> Path:
     if len(datasets) > 1:
         raise InputError(f"--datasets {' '.join(datasets)}: {own[0]} is a data set of your own, whose results go to "
                          f"local/{own[0]}; name one at a time, or say with --logs-dir where those of all go")
-    folder = Path("local") / plain_name(own[0], "--datasets")
-    print(f"results are in {folder}: {own[0]} is a data set of your own (--logs-dir says otherwise)")
+    return own_folder(own[0], "--datasets")
+
+
+def own_folder(name: str, what: object) -> Path:
+    """Where the results of a user's own data go, said in one line. Raises InputError for an odd name."""
+    folder = Path("local") / plain_name(name, str(what))
+    print(f"results are in {folder}: {name} is a data set of your own (--logs-dir says otherwise)")
     return folder
 
 
@@ -106,7 +111,7 @@ def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def announce(units: int, unit: str, seconds: float | None) -> None:
-    """What --dry-run prints."""
+def announce(units: int, unit: str, seconds: float | None, parts: int | None = None) -> None:
+    """What --dry-run prints. parts: how many shards can have work."""
     about = f", about {cli.duration(seconds)} on this machine" if seconds is not None else ""
-    print(f"{units} {unit}s to run{about}")
+    print(f"{units} {unit}s to run{about}" + (f", in at most {parts} parts" if parts is not None else ""))

@@ -7,12 +7,16 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errors import InputError
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
 
 # --- tiers ---------------------------------------------------------------------------------------------
+
+Unit = TypeVar("Unit")
+
 
 @dataclass(frozen=True)
 class Tier:
@@ -153,10 +157,19 @@ def seeds(args: argparse.Namespace, default: int) -> range:
     return range(args.seeds or default)
 
 
-def my_share(units: Iterable, args: argparse.Namespace) -> list:
-    """The shard's part of a list of work units."""
+def my_share(units: Iterable[Unit], args: argparse.Namespace) -> list[Unit]:
+    """The shard's part of a list of work units: of all of them, finished or not, so that a shard that is run again
+    takes up its own."""
     index, count = args.shard
     return [unit for i, unit in enumerate(units) if i % count == index]
+
+
+def my_units(args: argparse.Namespace, of_each: Iterable[Unit]) -> dict[Cell, list[Unit]]:
+    """The shard's part of all pairs of a cell and one of `of_each`, by cell; cells without any are left out."""
+    shares: dict[Cell, list[Unit]] = {}
+    for cell, unit in my_share(itertools.product(cells(args), list(of_each)), args):
+        shares.setdefault(cell, []).append(unit)
+    return shares
 
 
 def protocol(args: argparse.Namespace) -> str:

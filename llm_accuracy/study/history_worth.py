@@ -11,6 +11,7 @@ import pandas as pd
 
 from .. import cli, locks
 from ..errors import InputError
+from ..files import read_csv
 from ..querying import forecasting
 from ..querying.session import questions_of
 from ..randomness import stream
@@ -108,7 +109,7 @@ def _run(paths: Sequence[Path], logs_dir: Path, draws: int) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"dataset": str, "matrix": str, "split": str})
+    return read_csv(path, "the log of histories", dtype={"dataset": str, "matrix": str, "split": str})
 
 
 # --- tables --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ Reading never writes. Whoever appends holds the log's lock (`writes`), and a log
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import itertools
@@ -15,7 +16,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import wraps
@@ -46,9 +47,10 @@ def writes(*names: str) -> Callable[[Run], Run]:
         @wraps(run)
         def alone(args, *more, **named):
             with ExitStack() as stack:
+                folder = getattr(args, "part_dir", None) or args.logs_dir
                 for name in () if getattr(args, "dry_run", False) else names:
-                    stack.enter_context(locks.writing(args.logs_dir / f"{name}.csv"))
-                    sweep(args.logs_dir)
+                    stack.enter_context(locks.writing(folder / f"{name}.csv"))
+                    sweep(folder)
                 return run(args, *more, **named)
         return alone  # type: ignore[return-value]
     return decorate
@@ -59,15 +61,17 @@ class Ledger:
 
     Keys are compared as the text in the file, so no float is ever compared as a number.
     restart: rows that are there are not read, and put aside (`aside`) when the first row is appended
+    known: another log, whose rows count as there but stay where they are
 
     Raises InputError if the file's header is another one, or two rows have one key.
     """
 
-    def __init__(self, path: Path | str, columns: Columns, restart: bool = False):
+    def __init__(self, path: Path | str, columns: Columns, restart: bool = False, known: Ledger | None = None):
         self.path, self.columns = Path(path), columns
-        self._rows: dict[tuple[str, ...], dict[str, str]] = {}
-        self._made: dict[tuple[str | None, ...], dict[str, str]] = {}  # what rows that belong together come from
-        self._told = False
+        self._rows: dict[tuple[str, ...], dict[str, str]] = {} if known is None else dict(known._rows)
+        # what rows that belong together come from
+        self._made: dict[tuple[str | None, ...], dict[str, str]] = {} if known is None else dict(known._made)
+        self._told, self.gathered_runs = False, list[object]()  # of parts, for the .json beside
         self._to_move = restart and self.path.is_file()
         self._size: int | None = None  # bytes of whole rows
         if self.path.is_dir():
@@ -79,6 +83,20 @@ class Ledger:
     def named(folder: Path, name: str, restart: bool = False) -> Ledger:
         """The log of a name in `columns.LOGS`."""
         return Ledger(folder / f"{name}.csv", LOGS[name], restart)
+
+    @staticmethod
+    def of_run(args: argparse.Namespace, name: str, restart: bool = False) -> Ledger:
+        """The log of a script's run: that of --logs-dir; with --part-dir, one there that lacks what that has.
+
+        Raises InputError for --part-dir with `restart`: a part has nothing to put aside.
+        """
+        log = Ledger.named(args.logs_dir, name, restart)
+        if args.part_dir is None:
+            return log
+        if restart:
+            raise InputError("--restart with --part-dir: the log that is put aside is that of --logs-dir; run without "
+                             "--part-dir, or with --workers")
+        return Ledger(args.part_dir / f"{name}.csv", LOGS[name], known=log)
 
     def _read(self) -> None:
         with reading(self.path, "result log") as stream:
@@ -115,6 +133,10 @@ class Ledger:
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
         return self._key_of(key) in self._rows
+
+    def __iter__(self) -> Iterator[dict[str, str]]:
+        """The rows as text, in their order in the file."""
+        return iter(self._rows.values())
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -175,7 +197,7 @@ class Ledger:
             raise InputError(f"{self.path}: cannot be written ({error.strerror or error}); make room or choose another "
                              "--logs-dir: the same command continues") from None
         if not self._told:
-            write_sidecar(self.path)
+            write_sidecar(self.path, self.gathered_runs)
             self._told = True
         for row in new:
             self._remember(row)
@@ -330,20 +352,24 @@ def merge(target: Ledger, parts: Iterable[Path]) -> int:
                 raise InputError(f"{path}: {where}: not made from the same {what} as the rows gathered so far, so they "
                                  "must not stand in one log; merge them into another --logs-dir")
             gathered.setdefault(key, row)
+        target.gathered_runs += _runs(path)
     new = [row for key, row in gathered.items() if key not in target._rows]
     target.append(new)
     return len(new)
 
 
-def write_sidecar(path: Path) -> None:
-    """Add this run to the list beside the log (.json) of what made it."""
-    sidecar = path.with_suffix(".json")
+def _runs(log: Path) -> list[object]:
+    """What the .json beside a log says of the runs that made it."""
     try:
-        runs = json.loads(sidecar.read_text(encoding="utf-8"))
+        runs = json.loads(log.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        runs = []  # absent, or torn by a kill: the log itself is what counts
-    if not isinstance(runs, list):
-        runs = []
+        return []  # absent, or torn by a kill: the log itself is what counts
+    return runs if isinstance(runs, list) else []
+
+
+def write_sidecar(path: Path, others: Iterable[object] = ()) -> None:
+    """Add this run, after `others`, to the list beside the log (.json) of what made it."""
+    runs = [*_runs(path), *others]
     runs.append({
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "version": __version__,
@@ -353,7 +379,7 @@ def write_sidecar(path: Path) -> None:
         "device": _device(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     })
-    with atomic(sidecar, "w") as stream:
+    with atomic(path.with_suffix(".json"), "w") as stream:
         stream.write(json.dumps(runs, indent=1) + "\n")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..files import read_csv
 from ..querying.policies import WALKING
 from ..querying.rivals import SRS, installed
 from ..scores.dataset import Dataset
@@ -177,7 +178,8 @@ def _scenario_lines(found: Found, paper: Path) -> list[list[str]]:
     choices.index = pd.Index([_key(row) for row in choices.to_dict("records")])
     lines = [["scenario", "as published", "entries seen", "a row", "K, decay", "published",
               "held-out accuracy", "published"]]
-    theirs = pd.read_csv(paper / "factor_model_selected_settings.csv")
+    theirs = read_csv(paper / "factor_model_selected_settings.csv", "the published table",
+                      ("n_full_obs", "mcar_obs_prob", "K", "lmbda", "val_acc"))
     theirs = theirs[theirs["dataset"] == study.stands_for]
     theirs.index = pd.Index([_key(row) for row in theirs.to_dict("records")])
     for key, original in study.scenarios.items():

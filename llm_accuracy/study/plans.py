@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,11 +17,12 @@ from ..querying.policies import DEFAULT_POLICY, Policy, named
 from ..querying.rounds import RoundTrace
 from ..querying.setting import Setting
 from ..querying.trace import Trace
-from . import ledger, tuning
+from . import grids, ledger, tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
-from .grids import TIERS, Cell, my_share, seeds
+from .grids import TIERS, Cell, seeds
 from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
+from .workers import shared_out
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Plan:
     @property
     def trials(self) -> int:
         return sum(len(budgets) for jobs in self.groups.values() for budgets in jobs.values())
+
+    @property
+    def parts(self) -> set[tuple]:
+        """What can be in different shards."""
+        return {(self.task.cell, *job) for jobs in self.groups.values() for job in jobs}
 
     def key(self, setting: Setting, budget: int, seed: int) -> dict:
         return trial_key(self.task.cell, budget, self.method.policy.name, self.method.sampling, self.method.variance,
@@ -150,11 +157,15 @@ def unique_questions(asked: np.ndarray) -> np.ndarray:
     return 1 + (np.diff(ordered, axis=1) != 0).sum(1)
 
 
-def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
-    """Run the plans behind one progress bar, or say what they would cost."""
+def run_plans(plans: list[Plan], what: str, dry_run: bool, by_setting: bool = False) -> None:
+    """Run the plans behind one progress bar, or say what they would cost.
+
+    by_setting  shards are dealt settings and seeds, not seeds alone
+    """
     trials = sum(plan.trials for plan in plans)
     if dry_run:
-        announce(trials, "trial", sum(plan.seconds() for plan in plans))
+        parts = {(cell, seed, setting if by_setting else None) for plan in plans for cell, setting, seed in plan.parts}
+        announce(trials, "trial", sum(plan.seconds() for plan in plans), len(parts))
         return
     with cli.Progress(trials, what) as progress:
         for plan in plans:
@@ -163,19 +174,21 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool) -> None:
 
 # --- faq_final.py, faq_val.py --------------------------------------------------------------------------
 
+@shared_out("faq_final", "faq_final_models")
 @ledger.writes("faq_final")
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
     log, plans = TrialLog(args, "faq_final"), []
     remarks: dict[str, None] = {}
-    for task in final_tasks(args):
+    mine = grids.my_units(args, seeds(args, TIERS[args.tier].seeds))
+    for task in final_tasks(args, mine):
         for method in methods:
             wanted = []
             for budget in task.budgets(args):
                 setting, remark = _setting(args, task, method, budget)
                 remarks[remark] = None
-                wanted += [(setting, budget, seed) for seed in my_share(seeds(args, TIERS[args.tier].seeds), args)]
+                wanted += [(setting, budget, seed) for seed in mine[task.cell]]
             plans.append(Plan(task, log, method, wanted))
     for remark in filter(None, remarks):
         print(remark)
@@ -192,18 +205,19 @@ def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) 
     return tuned.setting(task.cell, budget, task.n_questions)
 
 
+@shared_out("faq_val", "faq_val_models")
 @ledger.writes("faq_val")
 def tune(args: argparse.Namespace) -> None:
     """Every setting of the grid on held-out history; then print the best one of every cell and budget."""
     tier = TIERS[args.tier]
     grid = [Setting.parse(key) for key in args.settings] if args.settings else tier.val_settings
     method, log, plans = Method.chosen(args, args.policy), TrialLog(args, "faq_val"), []
-    for task in val_tasks(args):
-        mine = my_share([(setting, seed) for setting in grid for seed in seeds(args, tier.val_seeds)], args)
+    mine = grids.my_units(args, itertools.product(grid, seeds(args, tier.val_seeds)))
+    for task in val_tasks(args, mine):
         budgets = task.budgets(args)
-        plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine for b in budgets]))
-    run_plans(plans, f"tune {args.policy}", args.dry_run)
-    if not args.dry_run:
+        plans.append(Plan(task, log, method, [(s, b, seed) for s, seed in mine[task.cell] for b in budgets]))
+    run_plans(plans, f"tune {args.policy}", args.dry_run, by_setting=True)
+    if not args.dry_run and args.part_dir is None:
         _print_choice(method, log, {plan.task.cell for plan in plans})
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..files import read_csv
 from ..querying.setting import Setting
 from ..scores.scenario import Scenario
 from . import columns, summaries
@@ -48,9 +49,13 @@ def read(folder: Path) -> pd.DataFrame:
 def _read(path: Path, needed: set[str]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path}: no such file; the folder of published tables must hold it")
-    table = pd.read_csv(path)
+    table = read_csv(path, "the published table")
     if missing := sorted(needed - set(table.columns)):
         raise InputError(f"{path}: column {', '.join(missing)} is missing; it is not the published table")
+    numbers = {"prop_budget", "n_full_obs", "mcar_obs_prob"} & set(table.columns) | {"prop_budget"} | needed
+    table = read_csv(path, "the published table", sorted(numbers - {"dataset"}))
+    if table["prop_budget"].isna().any():
+        raise InputError(f"{path}: column prop_budget has blanks; it is not the published table")
     return table.assign(fortieths=(table["prop_budget"] * SHARE_DENOMINATOR).round().astype(int))
 
 
@@ -100,10 +105,14 @@ def factor_setting(folder: Path, cell: Cell) -> tuple[int, float]:
     path = folder / "factor_model_selected_settings.csv"
     if not path.is_file():
         raise InputError(f"{path}: no such file; the folder of published tables must hold it")
-    table = pd.read_csv(path)
+    table = read_csv(path, "the published table", ("n_full_obs", "mcar_obs_prob", "K", "lmbda"))
+    if "dataset" not in table:
+        raise InputError(f"{path}: column dataset is missing; it is not the published table")
     rows = table[(table["dataset"] == cell.dataset) & (np.array(_scenarios(table)) == cell.scenario)]
     if rows.empty:
         raise InputError(f"{path}: no row for {cell.dataset} {cell.scenario}")
+    if rows.iloc[0][["K", "lmbda"]].isna().any():
+        raise InputError(f"{path}: K or lmbda of {cell.dataset} {cell.scenario} is blank; not the published table")
     return int(rows.iloc[0]["K"]), float(rows.iloc[0]["lmbda"])
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 
+from .. import locks
 from ..errors import InputError
 from ..files import atomic
 from . import ledger, published, summaries, tuning
@@ -66,21 +68,34 @@ def write_choices(logs_dir: Path) -> list[Path]:
     return paths
 
 
-@ledger.writes(*LOGS)
 def merge(args: argparse.Namespace) -> None:
     """Gather shards: every log that one of the folders holds, tables aside."""
     if absent := [folder for folder in args.merge if not folder.is_dir()]:
         raise InputError(f"--merge {absent[0]}: no such folder")
+    if not any((folder / f"{name}.csv").is_file() for folder in args.merge for name in LOGS):
+        raise InputError(f"--merge {args.merge[0]}: holds no log of a shard ({', '.join(LOGS)}, .csv)")
+    for name, count, added in gather(args.logs_dir, args.merge, args.dry_run):
+        print(f"would merge {count} {name}.csv into {args.logs_dir}" if args.dry_run
+              else f"{args.logs_dir / name}.csv: {added} rows from {count} folders")
+
+
+def gather(logs_dir: Path, folders: Sequence[Path], dry_run: bool = False) -> Iterator[tuple[str, int, int]]:
+    """Append what the folders' logs have and those of `logs_dir` lack, under their locks; yields (log, folders that
+    have it, rows appended). Raises InputError as `ledger.merge` does."""
     for name in LOGS:
-        parts = [path for folder in args.merge if (path := folder / f"{name}.csv").is_file()]
-        if parts and not args.dry_run:
-            added = ledger.merge(ledger.Ledger.named(args.logs_dir, name), parts)
-            print(f"{args.logs_dir / name}.csv: {added} rows from {len(parts)} folders")
-        elif parts:
-            print(f"would merge {len(parts)} {name}.csv into {args.logs_dir}")
+        parts = [path for folder in folders if (path := folder / f"{name}.csv").is_file()]
+        if not parts:
+            continue
+        added = 0
+        if not dry_run:
+            with ExitStack() as alone:
+                for path in (logs_dir / f"{name}.csv", *parts):
+                    alone.enter_context(locks.writing(path))
+                added = ledger.merge(ledger.Ledger.named(logs_dir, name), parts)
+        yield name, len(parts), added
 
 
-def beside_published(summary: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+def beside_published(summary: pd.DataFrame, theirs: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
     """Ours beside the published tables in --compare, to LOGS_DIR/beside_published.csv and .md."""
     ours = published.ours(summary)
     for dataset, rows in ours.groupby("dataset"):
@@ -91,7 +106,7 @@ def beside_published(summary: pd.DataFrame, args: argparse.Namespace) -> pd.Data
         if len(names := ours["dataset"].unique()) > 1:
             raise InputError(f"--as {args.stands_for}: the logs hold {', '.join(names)}; choose one with --datasets")
         ours = ours.assign(dataset=args.stands_for)
-    table = published.compare(ours, published.read(args.compare))
+    table = published.compare(ours, theirs)
     _write(table, args.logs_dir / "beside_published.csv")
     with atomic(args.logs_dir / "beside_published.md", "w") as stream:
         stream.write(published.markdown_table(table))

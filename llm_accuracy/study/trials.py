@@ -18,20 +18,21 @@ from ..querying.beliefs import Bank
 from ..querying.designs import schedule
 from ..querying.estimates import Estimate
 from ..querying.evaluation import evaluate, evaluate_in_rounds, kinds_of
-from ..querying.factors import Factors, Prior
+from ..querying.factors import Factors, Prior, history_mean
+from ..querying.passes import Passes
 from ..querying.policies import GrowingRounds, Policy
 from ..querying.rival_estimates import History
 from ..querying.round_estimates import RoundEstimate
 from ..querying.rounds import RoundTrace
 from ..querying.setting import ALPHA, Setting
 from ..querying.trace import Trace
-from ..randomness import uniforms
+from ..randomness import stream, uniforms
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
 from . import fingerprints, grids
 from .columns import ABOVE, BELOW, COVERED, TRIAL, UNUSED
-from .factor_fits import FITTING, factors_path, seen_history
-from .grids import Cell, cells, train_rows
+from .factor_fits import FITTING, factors_path, largest_rank, seen_history
+from .grids import Cell, train_rows
 from .ledger import OTHERWISE, Ledger
 
 ROWS_AT_ONCE = 512  # evaluations side by side: bounds memory at rows × N floats
@@ -67,18 +68,20 @@ class Task:
         return self.new.n_questions
 
     @cached_property
-    def made_from(self) -> dict[str, str]:
-        """The fingerprints of a row that this task's trials leave in a log."""
+    def made_from(self) -> dict[str, str] | None:
+        """The fingerprints of a row that this task's trials leave in a log; None of made-up factors."""
         about = self.factors.about
+        if about.get("made up"):
+            return None
         return {"history": fingerprints.short(about.get("history", "unstated")),
                 "new_models": fingerprints.short(fingerprints.digest(self.new)),
                 "factors": fingerprints.of_factors(self.factors),
                 "protocol": fingerprints.of_engine(*(str(about.get(name)) for name in FITTING))}
 
     @cached_property
-    def made_without_factors(self) -> dict[str, str]:
+    def made_without_factors(self) -> dict[str, str] | None:
         """The same for trials that know the history's mean scores and no factors."""
-        return self.made_from | {"factors": UNUSED, "protocol": fingerprints.of_engine()}
+        return self.made_from and self.made_from | {"factors": UNUSED, "protocol": fingerprints.of_engine()}
 
     @cached_property
     def history(self) -> History:
@@ -103,12 +106,14 @@ class Task:
                batch: int = 1) -> Iterator[tuple[Job, Trace]]:
         """One trajectory of `budget` steps per job and new model, as many side by side as memory allows."""
         at_once, known = max(1, ROWS_AT_ONCE // len(self.scores)), self.known(policy)
+        passes = self.passes()
         for start in range(0, len(jobs), at_once):
             some = jobs[start : start + at_once]
             draws = np.concatenate([self.draws(job.seed, budget) for job in some])
             settings = [job.setting for job in some for _ in self.truth]
             trace = evaluate(self.bank, self.prior, settings, draws, np.tile(self.scores, (len(some), 1)), sampling,
-                             policy, batch=batch, known=None if known is None else np.tile(known, (len(some), 1)))
+                             policy, passes=passes, batch=batch, together=len(self.truth),
+                             known=None if known is None else np.tile(known, (len(some), 1)))
             for i, job in enumerate(some):
                 rows = slice(i * len(self.truth), (i + 1) * len(self.truth))
                 yield job, Trace(*(column[rows] for column in trace))
@@ -124,9 +129,13 @@ class Task:
                 some = together[start : start + at_once]
                 draws = np.concatenate([self.draws(job.seed, rounds) for job in some])
                 trace = evaluate_in_rounds(self.bank, self.prior, plan, tau, budgets, draws,
-                                           np.tile(self.scores, (len(some), 1)), strata)
+                                           np.tile(self.scores, (len(some), 1)), strata, together=len(self.truth))
                 for i, job in enumerate(some):
                     yield job, trace.of_rows(slice(i * len(self.truth), (i + 1) * len(self.truth)))
+
+    def passes(self) -> Passes:
+        """Compiled where a trial is long: by the data alone, so that no trial depends on what is run beside it."""
+        return Passes.side_by_side(self.scores.size * self.n_questions / 4, self.device)
 
     def known(self, policy: Policy) -> np.ndarray | None:
         """(models, N) logits that an oracle is given, None for the other policies."""
@@ -180,16 +189,18 @@ class TrialLog:
 
     def __init__(self, args: argparse.Namespace, script: str, restart: bool | None = None):
         restart = args.restart if restart is None else restart
-        self.rows = Ledger.named(args.logs_dir, script, restart)
-        self.per_model = Ledger.named(args.logs_dir, f"{script}_models", restart)
+        self.rows = Ledger.of_run(args, script, restart)
+        self.per_model = Ledger.of_run(args, f"{script}_models", restart)
 
-    def lacks(self, key: dict, models: int, made_from: dict[str, str]) -> bool:
-        """Whether a trial must be run.
+    def lacks(self, key: dict, models: int, made_from: dict[str, str] | None) -> bool:
+        """Whether a trial must be run; made_from: None of a dry run before the factors are there.
 
         Raises InputError if it is there but computed from other models, data, factors or constants, or nobody knows
         from what: its rows would not compare.
         """
         known = self.rows.get(key)
+        if made_from is None:
+            return known is None
         if known is not None and int(known["models"]) != models:
             raise InputError(f"{self.rows.path}: trial {', '.join(map(str, key.values()))} is there with "
                              f"{known['models']} models, this run has {models}; {OTHERWISE}")
@@ -200,9 +211,10 @@ class TrialLog:
             log.refuse_mixing({**key, "models": models, **made_from})
         return True
 
-    def add(self, trials: Iterable[tuple[dict, Judged, dict]], made_from: dict[str, str]) -> None:
+    def add(self, trials: Iterable[tuple[dict, Judged, dict]], made_from: dict[str, str] | None) -> None:
         """Append trials (key, judged, extra results). The per-model rows go first: a kill between the two
         writes leaves a row there that the repeated trial finds already written."""
+        assert made_from is not None, "made-up factors are for dry runs"
         trials = list(trials)
         self.per_model.append({**key, **judged.per_model, **made_from} for key, judged, _ in trials
                               if key not in self.per_model)
@@ -212,11 +224,19 @@ class TrialLog:
 # --- from the command line to work ---------------------------------------------------------------------
 
 def fitted(args: argparse.Namespace, cell: Cell, which: str) -> Factors:
-    """The stored factors "val" or "final" of a cell.
+    """The stored factors "val" or "final" of a cell; in a dry run before they are there, made-up ones of the tier's
+    largest rank, by which it can be priced.
 
     Raises InputError if they are not there, or were fitted to another history than the dataset now has.
     """
     path, script = factors_path(args, cell, which), f"factor_models_{which}.py"
+    if args.dry_run and not path.is_file():
+        history = seen_history(args, cell, which)
+        rank = largest_rank(args, history.n_models)
+        cli.note(f"{path}: not there yet, so priced with made-up factors of rank {rank}")
+        U, V = (0.3 * stream("priced", size).standard_normal((size, rank), dtype=np.float32)
+                for size in history.scores.shape)
+        return Factors(U, V, history.questions, history_mean(history.scores, history.observed), {"made up": True})
     factors = Factors.load(path, script)
     about = factors.about.get("history")
     if about is not None and about != (now := fingerprints.digest(seen_history(args, cell, which))):
@@ -226,16 +246,16 @@ def fitted(args: argparse.Namespace, cell: Cell, which: str) -> Factors:
     return factors
 
 
-def final_tasks(args: argparse.Namespace) -> Iterator[Task]:
+def final_tasks(args: argparse.Namespace, of: Iterable[Cell]) -> Iterator[Task]:
     """The new models of every cell with the factors of all of its history."""
     device = cli.device(args.device)
-    for cell in cells(args):
+    for cell in of:
         dataset = Dataset(args.data_dir, cell.dataset)
         factors = fitted(args, cell, "final")
         yield Task(cell, dataset.new_models(args.models), factors, device, dataset)
 
 
-def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
+def val_tasks(args: argparse.Namespace, of: Iterable[Cell]) -> Iterator[Task]:
     """The last fifth of every cell's history as if new, with the factors of its first four fifths.
 
     They answer from the complete history whatever the scenario hides of it: a model that exists can be asked.
@@ -244,7 +264,7 @@ def val_tasks(args: argparse.Namespace) -> Iterator[Task]:
     Raises InputError if none is complete.
     """
     device = cli.device(args.device)
-    for cell in cells(args):
+    for cell in of:
         dataset = Dataset(args.data_dir, cell.dataset)
         history = dataset.history()
         held_out = history.take(slice(train_rows(history.n_models), None))

@@ -322,6 +322,7 @@ def _others() -> Iterator[Case]:
         ("--share", "2"),
         ("--seed", "-1"),
         ("--dataset", "../x"),
+        ("--dataset", ""),
         ("--from-factors", "{}/none"),
         ("--data-dir", "/proc/x"),
     ):
@@ -333,8 +334,28 @@ def _others() -> Iterator[Case]:
         ("--compare", "{}/none"),
         ("--as", "x", "--compare", "{}"),
         ("--figure", "/proc/x/y"),
+        ("--figure", ""),
+        ("--merge", "{}/data"),
     ):
         yield Case(" ".join(words), "summarize_results.py", ("--logs-dir", "{}/logs", *words))
+    budgets = (b"dataset,prop_budget\nmmlu-pro,abc\n", b"dataset,prop_budget\nmmlu-pro,inf\n")
+    for table in (b"", b"\n", b"\xff\xfe", b'a,b\n"x', *budgets):
+        words = ("--logs-dir", "{}/logs", "--compare", "{}/paper", "--as", "mmlu-pro")
+        yield Case(f"published {table!r:.20}", "summarize_results.py", words, _bytes("paper/faq_summary.csv", table))
+    more = ("--seeds", "9", "--budgets", "10")
+    for words in (("--workers", "0"), ("--workers", "2", "--part-dir", "{}/p"), ("--workers", "2", "--shard", "2/2"),
+                  ("--part-dir", "{}/p", "--restart"), ("--part-dir", "{}/data/bank/M1.csv")):
+        for script in ("faq_final.py", "baselines_all.py"):
+            yield Case(" ".join(words), script, (*CELL, *more, *words))
+    for spoil in (_bytes("p/faq_final.csv", b"x\n"), _folder("p/faq_final.csv")):
+        yield Case("part", "faq_final.py", (*CELL, *more, "--part-dir", "{}/p"), spoil)
+    path, logs = "logs/faq_final.csv", ("--logs-dir", "{}/logs", "--data-dir", "{}/data")
+    for name, spoil in {"bytes": _bytes(path, b"\xff\n"), "letters": _edit(path, b",10,", b",ten,"),
+                        "policy": _edit(path, b",rounds,", b",sounds,"),
+                        "setting": _edit(path, b"beta0=", b"beta1=")}.items():
+        yield Case(f"repro {name}", "benchmarks/repro.py", (*logs, "--share", "1"), spoil)
+    for words in (("--share", "nan"), ("--seed", "-1"), ("--data-dir", "{}/none"), ("--factors-dir", "{}/none")):
+        yield Case(" ".join(words), "benchmarks/repro.py", (*logs, *words))
     for script, tables in (
         ("summarize_results.py", ("faq_final", "baselines_all")),
         ("faq_coverage.py", ("faq_final_models", "faq_coverage")),

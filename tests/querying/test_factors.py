@@ -60,6 +60,32 @@ def test_map_finds_the_maximum_of_the_posterior():
     assert ours <= min(starts) * (1 + 1e-3)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("share", [0.8, 1.1])
+def test_a_fit_in_blocks_is_the_same_by_any_number_of_threads(monkeypatch, protocol, share):
+    """And that of all questions at once, but for float32's last digits; what is not seen may be NaN."""
+    scores, rng = board(models=40, questions=500, rank=3)
+    seen = rng.random(scores.shape) < share
+    known = np.where(seen, scores, np.nan).astype(np.float32)
+
+    def fitted():
+        return fit(known, [Fit(3, 1.0, stream("blocks"), seen)], PROTOCOLS[protocol], 40)[0]
+
+    whole = fitted()
+    monkeypatch.setattr(factors, "THREADS_PAY_FROM", 0)
+    monkeypatch.setattr(factors, "CELLS_IN_BLOCK", 40 * 97)
+    before, blocks = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            blocks.append(fitted())
+    finally:
+        torch.set_num_threads(before)
+    for parts in zip(*blocks, strict=True):
+        assert all((part == parts[0]).all() for part in parts)
+    np.testing.assert_allclose(blocks[0][0] @ blocks[0][1].T, whole[0] @ whole[1].T, atol=2e-3)
+
+
 def test_missing_entries_do_not_matter():
     scores, rng = board()
     seen = rng.random(scores.shape) < 0.5

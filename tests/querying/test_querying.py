@@ -9,9 +9,10 @@ from reference import walk as reference_walk
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import passes, policies, walks
 from llm_accuracy.querying.beliefs import Bank
-from llm_accuracy.querying.evaluation import evaluate, replay, run
+from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds, kinds_of, replay, run
 from llm_accuracy.querying.factors import Prior
-from llm_accuracy.querying.policies import ONE_AT_A_TIME
+from llm_accuracy.querying.passes import Passes
+from llm_accuracy.querying.policies import ONE_AT_A_TIME, named
 from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 
@@ -184,6 +185,33 @@ def test_walks_agree_with_a_plain_loop():
                                                    uniforms[m], z[m], f)
                 np.testing.assert_allclose([found.theta[k, m, i], found.se[k, m, i], found.labels[m, i]],
                                            [theta, se, labels], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("policy", ["faq", "faq-mix", "rounds", "uniform+factors"])
+def test_a_group_comes_out_the_same_to_the_last_digit_in_any_company(policy):
+    """Ten rows of their own, alone, beside 30 others, by one thread and by two."""
+    V, prior, scores, rng = problem(seed=17, n=300, rank=4, rows=40)
+    one, uniforms, scores = named(policy), rng.random((40, 40)), scores.astype(np.float32)
+    setting, bank = one.setting or Setting(), Bank.of(V)
+
+    def group(rows, threads):
+        torch.set_num_threads(threads)
+        if one.rounds:
+            trace = evaluate_in_rounds(bank, prior, one.rounds, setting.tau, [20, 40], uniforms[rows], scores[rows],
+                                       kinds_of(bank, prior, one.rounds), together=10)
+            return np.concatenate([getattr(each, name) for each in trace.rounds for name in ("p", "pi")], 1)
+        trace = evaluate(bank, prior, [setting] * len(scores[rows]), uniforms[rows], scores[rows], one.sampling, one,
+                         passes=Passes(compiled=False), together=10)
+        return np.concatenate([trace.q, trace.p, trace.total], 1)
+
+    threads = torch.get_num_threads()
+    try:
+        alone = group(slice(20, 30), 1)
+        for company, by in ((slice(0, 40), 2), (slice(10, 40), 1)):
+            inside = group(company, by)[20 - company.start :][:10]
+            np.testing.assert_array_equal(inside, alone)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_factor_walks_share_a_batch():

@@ -1,9 +1,7 @@
 """The whole study on a small board: ablations, shards, coverage audit, published tables, figures, notebooks."""
 
 import itertools
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -83,22 +81,33 @@ def test_merged_shards_equal_an_unsharded_run(study, tmp_path):
     assert "baselines_all.csv: 0 rows" in run_script(*merge).stdout
 
 
-def test_slurm_tasks_are_shards(study, tmp_path):
-    """The job array's script, run as two of its tasks on one machine."""
-    for name in ("baselines_all.py", "llm_accuracy"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    python = tmp_path / ".venv" / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nexec "{os.sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    shutil.copytree(study / "logs" / "factor_models", tmp_path / "logs" / "factor_models")
-    for task in range(2):
-        subprocess.run(["bash", ROOT / "slurm" / "study.sbatch", "baselines_all.py", "--tier", "laptop", *GRID[:2],
-                        "--scenarios", SCENARIOS[0], "--data-dir", study / "data", "--seeds", "2", "--policies", "srs"],
-                       cwd=tmp_path, check=True, env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task),
-                                                      "SLURM_ARRAY_TASK_COUNT": "2", "SLURM_CPUS_PER_TASK": "1"})
-        rows = ledger.read(tmp_path / "logs" / "shards" / f"baselines_all-{task}" / "baselines_all.csv", "")
-        assert rows["seed"].unique().tolist() == [task] and len(rows) == 4
+def test_workers_write_the_rows_of_one_process(study, tmp_path):
+    """Two processes with a core each, and a restart: the log of one process, in another order."""
+    command = ["baselines_all.py", *GRID, "--data-dir", study / "data", "--logs-dir", tmp_path, "--factors-dir",
+               study / "logs" / "factor_models", "--seeds", 3, "--policies", "srs", "unif", "--workers", 2]
+    assert "worker 2: baselines: " in run_script(*command).stderr
+    said = run_script(*command, "--restart").stderr
+    assert "put aside as" in said and "baselines: 0/0 trials" in said.splitlines()[-1]
+    for kind in ("", "_models"):
+        found, whole = (sorted((folder / f"baselines_all{kind}.csv").read_text().splitlines())
+                        for folder in (tmp_path, study / "logs"))
+        assert found == [line for line in whole if ",srs," in line or ",unif," in line or line.startswith("dataset")]
+    assert not (tmp_path / "parts").exists() and (tmp_path / "baselines_all.before.csv").is_file()
+    done = run_script(*command, "--part-dir", tmp_path / "part", code=2)
+    assert done.stderr.count("\n") == 1 and "give one" in done.stderr
+
+
+def test_a_random_part_of_the_trials_run_again_comes_out_the_same(study, copy):
+    command = ["benchmarks/repro.py", "--data-dir", study / "data", "--seed", 3, "--logs-dir", copy / "logs"]
+    assert "trials came out as they are" in run_script(*command).stdout
+    log = copy / "logs" / "faq_final.csv"
+    header, *rows = log.read_text().splitlines()
+    at = header.split(",").index("mse")
+    changed = [",".join([*(row := line.split(","))[:at], "0.5", *row[at + 1 :]]) for line in rows]
+    log.write_text("\n".join([header, *changed]) + "\n")
+    done = run_script(*command, code=1)
+    assert ": mse 0.5, now 0.0" in done.stdout
+    assert run_script(*command[:-1], copy, code=2).stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments, message", [
