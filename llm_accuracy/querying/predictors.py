@@ -71,7 +71,7 @@ class FactorPredictor:
 
     def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
         if asked.shape[1]:
-            self._u, _ = self._posterior.solve(self._u, asked, answers.to(self._u.dtype))
+            self._u = self._posterior.mean(self._u, asked, answers.to(self._u.dtype))
 
     def predict(self) -> Prediction:
         return of_scores(torch.sigmoid(self._u @ self.V.T))

@@ -22,10 +22,11 @@ import torch
 
 from ..errors import InputError
 from ..randomness import stream
-from .designs import TINY, choosing, inclusion, schedule, systematic
-from .predictors import Predictor
+from .designs import TINY, Ranking, choosing, inclusion, schedule, systematic
+from .predictors import SCORES, Prediction, Predictor
 
 TAU = 0.1
+CELLS_AT_ONCE = 1 << 17  # rows × questions of a round that is drawn: what the caches hold a dozen arrays of
 
 
 class Round(NamedTuple):
@@ -86,6 +87,7 @@ class Rounds:
         # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
         # the same: a file may be periodic, and a systematic sample has a period of its own.
         self._mixed = torch.as_tensor(stream("ties", n_questions).permutation(n_questions))
+        self._ranking = Ranking.of(self._mixed, self.strata)
         self._open = torch.ones(rows, n_questions, dtype=torch.bool)
         self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
         self._asked = torch.zeros(rows, 0, dtype=torch.int64)
@@ -120,25 +122,38 @@ class Rounds:
         if not 1 <= size <= n_open:
             raise InputError(f"a round of {size} questions: {n_open} are open")
         expected = self.predictor.predict()
-        q = choosing(expected.variance.sqrt(), self._open, self.tau, self.costs)
-        pi = inclusion(q, size)
-        asked = self.draw(pi, self._order(expected.mean), uniform, size)
-        odds = torch.where(pi > 0, (1 - pi) / pi.clamp_min(TINY), 0.0)  # E (I/π − 1)²
-        known = torch.where(self._open, expected.mean.to(torch.float64), self._values)
-        # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
-        sums = [(array @ self.groups).numpy() for array in (
-            known, expected.variance * odds, expected.third * odds * (odds - 1),
-            torch.where(pi > 0, expected.fourth * odds**2 / pi.clamp_min(TINY), 0.0))]
-        chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
-        return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
+        at_once = max(1, CELLS_AT_ONCE // self.n_questions)
+        parts = [self._drawn_of(slice(start, start + at_once), expected, uniform, size)
+                 for start in range(0, self.rows, at_once)]
+        return Round._make([np.concatenate(column) for column in zip(*parts, strict=True)] + [n_open])
 
-    def _order(self, mean: torch.Tensor) -> torch.Tensor:
+    def _drawn_of(self, rows: slice, expected: Prediction, uniform: torch.Tensor, size: int) -> list[np.ndarray]:
+        """The columns of `drawn` for some of the rows."""
+        mean, variance, third, fourth = (column[rows] for column in expected)
+        is_open = self._open[rows]
+        q = choosing(variance.sqrt(), is_open, self.tau, self.costs)
+        pi = inclusion(q, size)
+        asked = self.draw(pi, self._order(mean, is_open), uniform[rows], size)
+        divisor = pi.clamp_min(TINY)
+        odds = torch.where(pi > 0, (1 - pi).div_(divisor), 0.0)  # E (I/π − 1)²
+        known = torch.where(is_open, mean.to(torch.float64), self._values[rows])
+        # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
+        sums = [array @ self.groups for array in (
+            known, variance * odds, third * odds * (odds - 1),
+            torch.where(pi > 0, (fourth * odds**2).div_(divisor), 0.0))]
+        chosen = [array.gather(1, asked).to(torch.float64) for array in (mean, pi, variance)]
+        unknown = torch.full_like(chosen[0], torch.nan)
+        return [column.cpu().numpy() for column in (asked, unknown, *chosen, *sums)]
+
+    def _order(self, mean: torch.Tensor, is_open: torch.Tensor) -> torch.Tensor:
         """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
         neighbours are alike across strata as well; equals in an order mixed beforehand; the others last."""
+        if self._ranking is not None and mean.dtype == torch.float32 and self.predictor.outcomes == SCORES:
+            return self._mixed[self._ranking.order(mean, is_open)]
         key = mean.to(torch.float64)
         if self.strata is not None:
             key = 2 * self.strata + torch.where(self.strata % 2 == 0, key, -key)
-        key = torch.where(self._open, key, torch.inf)[:, self._mixed]
+        key = torch.where(is_open, key, torch.inf)[:, self._mixed]
         return self._mixed[key.argsort(dim=1, stable=True)]
 
     def question(self, step: int) -> torch.Tensor:
