@@ -185,12 +185,13 @@ def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float
 
     uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`.
     """
-    n_questions = bank.n_questions
+    n_questions, device = bank.n_questions, bank.V.device.type
 
     def part(chosen: slice) -> RoundTrace:
         rows = len(scores[chosen])
-        engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata)
+        engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata,
+                        device=bank.V.device)
         return evaluate_rounds(engine, budgets, plan.first, plan.growth, uniforms[chosen], scores[chosen])
 
-    parts = list(side_by_side(part, _parts(len(scores), n_questions, torch.get_num_threads(), "cpu", False), "cpu"))
-    return RoundTrace.together(parts)
+    parts = _parts(len(scores), n_questions, torch.get_num_threads(), device, compiled=False)
+    return RoundTrace.together(list(side_by_side(part, parts, device)))

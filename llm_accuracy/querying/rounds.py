@@ -23,10 +23,10 @@ import torch
 from ..errors import InputError
 from ..randomness import stream
 from .designs import TINY, Ranking, choosing, inclusion, schedule, systematic
-from .predictors import SCORES, Prediction, Predictor
+from .predictors import SCORES, OfScores, Prediction, Predictor
 
 TAU = 0.1
-CELLS_AT_ONCE = 1 << 17  # rows × questions of a round that is drawn: what the caches hold a dozen arrays of
+CELLS_AT_ONCE = 1 << 16  # rows × questions of a round that is drawn: the caches hold a dozen such arrays
 
 
 class Round(NamedTuple):
@@ -66,6 +66,7 @@ class Rounds:
     strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; `designs.systematic`
+    device     where the predictor's predictions are, and everything is computed
 
     Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
 
@@ -75,23 +76,26 @@ class Rounds:
 
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
-                 draw=systematic):
+                 draw=systematic, device: torch.device | str = "cpu"):
         if not 0 < tau <= 1:
             raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
         self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
-        self.costs = None if costs is None else torch.as_tensor(costs, dtype=torch.float64)
-        self.strata = None if strata is None else torch.as_tensor(strata)
-        self.groups = torch.ones(n_questions, 1, dtype=torch.float64) if groups is None else torch.as_tensor(
-            groups, dtype=torch.float64)
+        self.device = device
+        self.costs = None if costs is None else self._here(costs, torch.float64)
+        self.strata = None if strata is None else self._here(strata)
+        self.groups = self._here(np.ones((n_questions, 1)) if groups is None else groups, torch.float64)
         self.rounds: list[Round] = []
         # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
         # the same: a file may be periodic, and a systematic sample has a period of its own.
-        self._mixed = torch.as_tensor(stream("ties", n_questions).permutation(n_questions))
+        self._mixed = self._here(stream("ties", n_questions).permutation(n_questions))
         self._ranking = Ranking.of(self._mixed, self.strata)
-        self._open = torch.ones(rows, n_questions, dtype=torch.bool)
-        self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
-        self._asked = torch.zeros(rows, 0, dtype=torch.int64)
+        self._open = torch.ones(rows, n_questions, dtype=torch.bool, device=device)
+        self._values = torch.zeros(rows, n_questions, dtype=torch.float64, device=device)  # z where it is known
+        self._asked = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         self._outstanding: set[int] = set()
+
+    def _here(self, array: np.ndarray | torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return torch.as_tensor(array, dtype=dtype, device=self.device)
 
     @property
     def steps_taken(self) -> int:
@@ -107,7 +111,7 @@ class Rounds:
             raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
         drawn = self.drawn(uniform, size)
         self.rounds.append(drawn)
-        first, asked = self.steps_taken, torch.as_tensor(drawn.asked)
+        first, asked = self.steps_taken, self._here(drawn.asked)
         self._asked = torch.cat([self._asked, asked], 1)
         self._open.scatter_(1, asked, False)
         self._outstanding = set(range(first, first + size))
@@ -122,18 +126,19 @@ class Rounds:
         if not 1 <= size <= n_open:
             raise InputError(f"a round of {size} questions: {n_open} are open")
         expected = self.predictor.predict()
-        at_once = max(1, CELLS_AT_ONCE // self.n_questions)
+        at_once = self.rows if self._mixed.is_cuda else max(1, CELLS_AT_ONCE // self.n_questions)
         parts = [self._drawn_of(slice(start, start + at_once), expected, uniform, size)
                  for start in range(0, self.rows, at_once)]
         return Round._make([np.concatenate(column) for column in zip(*parts, strict=True)] + [n_open])
 
-    def _drawn_of(self, rows: slice, expected: Prediction, uniform: torch.Tensor, size: int) -> list[np.ndarray]:
+    def _drawn_of(self, rows: slice, expected: Prediction | OfScores, uniform: torch.Tensor,
+                  size: int) -> list[np.ndarray]:
         """The columns of `drawn` for some of the rows."""
-        mean, variance, third, fourth = (column[rows] for column in expected)
+        mean, variance, third, fourth = expected.of_rows(rows)
         is_open = self._open[rows]
         q = choosing(variance.sqrt(), is_open, self.tau, self.costs)
         pi = inclusion(q, size)
-        asked = self.draw(pi, self._order(mean, is_open), uniform[rows], size)
+        asked = self.draw(pi, self._order(mean, rows), uniform[rows], size)
         divisor = pi.clamp_min(TINY)
         odds = torch.where(pi > 0, (1 - pi).div_(divisor), 0.0)  # E (I/π − 1)²
         known = torch.where(is_open, mean.to(torch.float64), self._values[rows])
@@ -145,9 +150,11 @@ class Rounds:
         unknown = torch.full_like(chosen[0], torch.nan)
         return [column.cpu().numpy() for column in (asked, unknown, *chosen, *sums)]
 
-    def _order(self, mean: torch.Tensor, is_open: torch.Tensor) -> torch.Tensor:
-        """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
-        neighbours are alike across strata as well; equals in an order mixed beforehand; the others last."""
+    def _order(self, mean: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        """(rows, N), of some of the rows: the open questions by predicted outcome, stratum by stratum, up and down by
+        turns so that neighbours are alike across strata as well; equals in an order mixed beforehand; the others
+        last."""
+        is_open = self._open[rows]
         if self._ranking is not None and mean.dtype == torch.float32 and self.predictor.outcomes == SCORES:
             return self._mixed[self._ranking.order(mean, is_open)]
         key = mean.to(torch.float64)
@@ -177,10 +184,10 @@ class Rounds:
         self._hear(slice(self.steps_taken - outcomes.shape[1], self.steps_taken), outcomes)
 
     def _hear(self, steps: slice, outcomes: torch.Tensor) -> None:
-        asked, last = self._asked[:, steps], self.rounds[-1]
+        asked, last, outcomes = self._asked[:, steps], self.rounds[-1], self._here(outcomes)
         self._values.scatter_(1, asked, outcomes.to(torch.float64))
         begin = self.steps_taken - last.asked.shape[1]
-        last.answers[:, steps.start - begin : steps.stop - begin] = outcomes.numpy()
+        last.answers[:, steps.start - begin : steps.stop - begin] = outcomes.cpu().numpy()
         self._outstanding -= set(range(steps.start, steps.stop))
         if not self._outstanding:
             self.predictor.learn(self._asked, self._values.gather(1, self._asked))
@@ -235,14 +242,15 @@ def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: 
     uniforms       (rows, ≥ rounds) in [0, 1), one number a round, whatever the budget
     scores         (rows, N)
     """
-    known, draws, by_budget = torch.as_tensor(scores), torch.as_tensor(uniforms), {}
+    known, draws = (torch.as_tensor(array, device=engine.device) for array in (scores, uniforms))
+    by_budget = {}
     longest = schedule(engine.n_questions, engine.n_questions, first, growth)
     for budget in sorted(set(budgets)):
         *before, last = schedule(budget, engine.n_questions, first, growth)
         for size in longest[len(engine.rounds) : len(before)]:
             engine.ask_batch(draws[:, len(engine.rounds)], size)
-            engine.answer_batch(known.gather(1, torch.as_tensor(engine.rounds[-1].asked)))
+            engine.answer_batch(known.gather(1, torch.as_tensor(engine.rounds[-1].asked, device=engine.device)))
         final = engine.drawn(draws[:, len(before)], last)
-        answers = known.gather(1, torch.as_tensor(final.asked)).to(torch.float64).numpy()
+        answers = np.take_along_axis(scores, final.asked, 1).astype(np.float64)
         by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
     return RoundTrace(by_budget)
