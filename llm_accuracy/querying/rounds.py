@@ -109,46 +109,54 @@ class Rounds:
         """
         if self._outstanding:
             raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
-        drawn = self.drawn(uniform, size)
+        return self.ask(self.drawn(uniform, size)[0])
+
+    def ask(self, drawn: Round) -> range:
+        """Ask a round that `drawn` has drawn since the last answer; returns its steps."""
         self.rounds.append(drawn)
         first, asked = self.steps_taken, self._here(drawn.asked)
         self._asked = torch.cat([self._asked, asked], 1)
         self._open.scatter_(1, asked, False)
-        self._outstanding = set(range(first, first + size))
-        return range(first, first + size)
+        self._outstanding = set(range(first, self.steps_taken))
+        return range(first, self.steps_taken)
 
-    def drawn(self, uniform: torch.Tensor, size: int) -> Round:
-        """The round that `ask_batch` would ask now, its answers NaN; looking at it asks nothing.
+    def drawn(self, uniform: torch.Tensor, *sizes: int) -> list[Round]:
+        """The rounds, one of each size, that `ask_batch` would ask now, answers NaN; looking at them asks nothing.
 
-        Raises InputError where fewer than `size` questions are open.
+        Raises InputError where fewer questions are open than a round has.
         """
         n_open = self.n_questions - self.steps_taken
-        if not 1 <= size <= n_open:
-            raise InputError(f"a round of {size} questions: {n_open} are open")
+        for size in sizes:
+            if not 1 <= size <= n_open:
+                raise InputError(f"a round of {size} questions: {n_open} are open")
         expected = self.predictor.predict()
         at_once = self.rows if self._mixed.is_cuda else max(1, CELLS_AT_ONCE // self.n_questions)
-        parts = [self._drawn_of(slice(start, start + at_once), expected, uniform, size)
-                 for start in range(0, self.rows, at_once)]
-        return Round._make([np.concatenate(column) for column in zip(*parts, strict=True)] + [n_open])
+        chunks = [self._drawn_of(slice(start, start + at_once), expected, uniform, sizes)
+                  for start in range(0, self.rows, at_once)]
+        return [Round._make([np.concatenate(column) for column in zip(*parts, strict=True)] + [n_open])
+                for parts in zip(*chunks, strict=True)]
 
     def _drawn_of(self, rows: slice, expected: Prediction | OfScores, uniform: torch.Tensor,
-                  size: int) -> list[np.ndarray]:
-        """The columns of `drawn` for some of the rows."""
+                  sizes: Sequence[int]) -> list[list[np.ndarray]]:
+        """Of every size, the columns of `drawn` for some of the rows."""
         mean, variance, third, fourth = expected.of_rows(rows)
-        is_open = self._open[rows]
-        q = choosing(variance.sqrt(), is_open, self.tau, self.costs)
-        pi = inclusion(q, size)
-        asked = self.draw(pi, self._order(mean, rows), uniform[rows], size)
-        divisor = pi.clamp_min(TINY)
-        odds = torch.where(pi > 0, (1 - pi).div_(divisor), 0.0)  # E (I/π − 1)²
-        known = torch.where(is_open, mean.to(torch.float64), self._values[rows])
-        # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
-        sums = [array @ self.groups for array in (
-            known, variance * odds, third * odds * (odds - 1),
-            torch.where(pi > 0, (fourth * odds**2).div_(divisor), 0.0))]
-        chosen = [array.gather(1, asked).to(torch.float64) for array in (mean, pi, variance)]
-        unknown = torch.full_like(chosen[0], torch.nan)
-        return [column.cpu().numpy() for column in (asked, unknown, *chosen, *sums)]
+        q = choosing(variance.sqrt(), self._open[rows], self.tau, self.costs)
+        order = self._order(mean, rows)
+        known = torch.where(self._open[rows], mean.to(torch.float64), self._values[rows]) @ self.groups
+        of_sizes = []
+        for size in sizes:
+            pi = inclusion(q, size)
+            asked = self.draw(pi, order, uniform[rows], size)
+            divisor = pi.clamp_min(TINY)
+            odds = torch.where(pi > 0, (1 - pi).div_(divisor), 0.0)  # E (I/π − 1)²
+            # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
+            sums = [array @ self.groups for array in (
+                variance * odds, third * odds * (odds - 1),
+                torch.where(pi > 0, (fourth * odds**2).div_(divisor), 0.0))]
+            chosen = [array.gather(1, asked).to(torch.float64) for array in (mean, pi, variance)]
+            unknown = torch.full_like(chosen[0], torch.nan)
+            of_sizes.append([column.cpu().numpy() for column in (asked, unknown, *chosen, known, *sums)])
+        return of_sizes
 
     def _order(self, mean: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
         """(rows, N), of some of the rows: the open questions by predicted outcome, stratum by stratum, up and down by
@@ -243,14 +251,19 @@ def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: 
     scores         (rows, N)
     """
     known, draws = (torch.as_tensor(array, device=engine.device) for array in (scores, uniforms))
-    by_budget = {}
     longest = schedule(engine.n_questions, engine.n_questions, first, growth)
+    ends: dict[int, dict[int, int]] = {}  # after so many rounds, {budget: the size of its last}
     for budget in sorted(set(budgets)):
         *before, last = schedule(budget, engine.n_questions, first, growth)
-        for size in longest[len(engine.rounds) : len(before)]:
-            engine.ask_batch(draws[:, len(engine.rounds)], size)
-            engine.answer_batch(known.gather(1, torch.as_tensor(engine.rounds[-1].asked, device=engine.device)))
-        final = engine.drawn(draws[:, len(before)], last)
-        answers = np.take_along_axis(scores, final.asked, 1).astype(np.float64)
-        by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
+        ends.setdefault(len(before), {})[budget] = last
+    by_budget = {}
+    for number in range(max(ends) + 1):
+        here, goes_on = ends.get(number, {}), number < max(ends)
+        drawn = engine.drawn(draws[:, number], *here.values(), *longest[number : number + goes_on])
+        for budget, final in zip(here, drawn, strict=False):
+            answers = np.take_along_axis(scores, final.asked, 1).astype(np.float64)
+            by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
+        if goes_on:
+            engine.ask(drawn[-1])
+            engine.answer_batch(known.gather(1, torch.as_tensor(drawn[-1].asked, device=engine.device)))
     return RoundTrace(by_budget)
