@@ -130,7 +130,7 @@ class HistoryMixture:
             b = self.temper * torch.bmm((w * logit + answers - p).unsqueeze(1), x).squeeze(1)
             c = torch.cholesky_inverse(torch.linalg.cholesky(precision))
             shifted = rows + b.unsqueeze(1)
-            weight = torch.softmax(log_prior + 0.5 * (torch.bmm(shifted, c) * shifted).sum(2), dim=1).unsqueeze(1)
+            weight = torch.softmax(log_prior + 0.5 * torch.bmm(shifted, c).mul_(shifted).sum(2), dim=1).unsqueeze(1)
             centre = (weight @ rows).squeeze(1)
             step = torch.bmm(c, (centre + b).unsqueeze(2)).squeeze(2) - u
             u = u + step * (furthest / step.norm(dim=1, keepdim=True).clamp_min(furthest))

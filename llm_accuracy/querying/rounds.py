@@ -14,7 +14,7 @@ the order are. docs/rounds.md derives it and says why it beats one question at a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ class Rounds:
     costs      (N,) > 0 of asking each question, by default all alike
     strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
-    draw       (π, order, uniform, size) → questions; `designs.systematic`
+    draw       (π, order, uniform, size) → questions; by default `designs.systematic`
     device     where the predictor's predictions are, and everything is computed
 
     Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
@@ -76,10 +76,10 @@ class Rounds:
 
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
-                 draw=systematic, device: torch.device | str = "cpu"):
+                 draw: Callable | None = None, device: torch.device | str = "cpu"):
         if not 0 < tau <= 1:
             raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
-        self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
+        self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw or systematic
         self.device = device
         self.costs = None if costs is None else self._here(costs, torch.float64)
         self.strata = None if strata is None else self._here(strata)
