@@ -79,8 +79,8 @@ class Rounds:
                  draw: Callable | None = None, device: torch.device | str = "cpu"):
         if not 0 < tau <= 1:
             raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
-        self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw or systematic
-        self.device = device
+        self.predictor, self.rows, self.n_questions, self.tau = predictor, rows, n_questions, tau
+        self.draw, self.device = draw or systematic, device
         self.costs = None if costs is None else self._here(costs, torch.float64)
         self.strata = None if strata is None else self._here(strata)
         self.groups = self._here(np.ones((n_questions, 1)) if groups is None else groups, torch.float64)

@@ -247,8 +247,7 @@ class Board:
             return 0.0
         groups = {part.group for part in parts}
         fits = sum(group.stop - group.start for group in groups)
-        total = fit_seconds(np.where(self.responses.observed, self.responses.scores, 0), [self.rank] * fits,
-                                  self.protocol, self.epochs, "cpu")
+        total = fits * fit_seconds(self.responses.scores.shape, self.rank, self.protocol, self.epochs, "cpu")
         quick = replace(self, epochs=1)
         first = self.known[parts[0].group.start]
         [(_, model_of)] = quick.fitted([Group(parts[0].group.start, parts[0].group.start + 1)])
