@@ -25,7 +25,7 @@ P_FLOOR = 1e-12
 LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
 
 
-def _root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """√(p(1−p)) and p from one exponential, both 0 where the logit is −∞.
 
     With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
@@ -40,10 +40,10 @@ def _root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def root_variance(logits: torch.Tensor) -> torch.Tensor:
     """√w = √(p(1−p)), the shape of the logits."""
-    return _root_w_and_p(logits)[0]
+    return root_w_and_p(logits)[0]
 
 
-def _power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+def power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """scores^β, 0 where the score is 0; β None is 1."""
     if beta is None:
         return scores
@@ -53,13 +53,13 @@ def _power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
 
 def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """h_o^β up to a factor: √w^β."""
-    return _power(root_variance(logits), beta)
+    return power(root_variance(logits), beta)
 
 
 def oracle_pass(logits: torch.Tensor, beta: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """logits (rows, blocks, BLOCK), β (rows, 1, 1) or None → sums of √w^β and of p, (rows, blocks) each."""
-    root_w, p = _root_w_and_p(logits)
-    return _power(root_w, beta).sum(2), p.sum(2)
+    root_w, p = root_w_and_p(logits)
+    return power(root_w, beta).sum(2), p.sum(2)
 
 
 def weights(logits: torch.Tensor) -> torch.Tensor:
@@ -76,7 +76,7 @@ def learning_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.
 def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
                   variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(rows, blocks, BLOCK) each → sums of √w, of h_a and of p, (rows, blocks) each."""
-    root_w, p = _root_w_and_p(logits)
+    root_w, p = root_w_and_p(logits)
     w = root_w * root_w
     return root_w.sum(2), (w * toward * toward / (1 + w * variance)).sum(2), p.sum(2)
 
@@ -84,7 +84,7 @@ def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
 def mixed_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor, oracle: torch.Tensor,
                  learning: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """(oracle·√w + learning·h_a)^β, the factors being (1−α)/Σh_o and α/Σh_a, (rows, 1, 1)."""
-    return _power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
+    return power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
 
 
 def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
@@ -94,7 +94,7 @@ def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
 
 def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """diag(VΣVᵀ) after Σ ← Σ − y yᵀ, change = V y; in place, never below 0."""
-    return variance.copy_((variance - change * change).clamp_min(0))
+    return variance.sub_(change * change).clamp_min_(0)
 
 
 def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
