@@ -30,12 +30,11 @@ def root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
     """
-    half = torch.exp(logits.abs().clamp_max(LOGIT_CAP) * -0.5)
-    square = half * half
-    larger = 1 / (1 + square)
-    is_open = logits > -torch.inf
-    return (torch.where(is_open, half * larger, 0.0),
-            torch.where(logits >= 0, larger, torch.where(is_open, square * larger, 0.0)))
+    half = logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5).exp_()
+    square, closed = half * half, torch.isneginf(logits)
+    larger = (square + 1).reciprocal_()
+    smaller = square.mul_(larger).masked_fill_(closed, 0.0)
+    return half.mul_(larger).masked_fill_(closed, 0.0), torch.where(logits >= 0, larger, smaller)
 
 
 def root_variance(logits: torch.Tensor) -> torch.Tensor:
@@ -47,8 +46,8 @@ def power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """scores^β, 0 where the score is 0; β None is 1."""
     if beta is None:
         return scores
-    positive = torch.exp(beta * torch.log(scores.clamp_min(torch.finfo(scores.dtype).tiny)))
-    return torch.where(scores > 0, positive, 0.0)
+    positive = scores.clamp_min(torch.finfo(scores.dtype).tiny).log_().mul_(beta).exp_()
+    return positive.masked_fill_(scores <= 0, 0.0)
 
 
 def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
