@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .. import cli, locks
 from ..errors import InputError
@@ -239,7 +239,7 @@ class Board:
         found = [estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])
                  for budget in self.budgets]
         return [Found._make(array.reshape(len(seeds), new.n_models) for array in (
-            one.theta, stats.t.ppf(1 - ALPHA / 2, one.df) * one.se, *one.interval())) for one in found]
+            one.theta, special.stdtrit(one.df, 1 - ALPHA / 2) * one.se, *one.interval())) for one in found]
 
     def seconds(self, parts: list[Part]) -> float:
         """About how long some parts take here, from a few epochs of a fit and one model's share of a part."""
