@@ -31,7 +31,7 @@ GROWTH = 12        # solved again when the number of answers has grown by a twel
 W_FLOOR = 1e-4     # least curvature p(1−p) of an answer, so that a surprise never meets a flat likelihood
 NEAR = 200         # rows of the history considered once u is roughly known
 NEWTON_STEPS, NEWTON_SHARES = 20, (1, 0.5, 0.2, 0.05, 0)  # of `best_factors`
-CHUNK = 32         # rows at a time: bounds memory at CHUNK × M × K floats
+CHUNK, CUDA_CHUNK = 32, 512  # rows at a time: bounds memory at so many × M × K floats
 
 
 def next_solve(step: int) -> int:
@@ -107,7 +107,8 @@ class HistoryMixture:
 
     @staticmethod
     def _chunks(u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-        return zip(u.split(CHUNK), asked.split(CHUNK), answers.split(CHUNK), strict=True)
+        at_once = CUDA_CHUNK if u.is_cuda else CHUNK
+        return zip(u.split(at_once), asked.split(at_once), answers.split(at_once), strict=True)
 
     def _covariance(self, solved: _Solved) -> torch.Tensor:
         around = solved.rows - solved.centre.unsqueeze(1)

@@ -107,11 +107,12 @@ COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes 
 
 
 def can_compile(device: str) -> bool:
-    """Whether torch.compile has what it needs: Triton on CUDA, a C++ compiler elsewhere."""
+    """Whether torch.compile has what it needs: Triton on CUDA and a C compiler, which builds what Triton launches with;
+    a C++ compiler elsewhere."""
     if device.startswith("cuda"):
         from torch.utils._triton import has_triton
 
-        return has_triton()
+        return has_triton() and any(map(shutil.which, ("cc", "gcc", "clang")))
     return any(map(shutil.which, ("c++", "g++", "clang++")))
 
 

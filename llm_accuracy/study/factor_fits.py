@@ -66,7 +66,7 @@ class FitJob:
         one = factors.Fit(self.rank, float(self.weight_decay), rng, seen)
         [(U, V)] = factors.fit(self.scores, [one], factors.PROTOCOLS[self.protocol], self.epochs, device,
                                progress.advance)
-        loss, accuracy = factors.loss_and_accuracy(self.scores, seen, U, V)
+        loss, accuracy = factors.loss_and_accuracy(self.scores, seen, U, V, device)
         self.about |= {"train_loss": loss, "train_acc": accuracy}
         Factors(U, V, self.history.questions, factors.history_mean(self.scores, seen), self.about).save(self.path)
 
@@ -143,7 +143,7 @@ def fit_seconds(shape: tuple[int, int], rank: int, protocol: str, epochs: int, d
         folds = factors.entry_folds(np.ones(scores.shape, bool), 5, rng)
         fits = [factors.Fit(rank, 0.1, rng, folds > 0)] * batch
         for U, V in factors.fit(scores, fits, factors.PROTOCOLS[protocol], epochs, device):
-            factors.loss_and_accuracy(scores, folds == 0, U, V)
+            factors.loss_and_accuracy(scores, folds == 0, U, V, device)
 
     def spent(epochs: int) -> float:
         start = time.perf_counter()
@@ -234,8 +234,8 @@ def _fit_folds(work: Folds, protocol: str, n_folds: int, epochs: int, device: st
     trained = factors.fit(history.scores, fits, factors.PROTOCOLS[protocol], epochs, device)
     rows = []
     for (decay, fold), one, (U, V) in zip(work.fits, fits, trained, strict=True):
-        train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V)
-        val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V)
+        train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V, device)
+        val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V, device)
         rows.append(_cv_key(cell, protocol, work.rank, decay, fold) | {
             "rows": history.n_models, "epochs": epochs, "train_loss": train_loss, "val_loss": val_loss,
             "train_acc": train_acc, "val_acc": val_acc} | work.made_from)
