@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 LM_EVAL := .venv-lm-eval
 INSPECT := .venv-inspect
 SMOLLM2 := .venv-smollm2
+TEST_PROCESSES ?= 2
 
 # Where the study's data and logs are: make laptop LOGS=elsewhere/logs
 DATA ?= data/processed
@@ -108,7 +109,7 @@ fresh:
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
-	$(PY) -m pytest --ignore=tests/test_docs.py
+	$(PY) -m pytest --ignore=tests/test_docs.py -n $(TEST_PROCESSES) --dist loadfile
 
 # What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests; and a
 # small language model on the CPU, half an hour.

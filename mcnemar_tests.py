@@ -8,6 +8,7 @@
     python mcnemar_tests.py suite runs/base runs/int8 runs/int4 --fail-on not-shown-safe
     python mcnemar_tests.py plan --flip .1 --drop .01 --power .8
     python mcnemar_tests.py watch baseline.csv candidate.csv --follow 600
+    python mcnemar_tests.py ask runs/base --run RUN --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
     python mcnemar_tests.py flips seed0.csv seed1.csv seed2.csv --output-dir flips
     python mcnemar_tests.py run-examples --models base=pretrained=ORG/A int8=pretrained=ORG/B --tasks gsm8k
 
@@ -17,20 +18,22 @@ a models × questions table. `suite` also takes a JSON list of models, the first
 
 The verdict is one of three: degraded (shown to be worse), not degraded beyond the margin (a drop of the
 margin or more is excluded), undecided. Exit code: 0, or 1 where the --fail-on condition holds, or 2 for bad
-input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute.
+input. A pair takes seconds, a suite of 40 tasks and 20 models less than half a minute, one of 200 tasks and 20
+models one to three minutes, depending on how busy two cores are (`benchmarks/suites.py`).
 
 Around a test: `plan` says how many questions it needs, `watch` stops as soon as the verdict is certain,
+`ask` asks a candidate only where it may have changed,
 `flips` finds the questions worth asking from several runs of one model, `run-examples` makes the inputs.
 """
 
 from __future__ import annotations
 
 from llm_accuracy import cli
-from llm_accuracy.degradation import commands
+from llm_accuracy.live import ask
 
 
 def main(argv: list[str] | None = None) -> int:
-    return commands.main(argv, description=__doc__)
+    return ask.main(argv, description=__doc__)
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def main(argv=None):
         print(f"{size:,} questions, K = {K}, {args.models} models, {args.budget} asked in {found['rounds']} rounds: "
               f"first ask {found['first']:.2f} s of one processor, then {1000 * found['question']:.1f} ms a question "
               f"({found['ratio']:.1f} products of V with a vector, {1000 * found['yardstick']:.1f} ms each); "
-              f"memory {found['above']:.0f} MiB above the {found['before']:.0f} MiB of torch and the factors")
+              f"memory {found['peak'] - found['libraries']:.0f} MiB ({found['given']:.0f} of them factors and names "
+              f"given) above the {found['libraries']:.0f} MiB of the libraries")
 
 
 def made(n_questions: int, n_models: int) -> tuple[Factors, np.ndarray]:
@@ -64,13 +65,15 @@ def made(n_questions: int, n_models: int) -> tuple[Factors, np.ndarray]:
     scale = (1 / np.sqrt(1 + np.arange(K))).astype(np.float32)
     U = rng.standard_normal((n_models, K), dtype=np.float32) * scale
     V = rng.standard_normal((n_questions, K), dtype=np.float32)
-    answers = (rng.random(n_questions, dtype=np.float32) < 1 / (1 + np.exp(-V @ U[0]))).astype(np.int8)
+    answers = (rng.random(n_questions, dtype=np.float32) < 1 / (1 + np.exp(-(V @ U[0])))).astype(np.int8)
     names = np.char.add("q", np.arange(n_questions).astype(str))
     return Factors(U[1:], V, names, np.full(n_questions, 0.5, np.float32)), answers
 
 
 def measured(n_questions: int, budget: int, n_models: int, watched: bool) -> dict[str, float]:
+    libraries = memory()
     factors, answers = made(n_questions, n_models)
+    given = (factors.V.nbytes + factors.U.nbytes + factors.questions.nbytes) / MIB
     bank = Bank.of(factors.questions)
     number = {name: int(name[1:]) for name in factors.questions} if n_questions <= 100_000 else None
     width = "1pt" if watched else None
@@ -78,7 +81,6 @@ def measured(n_questions: int, budget: int, n_models: int, watched: bool) -> dic
                    max_budget=budget if watched else None)
     yardstick = min(timed(lambda: factors.V @ factors.U[0]) for _ in range(5))
     with tempfile.TemporaryDirectory() as folder:
-        before = memory()
         manifest = {"history": {"kind": "made up", "models": n_models}, "notes": [], "plan": plan.to_dict(),
                     "versions": {}, "begun": "", "bank": bank.fingerprints(),
                     "asked": {"driver": "none", "words": "", "settings": {}}}
@@ -98,7 +100,7 @@ def measured(n_questions: int, budget: int, n_models: int, watched: bool) -> dic
         evaluation.write()
         seconds = (time.process_time() - started) / len(asking.answers)
     return {"first": first, "question": seconds, "yardstick": yardstick, "ratio": seconds / yardstick, "rounds": rounds,
-            "before": before, "above": memory() - before}
+            "libraries": libraries, "given": given, "peak": memory()}
 
 
 def timed(work) -> float:

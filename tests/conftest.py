@@ -22,7 +22,8 @@ INSPECT = ROOT / ".venv-inspect"  # packages of inspect_ai, likewise; last on th
 
 if INSPECT.is_dir():
     sys.path.append(str(INSPECT))
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# `make test` runs two processes side by side (pytest-xdist): each gets its share of the cores.
+torch.set_num_threads(max(1, min(2, os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +35,17 @@ def shared():
 
 
 TRIED: Counter[str] = Counter()  # random inputs by kind, for the line at the end of the tests
+
+
+def pytest_sessionfinish(session):
+    """A process of several that share the tests hands its counts to the one that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(TRIED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -26,10 +26,10 @@ EVERYTHING = "\n".join(PAGES.values())
 SCRIPTS = [str(path.relative_to(ROOT)) for path in tables.scripts(".", "data", "benchmarks", "docs", "figures")]
 WITH_COMMANDS = "mcnemar_tests.py"  # takes those subcommands of llm-accuracy that are degradation tests
 LONGEST_README = 120
-# Flags of other programs that the documents name: lm-evaluation-harness, inspect_ai, pip, pytest.
+# Flags of other programs that the documents name: the harness, inspect_ai, lighteval, OpenCompass, pip, pytest.
 FOREIGN_FLAGS = {"--log_samples", "--batch_size", "--gen_kwargs", "--extra-index-url", "--model_args", "--tasks",
                  "--device", "--apply_chat_template", "--include_path", "--epochs", "--max-samples", "--retry-on-error",
-                 "--model-base-url", "--api-key"}
+                 "--model-base-url", "--api-key", "--save-details", "--dump-eval-details"}
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 CODE = re.compile(r"^```.*?^```$|^(?: {4}\S.*\n)+|`[^`\n]+(?:\n[^`\n]+)?`", re.MULTILINE | re.DOTALL)
 

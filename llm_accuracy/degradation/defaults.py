@@ -11,11 +11,13 @@ DRAWS_OF_A_PAIR = 99_999  # sign flips of one pair, where its test is not exact
 DRAWS_OF_A_SUITE = 19_999  # of Fisher's null, and of the sign draws of a suite that is judged
 DRAWS_PER_SIMULATED_SUITE = 999  # of Fisher's null in each of the many suites that a plan simulates
 LARGEST_N = 10**8  # items of a plan
+MOST_COUNTED = 10**12  # items of which only the counts are given
+LEAST_ALPHA = 1e-12  # limits at rarer errors are lost in the rounding of 1 - alpha
 
 
 def check_alpha(alpha: float) -> None:
-    if not 0 < alpha < 0.5:
-        raise InputError(f"alpha = {alpha} must lie between 0 and .5")
+    if not LEAST_ALPHA <= alpha < 0.5:
+        raise InputError(f"alpha = {alpha} must lie between {LEAST_ALPHA:g} and .5")
 
 
 def check_margin(margin: float) -> None:

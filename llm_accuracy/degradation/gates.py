@@ -167,13 +167,27 @@ def _number(value, where: str, largest: float) -> float:
     return value
 
 
+MERGE = "tag:yaml.org,2002:merge"  # "<<: *other", which may be overridden
+
+
 def _read_yaml(path: Path):
     try:
         import yaml
     except ImportError:
         raise InputError(f"{path}: reading YAML takes PyYAML: pip install 'llm-accuracy[yaml]', or write "
                          "JSON") from None
+
+    class Loader(yaml.SafeLoader):
+        """A key given twice is an error: one of its values would be lost."""
+
+        def construct_mapping(self, node, deep=False):
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
+            twice = next((key for key in keys if keys.count(key) > 1), None)
+            if twice is not None:
+                raise ValueError(f"the key {str(twice)[:60]} is given twice, line {node.start_mark.line + 1}")
+            return super().construct_mapping(node, deep)
+
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None

@@ -8,11 +8,12 @@ cluster-robust errors and two added clusters (Bonett & Price 2012).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, betaincinv
+from scipy.special import betainc, betaincc, betaincinv, ndtr, ndtri
 
 from ..errors import InputError
 from .mcnemar import p_exact
@@ -42,9 +43,10 @@ def tango_score(drop, n, b, c):
     return np.where(numerator == 0, 0.0, score)
 
 
+@lru_cache(maxsize=100_000)  # many tasks of a suite have the same few counts
 def tango_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> tuple[float, float]:
     """Two-sided 1 − level interval: T(lower) = z, T(upper) = −z; one-sided limits are those at twice the level."""
-    z = float(stats.norm.isf(level / 2))
+    z = -float(ndtri(level / 2))
 
     def solve(target: float) -> float:
         # Clipping keeps brentq's interpolation finite at the ends; |z| is far below 100.
@@ -60,6 +62,7 @@ def melded_interval(n: int, b: int, c: int, level: float = TWO_SIDED_LEVEL) -> t
     return melded_lower(n, b, c, level / 2), -melded_lower(n, c, b, level / 2)
 
 
+@lru_cache(maxsize=100_000)
 def melded_lower(n: int, b: int, c: int, level: float) -> float:
     """One-sided lower 1 − level melded limit for the drop: positive ⟺ `p_exact` < level.
 
@@ -97,6 +100,8 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
         beyond = betaincc(*share, (1 + x / at) / 2) if over_theta else betaincc(*theta, x / (2 * at - 1))
         return max(high - start, 0.0) * float(_WEIGHTS @ (stats.beta.pdf(at, *integrand) * beyond))
 
+    if tail(1e-300) <= 1 - prob:  # all so near to 1 that the quadrature is lost in rounding: two quantiles are a bound
+        return float(betaincinv(*theta, prob / 2) * (2 * betaincinv(*share, prob / 2) - 1))
     largest = float(ends[theta] * (2 * ends[share] - 1))
     return brentq(lambda x: tail(x) - (1 - prob), 1e-300, largest, xtol=1e-14)
 
@@ -113,12 +118,12 @@ def _beta_error(a: float, b: float) -> float:
 def p_noninferiority(n: int, b: int, c: int, margin: float) -> float:
     """Φ(T(margin)), H0: drop ≥ margin: approximate, and too small where few flips are expected (`unconditional` has
     the exact test, which decides)."""
-    return float(stats.norm.cdf(tango_score(margin, n, b, c)))
+    return float(ndtr(tango_score(margin, n, b, c)))
 
 
 def p_equivalence(n: int, b: int, c: int, margin: float) -> float:
     """Two one-sided tests: max(Φ(T(margin)), 1 − Φ(T(−margin))), H0: |drop| ≥ margin."""
-    return max(p_noninferiority(n, b, c, margin), float(stats.norm.sf(tango_score(-margin, n, b, c))))
+    return max(p_noninferiority(n, b, c, margin), float(ndtr(-tango_score(-margin, n, b, c))))
 
 
 # ---- of means: reruns, continuous scores, clusters ---------------------------------------------------------

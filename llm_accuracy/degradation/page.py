@@ -17,13 +17,17 @@ SHOWN_ITEMS = 50  # of the items left out for one reason
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+h1, h2, p, li, code, td { overflow-wrap: anywhere }
 h1 { font-size: 1.4rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 .verdict { border-left: 6px solid; padding: .5rem 1rem; margin: .8rem 0; background: #f6f6f6; font-weight: 600 }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: top }
-th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere }
-table.facts td { text-align: left } .wide { overflow-x: auto }
-svg { max-width: 100%; height: auto } code { background: #f0f0f0; padding: .1rem .3rem; overflow-wrap: anywhere }
+th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align: left }
+.wide th, .wide td { white-space: nowrap }
+.wide td:first-child { white-space: normal; min-width: 7rem; max-width: 24rem }
+table.facts td { text-align: left } table.facts td:first-child { white-space: nowrap }
+.wide { overflow-x: auto } svg { width: 42rem; max-width: 100%; min-width: 32rem; height: auto }
+code { background: #f0f0f0; padding: .1rem .3rem }
 """
 
 
@@ -60,7 +64,8 @@ def _page(title: str, body: list[str], pairs: dict[str | None, Pairs | None], no
         parts += ["<h2>Notes</h2><ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"]
     parts += ["<h2>Command</h2>", f"<p><code id='command'>{escape(command)}</code></p>",
               f"<p>llm-accuracy {escape(__version__)}</p>"]
-    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    head = (f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
             f"<title>{escape(title)}</title><style>{STYLE}</style>")
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 

@@ -8,6 +8,7 @@ tests in `pair_tests`, the three verdicts in `verdicts`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +221,9 @@ def _from_counts(scores: PairedScores, n11: int | None, means: tuple[float, floa
     """0/1 scores of independent items; `n11` both right, `means` of baseline and candidate."""
     n, (b, c) = scores.n, scores.flipped
     smallest, log10_p = positive(0.5 ** (b + c)), log10_p_exact(b, c)
-    low, high = {"tango": tango_interval, "melded-exact": melded_interval}[interval](n, b, c)
+    methods: dict[str, Callable[[int, int, int], tuple[float, float]]] = {
+        "tango": tango_interval, "melded-exact": melded_interval}
+    low, high = methods[interval](n, b, c)
     return _decided(
         scores, alpha, "p_exact", lacking, n=n, units=n, b=b, c=c,
         n11=n11, n00=None if n11 is None else n - n11 - b - c,

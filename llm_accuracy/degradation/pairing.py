@@ -141,8 +141,11 @@ def check_excluded(baseline: TaskScores, candidate: TaskScores, task: str, left_
                              f"samples that it counts itself: complete it, or allow more with --max-excluded (now "
                              f"{largest:g})")
     total = kept + sum(left_out.values())
-    if total - kept > largest * total or kept == 0:
-        listed = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    listed = ", ".join(f"{count:,} {reason}" for reason, count in left_out.items())
+    if kept == 0:
+        raise InputError(f"{task}: no item has a score in both {baseline.source} and {candidate.source} ({listed}): "
+                         "are these results on the same questions, under the same names?")
+    if total - kept > largest * total:
         raise InputError(f"{task}: only {kept:,} of {total:,} items can be compared ({listed}) in {baseline.source} "
                          f"and {candidate.source}; complete the runs, or allow more with --max-excluded "
                          f"(now {largest:g})")
@@ -178,8 +181,9 @@ def _left_out(frame: pd.DataFrame, there: tuple[np.ndarray, np.ndarray], *listed
 
 def _answers(scores: TaskScores, items: pd.Index) -> np.ndarray:
     """(items, runs); the score itself where single runs are not known."""
-    table = scores.frame[["score"]] if scores.answers is None else scores.answers
-    return (table if table.index.equals(items) else table.reindex(items)).to_numpy(float)
+    table = scores.frame["score"] if scores.answers is None else scores.answers
+    found = (table if table.index.equals(items) else table.reindex(items)).to_numpy(float)
+    return found.reshape(len(found), -1)
 
 
 def _run_notes(task: str, kept: pd.DataFrame, answers: tuple[np.ndarray, ...], drawn: bool) -> list[str]:

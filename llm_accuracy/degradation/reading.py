@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -77,10 +78,12 @@ def _with_margin(models: list[tuple[TaskScores, TaskScores]], tasks: list[str], 
     return [replace(suite[0], notes=(*suite[0].notes, *said)), *suite[1:]], drop
 
 
-def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, name: str, allow_same: bool) -> Pairs:
+def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, name: str, allow_same: bool,
+                   suite: Sequence[Pairs] = ()) -> Pairs:
     """`pairs`, with a note where every score is the same. Raises InputError, unless `allow_same`, where baseline and
     candidate are the same content: a model compared with itself passes every gate. (One score everywhere, outside
-    [0, 1], passes none; and logs that name two models are taken at their word, with a note.)"""
+    [0, 1], passes none; and logs that name two models are taken at their word, with a note.) A task of a `suite` that
+    may agree `by_chance` is noted, not refused."""
     if not identical(baseline, candidate, pairs.task):
         if pairs.differences.any():
             return pairs
@@ -92,7 +95,7 @@ def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, na
             said += f", although the logs name two models, {named[0]} and {named[1]}: was one model asked twice?"
             return replace(pairs, notes=(*pairs.notes, said))
         constant = np.ptp(pairs.baseline) == 0 and not inside(pairs.baseline, UNIT)
-        if not (allow_same or constant):
+        if not (allow_same or constant or by_chance(pairs, suite)):
             raise InputError(f"{said}: a model compared with itself passes every gate; name the candidate's own "
                              "results, or, if two runs did agree in everything, add --allow-same")
     return replace(pairs, notes=(*pairs.notes, said))
@@ -143,12 +146,12 @@ def check_all_distinct(pairs: dict[str, list[Pairs]], models: dict[str, Model], 
                        allow_same: bool) -> dict[str, list[Pairs]]:
     """`check_distinct` for every candidate and task; `models` as they were read. Small tasks of a candidate that
     differs elsewhere may agree by chance: that is noted, not refused (`by_chance`)."""
-    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name,
-                                  allow_same or by_chance(one, suite)) for one in suite]
+    return {name: [check_distinct(one, models[baseline][one.task], models[name][one.task], name, allow_same, suite)
+                   for one in suite]
             for name, suite in pairs.items()}
 
 
-def by_chance(same: Pairs, suite: list[Pairs]) -> bool:
+def by_chance(same: Pairs, suite: Sequence[Pairs]) -> bool:
     """Whether some task of a suite would agree in so many items with a probability of CHANCE or more, if items differed
     as often as they do in the other tasks."""
     others = [one for one in suite if one is not same]

@@ -23,7 +23,7 @@ def amount(value: float, result: PairedResult) -> str:
     """A drop or limit: in points (hundredths) where scores lie in [0, 1], else in the units of the score."""
     if not result.in_points:
         return f"{value:.4g}"
-    decimals = 2 if result.n < 50_000 else 3
+    decimals = 2 if result.n < 50_000 else 3 + int(math.log10(result.n / 50_000) / 2)  # as errors fall with √n
     return f"{100 * value:.{decimals}f}".replace("-0." + "0" * decimals, "0." + "0" * decimals)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from ..errors import InputError
 from ..scores.task_scores import TaskScores
@@ -87,8 +86,8 @@ def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]
 
 def _scores(run: TaskScores) -> np.ndarray:
     """The scores there are, as floats."""
-    scores = run.frame["score"].to_numpy()
-    return scores[pd.notna(scores)].astype(float)
+    scores = run.frame["score"].to_numpy(float)
+    return scores[~np.isnan(scores)]
 
 
 def inside(scores, scale: Scale) -> bool:
@@ -98,10 +97,12 @@ def inside(scores, scale: Scale) -> bool:
 
 def _check_stated(one: TaskScores, other: TaskScores, task: str) -> None:
     scale = next((Scale(*run.scale) for run in (one, other) if run.scale), UNIT)
+    if scale.high <= MANY:
+        return
     for run, beside in ((one, other), (other, one)):
         scores, others = _scores(run), _scores(beside)
         binary = np.isin(scores, (0.0, 1.0)).all() and (scores == 1).any()
-        if scale.high > MANY and binary and others.size and others.max() > MANY:
+        if binary and others.size and others.max() > MANY:
             raise InputError(f"{task}: scores of {run.source} are all 0 or 1, those of {beside.source} up to "
                              f"{others.max():g}: on --range {scale.low:g} {scale.high:g}, too, these are two scales; "
                              "bring both to one scale first")
@@ -112,11 +113,11 @@ def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
     0 and 1 of one model are not taken for 0 and 1 % of a stated range that the other makes use of."""
     _check_stated(one, other, task)
     scores = [_scores(run) for run in (one, other)]
-    sizes = [np.abs(found) for found in scores]
-    if one.scale or other.scale or any(size.size == 0 for size in sizes):
-        return
-    ends = [(found.min(), found.max()) for found in scores]
     unit = [inside(found, UNIT) for found in scores]
+    if one.scale or other.scale or any(found.size == 0 for found in scores) or all(unit):
+        return
+    sizes = [np.abs(found) for found in scores]
+    ends = [(found.min(), found.max()) for found in scores]
     largest = [size.max() for size in sizes]
     typical = [float(np.median(size[size > 0])) if size.any() else 0.0 for size in sizes]
     far = all(min(pair) > 0 and max(pair) > FAR_APART * min(pair) for pair in (largest, typical))

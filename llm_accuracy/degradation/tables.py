@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
+from ..errors import InputError
 from ..scores.task_scores import TaskScores
 from .cells import harmless
 from .intervals import cluster_standard_error
@@ -12,12 +15,24 @@ from .pairing import Pairs
 from .report import ALL
 from .suite import SuiteResult
 
+STDERR = "_stderr"
+
+
+def check_names(tasks: Iterable[str]) -> None:
+    """Raise InputError where a task's name is that of another column or row of the tables."""
+    names = set(tasks)
+    for name in sorted(names):
+        if name == ALL or (name.endswith(STDERR) and name.removesuffix(STDERR) in {*names, ALL}):
+            what = "all tasks together" if name == ALL else f"the error of {name.removesuffix(STDERR)}"
+            raise InputError(f"task {name}: that is the name of {what} in the tables: rename it, or leave it out with "
+                             "--skip")
+
 
 def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
                  models: dict[str, dict[str, TaskScores]], baseline: str) -> list[str]:
     """CSV text of summary, model_comparison, summary_with_stderr, summary_without_stderr, model_differences."""
-    frames = (summary_frame(results, baseline), comparison_frame(models), category_frame(models, stderr=True),
-              category_frame(models, stderr=False), differences_frame(results, pairs))
+    frames = (summary_frame(results, baseline), comparison_frame(models), *category_frames(models),
+              differences_frame(results, pairs))
     return [harmless(frame).to_csv(index=False) for frame in frames]
 
 
@@ -74,26 +89,40 @@ def comparison_frame(models: dict[str, dict[str, TaskScores]]) -> pd.DataFrame:
     return frame.rename_axis("task").reset_index()
 
 
-def category_frame(models: dict[str, dict[str, TaskScores]], stderr: bool) -> pd.DataFrame:
-    """summary_with(out)_stderr.csv: models × categories, each the mean over all items of the category."""
-    rows = []
+def category_frames(models: dict[str, dict[str, TaskScores]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """summary_with_stderr.csv and summary_without_stderr.csv: models × categories, each the mean over all items of the
+    category, with its standard error in the first of the two."""
+    rows, plain = [], []
     for model, tasks in models.items():
-        categories: dict[str, list[pd.DataFrame]] = {}
+        categories: dict[str, list[TaskScores]] = {ALL: []}
         for task, scores in tasks.items():
             for category in (scores.category or task, ALL):
-                categories.setdefault(category, []).append(scores.frame.assign(task=task))
+                categories.setdefault(category, []).append(scores)
         row: dict[str, str | float] = {"model": model}
-        for category in sorted(categories, key=lambda c: c != ALL):
-            items = pd.concat(categories[category]).dropna(subset="score")
-            row[category] = items["score"].mean()
-            if stderr:
-                row[f"{category}_stderr"] = _standard_error(items)
+        means = dict(row)
+        for category, parts in categories.items():
+            scored = [part.frame["score"].notna().to_numpy() for part in parts]
+            found = np.concatenate([part.frame["score"].to_numpy(float)[there]
+                                    for part, there in zip(parts, scored, strict=True)])
+            row[category] = means[category] = float(found.mean()) if found.size else float("nan")
+            row[f"{category}{STDERR}"] = _standard_error(found, _units(parts, scored))
         rows.append(row)
-    return pd.DataFrame(rows)
+        plain.append(means)
+    return pd.DataFrame(rows), pd.DataFrame(plain)
 
 
-def _standard_error(items: pd.DataFrame) -> float:
+def _units(parts: list[TaskScores], scored: list[np.ndarray]) -> np.ndarray | None:
+    """Labels of the clusters, or else of the content, of all items with a score; None unless each has one."""
+    for name in ("cluster", "content"):
+        if all(name in part.frame for part in parts):
+            labels = np.concatenate([part.frame[name].to_numpy(object)[there]
+                                     for part, there in zip(parts, scored, strict=True)])
+            if not pd.isna(labels).any():
+                return labels
+    return None
+
+
+def _standard_error(scores: np.ndarray, units: np.ndarray | None) -> float:
     """The standard error of a mean score; items of one cluster, or with the same content, count as one unit."""
-    label = next((items[c] for c in ("cluster", "content") if c in items and items[c].notna().all()), None)
-    codes = np.arange(len(items)) if label is None else pd.factorize(label)[0]
-    return cluster_standard_error(items["score"].to_numpy(), codes) if codes.max() > 0 else float("nan")
+    codes = np.arange(scores.size) if units is None else pd.factorize(units)[0]
+    return cluster_standard_error(scores, codes) if codes.size and codes.max() > 0 else float("nan")

@@ -90,44 +90,38 @@ class Region:
                 min(self.n, int((self.n * rates + spread).max()) + 1))
 
     def _one_by_one(self, flip: np.ndarray, low: int, high: int) -> np.ndarray:
-        m = np.arange(low, high + 1, dtype=float)
-        weights = np.zeros((flip.size, m.size))
-        # ln P[M = m] up to a constant: the weights of a window add up to 1.
-        steps = np.r_[0.0, np.cumsum(np.log((self.n - m[:-1]) / (m[:-1] + 1)))]
-        np.add(steps, np.multiply.outer(np.log(flip) - np.log1p(-np.minimum(flip, 1 - 1e-16)), m - low), out=weights)
-        weights -= weights.max(axis=1, keepdims=True)
-        np.exp(weights, out=weights)
         k = self._between(low, high)
         if k[-1] < 0:
             return np.zeros(flip.size)
-        total = weights.sum(axis=1)
+        worth = flip.size >= FEW_POINTS and flip.size * (high - low) < SMALL
+        weights, total = (_weights_of_grid(self.n, low, high, flip.tobytes()) if worth
+                          else _weights(self.n, low, high, flip))
         first = int(np.argmax(k >= 0))  # before it nothing is in the region
-        m, k, weights = m[first:], k[first:], weights[:, first:]
+        m, k, weights = np.arange(low + first, high + 1, dtype=float), k[first:], weights[:, first:]
         share = (1 + self.drop / flip) / 2
         below = np.empty_like(weights)
         below[:, 0] = at_most(k[0], m[0], share)
         if m.size > 1:
-            below[:, 1:] = self._growth(m, k, share)
+            self._growth(m, k, share, out=below[:, 1:])
             np.cumsum(below, axis=1, out=below)
         np.clip(below, 0.0, 1.0, out=below)
         return np.einsum("ij,ij->i", weights, below) / total
 
     @staticmethod
-    def _growth(m: np.ndarray, k: np.ndarray, share: np.ndarray) -> np.ndarray:
-        """F_{m+1} − F_m along the boundary, (points, len(m) − 1)."""
+    def _growth(m: np.ndarray, k: np.ndarray, share: np.ndarray, out: np.ndarray) -> None:
+        """F_{m+1} − F_m along the boundary, into `out`, (points, len(m) − 1)."""
         m, rises, k = m[:-1], np.diff(k) > 0, k[:-1]
         # ln C(m, k) along the boundary, from its first point.
         steps = np.log((m[:-1] + 1) / np.where(rises[:-1], k[:-1] + 1, m[:-1] + 1 - k[:-1]))
         log_choose = np.r_[0.0, np.cumsum(steps)]
         start = _log_pmf(k[0], m[0], share)
         gained = (m - k) - (m[0] - k[0])
-        found = np.multiply.outer(np.log(share), k - k[0])
-        found += np.multiply.outer(np.log1p(-share), gained)
-        found += log_choose
-        found += (start + np.log(share))[:, None]
-        np.exp(found, out=found)
-        found *= np.where(rises, (m - k) / (k + 1), -1.0)
-        return found
+        np.multiply.outer(np.log(share), k - k[0], out=out)
+        out += np.multiply.outer(np.log1p(-share), gained)
+        out += log_choose
+        out += (start + np.log(share))[:, None]
+        np.exp(out, out=out)
+        out *= np.where(rises, (m - k) / (k + 1), -1.0)
 
     def _in_blocks(self, flip: np.ndarray, low: int, high: int) -> np.ndarray:
         """An upper bound: in each block of m, the largest k with the smallest m."""
@@ -138,6 +132,22 @@ class Region:
         share = (1 + self.drop / flip[:, None]) / 2
         below = np.where(k < 0, 0.0, np.where(k >= first, 1.0, at_most(np.clip(k, 0, first), first, share)))
         return (mass * below).sum(axis=1)
+
+
+@lru_cache(maxsize=4)  # one grid serves the margin and most steps of the search for a limit
+def _weights_of_grid(n: int, low: int, high: int, rates: bytes) -> tuple[np.ndarray, np.ndarray]:
+    return _weights(n, low, high, np.frombuffer(rates))
+
+
+def _weights(n: int, low: int, high: int, flip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """P[M = m] up to a factor, (points, m = low … high), and its sum over m, (points,)."""
+    m = np.arange(low, high + 1, dtype=float)
+    steps = np.r_[0.0, np.cumsum(np.log((n - m[:-1]) / (m[:-1] + 1)))]
+    weights = np.multiply.outer(np.log(flip) - np.log1p(-np.minimum(flip, 1 - 1e-16)), m - low)
+    weights += steps
+    weights -= weights.max(axis=1, keepdims=True)
+    np.exp(weights, out=weights)
+    return weights, weights.sum(axis=1)
 
 
 def _log_pmf(k: float, n: float, share: np.ndarray) -> np.ndarray:
@@ -181,10 +191,11 @@ def flip_range(m: int, n: int) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=100_000)  # many tasks of a suite have the same few counts
-def p_drop_excluded(n: int, b: int, c: int, drop: float, points: int | None = None) -> float:
+def p_drop_excluded(n: int, b: int, c: int, drop: float, points: int | None = None, enough: float = 1.0) -> float:
     """The exact p-value of H0: the drop is `drop` or more, −1 < drop < 1; never below γ.
 
-    `points` of the flip rate, instead of as many as needed: a quick look, which may be too small by 1e-3.
+    `points` of the flip rate, instead of as many as needed: a quick look, which may be too small by 1e-3. A p-value
+    above `enough` may be too small, too, but is above it.
     """
     low, high = flip_range(b + c, n)
     low = max(low, abs(drop) * (1 + 1e-12), 1e-300)  # ψ = |drop| itself would leave logarithms of 0
@@ -193,9 +204,14 @@ def p_drop_excluded(n: int, b: int, c: int, drop: float, points: int | None = No
     region = Region(n, drop, float(tango_score(drop, n, b, c)))
     dense = points or (SMOOTH_POINTS if n * low >= MANY else POINTS)
     flip = low + (high - low) * np.linspace(0, 1, dense) ** 2
+    if enough < 1:  # some of the points may do
+        best = float(region.probability(flip[::16]).max())
+        if best + GAMMA > enough:
+            return min(1.0, best + GAMMA)
     reached = region.probability(flip)
     best = float(reached.max())
-    if points is None and n * high < WIDEST**2 / 300:  # blocks are bounds, whose maxima mean nothing
+    in_blocks = n * high >= WIDEST**2 / 300  # those are bounds, whose maxima mean nothing
+    if points is None and best + GAMMA <= enough and not in_blocks:
         best = max(best, _refined(region, flip, reached))
     return min(1.0, best + GAMMA)
 
@@ -234,7 +250,7 @@ def upper_limit(n: int, b: int, c: int, alpha: float, known: tuple[float, float]
     limit = max(_rough_limit(n, b, c, alpha, error), floor + 1e-3 * error)
     step = 2e-3 * error
     while limit < ceiling:
-        if p_drop_excluded(n, b, c, limit) <= alpha:
+        if p_drop_excluded(n, b, c, limit, enough=alpha) <= alpha:
             return limit
         limit, step = limit + step, 2 * step
     return ceiling

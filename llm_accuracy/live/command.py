@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import cli
 from ..errors import InputError
+from . import paired_command
 from .drivers import DRIVERS, Request
 from .redaction import redacted
 
@@ -21,6 +22,7 @@ DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
     llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
     llm-accuracy evaluate RUN --resume        (also --report, --audit, --export eee)
+    llm-accuracy evaluate RUN --baseline runs/base --margin 1pt --lm-eval "…"     did it get worse?
     llm-accuracy evaluate --forecast --history runs/        what would this history be worth? Nothing is asked
 
 RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes on. docs/evaluate.md has the rest."""
@@ -62,8 +64,11 @@ def build_parser() -> argparse.ArgumentParser:
     end = parser.add_argument_group("when to stop")
     end.add_argument("--budget", metavar="B", help="a number of questions or a share (5%%): the tighter interval")
     end.add_argument("--half-width", metavar="W", help="stop as soon as the interval is ± this: 1pt, or .01")
+    end.add_argument("--exact", action="store_true", default=None,
+                     help="with --half-width: an interval that rests on no normal limit")
     end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
     end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    paired_command.add_flags(parser)
     fine = parser.add_argument_group("details")
     fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
     fine.add_argument("--growth", type=float, metavar="G", help="how many times larger each round is (1.5)")
@@ -91,12 +96,25 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
+    from .run_folder import COMPARISON, RunFolder
+
+    run = RunFolder(options.run)
+    again = options.resume or options.report or options.audit or options.export
+    if again and run.begun and run.manifest().get("kind") == COMPARISON:
+        return paired_command.again(options, run, _request(options))
+    if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
+        if options.baseline is None:
+            raise InputError(f"{extra[0]} is for a comparison, with --baseline")
+    if options.baseline is not None:
+        outputs, request = paired_command.Outputs.of(options), _request(options)
+        assert request is not None
+        return paired_command.begin_or_resume(run, paired_command.wanted_of(options, request), request, outputs,
+                                              show_questions=options.show_questions)
     from .evaluate import Wanted, audit, begin, go_on, reopen, resume
     from .live_line import Live
     from .results import line_of
-    from .run_folder import RunFolder
 
-    run, live = RunFolder(options.run), Live()
+    live = Live()
     if options.audit:
         print("\n".join(audit(run)))
         return 0
@@ -127,7 +145,8 @@ def _run(options: argparse.Namespace) -> int:
             assert request is not None
             settings = {"first": options.first_round, "growth": options.growth, "alpha": options.alpha,
                         "seed": options.seed, "max_minutes": options.max_minutes}
-            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget}
+            stop = {"budget": options.budget, "half_width": options.half_width, "max_budget": options.max_budget,
+                    "exact": bool(options.exact)}
             settings = {name: value for name, value in settings.items() if value is not None}
             wanted = Wanted(request, options.history, stop, settings, options.questions, options.cost, options.factors)
             evaluation = begin(run, wanted, live.say)
@@ -148,7 +167,7 @@ def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
     again = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
     chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
-    fixed = [flag for flag in ("budget", "half_width", "max_budget", "first_round", "growth", "alpha", "seed",
+    fixed = [flag for flag in ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed",
                                "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
     if options.forecast:
         if options.run or chosen or again:
@@ -167,9 +186,11 @@ def _check(options: argparse.Namespace) -> None:
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
-    if options.cost is not None and options.half_width is not None:
-        raise InputError("--cost goes with --budget: questions that are asked one after the other, for an interval "
-                         "that may be watched, are not chosen by their cost")
+    if options.baseline is not None:
+        return
+    if options.cost is not None and options.exact:
+        raise InputError("--cost does not go with --exact: questions that are asked one after the other, for that "
+                         "interval, are not chosen by their cost")
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")

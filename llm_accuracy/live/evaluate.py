@@ -1,65 +1,46 @@
-"""Begin, resume and audit an evaluation, and the loop that all of them share: draw, log, ask, log, learn, estimate."""
+"""Begin, resume and audit an evaluation: how good is a model?"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import platform
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
 from ..errors import InputError
-from ..files import read_json, write_whole
+from ..files import read_json
 from ..querying.factors import Factors
 from ..scores.matrix import Responses
-from .asking import Asking, Clock, plain_estimate
+from .asking import Asking, plain_estimate
 from .bank import Bank
 from .drivers import DRIVERS, Driver, Request
-from .drivers.driver import Round
-from .drivers.files import Files
-from .history import History, aligned, fitted, itself, of_factors, read_history, worth
-from .live_line import Live
-from .plans import FIXED, Plan, plan_of, stop_of
+from .history import History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
+from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
+from .plans import Plan, plan_of, stop_of
 from .query_log import QueryLog
-from .redaction import HIDDEN, redacted
-from .results import result_of
-from .run_folder import FORMAT, RunFolder
+from .results import line_of, result_of
+from .run_folder import ACCURACY, FORMAT, RunFolder
 
-Say = Callable[[str], None]
-PAGE_AGE = 3.0    # seconds
-MOST_FILES = 2000  # of a history, whose fingerprints are kept one by one
+__all__ = ["Evaluation", "Wanted", "audit", "begin", "go_on", "reopen", "resume"]
 
 
 @dataclass
-class Evaluation:
-    """A run that is open: its folder, manifest, state and the way to the model."""
+class Evaluation(OpenRun):
+    """An evaluation that is open."""
 
-    run: RunFolder
-    manifest: dict[str, Any]
     asking: Asking
-    driver: Driver | None = None
     responses: Responses | None = None
-    show_questions: bool = False
-    _page_at: float = -math.inf
 
-    def write(self, more_to_come: bool = False) -> dict[str, Any]:
-        """Rewrite result.json and report.html; returns the result. more_to_come: the page, whose figures take longer
-        than a small round, only if it is a few seconds old."""
-        result = result_of(self.asking, self.manifest, self.responses)
-        write_whole(self.run / "result.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-        if not more_to_come or time.monotonic() - self._page_at > PAGE_AGE:
-            from .report import page
+    def result(self) -> dict[str, Any]:
+        return result_of(self.asking, self.manifest, self.responses)
 
-            write_whole(self.run / "report.html", page(self.asking, self.manifest, result, self.show_questions))
-            self._page_at = time.monotonic()
-        return result
+    def page(self, result: dict[str, Any]) -> str:
+        from .report import page
+
+        return page(self.asking, self.manifest, result, self.show_questions)
+
+    def line(self, result: dict[str, Any]) -> str:
+        return line_of(result) + (", provisional" if result["provisional"] and not self.asking.complete else "")
 
 
 # --- beginning -----------------------------------------------------------------------------------------
@@ -82,14 +63,7 @@ def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
 
     Raises InputError for whatever cannot be used.
     """
-    run.check_empty()
-    run.lock()
-    try:
-        return _begun(run, wanted, say)
-    except BaseException:
-        if not run.begun:
-            run.clear()
-        raise
+    return beginning(run, lambda: _begun(run, wanted, say))
 
 
 def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
@@ -103,7 +77,8 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
         bank = bank.priced(wanted.cost)
     history = aligned(history, bank)
     bank = bank.prompted(history.prompts)
-    notes = [*history.notes, *request.notes, *itself(history.models, driver.model)]
+    notes = [*history.notes, *request.notes, *itself(history.models, driver.model),
+             *other_limits(history, getattr(driver, "limits", None))]
     for note in notes:
         say(note)
     told: list[str] = []
@@ -119,8 +94,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     notes += told
     manifest = {
         "format": FORMAT, "begun": datetime.now(UTC).isoformat(timespec="seconds"), "model": driver.model,
-        "asked": {"driver": request.driver, "words": redacted(request.words), "model": request.model,
-                  "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings)},
+        "asked": asked_of(request, driver),
         "plan": plan.to_dict(), "bank": {"questions": bank.size} | bank.fingerprints(),
         "history": {"kind": history.kind, "models": n_models,
                     "paths": [str(path.absolute()) for path in wanted.history if str(path) != "none"],
@@ -132,7 +106,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     (run / "responses.jsonl").unlink(missing_ok=True)
     run.write_manifest(manifest)
     asking = Asking(bank, factors, plan, driver.model, QueryLog(run / "queries.jsonl"))
-    return Evaluation(run, manifest, asking, driver, history.responses)
+    return Evaluation(run, manifest, asking, driver, responses=history.responses)
 
 
 def bank_of(driver: Driver, history: History, listed: Path | None) -> Bank:
@@ -165,35 +139,6 @@ def factors_of(history: History, bank: Bank, seed: int, kept: Path | None, note:
     return factors
 
 
-def files_of(paths: list[Path]) -> dict[str, str]:
-    """{file: fingerprint of its bytes} of a history; of more than MOST_FILES files one fingerprint of all."""
-    found: dict[str, str] = {}
-    for path in paths:
-        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-        for file in files:
-            if file.is_file():
-                with file.open("rb") as stream:
-                    found[str(file.absolute())] = hashlib.file_digest(stream, "blake2b").hexdigest()[:32]
-    if len(found) > MOST_FILES:
-        return {"all": hashlib.blake2b(json.dumps(found).encode()).hexdigest()[:32]}
-    return found
-
-
-def versions() -> dict[str, str]:
-    """Of what the numbers follow from."""
-    found = {"llm-accuracy": __version__, "python": platform.python_version()}
-    for name in ("numpy", "scipy", "torch", "scikit-learn"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(redacted(json.dumps(settings, default=str)))
-
-
 # --- opening again -------------------------------------------------------------------------------------
 
 def reopen(run: RunFolder, audit: bool = False) -> Evaluation:
@@ -203,11 +148,11 @@ def reopen(run: RunFolder, audit: bool = False) -> Evaluation:
 
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
-    manifest = run.manifest()
+    manifest = run.manifest(ACCURACY)
     bank = Bank.load(run / "questions.csv")
-    _compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
     factors = Factors.load(run / "factors.npz", "evaluate_model.py")
-    _compare(of_factors(factors), manifest["factors"], run / "factors.npz")
+    compare(of_factors(factors), manifest["factors"], run / "factors.npz")
     plan = Plan(**manifest["plan"])
     log = QueryLog(run / "queries.jsonl")
     return Evaluation(run, manifest, Asking(bank, factors, plan, manifest["model"], log, audit))
@@ -222,63 +167,18 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
 
     Raises InputError as `reopen` does, and where the history or the model's questions have changed.
     """
-    run.manifest()
+    run.manifest(ACCURACY)
     run.lock()
     evaluation = reopen(run)
     manifest, log = evaluation.manifest, evaluation.asking.log
     if log.torn:
         say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
     if not as_begun:
-        check_history(manifest, history)
+        check_files(manifest["history"], history, "history")
     if evaluation.asking.ended is None:
-        evaluation.driver = driver = DRIVERS[manifest["asked"]["driver"]].open(
-            _request(manifest, request, run, show_questions))
-        if driver.model != manifest["model"]:
-            raise InputError(f"the model is {driver.model} now and was {manifest['model']}: begin another run for it")
-        if (own := driver.bank()) is not None:
-            prints = own.fingerprints()
-            del prints["the costs"], prints["the history's prompts"]
-            _compare(prints, manifest["bank"], "the model's questions")
-        for name, value in _redacted(driver.settings).items():
-            if manifest["asked"]["settings"].get(name) != value:
-                raise InputError(f"{name} is {value!r} now and was {manifest['asked']['settings'].get(name)!r}: what "
-                                 "is asked in another way is another evaluation; ask as before, or begin another run")
+        evaluation.driver = driver_again(evaluation, request, show_questions)
     evaluation.responses = _responses(manifest, evaluation.asking.bank)
     return evaluation
-
-
-def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, show_questions: bool) -> Request:
-    asked = manifest["asked"]
-    words = asked["words"]
-    if given is not None:
-        if (given.driver, redacted(given.words)) != (asked["driver"], words):
-            raise InputError(f"the run began with --{asked['driver']} {words!r}: resume with the same, or begin "
-                             "another run")
-        words = given.words
-    elif HIDDEN in words:
-        raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "
-                         f"--{asked['driver']} again, with the key")
-    return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"], show_questions)
-
-
-def check_history(manifest: dict[str, Any], given: list[Path] | None) -> None:
-    """Raises InputError, with what changed, unless the history's files are those that the run began with. Files that
-    are gone do no harm: the run has its own copy of the factors."""
-    way_out = "put it back, or add --as-begun to go on with the factors that the run began with"
-    begun = manifest["history"]
-    if given is not None and [str(path.absolute()) for path in given if str(path) != "none"] != begun["paths"]:
-        raise InputError(f"the run began with --history {' '.join(begun['paths']) or 'none'}; leave --history away, or "
-                         "begin another run")
-    paths = [Path(path) for path in begun["paths"]]
-    if not all(path.exists() for path in paths):
-        return
-    now, then = files_of(paths), begun["files"]
-    changed = [name for name in then if name in now and now[name] != then[name]]
-    new, gone = sorted(now.keys() - then.keys()), sorted(then.keys() - now.keys())
-    for names, what in ((changed, "changed"), (new, "is new"), (gone, "is gone")):
-        if names:
-            more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-            raise InputError(f"the history is not what the run began with: {names[0]}{more} {what}; {way_out}")
 
 
 def _responses(manifest: dict[str, Any], bank: Bank) -> Responses | None:
@@ -291,84 +191,6 @@ def _responses(manifest: dict[str, Any], bank: Bank) -> Responses | None:
         return aligned(history, bank).responses
     except InputError:
         return None
-
-
-def _compare(now: dict[str, str | None], then: dict[str, Any], where: object) -> None:
-    """Raises InputError, with the names, for fingerprints that differ."""
-    changed = [name for name, fingerprint in now.items() if fingerprint != then.get(name)]
-    if changed:
-        raise InputError(f"{where}: {', '.join(changed)} changed since the run began; put back what was there, or "
-                         "begin another run")
-
-
-# --- asking --------------------------------------------------------------------------------------------
-
-def go_on(evaluation: Evaluation, live: Live) -> dict[str, Any]:
-    """Ask round after round until the plan's end, or until the driver waits for somebody; returns the result.
-
-    Raises InputError where the driver fails; everything that it had answered is in the log.
-    """
-    asking, driver = evaluation.asking, evaluation.driver
-    if asking.ended is not None or driver is None:
-        return evaluation.write()
-    clock = Clock(asking.spent)
-    try:
-        while True:
-            if asking.outstanding:
-                waiting = _ask(evaluation, driver, live, clock)
-                if waiting:
-                    live.say(waiting)
-                    return evaluation.write()
-            if asking.unseen:
-                if asking.round == 1 and (told := asking.other_prompts()):
-                    asking.note(told)
-                    live.say(told)
-                asking.look(clock.seconds)
-                live.show(evaluation.write(more_to_come=True), asking, clock)
-            if reason := _reason(asking, clock):
-                asking.end(reason)
-                break
-            asking.ask()
-        result = evaluation.write()
-        driver.close(result)
-        return result
-    finally:
-        live.close()
-
-
-def _ask(evaluation: Evaluation, driver: Driver, live: Live, clock: Clock) -> str | None:
-    """One round; what somebody else has to do before it can be finished, if so."""
-    asking = evaluation.asking
-
-    def take(answers) -> int:
-        new = asking.take(answers)
-        live.count(asking, clock)
-        return new
-
-    round_ = Round(asking.round, asking.outstanding, lambda done, of: live.progress(asking, clock, done, of))
-    driver.ask(round_, asking.bank, take)
-    if isinstance(driver, Files):
-        if not asking.outstanding:
-            return None
-        return driver.write(replace(round_, questions=asking.outstanding), asking.bank)
-    if asking.outstanding:
-        raise InputError(f"{len(asking.outstanding)} questions of round {asking.round} were not answered, first "
-                         f"{asking.outstanding[0]}; add --resume to ask them again")
-    return None
-
-
-def _reason(asking: Asking, clock: Clock) -> str | None:
-    """Why no further round is asked, or None. Looks at answers only where the interval may be watched."""
-    if asking.outstanding:
-        return None
-    if asking.plan.watched and asking.narrow():
-        return f"the half-width of {100 * (asking.plan.half_width or 0):g} points is reached"
-    if asking.complete:
-        return ("all questions are asked" if len(asking.answers) == asking.bank.size else
-                "the largest budget is used up" if asking.plan.watched else "the budget is used up")
-    if asking.plan.max_minutes is not None and asking.round and clock.seconds >= 60 * asking.plan.max_minutes:
-        return f"{asking.plan.max_minutes:g} minutes are over"
-    return None
 
 
 # --- auditing ------------------------------------------------------------------------------------------
@@ -386,7 +208,7 @@ def audit(run: RunFolder) -> list[str]:
             f"{len(list(asking.log.of('look')))} estimates in the log: each follows from the answers"]
     if found is None:
         return [*said, "nothing can be estimated yet"]
-    if asking.plan.interval == FIXED:
+    if asking.plan.in_rounds:
         plain = plain_estimate(asking.logged, asking.answers, asking.bank.size)
         if plain is None or abs(min(max(plain, 0.0), 1.0) - found.theta) > 1e-9:
             raise InputError(f"{run.path}: by hand the log gives {plain}, the estimate is {found.theta}")

@@ -24,7 +24,7 @@ def as_svg(figure: plt.Figure) -> str:
     return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
 
 
-def _drawn(height: float, width: float = WIDTH, left: float = 0.6, right: float = 0.15) -> tuple[plt.Figure, Any]:
+def drawn(height: float, width: float = WIDTH, left: float = 0.6, right: float = 0.15) -> tuple[plt.Figure, Any]:
     """A figure with one pair of axes; margins in inches, since to have them found takes a second drawing."""
     figure, axes = plt.subplots(figsize=(width, height))
     figure.subplots_adjust(left=left / width, right=1 - right / width, bottom=0.45 / height, top=1 - 0.1 / height)
@@ -33,7 +33,7 @@ def _drawn(height: float, width: float = WIDTH, left: float = 0.6, right: float 
 
 def running(looks: list[dict[str, Any]], budget: int) -> plt.Figure:
     """The estimate after every round with its interval, against the questions asked."""
-    figure, axes = _drawn(2.6)
+    figure, axes = drawn(2.6)
     asked = [look["asked"] for look in looks]
     ends = np.array([[100 * look[end] for end in ("low", "theta", "high")] for look in looks])
     axes.fill_between(asked, ends[:, 0], ends[:, 2], color=PALETTE["sky"], alpha=0.35, linewidth=0)
@@ -49,7 +49,7 @@ def tasks(sub_scores: dict[str, dict[str, Any]]) -> plt.Figure:
     """Every task's accuracy with its own interval (thick) and the one that holds together with the others' (thin)."""
     shown = sorted(sub_scores.items(), key=lambda item: item[1]["estimate"])[-MOST_TASKS:]
     labels = [f"{name if len(name) <= 40 else name[:39] + '…'} ({one['asked']:,})" for name, one in shown]
-    figure, axes = _drawn(0.6 + 0.19 * len(shown), left=0.3 + 0.065 * max(map(len, labels)))
+    figure, axes = drawn(0.6 + 0.19 * len(shown), left=0.3 + 0.065 * max(map(len, labels)))
     for y, (_, one) in enumerate(shown):
         axes.plot([100 * one["low_all"], 100 * one["high_all"]], [y, y], color=PALETTE["grey"], linewidth=0.8)
         axes.plot([100 * one["low"], 100 * one["high"]], [y, y], color=PALETTE["blue"], linewidth=2.4, alpha=0.6)
@@ -61,7 +61,7 @@ def tasks(sub_scores: dict[str, dict[str, Any]]) -> plt.Figure:
 
 def asked(rows: list[dict[str, Any]]) -> plt.Figure:
     """Every question in the order of asking by what was predicted of it; answered rightly, wrongly or in part."""
-    figure, axes = _drawn(2.4, right=0.9)
+    figure, axes = drawn(2.4, right=0.9)
     looks = {"right": (PALETTE["green"], "o", lambda z: z == 1),
              "wrong": (PALETTE["vermillion"], "x", lambda z: z == 0),
              "in part": (PALETTE["grey"], "D", lambda z: 0 < z < 1)}
@@ -82,7 +82,7 @@ def asked(rows: list[dict[str, Any]]) -> plt.Figure:
 
 def calibration(bins: list[dict[str, float]]) -> plt.Figure:
     """Answers against predictions by tenths, ± two standard errors of what the predictions lead to expect."""
-    figure, axes = _drawn(3.0, width=3.2)
+    figure, axes = drawn(3.0, width=3.2)
     axes.plot([0, 1], [0, 1], color=PALETTE["grey"], linewidth=0.8, linestyle="--")
     for row in bins:
         axes.plot([row["predicted"]] * 2, [row["predicted"] - 2 * row["error"], row["predicted"] + 2 * row["error"]],

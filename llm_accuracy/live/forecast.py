@@ -9,7 +9,7 @@ from ..querying import forecasting
 from ..querying.session import questions_of
 from .bank import Bank
 from .history import aligned, read_history
-from .plans import WATCHED, half_width_of, number_of
+from .plans import EVERY_ROUND, WIDER, half_width_of, number_of
 
 BUDGETS = (20, 50, 100, 200, 500)
 
@@ -37,7 +37,8 @@ def forecast(history: list[Path], listed: Path | None, budget: str | None, half_
         [size for size in BUDGETS if size < bank.size] or [bank.size])
     widths = forecasting.HALF_WIDTHS if half_width is None else (half_width_of(half_width),)
     expected = forecasting.forecast(found.responses, budgets, bank.size)
-    watched = [f"By --half-width {half_width}, which may stop at any time: about "
-               f"{expected.questions_for(widths[0] / WATCHED):,} questions."] if half_width is not None else []
+    needed = expected.questions_for(widths[0] / WIDER[EVERY_ROUND])
+    watched = [] if half_width is None else [f"By --half-width {half_width}, which may stop after any round: about "
+                                             f"{needed:,} questions."]
     return [*found.notes, *forecasting.lines(expected, budgets, widths), *watched]
 

@@ -31,12 +31,15 @@ from ..scores.contract import Models
 from ..scores.matrix import MISSING, Responses
 from ..scores.readers import read, reader_of
 from .bank import Bank, digest
+from .drivers.driver import limits_of
 
 NONE = "none"
 PROTOCOL = "map"
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 DECAYS = (2.0, 4.0, 8.0, 16.0, 32.0)
 FOLDS = 3
+LIMITS = {"lm-eval": "gen_kwargs", "inspect": "generate config"}  # where readers keep how answers were generated
+OWN = "the task's own limits"
 # Rank and decay are chosen on a part of a large history: what is best there is about what is best on all of it.
 CV_MODELS, CV_QUESTIONS = 400, 2000
 
@@ -47,6 +50,7 @@ class History:
     responses  scores of its models; None of factors and of none
     factors    where the history is given as fitted factors
     contents, prompts  {question: fingerprint of its content, of the prompt it was put in}, where the logs have them
+    limits     {model: how its answers were generated}, where the logs say it: length, temperature, …
     notes      what was resolved and how
     """
 
@@ -55,6 +59,7 @@ class History:
     factors: Factors | None = None
     contents: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -117,15 +122,27 @@ def _heed(models: Models, kind: str, history: History) -> None:
     """Keep what logs know of their questions: fingerprints of the content as the driver of the same harness computes
     it, and of the prompt, where models had different ones that of the first."""
     columns = ("doc_hash", "target_hash") if kind == "inspect" else ("doc_hash",)
-    for tasks in models.values():
+    for model, tasks in models.items():
         for task, scores in tasks.items():
             frame = scores.frame
+            if kind in LIMITS and scores.setup:
+                history.limits.setdefault(model, limits_of(scores.setup.get(LIMITS[kind])))
             if set(columns) <= set(frame.columns):
                 for item, *parts in frame[list(columns)].dropna().itertuples():
                     history.contents.setdefault(f"{task}/{item}", "".join(parts))
             if "prompt_hash" in frame:
                 for item, prompt in frame["prompt_hash"].dropna().items():
                     history.prompts.setdefault(f"{task}/{item}", prompt)
+
+
+def other_limits(history: History, ours: str | None) -> list[str]:
+    """A sentence where answers of the history were generated otherwise than `ours`; None where that is not known."""
+    others = [theirs for theirs in history.limits.values() if theirs != ours]
+    if ours is None or not others:
+        return []
+    return [f"{len(others)} of {len(history.limits)} models of the history generated their answers with "
+            f"{others[0] or OWN}, this one with {ours or OWN}: "
+            "predictions may be off, the estimate stays unbiased"]
 
 
 def kind_of(path: Path) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from ..cli import duration
-from .asking import Asking, Clock
-from .results import line_of
+from .recorded import Clock, Recorded
 
 
 class Live:
@@ -18,7 +16,7 @@ class Live:
         self.rewrites = self.stream.isatty()
         self._estimate, self._open, self._begun_with = "no estimate yet", False, None
 
-    def count(self, asking: Asking, clock: Clock) -> None:
+    def count(self, asking: Recorded, clock: Clock) -> None:
         """After an answer."""
         if self._begun_with is None:
             self._begun_with = (len(asking.answers) - 1, clock.seconds)
@@ -26,21 +24,21 @@ class Live:
             print(f"\r\x1b[K{self._line(asking, clock)}", end="", file=self.stream, flush=True)
             self._open = True
 
-    def progress(self, asking: Asking, clock: Clock, done: int, of: int) -> None:
+    def progress(self, asking: Recorded, clock: Clock, done: int, of: int) -> None:
         """Inside a round: so many of its requests are answered. On a terminal only."""
         if self.rewrites:
             print(f"\r\x1b[K{self._line(asking, clock)} ({done:,} of {of:,} requests of round {asking.round})", end="",
                   file=self.stream, flush=True)
             self._open = True
 
-    def show(self, result: dict[str, Any], asking: Asking, clock: Clock) -> None:
-        """After a round."""
-        self._estimate = line_of(result) + (", provisional" if result["provisional"] and not asking.complete else "")
+    def show(self, found: str, asking: Recorded, clock: Clock) -> None:
+        """After a round, with what has been found."""
+        self._estimate = found
         print(("\r\x1b[K" if self.rewrites else "") + self._line(asking, clock), end="" if self.rewrites else "\n",
               file=self.stream, flush=True)
         self._open = self.rewrites
 
-    def _line(self, asking: Asking, clock: Clock) -> str:
+    def _line(self, asking: Recorded, clock: Clock) -> str:
         done, budget = len(asking.answers), asking.plan.budget
         before, since = self._begun_with or (0, 0.0)
         new, seconds = done - before, clock.seconds - since

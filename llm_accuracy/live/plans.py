@@ -2,9 +2,10 @@
 
 Two ways of stopping. A *budget*: growing rounds, whose interval holds at that number of questions and is the narrowest.
 A *half-width*: the evaluation ends as soon as its interval is narrow enough, so the interval must be valid however
-often it is looked at; questions are drawn one after the other (faq-mix) in batches of the same growing sizes. Which of
-the two such intervals there are is chosen here, by N, the number T of questions that the width is expected to take, and
-nothing else: were it chosen by the answers, neither would hold.
+often it is looked at. Growing rounds share the error rate out among their ends (`querying.looks`). `--exact`, and a
+width that so few questions are expected to give that no normal limit can be claimed, take the betting interval instead,
+of questions drawn one after the other (faq-mix) in batches of the same sizes. Which one is chosen here, by the number T
+of questions that the width is expected to take, and by nothing else: were it chosen by the answers, neither would hold.
 """
 
 from __future__ import annotations
@@ -17,25 +18,26 @@ import numpy as np
 from scipy import special
 
 from ..errors import InputError
-from ..querying.confidence_sequence import BURN_IN
 from ..querying.designs import schedule
 from ..querying.diagnosis import Promise
 from ..querying.factors import Factors
+from ..querying.looks import FEWEST, levels
 from ..querying.policies import GrowingRounds, Policy, named
 from ..querying.session import check_alpha, questions_of
 from ..querying.setting import ALPHA
 
-FIXED, ASYMPTOTIC, EXACT = "fixed", "asymptotic", "exact"
-EXACT_FROM = 0.05   # share of the bank from which the exact interval is the narrower one
-WATCHED = 1.5       # half-widths of the intervals that may be watched, in those of a fixed budget
+FIXED, EVERY_ROUND, EXACT = "fixed", "every round", "exact"
+# Half-widths of the intervals that may be watched, in those of a fixed budget (benchmarks/watched_widths.py).
+WIDER = {EVERY_ROUND: 1.25, EXACT: 3.0}
 
 
 @dataclass(frozen=True)
 class Plan:
     """budget      questions at most (of a half-width: where it gives up)
-    interval    FIXED, or one that may be watched: ASYMPTOTIC or EXACT
+    interval    FIXED, or one that may be watched: EVERY_ROUND or EXACT
     half_width  at which to stop; None of a budget
-    planned     questions that the half-width is expected to take: what the exact interval's bets are sized for
+    planned     questions that the half-width is expected to take: where most of the error rate is spent, and what the
+                exact interval's bets are sized for
     first, growth  of the rounds
     alpha, seed
     max_minutes  after which no further round is begun
@@ -58,11 +60,23 @@ class Plan:
 
     @property
     def watched(self) -> bool:
+        """Whether its interval holds at every look."""
         return self.interval != FIXED
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether whole rounds are drawn at once, rather than one question after the other."""
+        return self.interval != EXACT
+
+    def level(self, n_questions: int, rounds: int) -> float:
+        """α of the interval after so many rounds; 0 where nothing is claimed yet."""
+        if self.interval == FIXED:
+            return self.alpha
+        return float(levels(self.sizes(n_questions), self.planned or self.budget, self.alpha)[rounds - 1])
 
     def policy(self) -> Policy:
         """The registered policy, with this plan's rounds."""
-        if self.watched:
+        if not self.in_rounds:
             return named("faq-mix")
         rounds = named("rounds")
         assert rounds.rounds is not None
@@ -94,20 +108,24 @@ def half_width_of(text: str) -> float:
 
 
 def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, half_width: str | None,
-            max_budget: str | int | None, **settings) -> Plan:
+            max_budget: str | int | None, exact: bool = False, **settings) -> Plan:
     """The plan of a command line; settings: first, growth, alpha, seed, max_minutes.
 
     Raises InputError as `stop_of` does.
     """
-    most, width = stop_of(n_questions, budget=budget, half_width=half_width, max_budget=max_budget)
+    most, width = stop_of(n_questions, budget=budget, half_width=half_width, max_budget=max_budget, exact=exact)
     if width is None:
         return Plan(most, **settings)
-    planned = min(expected_questions(width, n_questions, factors, settings.get("alpha", ALPHA)), most)
-    return Plan(most, interval_for(n_questions, planned), width, planned, **settings)
+    alpha = settings.get("alpha", ALPHA)
+    planned = min(expected_questions(width, EVERY_ROUND, n_questions, factors, alpha), most)
+    if not exact and planned >= FEWEST:
+        return Plan(most, EVERY_ROUND, width, planned, **settings)
+    planned = min(expected_questions(width, EXACT, n_questions, factors, alpha), most)
+    return Plan(most, EXACT, width, planned, **settings)
 
 
 def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: str | None,
-            max_budget: str | int | None) -> tuple[int, float | None]:
+            max_budget: str | int | None, exact: bool = False) -> tuple[int, float | None]:
     """(questions at most, half-width or None). n_questions None: not known yet, only words are looked at.
 
     Raises InputError unless exactly one of budget and half_width is given, and for what cannot be.
@@ -115,6 +133,8 @@ def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: st
     if (budget is None) == (half_width is None):
         raise InputError("give either --budget (a number of questions or a share such as 5%, the tighter interval) or "
                          "--half-width (1pt: stop as soon as the interval is that narrow)")
+    if budget is not None and exact:
+        raise InputError("--exact goes with --half-width; the interval of a --budget is by normality")
     if budget is not None and max_budget is not None:
         raise InputError("--max-budget goes with --half-width; --budget is a budget already")
     width = None if half_width is None else half_width_of(half_width)
@@ -123,17 +143,12 @@ def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: st
     return size if most is None else questions_of(number_of(most), size), width
 
 
-def interval_for(n_questions: int, planned: int) -> str:
-    """Which interval that may be watched: the exact one from EXACT_FROM of the bank on, and where fewer questions are
-    planned than the asymptotic one needs before it says anything (BURN_IN)."""
-    return EXACT if planned >= EXACT_FROM * n_questions or planned < 2 * BURN_IN else ASYMPTOTIC
-
-
-def expected_questions(half_width: float, n_questions: int, factors: Factors, alpha: float = ALPHA) -> int:
+def expected_questions(half_width: float, interval: str, n_questions: int, factors: Factors,
+                       alpha: float = ALPHA) -> int:
     """About how many questions a half-width takes, by what the history promises, if its interval may be watched."""
     promise = Promise.of(factors)
     variance = max(promise.accuracy * (1 - promise.accuracy), 0.05) / max(promise.gain, 1.0)
-    target = half_width / WATCHED / float(special.ndtri(1 - alpha / 2))
+    target = half_width / WIDER[interval] / float(special.ndtri(1 - alpha / 2))
     # target² = (1/T − 1/N) variance
     return int(np.clip(math.ceil(1 / (target**2 / variance + 1 / n_questions)), 1, n_questions))
 

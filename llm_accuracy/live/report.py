@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 from typing import Any
 
 from .. import __version__
-from ..degradation.page import POLICY, STYLE
 from . import figures
 from .asking import Asking
+from .pieces import capital, document, fact_table, svg, table
 from .plans import FIXED
 from .results import further, surprises
 
 MOST_SURPRISING = 15
-OURS = """
-.headline { font-size: 2rem; font-weight: 600; margin: .2rem 0 } .small { color: #555; font-size: .9rem }
-.sentence { border-left: 6px solid #D55E00; padding: .5rem 1rem; background: #f6f6f6; font-weight: 600 }
-.bar { background: #eee; height: .5rem; max-width: 30rem } .bar div { background: #0072B2; height: .5rem }
-"""
 
 
 def page(asking: Asking, manifest: dict[str, Any], result: dict[str, Any], show_questions: bool = False) -> str:
@@ -28,9 +22,7 @@ def page(asking: Asking, manifest: dict[str, Any], result: dict[str, Any], show_
             *_history(result), *_cost(result), *_further(asking, result), *_settings(asking, manifest), *_notes(result),
             *_audit(asking, manifest, result)]
     title = f"{result['model']}: accuracy from {result['asked']:,} of {result['of']:,} questions"
-    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">'
-            f"<title>{escape(title)}</title><style>{STYLE}{OURS}</style>")
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+    return document(title, body)
 
 
 def _headline(result: dict[str, Any]) -> str:
@@ -51,7 +43,7 @@ def _headline(result: dict[str, Any]) -> str:
                  f"{result['of']:,}. {state}.{spent}</p>"
                  f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>')
     if result["history"]["sentence"]:
-        parts.append(f'<p class="sentence">{escape(_capital(result["history"]["sentence"]))}.</p>')
+        parts.append(f'<p class="sentence">{escape(capital(result["history"]["sentence"]))}.</p>')
     return "\n".join(parts)
 
 
@@ -61,7 +53,7 @@ def _running(asking: Asking, result: dict[str, Any]) -> list[str]:
         return []
     small = ("The interval after an earlier round is what was known then; only the last one has the error rate that "
              "was asked for." if asking.plan.interval == FIXED else "The band holds at all rounds at once.")
-    return ["<h2>Estimate against questions asked</h2>", _svg(figures.running(looks, result["budget"])),
+    return ["<h2>Estimate against questions asked</h2>", svg(figures.running(looks, result["budget"])),
             f'<p class="small">{small}</p>']
 
 
@@ -72,8 +64,8 @@ def _tasks(result: dict[str, Any]) -> list[str]:
              f"{_percent(one['low'])} to {_percent(one['high'])}",
              f"{_percent(one['low_all'])} to {_percent(one['high_all'])}")
             for task, one in result["sub_scores"].items()]
-    return ["<h2>Sub-scores by task</h2>", _svg(figures.tasks(result["sub_scores"])),
-            _table(("task", "asked", "accuracy, %", "interval", "all intervals together"), rows),
+    return ["<h2>Sub-scores by task</h2>", svg(figures.tasks(result["sub_scores"])),
+            table(("task", "asked", "accuracy, %", "interval", "all intervals together"), rows),
             '<p class="small">Thin lines and the last column: intervals that hold for all tasks together.</p>']
 
 
@@ -86,14 +78,14 @@ def _asked(asking: Asking, rows: list[dict[str, Any]], show_questions: bool) -> 
     cells: list[tuple[str, ...]] = [
         (row["question"], str(row["round"]), f"{row['p']:.2f}", f"{row['score']:g}", f"{row['surprise']:.1f}")
         for row in most]
-    parts = ["<h2>Which questions were asked, and how surprising the answers were</h2>", _svg(figures.asked(rows)),
+    parts = ["<h2>Which questions were asked, and how surprising the answers were</h2>", svg(figures.asked(rows)),
              f"<p>Mean surprise {sum(row['surprise'] for row in rows) / len(rows):.2f} bits an answer (a coin's is 1). "
              "The most surprising:</p>"]
     if show_questions and texts:
         header, cells = (*header, "what it asks"), [(*cell, texts.get(cell[0], "")[:400]) for cell in cells]
     elif show_questions:
         parts.append("<p>What the questions ask is not in the log: give --show-questions while they are asked.</p>")
-    return [*parts, _table(header, cells)]
+    return [*parts, table(header, cells)]
 
 
 def _history(result: dict[str, Any]) -> list[str]:
@@ -110,8 +102,8 @@ def _history(result: dict[str, Any]) -> list[str]:
     if "surprise" in known:
         facts.append(("right answers against predictions", f"{known['surprise']:+.1f} standard errors"))
         facts.append(("squared errors against predictions", f"{known['dispersion']:.2f} of what was expected"))
-    return ["<h2>Did the history serve?</h2>", _facts(facts), _svg(figures.calibration(known["calibration"])),
-            _table(("predicted", "answers", "mean prediction", "share right", "expected"), rows)]
+    return ["<h2>Did the history serve?</h2>", fact_table(facts), svg(figures.calibration(known["calibration"])),
+            table(("predicted", "answers", "mean prediction", "share right", "expected"), rows)]
 
 
 def _cost(result: dict[str, Any]) -> list[str]:
@@ -124,7 +116,7 @@ def _cost(result: dict[str, Any]) -> list[str]:
     if cost["gain"] is not None:
         facts.append(("gain by cost", f"random questions would have cost {cost['gain']:.2f} times as much for this "
                       "interval, by the same answers"))
-    return ["<h2>What it cost</h2>", _facts(facts)]
+    return ["<h2>What it cost</h2>", fact_table(facts)]
 
 
 def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
@@ -144,7 +136,7 @@ def _further(asking: Asking, result: dict[str, Any]) -> list[str]:
                 for budget, _ in rows]
         header, cells = (*header, "cost, as so far"), [(*cell, f"{each:,.4g}") for cell, each in
                                                        zip(cells, more, strict=True)]
-    return ["<h2>What more questions would give</h2>", _table(header, cells),
+    return ["<h2>What more questions would give</h2>", table(header, cells),
             '<p class="small">As another run with that budget from the start: a budget that is raised after looking '
             "has no valid interval.</p>"]
 
@@ -156,13 +148,13 @@ def _settings(asking: Asking, manifest: dict[str, Any]) -> list[str]:
              ("rounds", rounds),
              ("seed", str(plan["seed"])), *((name, str(value)) for name, value in asked["settings"].items()),
              ("versions", ", ".join(f"{name} {value}" for name, value in manifest["versions"].items()))]
-    return ["<h2>How it was asked</h2>", _facts(facts)]
+    return ["<h2>How it was asked</h2>", fact_table(facts)]
 
 
 def _notes(result: dict[str, Any]) -> list[str]:
     if not result["notes"]:
         return []
-    return ["<h2>Notes</h2><ul>", *(f"<li>{escape(_capital(note))}</li>" for note in result["notes"]), "</ul>"]
+    return ["<h2>Notes</h2><ul>", *(f"<li>{escape(capital(note))}</li>" for note in result["notes"]), "</ul>"]
 
 
 def _audit(asking: Asking, manifest: dict[str, Any], result: dict[str, Any]) -> list[str]:
@@ -179,26 +171,5 @@ def _audit(asking: Asking, manifest: dict[str, Any], result: dict[str, Any]) -> 
             "log.</p>"]
 
 
-# --- pieces ----------------------------------------------------------------------------------------------
-
-def _svg(figure) -> str:
-    return f'<div class="wide">{figures.as_svg(figure)}</div>'
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _facts(rows: list[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
-    return f'<div class="wide"><table class="facts">{cells}</table></div>'
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

@@ -14,13 +14,13 @@ from .. import __version__
 from ..querying.session import Finding
 from .asking import Asking
 from .history import identical
-from .plans import FIXED
+from .plans import EVERY_ROUND, EXACT, FIXED
 
 BINS = 10  # of predicted probability, in the calibration
 INTERVALS = {FIXED: "holds at the budget that was chosen beforehand (growing rounds)",
-             "asymptotic": "holds at every look (asymptotic confidence sequence, from 100 questions on, for accuracies "
-                           "between .05 and .95)",
-             "exact": "holds at every look and any number of answers (betting)"}
+             EVERY_ROUND: "holds after every round at once (growing rounds; the error rate is shared out among them "
+                          "beforehand)",
+             EXACT: "holds at every look and any number of answers (betting)"}
 
 
 def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
     manifest.json    what is asked of whom, with which settings, and fingerprints of all that the questions follow from
     questions.csv    the bank: names, tasks, fingerprints of contents, costs
     factors.npz      the factors of the history, as they were fitted
+    baseline.npz     in the place of factors, of a comparison: the baseline's scores and margins, the curves of flips
     queries.jsonl    every question and every answer, in the order of events (`query_log`)
     responses.jsonl  what a harness's model has answered in the round in flight, before it is scored (lm-eval only)
     result.json, report.html   rewritten after every round
@@ -25,8 +26,10 @@ from ..errors import InputError
 from ..files import read_json, write_whole
 
 FORMAT = 1
-OURS = {"manifest.json", "questions.csv", "factors.npz", "queries.jsonl", "responses.jsonl", "result.json",
-        "report.html", "lock", "ask.csv", "answers.csv", "harness.log", "inspect", "eee"}
+OURS = {"manifest.json", "questions.csv", "factors.npz", "baseline.npz", "queries.jsonl", "responses.jsonl",
+        "result.json", "report.html", "lock", "ask.csv", "answers.csv", "harness.log", "inspect", "eee"}
+ACCURACY, COMPARISON = "accuracy", "comparison"  # the kinds of runs; a manifest without one is of the first
+NAMES = {ACCURACY: "an evaluation of one model", COMPARISON: "a comparison with a baseline"}
 FOLDERS = {"inspect", "eee"}
 
 
@@ -93,8 +96,9 @@ class RunFolder:
         write_whole(self.path / "manifest.json",
                     json.dumps(manifest | {"checksum": _checksum(manifest)}, indent=1, ensure_ascii=False) + "\n")
 
-    def manifest(self) -> dict[str, Any]:
-        """Raises InputError where there is none, for one of another format, and for one that was edited."""
+    def manifest(self, kind: str | None = None) -> dict[str, Any]:
+        """Raises InputError where there is none, for one of another format, for one that was edited, and where the run
+        is not of this kind (ACCURACY or COMPARISON; None: either)."""
         path = self.path / "manifest.json"
         if not path.is_file():
             raise InputError(f"{self.path} holds no evaluation (no manifest.json); begin one: give --history and a "
@@ -107,6 +111,8 @@ class RunFolder:
                              f"version that wrote it ({manifest.get('versions', {}).get('llm-accuracy', 'unknown')})")
         if manifest.pop("checksum", None) != _checksum(manifest):
             raise InputError(f"{path}: edited or damaged since it was written; restore it, or begin anew")
+        if kind is not None and manifest.get("kind", ACCURACY) != kind:
+            raise InputError(f"{self.path} holds {NAMES[manifest.get('kind', ACCURACY)]}, not {NAMES[kind]}")
         return manifest
 
 

@@ -26,7 +26,7 @@ from .passes import BLOCK, P_FLOOR, Passes, root_variance
 
 @dataclass
 class Bank:
-    """The questions' factors, padded with zeros to whole blocks and put on a device.
+    """The questions' factors, padded with zeros to whole blocks (`of`) and put on a device.
 
     V  (N padded, K)
     """
@@ -42,6 +42,11 @@ class Bank:
         padded[:n] = torch.as_tensor(np.ascontiguousarray(V), dtype=dtype)
         padded[n:] = 0
         return Bank(padded, n)
+
+    @staticmethod
+    def unpadded(V: np.ndarray) -> Bank:
+        """V (N, K) → Bank for solves and predictions, which need no whole blocks; shares the memory of a float32 V."""
+        return Bank(torch.from_numpy(np.require(V, np.float32, ["C", "W"])), len(V))
 
 
 class Past:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,6 +29,7 @@ import numpy as np
 from ..errors import InputError
 from ..files import atomic, read_json
 from ..randomness import stream
+from ..scores.score_values import score_of
 from .diagnosis import HistoryDiagnosis
 from .factors import Factors
 from .policies import ANY_TIME_POLICY, DEFAULT_POLICY, Policy, named
@@ -300,14 +300,6 @@ def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
     if numbers.shape != (n_questions,) or not (np.isfinite(numbers) & (numbers > 0)).all():
         raise InputError(f"costs: one number above 0 for each of the {n_questions:,} questions is needed")
     return numbers
-
-
-def score_of(question: str, score: object) -> float:
-    """Raises InputError for anything but a number in [0, 1] or a truth value."""
-    number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
-    if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
-        raise InputError(f"question {question!r}: score {score!r}; scores lie in [0, 1], and are numbers")
-    return value
 
 
 def check_alpha(alpha: float) -> None:

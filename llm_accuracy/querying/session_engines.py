@@ -102,7 +102,7 @@ class InRounds:
         # Stated factors tell no kinds apart but the tasks themselves.
         strata = task_of if factors.stated is not None else kinds_of_questions(
             factors.V, prior.covariance, policy.rounds.kinds)
-        predictor = Recalibrated(FactorPredictor(Bank.of(factors.V), prior, 1))
+        predictor = Recalibrated(FactorPredictor(Bank.unpadded(factors.V), prior, 1))
         tau = (policy.setting or DEFAULT_SETTING).tau
         self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups)
         self._promise = Promise.of(factors)

@@ -9,6 +9,8 @@ import io
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from .task_scores import TaskScores
 
 
@@ -34,9 +36,10 @@ def same_files(one: str, other: str, task: str | None) -> bool:
 
 def _equal_scores(one: TaskScores, other: TaskScores) -> bool:
     """The cheap part, first: hardly any two models have the same score on every item."""
-    left, right = one.frame[["score", "runs"]], other.frame[["score", "runs"]]
-    if len(left) != len(right):
+    first, second = (np.sort(log.frame["score"].to_numpy(float)) for log in (one, other))
+    if not np.array_equal(first, second, equal_nan=True):
         return False
+    left, right = one.frame[["score", "runs"]], other.frame[["score", "runs"]]
     if left.index.equals(right.index):
         return left.equals(right)
     return left.sort_index().equals(right.sort_index())

@@ -24,6 +24,8 @@ from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
+_MARKS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999)  # numbers that are in use for a missing value
+OF_TASK = "task."  # begins the keys of a set-up that tell one task from another, such as its data set
 _SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|access[-_]?key|token|secret|passw(or)?d|authorization|bearer|"
                      r"credential")
 _NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|"
@@ -61,12 +63,20 @@ def redacted(value, key: str = ""):
     if not isinstance(value, str):
         return value
     text = re.sub(r"([\w-]+)(=|: ?)([^,&\s\"'}]+)",
-                  lambda m: f"{m[1]}{m[2]}{REDACTED}" if _is_secret(m[1]) else m[0], value)
+                  lambda m: f"{m[1]}{m[2]}{REDACTED if _is_secret(m[1]) else redacted(m[3])}", value)  # also a=token=b
     return _URL_LOGIN.sub(f"{REDACTED}@", _LOOKS_SECRET.sub(REDACTED, text))
 
 
 def _is_secret(name: str) -> bool:
     return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
+
+
+def crashes(task: str, count: int, choices: Choices, what: str = "samples crashed") -> tuple[str, ...]:
+    """A line for answers that crashed, with what they are worth by `--errors`; none where there are none."""
+    if not count:
+        return ()
+    return (f"{task}: {count:,} {what} and count as wrong (--errors wrong)" if choices.errors == "wrong" else
+            f"{task}: {count:,} {what} and are missing (--errors missing); --errors wrong counts them as wrong",)
 
 
 # ---- one log ------------------------------------------------------------------------------------------------
@@ -91,6 +101,9 @@ def checked(log: TaskScores, choices: Choices) -> TaskScores:
 
 
 def _refuse_marks(log: TaskScores, choices: Choices) -> None:
+    every = log.frame["score"].to_numpy(float)
+    if choices.scale is None and not ((every < 0) | (every > 1)).any():  # of most logs, and quickly
+        return
     scores = log.frame["score"].dropna()
     if choices.scale is not None:
         low, high = choices.scale
@@ -100,25 +113,46 @@ def _refuse_marks(log: TaskScores, choices: Choices) -> None:
                              f"in --range "
                              f"{low:g} {high:g}")
         return
-    outside = scores[(scores < 0) | (scores > 1)]
-    if outside.empty:
+    marks, others = _marks(scores)
+    if not marks:
         return
-    inside = scores.drop(outside.index)
-    marked = len(inside) >= len(outside) and inside.isin((0.0, 1.0)).all()  # right, wrong, and marks of several kinds
-    if len(inside) and (outside.nunique() == 1 or marked):
-        odd = float(outside.min() if outside.min() < 0 else outside.max())
-        if odd < 0 or odd >= 9:
-            if outside.nunique() > 1:
-                found = _some([f"{value:g}" for value in sorted(outside.unique())])
-                raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {found} and all others 0 or "
-                                 f"1, first item {outside.index[0]}: say which mark a missing score with --value "
-                                 f"{odd:g}=missing, or the range of the scores with --range {min(0.0, odd):g} "
-                                 f"{max(1.0, float(outside.max())):g}")
-            raise InputError(f"{log.source}: {log.task}: {len(outside):,} scores are {odd:g} and all others lie in "
-                             f"[0, 1], first "
-                             f"item {outside.index[0]}: if it marks a missing score add --value {odd:g}=missing, "
-                             f"else say the "
-                             f"range of the scores, --range {min(0.0, odd):g} {max(1.0, odd):g}")
+    where = scores.index[scores.isin(marks)]
+    odd = marks[0] if marks[0] < 0 else marks[-1]
+    low, high = min(0.0, float(scores.min())), max(1.0, float(scores.max()))
+    if len(marks) > 1:
+        raise InputError(f"{log.source}: {log.task}: {len(where):,} scores are "
+                         f"{_some([f'{value:g}' for value in marks])} and all others {others}, first item {where[0]}: "
+                         f"say which mark a missing score with --value {odd:g}=missing, or the range of the scores "
+                         f"with --range {low:g} {high:g}")
+    raise InputError(f"{log.source}: {log.task}: {len(where):,} scores are {odd:g} and all others {others}, first item "
+                     f"{where[0]}: if it marks a missing score add --value {odd:g}=missing, else say the range of the "
+                     f"scores, --range {low:g} {high:g}")
+
+
+def _marks(scores: pd.Series) -> tuple[list[float], str]:
+    """(numbers that seem to mark something rather than to be a score, in order; how all others are described).
+
+    Among scores in [0, 1]: one number outside, or several whole ones that are together fewer than the scores; among
+    right and wrong, whatever else is outside. On any other scale: the numbers that are in use as marks (−1, 99, …),
+    where all others are at least 0 and they are beyond or far above them. Scores that are mostly negative, such as
+    log-likelihoods, and those that spread beyond 1 have none.
+    """
+    outside = scores[(scores < 0) | (scores > 1)]
+    inside, found = scores.drop(outside.index), sorted(map(float, outside.unique()))
+    if found and len(inside) and (found[0] < 0 or found[-1] >= 9):
+        if len(found) == 1:
+            return found, "lie in [0, 1]"
+        if len(inside) >= len(outside):
+            if inside.isin((0.0, 1.0)).all():
+                return found, "0 or 1"
+            if len(found) <= 3 and all(value == int(value) and (value < 0 or value >= 9) for value in found):
+                return found, "lie in [0, 1]"
+    others = scores[~scores.isin(_MARKS)]
+    if len(others) == len(scores) or others.empty or others.min() < 0:
+        return [], ""
+    top = max(1.0, float(others.max()))
+    used = sorted(value for value in map(float, scores[scores.isin(_MARKS)].unique()) if value < 0 or value >= 9 * top)
+    return used, f"lie in [0, {top:g}]"
 
 
 def _by_content(log: TaskScores) -> TaskScores:
@@ -238,7 +272,7 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
 
 def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> None:
     """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks
-    overlap, else as the values of the whole run."""
+    overlap, else as the values of the whole run; what is a task's own (`OF_TASK`), only where they overlap."""
     runs: dict[str, list[TaskScores]] = {}
     for log in logs:
         runs.setdefault(log.run, []).append(log)
@@ -250,6 +284,8 @@ def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> N
         by_task = [{log.task: getattr(log, what).get(key, "unknown") for log in runs[name]} for name in names]
         for name, tasks in zip(names[1:], by_task[1:], strict=True):
             shared = tasks.keys() & by_task[0].keys()
+            if not shared and key.startswith(OF_TASK):
+                continue
             one, other = (sorted({value for task, value in side.items() if not shared or task in shared})
                           for side in (by_task[0], tasks))
             if one != other:

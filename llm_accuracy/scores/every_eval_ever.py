@@ -21,13 +21,14 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, read_json, reading, write_whole
-from .contract import Reading, checked, plain, redacted
+from .contract import Reading, checked, crashes, plain, redacted
 from .score_values import plain_number, told
 from .task_scores import Account, Choices, TaskScores, _sha256
 
 VERSION = "0.3.0"
 _SAMPLES = "_samples.jsonl"
 _NO_SCORE = "marked as unknown"
+_CRASHED = "samples that crashed"
 
 
 # ---- reading ------------------------------------------------------------------------------------------------
@@ -66,7 +67,11 @@ def read_logs(path: Path, choices: Choices) -> Reading:
         if instances is None:
             reading_.notes.append(f"{file}: left out, it has results and no instances ({file.stem}{_SAMPLES})")
             continue
-        rows = _instances(instances, record)
+        rows = _instances(instances, record, reading_.notes)
+        reported = {result["evaluation_name"] for result in record["evaluation_results"]}
+        if others := [i["evaluation_name"] for _, i in rows if i["evaluation_name"] not in reported]:
+            reading_.notes.append(f"{instances}: {len(others):,} instances of tasks that the record does not report "
+                                  f"are left out (first {plain(others[0])})")
         for task in dict.fromkeys(plain(result["evaluation_name"]) for result in record["evaluation_results"]):
             if task in wanted:
                 log = _log(instances, record, task, rows, choices, reading_.notes)
@@ -98,7 +103,7 @@ def _instances_file(file: Path, record: dict) -> Path | None:
     return next((p for name in [*names, file.stem + _SAMPLES] if (p := file.with_name(name)).is_file()), None)
 
 
-def _instances(file: Path, record: dict) -> list[tuple[int, dict]]:
+def _instances(file: Path, record: dict, notes: list[str]) -> list[tuple[int, dict]]:
     """(line, instance) of all; held against the record's checksum and count."""
     detailed = record.get("detailed_evaluation_results")
     detailed = detailed if isinstance(detailed, dict) else {}
@@ -114,10 +119,22 @@ def _instances(file: Path, record: dict) -> list[tuple[int, dict]]:
                 rows.append((number, instance))
     if digest and detailed.get("checksum") not in (None, digest.hexdigest()):
         raise InputError(f"{file}: its {algorithm} is not the one in the record: it was changed or is not complete")
-    stated = detailed.get("total_rows")
-    if type(stated) is int and stated != len(rows):
+    if detailed.get("checksum") is not None and digest is None:
+        notes.append(f"{file}: not held against its checksum, hash_algorithm is {json.dumps(algorithm)[:40]} (sha256 "
+                     "and md5 are known)")
+    stated = _count(detailed, "total_rows", file)
+    if stated is not None and stated != len(rows):
         raise InputError(f"{file}: {len(rows):,} instances, its record counts {stated:,}; fetch the file again")
     return rows
+
+
+def _count(counts: dict, key: str, file: Path) -> int | None:
+    """A record's own count; None where it has none. Raises InputError for anything but a whole number."""
+    value = counts.get(key)
+    if value is None or type(value) is int:
+        return value
+    raise InputError(f"{file}: {key} of its record is {json.dumps(value)[:40]}, not a whole number: the instances "
+                     "cannot be held against it; correct the record or leave it out")
 
 
 def _check_instance(instance, record: dict, where: str) -> None:
@@ -146,7 +163,7 @@ def _log(file: Path, record: dict, task: str, rows: list[tuple[int, dict]], choi
         notes.append(f"{file}: {task} ({metric}) is reported and has no instances: left out")
         return None
     config = result["metric_config"]
-    blank = {"samples that crashed": 0, _NO_SCORE: 0}
+    blank = {_CRASHED: 0, _NO_SCORE: 0}
     items = [_item(instance, config, metric, f"{file}: line {line}", choices, blank) for line, instance in mine]
     frame = pd.DataFrame(items).set_index("item").assign(runs=1)
     said = choices.direction(metric)
@@ -158,8 +175,11 @@ def _log(file: Path, record: dict, task: str, rows: list[tuple[int, dict]], choi
     reported = details.get("score") if isinstance(details, dict) else None
     mean = frame["score"].mean()
     odd = type(reported) in (int, float) and not abs(reported - mean) <= 1e-6  # type: ignore[operator]
-    log_notes = (f"{task}: the items' mean of {metric} is {mean:.4g}, the record reports {reported:.4g} (another "
-                 "aggregation, or missing values)",) if odd else ()
+    log_notes: tuple[str, ...] = ()
+    if odd:
+        log_notes = (f"{task}: the items' mean of {metric} is {mean:.4g}, the record reports {reported:.4g} (another "
+                     "aggregation, or missing values)",)
+    log_notes += crashes(task, sum(instance.get("error") is not None for _, instance in mine), choices)
     setup = {"generation_config": json.dumps(redacted(result["generation_config"]), sort_keys=True)} if (
         "generation_config" in result) else {}
     return TaskScores(
@@ -167,14 +187,13 @@ def _log(file: Path, record: dict, task: str, rows: list[tuple[int, dict]], choi
         task=task, folder=str(file.parent), run=_run(record), metric=metric, setup=setup,
         identity={k: json.dumps(redacted(v), sort_keys=True) for k, v in info.items() if k not in ("id", "name")},
         account=Account(len(frame) - sum(blank.values()), {k: n for k, n in blank.items() if n}, {},
-                        _stated(details)))
+                        _stated(details, file)))
 
 
-def _stated(details) -> int | None:
+def _stated(details, file: Path) -> int | None:
     """How many samples the result counts."""
     uncertainty = details.get("uncertainty") if isinstance(details, dict) else None
-    count = uncertainty.get("num_samples") if isinstance(uncertainty, dict) else None
-    return count if type(count) is int else None
+    return _count(uncertainty, "num_samples", file) if isinstance(uncertainty, dict) else None
 
 
 def _run(record: dict) -> str:
@@ -211,7 +230,7 @@ def _item(instance: dict, config: dict, metric: str, where: str, choices: Choice
         raise InputError(f"{where}: error is {json.dumps(instance['error'])[:40]}, neither a text nor null")
     if instance.get("error") is not None:
         score = 0.0 if choices.errors == "wrong" else math.nan
-        blank["samples that crashed"] += choices.errors != "wrong"
+        blank[_CRASHED] += choices.errors != "wrong"
     elif worth is not None:
         score = worth
         blank[_NO_SCORE] += math.isnan(worth)
@@ -220,7 +239,7 @@ def _item(instance: dict, config: dict, metric: str, where: str, choices: Choice
     elif config.get("has_unknown_level") is True and score == -1:  # the schema's own mark
         score = math.nan
         blank[_NO_SCORE] += 1
-    elif not _bound(config, "min_score", -math.inf) <= score <= _bound(config, "max_score", math.inf):
+    elif not _bound(config, "min_score", -math.inf, where) <= score <= _bound(config, "max_score", math.inf, where):
         raise InputError(f"{where}: score {score:g} is not within min_score and max_score of {metric}; if it stands "
                          f"for a missing one, --value {score:g}=missing")
     asked, right = instance["input"]["raw"], instance["input"]["reference"]
@@ -229,9 +248,11 @@ def _item(instance: dict, config: dict, metric: str, where: str, choices: Choice
             "target_hash": _sha256(json.dumps(right, sort_keys=True))}
 
 
-def _bound(config: dict, name: str, default: float) -> float:
+def _bound(config: dict, name: str, default: float, where: str) -> float:
     value = config.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise InputError(f"{where}: {name} of its record is {json.dumps(value)[:40]}, not a number")
+    return default if value is None else float(value)
 
 
 # ---- writing ------------------------------------------------------------------------------------------------

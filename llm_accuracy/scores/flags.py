@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .task_scores import Choices
 
 ERRORS = ("missing", "wrong")  # what a sample that crashed is worth
+LARGEST_SCORE = 1e100  # of a stated range: its square is still a float
 
 
 def add_choice_flags(to: argparse.ArgumentParser) -> None:
@@ -59,6 +60,8 @@ def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, 
     read_with(options.jobs or cores())
     if options.range and not options.range[0] < options.range[1]:
         raise InputError(f"--range {options.range[0]:g} {options.range[1]:g}: the first must be smaller")
+    if options.range and max(map(abs, options.range)) > LARGEST_SCORE:
+        raise InputError(f"--range {options.range[0]:g} {options.range[1]:g}: no score is beyond ±{LARGEST_SCORE:g}")
     made = (Choices.read(options.task_metrics, options.item_field) if options.task_metrics
             else Choices(item_field=options.item_field))
     if options.metric or options.filter:

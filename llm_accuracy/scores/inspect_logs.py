@@ -21,7 +21,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import check_zip
-from .contract import Reading, checked, plain, redacted
+from .contract import Reading, checked, crashes, plain, redacted
 from .score_values import RULES, plain_number, told
 from .task_scores import Account, Choices, TaskScores, _sha256
 
@@ -266,6 +266,11 @@ def content_of(sample, item_field: str | None = None) -> str:
     return prints["doc_hash"] + prints["target_hash"]
 
 
+def prompt_of(sample) -> str:
+    """A fingerprint of a sample's input and options as they stand; what a solver adds to them is not known before."""
+    return _fingerprints(sample, None)["prompt_hash"]
+
+
 def task_name(task: str, passed: dict[str, Any]) -> str:
     """What a task is called that was given these arguments: other arguments ask other questions."""
     known = redacted(passed)
@@ -315,14 +320,10 @@ def _direction(metric: str, scores: pd.Series, words: bool, task: str, choices: 
 
 def _epoch_notes(log, questions: dict[str, _Question], lacking: Counter, task: str, choices: Choices) -> list[str]:
     most = max(len(question.epochs) for question in questions.values())
-    notes = []
+    notes: list[str] = []
     crashed = sum(count for why, count in lacking.items() if why.startswith("error"))
     errors = sum(sample.error is not None and not sample.scores for sample in log.samples)
-    if errors and choices.errors == "wrong":
-        notes.append(f"{task}: {errors:,} samples crashed and count as wrong (--errors wrong)")
-    elif crashed:
-        notes.append(f"{task}: {crashed:,} samples crashed and are missing (--errors missing); --errors wrong counts "
-                     f"them as wrong")
+    notes += crashes(task, errors if choices.errors == "wrong" else crashed, choices)
     if most > 1:
         named = ", ".join(log.eval.config.epochs_reducer or ["mean"])
         partly = sum(0 < len(q.values) < len(q.epochs) for q in questions.values())

@@ -3,7 +3,8 @@
     {"id": "q7", "score": 1, "task": "sums", "model": "org/m", "run": 1, "cluster": "c", "input": …, "target": …}
 
 Only id and score are needed. `--id` and `--score` name other keys; a key with dots leads into objects
-(`metrics.acc`). A split is chosen with `--filter`, and `higher_is_better` may be there. Other keys are not read.
+(`metrics.acc`). A split is chosen with `--filter`, `higher_is_better` may be there, and a record with an `error`
+crashed. Other keys are not read.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
-from .contract import Reading, checked, plain, redacted
+from .contract import Reading, checked, crashes, plain, redacted
 from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value
@@ -29,7 +30,7 @@ ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "
 _DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
 _TARGET = ("target", "reference", "expected")
 _LABELS = ("model", "task", "run", "cluster", "split")
-_DIRECTION = "higher_is_better"
+_DIRECTION, _OTHER_DIRECTION = "higher_is_better", "lower_is_better"
 _ABSENT = object()
 
 
@@ -134,7 +135,7 @@ def _keys(record: dict, choices: Choices, where: str, notes: list[str]) -> _Keys
         item = known[0]
         notes.append(f"{where.rpartition(': ')[0]}: questions are named by {item} (--id chooses another key)")
     score = choices.score_key or "score"
-    if _at(record, score) is _ABSENT:
+    if _at(record, score) is _ABSENT and not (score != "error" and _crashed(record, where)):
         raise InputError(f"{where}: no key {score}; say which holds the score with --score KEY: {there}")
     return _Keys(item, score)
 
@@ -152,18 +153,23 @@ def _at(record: dict, key: str) -> Any:
 
 
 def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, Any]:
+    crashed = keys.score != "error" and _crashed(record, where)
     item, value = _at(record, keys.item), _at(record, keys.score)
     if item is _ABSENT or isinstance(item, (dict, list, bool, float)) or item is None or not str(item).strip():
         said = "is absent" if item is _ABSENT else f"is {json.dumps(item)[:40]}"
         raise InputError(f"{where}: {keys.item} {said}: every answer needs the name of its question")
-    if value is _ABSENT:
+    if crashed:
+        value = 0 if choices.errors == "wrong" else None
+    elif value is _ABSENT:
         raise InputError(f"{where}: no key {keys.score}; a missing score is null")
-    score = logged_value(value, keys.score, where, choices.values)
+    score = float(value) if crashed and value is not None else logged_value(value, keys.score, where, choices.values)
     if not isinstance(score, float):
         raise InputError(f"{where}: {keys.score} = {json.dumps(value)[:60]} is not one score")
-    row: dict[str, Any] = {"item": plain(item), "score": score}
+    row: dict[str, Any] = {"item": plain(item), "score": score, "crashed": crashed}
     if _DIRECTION in record:
         row[_DIRECTION] = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
+    elif (lower := record.get(_OTHER_DIRECTION, _ABSENT)) is not _ABSENT:
+        row[_DIRECTION] = not lower if isinstance(lower, bool) else f"unknown ({_OTHER_DIRECTION} is {lower})"
     for name in _LABELS:
         if name == keys.score or (label := record.get(name)) is None:
             continue
@@ -171,6 +177,15 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
             raise InputError(f"{where}: {name} is {json.dumps(label)[:40]}: a name is needed, or leave the key out")
         row[name] = plain(redacted(label))
     return row | _fingerprints(record, choices.item_field)
+
+
+def _crashed(record: dict, where: str) -> bool:
+    """Whether a record has an error: a text, an object or true; null, false and a blank are none."""
+    error = record.get("error")
+    if isinstance(error, (int, float)) and not isinstance(error, bool):
+        raise InputError(f"{where}: error is {json.dumps(error)}, and a crash is a text or an object: if it is a "
+                         "score, say so with --score error, else call the key something else")
+    return bool(error.strip() if isinstance(error, str) else error)
 
 
 def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:
@@ -218,7 +233,12 @@ def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices
     columns = [c for c in ("cluster", "content", "doc_hash", "target_hash", "prompt_hash") if c in rows]
     frame = by_item["score"].agg(score="mean", runs="count").join(by_item[columns].first())
     many = runs.nunique()
-    notes = (f"{task}: {many} runs in {file.name}, averaged",) if many > 1 else ()
+    notes: tuple[str, ...] = (f"{task}: {many} runs in {file.name}, averaged",) if many > 1 else ()
+    for column, what in (("doc_hash", "document"), ("target_hash", "target")):
+        if column in rows and (partly := int(by_item[column].count().between(1, by_item.size() - 1).sum())):
+            notes += (f"{task}: {partly:,} questions have a {what} in some of their runs only: the other runs are "
+                      "taken to be about the same question by its name",)
+    notes += crashes(task, int(rows["crashed"].sum()), choices)
     blank = int(rows["score"].isna().sum())
     return TaskScores(frame, str(file), _direction(file, task, rows, choices), None, notes, model=model, task=task,
                       folder=str(file.parent), metric=choices.score_key or "score",

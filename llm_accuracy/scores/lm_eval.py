@@ -108,11 +108,14 @@ def _one_task(file: Path, task: str, results: dict, read: Samples, choices: Choi
     reported = _part(results, "results", task)
     frame, account, (metric, chosen) = read
     counts = _part(results, "n-samples", task)
-    stated, dataset = (counts.get(key) if type(counts.get(key)) is int else None for key in ("effective", "original"))
+    stated, dataset = (_whole(counts.get(key)) for key in ("effective", "original"))
+    odd = [f"{key} is {json.dumps(value)[:20]}" for key, value in counts.items() if _whole(value) is None]
     if stated is None and type(reported.get("sample_len")) is int:
         stated = reported["sample_len"]
-    notes = () if known else (f"{file.parent}: no results file next to the samples; nothing is known of the run's "
-                              f"set-up",)
+    notes: tuple[str, ...] = () if known else (
+        f"{file.parent}: no results file next to the samples; nothing is known of the run's set-up",)
+    if odd:
+        notes = (*notes, f"{task}: not held against n-samples, whose {', '.join(odd)}")
     value = reported.get(f"{metric},{chosen}")
     mean = frame["score"].mean()
     exact = metric not in (*PERPLEXITIES, "perplexity") and "." not in metric
@@ -127,6 +130,11 @@ def _one_task(file: Path, task: str, results: dict, read: Samples, choices: Choi
         metric=metric,
         identity={key: _text(config[key], key) for key in _IDENTITY if key in config},
         setup=_setup(task, results, config), account=replace(account, stated=stated, dataset=dataset))
+
+
+def _whole(value: Any) -> int | None:
+    """A count; None for anything but a whole number."""
+    return int(value) if type(value) in (int, float) and value == value // 1 and abs(value) < 1e15 else None
 
 
 def _setup(task: str, results: dict, config: dict) -> dict[str, str]:

@@ -21,7 +21,7 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, read_json, reading
-from .contract import Reading, checked, plain, redacted
+from .contract import Reading, checked, crashes, plain, redacted
 from .score_values import logged_value
 from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
 
@@ -189,11 +189,7 @@ def _one_log(file: Path, model: str, column: _Column, time: str, choices: Choice
                          "score": [value for values in questions.values() for value in values]})
     frame = rows.groupby("item", sort=False)["score"].agg(score="mean", runs="count").join(
         pd.DataFrame.from_dict(prints, orient="index"))
-    notes = []
-    if crashed:
-        notes.append(f"{ONLY_TASK}: {crashed:,} answers are errors of the provider and "
-                     + ("count as wrong (--errors wrong)" if choices.errors == "wrong" else
-                        "are missing (--errors missing); --errors wrong counts them as wrong"))
+    notes = list(crashes(ONLY_TASK, crashed, choices, "answers are errors of the provider"))
     if (most := max(map(len, questions.values()))) > 1:
         notes.append(f"{ONLY_TASK}: tests are repeated up to {most} times; their answers are averaged")
     said = choices.direction(metric)

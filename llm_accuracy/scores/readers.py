@@ -11,6 +11,9 @@ suite, flips) by what it recognises. What a score may look like in each format i
     helm     run folders of HELM
     every-eval-ever  records of Every Eval Ever 0.3.0 beside their instances
     promptfoo  results of promptfoo, a provider with a prompt being a model
+    lighteval  its details (parquet) beside its results
+    evalplus  *_eval_results.json: a benchmark and its plus, which flip as one
+    opencompass  results/<model>/<data set>.json with details
     csv      one model: prompt_id,score[,run][,cluster][,task]; a folder of CSVs is several runs of one model
 
 A format of logs is one function path → `Reading`, and contract.py makes of it what each command needs: models for a
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from .task_scores import Choices, TaskScores
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
+_COLUMNS = ("model", "created_date", "sha", "family")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -98,6 +102,12 @@ READERS = {reader.name: reader for reader in (
            recognises=".every_eval_ever:recognises"),
     Reader("promptfoo", "results of promptfoo (-o out.json)", logs=".promptfoo:read_logs",
            recognises=".promptfoo:recognises"),
+    Reader("lighteval", "details of lighteval, with its results", logs=".lighteval:read_logs",
+           recognises=".lighteval:recognises"),
+    Reader("evalplus", "results of evalplus (*_eval_results.json)", logs=".evalplus:read_logs",
+           recognises=".evalplus:recognises"),
+    Reader("opencompass", "results of OpenCompass with details", logs=".opencompass:read_logs",
+           recognises=".opencompass:recognises"),
     Reader("csv", "a .csv of prompt_id,score or a folder of them", recognises=".tables:recognises",
            model=".tables:read_scores", runs=".tables:read_score_runs"),
 )}
@@ -143,7 +153,11 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
-        return columns_of(_safe(reader.function("matrix")(named[0][1])), read_bank(bank), unknown)
+        table = _safe(reader.function("matrix")(named[0][1]))
+        if ours := [str(name) for name in table.questions if str(name).strip().lower() in _COLUMNS]:
+            raise InputError(f"{source}: a question is named {ours[0]!r}, as a column of ours but for its spelling: "
+                             f"write {ours[0].strip().lower()}, or name the question otherwise")
+        return columns_of(table, read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
         chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
@@ -210,10 +224,26 @@ def reader_of(path: Path) -> Reader:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     known = [reader for reader in READERS.values() if reader.recognises]
-    for reader in reversed(known):
-        if reader.function("recognises")(path):
-            return reader
+    fits = [reader for reader in reversed(known) if reader.function("recognises")(path)]
+    if path.is_dir() and len(names := _formats_in(path, [reader.name for reader in fits])) > 1:
+        raise InputError(f"{path}: results of several formats ({', '.join(names)}), of which one would be read: name a "
+                         "file or folder of one of them")
+    if fits:
+        return fits[0]
     raise InputError(f"{path}: expected {', or '.join(reader.what for reader in reversed(known))}")
+
+
+def _formats_in(folder: Path, fits: list[str]) -> list[str]:
+    """Which of the formats that fit a folder have files of their own there: lm-eval takes any folder, and the JSONL of
+    some formats looks like any program's."""
+    from .lm_eval_samples import SAMPLES
+
+    own = [name for name in fits if name in READERS and name not in ("lm-eval", "jsonl")]
+    if any(SAMPLES.fullmatch(file.name) for file in folder.rglob("samples_*")):
+        own.append("lm-eval")
+    if "jsonl" in fits and not {"every-eval-ever", "promptfoo", "inspect"} & set(fits):
+        own.append("jsonl")
+    return own
 
 
 def read_model(

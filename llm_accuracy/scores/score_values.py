@@ -6,7 +6,7 @@ source may contain; and the values that evaluation tools log.
     long         true          false          any, then 0 to 1
     csv          true          false          any
     watch        true          false          any
-    lm-eval      true          false          any    (and JSONL)
+    lm-eval      true          false          any    (JSONL, promptfoo, lighteval, OpenCompass)
     inspect      C, yes, true  I, N, no, …    any; P = ½
     leaderboard  true          false          0 and 1
 
@@ -26,6 +26,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ..errors import InputError
 
@@ -186,3 +188,11 @@ _INSTRUCTIONS = {True: 1.0, False: 0.0, "True": 1.0, "False": 0.0}  # as IFEval 
 
 def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, list) and all(isinstance(v, kinds) for v in value)
+
+
+def score_of(question: str, score: object) -> float:
+    """Raises InputError for anything but a number in [0, 1] or a truth value."""
+    number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
+    if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
+        raise InputError(f"question {question!r}: score {score!r}; scores lie in [0, 1], and are numbers")
+    return value

@@ -307,7 +307,10 @@ class Choices:
                 near = difflib.get_close_matches(task, there, 5, cutoff=0.5) or there[:20]
                 more = "" if len(near) == len(there) else f" (of {len(there)} tasks)"
                 raise InputError(f"{where}: no task {task}; it has {', '.join(near)}{more}")
-        return [task for task in there if self.asks(task)]
+        asked = [task for task in there if self.asks(task)]
+        if there and not asked:
+            raise InputError(f"{where}: --skip {' '.join(self.skip)} leaves no task; it has {', '.join(there[:20])}")
+        return asked
 
     def asks(self, task: str) -> bool:
         """Whether a task is to be read."""

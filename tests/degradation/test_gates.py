@@ -68,6 +68,8 @@ rtol: 0.05
     ("a.json", json.dumps({"gates": {"x": {"expected": 0.8}}}), [Gate("x", 0.8, 0.1, 99)]),
     ("a.json", json.dumps({"expected": 1, "rtol": 0.02, "n": 5, "two_sided": True}),
      [Gate("1", 1, 0.02, 5, True, True)]),
+    ("a.yaml", "- &x {name: x, expected: .8, tolerance: .05, n: 5}\n- {<<: *x, n: 10, name: y}\n",
+     [Gate("x", 0.8, 0.05, 5), Gate("y", 0.8, 0.05, 10)]),
     ("a.yml", SUITE, [Gate("org/model gsm8k exact_match,strict-match", 0.754, 0.05, 250, True),
                       Gate("org/model gsm8k exact_match,flexible-extract", 0.76, 0.05, 250, True)]),
 ])
@@ -89,6 +91,7 @@ def test_ways_of_writing_gates(tmp_path, name, content, expected):
     (("a.yaml",), "- {name: x, expected: .8, tolerance: .1, n: 2, relative: 3}", "true or false"),
     (("a.yaml",), "- 3", "gate 1: expected name"), (("a.yaml",), "[]", "no gates"),
     (("a.yaml",), "a: [", "not a readable"),
+    (("a.yaml",), "- {name: x, expected: .8, tolerance: .1, n: 2, n: 3}", "the key n is given twice, line 1"),
     (("a.yaml",), "tasks: 3", "expected tasks:"), (("none.yaml",), "", "not a readable YAML"),
     (("--expected", ".8", "--tolerance", ".1"), "", "needs --expected, --tolerance and --n"),
     (("--expected", ".8", "--tolerance", "2", "--n", "5"), "", "tolerance = 2 must lie"),

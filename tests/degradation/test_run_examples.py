@@ -8,6 +8,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, harness_python
 
+from llm_accuracy.degradation.commands.flags import shown
+from llm_accuracy.degradation.commands.run_examples import read_arguments
+from llm_accuracy.errors import InputError
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.task_scores import Choices
 
@@ -83,3 +86,16 @@ def test_dry_run(script, tmp_path):
         "lm_eval --model hf --model_args pretrained=x/y --tasks t,u --seed 3 --log_samples --output_path runs/a/seed3 "
         "--batch_size 8"]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("given", [["--model_args", "pretrained=a/b,token=hf_abcdefghij"], ["--api-key", "verysecret1"],
+                                   ["--model_args", "api_key=verysecret1,model=m"], ["--token=verysecret1"]])
+def test_keys_are_not_in_the_command_that_is_shown(given):
+    words = shown(["lm_eval", *given, "--tasks", "t"])
+    assert "verysecret1" not in words and "hf_abc" not in words and words.endswith("--tasks t")
+
+
+def test_a_model_that_is_refused_is_named_without_its_key():
+    with pytest.raises(InputError) as error:
+        read_arguments(["a=token=verysecret1", "a=token=verysecret1"])
+    assert "verysecret1" not in str(error.value)

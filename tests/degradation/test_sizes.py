@@ -5,8 +5,8 @@ import pytest
 
 
 def test_a_table_of_sizes():
-    """The gating part: 2 % of the trials, at least 200 a cell."""
-    results = gate_sizes.measured(share=0.02)
+    """The gating part: 1 % of the trials, at least 200 a cell."""
+    results = gate_sizes.measured(share=0.01)
     assert not gate_sizes.judged(results)
     errs = {(cell.test, cell.population): errors / trials for cell, trials, errors in results}
     raw = [rate for (_, population), rate in errs.items() if "all runs averaged" in population]

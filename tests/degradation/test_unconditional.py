@@ -1,8 +1,10 @@
 """The exact test behind "safe": its p-values against sorted outcomes, its size by enumeration, its reach in n."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from exact_sizes import ALPHAS, MARGINS, SMALL, SPACED, boundaries, p_values, size_of
+from exact_sizes import ALPHAS, MARGINS, SMALL, SPACED, boundaries, p_values, size_of, tango_coverage
 from scipy import stats
 
 from llm_accuracy.degradation import intervals, unconditional
@@ -79,3 +81,24 @@ def test_limit_and_p_value_agree(n, b, c):
     limit = unconditional.upper_limit(n, b, c, 0.05)
     assert unconditional.p_drop_excluded(n, b, c, limit) <= 0.05
     assert unconditional.p_drop_excluded(n, b, c, limit - 0.02 * (b + c + 2) ** 0.5 / n) > 0.05
+
+
+@pytest.mark.parametrize("n, least, most, tail", [
+    (30, 0.930, 1.000, 0.042), (100, 0.933, 0.986, 0.050),
+    pytest.param(300, 0.936, 0.962, 0.044, marks=pytest.mark.long)])
+def test_tangos_coverage_is_what_the_docs_say(n, least, most, tail):
+    assert np.allclose(tango_coverage(n), (least, most, tail), atol=5e-4)
+    page = (Path(__file__).parents[2] / "docs" / "degradation.md").read_text()
+    numbers = [f"{number:.3f}".removeprefix("0") for number in (least, most, tail)]
+    sentence = " ".join(page[page.index("Tango's is") : page.index("exact_sizes.py")].split())
+    assert f"{numbers[0]} to {numbers[1]} at n = {n}" in sentence and numbers[2] in sentence
+
+
+def test_limits_search_with_some_of_the_points_first():
+    """A p-value that some flip rates raise above `enough` is above it with all of them, too."""
+    for n, b, c in [(60, 0, 1), (300, 2, 3)]:
+        for drop in np.linspace(0.01, 0.08, 6):
+            exact = unconditional.p_drop_excluded(n, b, c, drop)
+            quick = unconditional.p_drop_excluded(n, b, c, drop, enough=0.05)
+            assert (quick <= 0.05) == (exact <= 0.05) and quick <= exact + 1e-9
+            assert quick == exact or quick > 0.05

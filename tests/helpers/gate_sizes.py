@@ -1,6 +1,6 @@
 """How often verdicts err on nulls designed to hurt, by simulation with fixed seeds.
 
-    python tests/helpers/gate_sizes.py                             half an hour
+    python tests/helpers/gate_sizes.py                             three minutes
     python tests/helpers/gate_sizes.py --share .1 --page docs/degradation.md
 
 A cell is a test, a population, and a number of trials. `held` cells are those in which the stated null of an exact test
@@ -104,17 +104,18 @@ def unequal_runs(n: int, accuracy: float, runs: tuple[int, int], equal: bool):
     return errors
 
 
-def skewed(n: int, p_value: Callable[[Units], float | None], worse_tail: bool = True):
-    """Differences that are lognormal (σ = 1), cut at 20 and centred, so that their mean is 0; with `worse_tail` large
+def skewed(n: int, p_value: Callable[[Units], float | None], worse_tail: bool = True, sigma: float = 1.0,
+           cut: float = 20.0):
+    """Differences that are lognormal (σ = `sigma`), cut and centred, so that their mean is 0; with `worse_tail` large
     gains are rare, so that a sample without them looks worse."""
-    cut = 20.0
-    # The mean of min(X, cut): e^½·Φ(ln cut − 1) + cut·(1 − Φ(ln cut))
-    mean = float(np.exp(0.5) * stats.norm.cdf(np.log(cut) - 1) + cut * stats.norm.sf(np.log(cut)))
+    # The mean of min(X, cut): e^(σ²/2)·Φ(ln(cut)/σ − σ) + cut·(1 − Φ(ln(cut)/σ))
+    at = np.log(cut) / sigma
+    mean = float(np.exp(sigma**2 / 2) * stats.norm.cdf(at - sigma) + cut * stats.norm.sf(at))
 
     def errors(trials: int, rng: np.random.Generator) -> int:
         found = 0
         for _ in range(trials):
-            sums = np.minimum(rng.lognormal(size=n), cut) - mean
+            sums = np.minimum(rng.lognormal(sigma=sigma, size=n), cut) - mean
             p = p_value(Units(-sums if worse_tail else sums, np.ones(n), cut))
             found += p is not None and p <= ALPHA
         return found
@@ -188,23 +189,25 @@ CELLS = (
          safe_reruns(391, 4, 0.01, 0.02)),
     Cell("worse, sign flips", "1 against 16 runs, p = .95, n = 30, equal numbers drawn", 20_000,
          unequal_runs(30, 0.95, (1, 16), True)),
-    Cell("worse, sign flips", "the same, all runs averaged (what `pair` does not do)", 2_000,
+    Cell("worse, sign flips", "the same, all runs averaged (what `pair` does not do)", 20_000,
          unequal_runs(30, 0.95, (1, 16), False), held=False),
-    Cell("worse, sign flips", "lognormal differences of mean 0, n = 50: not symmetric", 10_000,
+    Cell("worse, sign flips", "lognormal differences of mean 0 (σ = 1, cut at 20), n = 50", 20_000,
          skewed(50, lambda units: sign_flip_test(units.sums, DRAWS).p), held=False),
     Cell("mean, bootstrap t", "the same, n = 50", 5_000, skewed(50, Units.p_bootstrap), held=False),
     Cell("mean, bootstrap t", "the same, n = 200", 5_000, skewed(200, Units.p_bootstrap), held=False),
-    Cell("mean, betting", "the same, n = 50, in a known range", 20_000, skewed(50, Units.p_betting)),
-    Cell("mean, betting", "skewed the other way, n = 50", 20_000, skewed(50, Units.p_betting, worse_tail=False)),
-    Cell("watch, worse", "400 items, 20 % flip, a look after each", 20_000, peeking(400, 0.2, 0.0, False)),
-    Cell("watch, safe", "400 items, 20 % flip, drop 5 points, a look after each", 20_000,
+    Cell("mean, betting", "the same, n = 50, in a known range", 100_000, skewed(50, Units.p_betting)),
+    Cell("mean, betting", "skewed the other way, n = 50", 100_000, skewed(50, Units.p_betting, worse_tail=False)),
+    Cell("watch, worse", "400 items, 20 % flip, a look after each", 100_000, peeking(400, 0.2, 0.0, False)),
+    Cell("watch, safe", "400 items, 20 % flip, drop 5 points, a look after each", 100_000,
          peeking(400, 0.2, 0.05, True)),
-    Cell("watch, safe", "400 items, losses only, drop 5 points", 20_000, peeking(400, 0.05, 0.05, True)),
+    Cell("watch, safe", "400 items, losses only, drop 5 points", 100_000, peeking(400, 0.05, 0.05, True)),
     Cell("suite, pooled", "6 tasks of about 8 flips", 100_000, equal_suites(6, 8, "pooled")),
     Cell("suite, max-drop", "6 tasks of about 8 flips", 5_000, equal_suites(6, 8, "max-drop")),
     Cell("suite, Fisher", "6 tasks of about 8 flips", 5_000, equal_suites(6, 8, "Fisher")),
     Cell("suite, combined", "6 tasks of about 8 flips", 5_000, equal_suites(6, 8, "combined")),
     Cell("suite, combined", "3 nested tasks of the same 100 items", 5_000, shared_suites(100, 3)),
+    Cell("worse, sign flips", "lognormal differences of mean 0, n = 50, σ = 1.6 and not cut", 20_000,
+         skewed(50, lambda units: sign_flip_test(units.sums, DRAWS).p, sigma=1.6, cut=1e12), held=False),
 )
 
 

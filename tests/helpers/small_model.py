@@ -237,15 +237,17 @@ NAME = "SmolLM2-135M-Instruct"
 
 
 def evaluate(folder: Path, seeds: int) -> None:
-    """The command at 5 %, seed by seed, each into a folder of its own; what is finished is left alone."""
+    """The command at 5 %, seed by seed, each into a folder of its own; what is finished is left alone, what was
+    cut off is resumed."""
     from llm_accuracy.live import command
 
     for seed in range(seeds):
         run = folder / "live" / f"seed{seed}"
         if (run / "result.json").exists() and json.loads((run / "result.json").read_text())["stopped"]:
             continue
-        command.main(["evaluate", str(run), "--history", str(folder / "history"), "--budget", "5%", "--seed", str(seed),
-                      "--factors", str(folder / "factors.npz"), "--model", NAME, "--lm-eval",
+        settings = ["--history", str(folder / "history"), "--budget", "5%", "--seed", str(seed), "--factors",
+                    str(folder / "factors.npz"), "--model", NAME]
+        command.main(["evaluate", str(run), *(["--resume"] if run.exists() else settings), "--lm-eval",
                       f"--model hf --model_args {model_args()} --tasks pairs --include_path {folder} --device cpu "
                       "--batch_size 32"])
 

@@ -12,6 +12,8 @@ from browsing import chromium, text_of
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import command
+from llm_accuracy.live.drivers.driver import limits_of
+from llm_accuracy.live.history import History, other_limits
 
 N = 120
 GRADER = """import json, sys
@@ -92,11 +94,21 @@ def test_without_history(board):
     assert result["asked"] == 40 and any("no history" in note for note in result["notes"])
 
 
-def test_watched(board):
-    begin(board, "--half-width", "20pt", *grader(board))
+@pytest.mark.parametrize("how, holds", [((), "after every round at once"), (("--exact",), "betting")])
+def test_watched(board, how, holds):
+    begin(board, "--half-width", "20pt", *how, *grader(board))
     result = json.loads((board / "run" / "result.json").read_text())
-    assert result["half_width"] <= 0.2 or result["asked"] == N
+    assert (result["half_width"] <= 0.2 or result["asked"] == N) and holds in result["interval"]
+    looks = records(board / "run", "look")
+    assert all((look["high"] - look["low"]) / 2 > 0.2 for look in looks[:-1])
     assert command.main([str(board / "run"), "--audit"]) == 0
+
+
+def test_before_the_first_look_nothing_is_claimed(board):
+    """After 8 questions the interval of a watched run is what the other 112 leave open."""
+    begin(board, "--half-width", "20pt", *grader(board))
+    first, second = records(board / "run", "look")[:2]
+    assert first["high"] - first["low"] == pytest.approx(1 - 8 / N) and second["high"] - second["low"] < 1 - 20 / N
 
 
 @pytest.mark.parametrize("file", ["queries.jsonl", "factors.npz", "questions.csv", "manifest.json", "result.json"])
@@ -238,8 +250,8 @@ def test_costs_are_counted(board):
     assert cost["asked"] == 100 * dear + 40 - dear and cost["bank"] == 101 * N / 2
     assert cost["random"] == pytest.approx(cost["asked"] / 50.5)
     assert cost["each_of_bank"] == 50.5 and cost["gain"] > 0
-    with pytest.raises(InputError, match="--cost goes with --budget"):
-        begin(board, "--half-width", "10pt", "--cost", str(board / "costs.csv"), *grader(board), run="watched")
+    with pytest.raises(InputError, match="--cost does not go with --exact"):
+        begin(board, "--half-width", "10pt", "--exact", "--cost", str(board / "costs.csv"), *grader(board), run="other")
 
 
 def test_export_is_read_back(board, capsys):
@@ -267,3 +279,13 @@ def test_forecast_asks_nothing(board, capsys):
                         (["--forecast", "--history", "none"], "--questions")):
         with pytest.raises(InputError, match=said):
             command.main(words)
+
+
+@pytest.mark.parametrize("given", ["temperature=0,max_gen_toks=32", '{"max_gen_toks": 32, "temperature": 0}',
+                                   {"temperature": 0, "max_gen_toks": 32}])
+def test_limits_are_compared_in_one_form(given):
+    assert limits_of(given) == "max_gen_toks 32, temperature 0" and limits_of(None) == limits_of("{}") == ""
+    history = History("logs", limits={"a": "", "b": limits_of(given)})
+    assert other_limits(history, None) == [] and other_limits(History("a matrix"), "") == []
+    assert other_limits(history, limits_of(given))[0].startswith("1 of 2 models of the history generated their "
+                                                                 "answers with the task's own limits, this one")

@@ -12,7 +12,7 @@ from conftest import ROOT, harness_python
 
 def steps(helper, folder, commands):
     done = subprocess.run([sys.executable, ROOT / "tests" / "helpers" / helper, "steps"], cwd=folder, text=True,
-                          input=json.dumps(commands), capture_output=True, timeout=300)
+                          input=json.dumps(commands), capture_output=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -101,11 +101,14 @@ def test_logs_of_the_harness_are_a_history(tmp_path):
     rows = (folder / "M1.csv").read_text().splitlines()[:6]
     (folder / "five.csv").write_text("\n".join(rows) + "\n")
     words = ["--budget", "20", "--lm-eval", "--model row --model_args folder=. --tasks live_a,live_b --include_path ."]
-    done = steps(LM_EVAL, folder, [[{}, ["evaluate", "logged", "--history", "logs", *words]],
+    limited = [*words[:-1], words[-1] + " --gen_kwargs max_gen_toks=5"]
+    done = steps(LM_EVAL, folder, [[{}, ["evaluate", "logged", "--history", "logs", *limited]],
                                    [{}, ["evaluate", "table", "--history", "five.csv", *words]],
                                    [{}, ["evaluate", "logged", "--audit"]]])
     assert [code for code, *_ in done] == [0, 0, 0], done
     assert "history of 5 models" in done[0][2]
+    assert ("5 of 5 models of the history generated their answers with the task's own limits, this one with "
+            "max_gen_toks 5") in done[0][2]
     found = answers(folder / "logged")
     assert len(found) == 20 and found == {name: truth[name] for name in found}
     assert asked(folder / "logged") == asked(folder / "table")

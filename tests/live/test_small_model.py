@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, harness_python, not_installed
 from scipy import stats
 
-VARIANTS, LIVE, REPLAYED = 16, 40, 2000
+VARIANTS, LIVE, REPLAYED = 10, 40, 2000
 pytestmark = pytest.mark.long
 
 

@@ -12,9 +12,10 @@ import torch
 from scipy import stats
 
 from llm_accuracy.querying.beliefs import Bank
-from llm_accuracy.querying.designs import kinds_of_questions
+from llm_accuracy.querying.designs import kinds_of_questions, schedule
 from llm_accuracy.querying.diagnosis import Trust
 from llm_accuracy.querying.factors import Prior
+from llm_accuracy.querying.looks import levels
 from llm_accuracy.querying.predictors import FactorPredictor
 from llm_accuracy.querying.round_estimates import estimate
 from llm_accuracy.querying.rounds import Rounds, evaluate_rounds
@@ -161,3 +162,26 @@ def test_a_probability_that_rounds_to_one_leaves_every_question_its_chance():
     engine.ask_batch(torch.zeros(1, dtype=torch.float64), 8)
     assert np.allclose(engine.rounds[0].pi, 0.08)
     evaluated(np.full((100, 1), 40.0), [1], NEVER_LEARNS, z, [20])  # unbiased there as well
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_all_looks_hold_at_once(right):
+    """With the error rate shared out (`looks`), by the right factor and by one that says nothing of the answers."""
+    n, rows, rng = 300, 1000, np.random.default_rng(9)
+    V = rng.normal(0, 1, (n, 1))
+    z = (rng.random((rows, n)) < 1 / (1 + np.exp(-rng.normal(0.5, 1, (rows, 1)) * V.T))).astype(float)
+    sizes = schedule(n, n)
+    ends = np.cumsum(sizes)[:-1].tolist()
+    known = Bank.of(V if right else rng.permutation(V))
+    engine = Rounds(FactorPredictor(known, Prior(np.array([0.5]), np.eye(1)), rows), rows, n)
+    trace = evaluate_rounds(engine, ends, 8, 1.5, rng.random((rows, 40)), z)
+    found = {end: estimate(trace.first(end).rounds, 0) for end in ends}
+    for planned in (30, 60, 150):
+        share = levels(sizes, planned, 0.05)
+        assert share.sum() == pytest.approx(0.05) and share[0] == 0 and (share[1:] > 0).all()
+        assert 1 / 1.5 < ends[int(share[:-1].argmax())] / planned < 1.5
+        every = np.ones(rows, bool)
+        for end, alpha in zip(ends, share, strict=False):
+            if alpha:
+                every &= found[end].interval(alpha).covers(z.mean(1))
+        assert stats.binom.cdf(every.sum(), rows, 0.95) > FALSE_ALARM

@@ -163,3 +163,44 @@ def test_no_record_of_numbers_that_are_none_and_no_secret(tmp_path):
     path = write_record(tmp_path, replace(ESTIMATE, model_details={"api_key": "sk-abcdefgh123"},
                                           details={"note": "hf_abcdefgh123"}))
     assert "abcdefgh123" not in path.read_text()
+
+
+@pytest.mark.parametrize("change, said", [
+    (lambda d: d.update(total_rows="5"), "total_rows of its record is .5., not a whole number"),
+    (lambda d: d.update(total_rows=5.5), "total_rows"),
+    (lambda d: d.update(total_rows=[5]), "total_rows"),
+    (lambda d: d.update(total_rows=True), "total_rows"),
+    (lambda d: d.update(hash_algorithm="SHA-256"), None),
+])
+def test_a_count_or_checksum_of_another_type_is_not_passed_over(tmp_path, change, said):
+    path = write_record(tmp_path, ESTIMATE)
+    record = json.loads(path.read_text())
+    change(record["detailed_evaluation_results"])
+    path.write_text(json.dumps(record))
+    if said:
+        with pytest.raises(InputError, match=said):
+            read_model(path)
+    else:
+        assert any("not held against its checksum" in note for note in read_model(path)["sums"].notes)
+
+
+def test_a_bound_that_is_no_number_is_refused(tmp_path):
+    path = write_record(tmp_path, ESTIMATE)
+    record = json.loads(path.read_text())
+    record["evaluation_results"][0]["metric_config"]["min_score"] = "0"
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=r"min_score of its record is .0., not a number"):
+        read_model(path)
+
+
+def test_what_a_crash_is_worth_is_said(tmp_path):
+    path = write_record(tmp_path, ESTIMATE)
+    lines = path.with_name(path.stem + "_samples.jsonl")
+    record = json.loads(path.read_text())
+    record["detailed_evaluation_results"].pop("checksum")
+    path.write_text(json.dumps(record))
+    first, *rest = lines.read_text().splitlines()
+    lines.write_text("\n".join([json.dumps({**json.loads(first), "error": "crash"}), *rest]) + "\n")
+    for worth in ("missing", "wrong"):
+        [log] = read_model(path, Choices(errors=worth)).values()
+        assert any(f"(--errors {worth})" in note for note in log.notes)

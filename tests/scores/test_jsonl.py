@@ -106,3 +106,32 @@ def test_the_commands_take_the_flags(tmp_path):
     assert "worse by 30.00 points" in done.stdout
     done = run_script("mcnemar_tests.py", "pair", *paths, "--json", tmp_path / "out.json", code=2)
     assert "--id KEY" in done.stderr and done.stderr.count("\n") == 1 and not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize("error, worth, left", [
+    ("timeout", "missing", 2), ({"code": 500}, "wrong", 3), (True, "wrong", 3), (None, "missing", 3),
+    (False, "missing", 3), (" ", "missing", 3)])
+def test_a_record_with_an_error_crashed(tmp_path, error, worth, left):
+    crashed = bool(error) and error != " "
+    records = [{"id": "a", "error": error} | ({} if crashed else {"score": 1}), {"id": "b", "score": 1, "error": None},
+               {"id": "c", "score": 0}]
+    log = read_model(write(tmp_path / "a.jsonl", records), Choices(errors=worth))["scores"]
+    assert log.frame["score"].notna().sum() == left
+    assert any(f"1 samples crashed and {'count as wrong' if worth == 'wrong' else 'are missing'} (--errors {worth})" in
+               note for note in log.notes) == crashed
+
+
+def test_an_error_that_is_a_number_is_asked_about(tmp_path):
+    path = write(tmp_path / "a.jsonl", [{"id": "a", "score": 1, "error": 0.25}])
+    with pytest.raises(InputError, match=r"line 1: error is 0.25, and a crash is a text.*--score error"):
+        read_model(path)
+    assert scores(path, score_key="error", directions={"error": False}) == {"scores": {"a": 0.25}}
+
+
+def test_runs_of_which_some_have_a_document(tmp_path):
+    both = [{"id": "a", "score": 1, "run": 1, "doc": "x"}, {"id": "a", "score": 0, "run": 2, "doc": "y"}]
+    with pytest.raises(InputError, match="question a has more than one document"):
+        read_model(write(tmp_path / "a.jsonl", both))
+    one = [both[0], {"id": "a", "score": 0, "run": 2}, {"id": "b", "score": 0, "run": 1, "doc": "z"}]
+    [log] = read_model(write(tmp_path / "b.jsonl", one)).values()
+    assert any("1 questions have a document in some of their runs only" in note for note in log.notes)

@@ -114,6 +114,33 @@ def write_promptfoo(folder, rows):
         "results": answers}}))
 
 
+def write_lighteval(folder, rows):
+    import pyarrow
+    import pyarrow.parquet
+
+    _write(folder / f"results_{TIMES[0]}.json", json.dumps({"config_general": {"lighteval_sha": "?", "model_name": "m"},
+           "config_tasks": {"t|0": {"metrics": [{"metric_name": "em", "higher_is_better": True}]}}}))
+    path = folder / f"details_t|0_{TIMES[0]}.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([
+        {"doc": {"id": q, "query": q, "choices": ["a"], "gold_index": 0}, "metric": {"em": s},
+         "model_response": {"input": q}} for q, s in rows.items()]), path)
+    return path
+
+
+def write_evalplus(folder, rows):
+    """Missing scores are not there: evalplus gives every solution a status; a half is one of two that pass."""
+    status = {0.0: ["fail"], 1.0: ["pass"], 0.5: ["pass", "timeout"]}
+    return _write(folder / "m_eval_results.json", json.dumps({"date": "2026", "hash": "0", "eval": {
+        f"T/{q}": [{"base_status": one, "plus_status": None} for one in status[s]] for q, s in rows.items()}}))
+
+
+def write_opencompass(folder, rows):
+    path = folder / "results" / "m" / "t.json"
+    path.parent.mkdir(parents=True)
+    return _write(path, json.dumps({"accuracy": 1.0, "details": [
+        {"example_abbr": f"t_test_{i}", "answer": ["a"], "correct": [s]} for i, s in enumerate(rows.values())]}))
+
+
 def write_inspect(folder, rows, ending=".json"):
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, write_eval_log
     from inspect_ai.scorer import Score
@@ -134,8 +161,10 @@ def write_inspect_eval(folder, rows):
 WRITERS = {"csv": write_csv, "csv.gz": write_csv_gz, "jsonl": write_jsonl, "jsonl.gz": write_jsonl_gz,
            "lm-eval": write_harness, "lm-eval .gz": write_harness_gz, "lm-eval 0.4.0": write_old_harness,
            "helm": write_helm, "every-eval-ever": write_every_eval_ever, "promptfoo": write_promptfoo,
+           "lighteval": write_lighteval, "evalplus": write_evalplus, "opencompass": write_opencompass,
            "inspect .json": write_inspect, "inspect .eval": write_inspect_eval}
-NUMBERED = ("lm-eval", "lm-eval .gz", "lm-eval 0.4.0", "promptfoo")  # formats that name a question by a number
+# Formats that name a question by a number
+NUMBERED = ("lm-eval", "lm-eval .gz", "lm-eval 0.4.0", "promptfoo", "opencompass")
 CHOICES = {"promptfoo": Choices({"*": ("score", None)}), "inspect .json": Choices({"*": ("s", None)}),
            "inspect .eval": Choices({"*": ("s", None)})}
 
@@ -161,6 +190,7 @@ def same(found, meant):
 
 def comes_back(folder, kind, rows):
     TRIED[f"{kind}, read back"] += 1
+    rows = kept(kind, rows)
     if kind.startswith("inspect") and all(score is None for score in rows.values()):
         return  # no sample names a score then, and the log is refused
     if kind == "helm" and all(score is None for score in rows.values()):
@@ -176,6 +206,13 @@ def comes_back(folder, kind, rows):
     assert log.account.answers in (0, len(rows))
 
 
+def kept(kind, rows):
+    """What a format can say of these rows."""
+    if kind != "evalplus":
+        return rows
+    return {q.replace("/", "|"): s if s in (0.0, 1.0) else 0.5 for q, s in rows.items()}
+
+
 def torn(path):
     """The file of a log to be damaged: the one with the answers."""
     return path if path.is_file() else max((f for f in path.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
@@ -184,7 +221,7 @@ def torn(path):
 def survives(folder, kind, rows, cut, at, byte):
     """A damaged file: an InputError of one line that names it, or scores that are all numbers."""
     TRIED[f"{kind}, damaged"] += 1
-    path = WRITERS[kind](folder, rows)
+    path = WRITERS[kind](folder, kept(kind, rows))
     file = torn(path)
     data = file.read_bytes()
     place = int(at * (len(data) - 1))

@@ -57,7 +57,8 @@ def split_history(*arguments) -> str:
 
 def test_a_format_registered_from_outside_is_on_the_command_line(tiny, tmp_path):
     said = " ".join(split_history("--help").split())
-    assert "--from {wide,long,lm-eval,jsonl,helm,inspect,every-eval-ever,promptfoo,tiny}" in said
+    assert ("--from {wide,long,lm-eval,jsonl,helm,inspect,every-eval-ever,promptfoo,lighteval,evalplus,"
+            "opencompass,tiny}") in said
     assert "tiny: 100% made up: a line" in said
     path = tmp_path / "answers"
     path.write_text("".join(f"m{i}: 1 0 {i % 2}\n" for i in range(4)))

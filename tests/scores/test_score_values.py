@@ -60,7 +60,8 @@ def test_a_text_is_what_the_table_says(tmp_path, text):
 
 
 def test_every_source_of_words_has_a_row():
-    words_as_in_lm_eval_or_none = {"helm", "every-eval-ever", "jsonl", "promptfoo"}
+    words_as_in_lm_eval_or_none = {"helm", "every-eval-ever", "jsonl", "promptfoo", "lighteval", "evalplus",
+                                   "opencompass"}
     assert READERS.keys() - words_as_in_lm_eval_or_none < RULES.keys()
     assert RULES.keys() == {*SOURCES, "inspect"}  # inspect_ai's words are tried in test_inspect_logs.py
 

@@ -120,3 +120,62 @@ def test_instances_of_helm(tmp_path, change, said):
     (tmp_path / "run" / "run_spec.json").write_text('{"name": "t:model=m", "adapter_spec": {"model": "m"}}')
     (tmp_path / "run" / "per_instance_stats.json").write_text(json.dumps([instance]))
     refused(lambda: read_model(tmp_path), said)
+
+
+@pytest.mark.parametrize("values, said", [
+    ([0.25, 0.3, 0.4, 0.6, -1], r"1 scores are -1 and all others lie in \[0, 1\]"),
+    ([0.25, 0.3, 0.4, 0.6, -1, -1, 99], r"3 scores are -1, 99 and all others lie in \[0, 1\].*--range -1 99"),
+    ([35.5, 80, 62.5, 71, -1], r"1 scores are -1 and all others lie in \[0, 80\].*--value -1=missing"),
+    ([35.5, 80, 62.5, 999, 999], r"2 scores are 999 and all others lie in \[0, 80\]"),
+    ([3, 4, 5, 2, 99], r"1 scores are 99 and all others lie in \[0, 5\]"),
+    ([-3.2, -1, -17.5, -99, -0.25], None),  # log-likelihoods
+    ([-3.2, -1, 0.5, 0.75, 2.5], None),
+    ([-1, -0.5, 0.5, 1, 0], None),
+    ([12, 99, 100, 87, 45], None),  # of 100
+    ([1, 2, 3, 4, 5], None),
+    ([0.5, 1.5, 0.25, 2.5], None),
+    ([-1, -1, -2, -3], None),
+])
+def test_marks_on_any_scale_are_asked_about_and_honest_scores_are_not(tmp_path, values, said):
+    path = tmp_path / "s.csv"
+    path.write_text("prompt_id,score\n" + "".join(f"q{i},{v}\n" for i, v in enumerate(values)))
+    if said is None:
+        assert read_model(path)["scores"].frame["score"].tolist() == values
+    else:
+        refused(lambda: read_model(path), said)
+
+
+@pytest.mark.parametrize("files, names", [
+    ({"run.jsonl": '{"id": "a", "score": 1}\n', "s.csv": "prompt_id,score\na,0\n"}, "csv, jsonl"),
+    ({f"samples_t_{TIMES[0]}.jsonl": "{}\n", "s.csv": "prompt_id,score\na,0\n"}, "csv, lm-eval"),
+    ({f"samples_t_{TIMES[0]}.jsonl": "{}\n", "per_instance_stats.json": "[]"}, "helm, lm-eval"),
+    ({f"samples_t_{TIMES[0]}.jsonl": "{}\n", "m_eval_results.json": '{"date": 1, "hash": 1, "eval": {}}'},
+     "evalplus, lm-eval"),
+])
+def test_a_folder_of_several_formats_is_not_read_by_one(tmp_path, files, names):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    refused(lambda: read_model(tmp_path), f"results of several formats .{names}.")
+
+
+def test_a_lower_is_better_of_jsonl_is_heeded(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "a", "score": 0.5, "lower_is_better": true}\n')
+    assert not read_model(path)["scores"].higher_is_better
+    path.write_text('{"id": "a", "score": 0.5, "lower_is_better": null}\n')
+    refused(lambda: read_model(path), "lower_is_better is None.*--higher-is-better")
+
+
+@pytest.mark.parametrize("name", ["family ", "Family", " SHA", "Model"])
+def test_a_column_of_ours_in_another_spelling_is_no_question(tmp_path, name):
+    (tmp_path / "w.csv").write_text(f"{WIDE}{name},q1\nm,2024-01-01,x,1,0\n")
+    refused(lambda: readers.read("wide", [tmp_path / "w.csv"]), "but for its spelling|named")
+
+
+def test_a_count_of_another_type_is_said(tmp_path):
+    folder = write_run(tmp_path, [1.0, 0.0])
+    results = folder / f"results_{TIMES[0]}.json"
+    content = json.loads(results.read_text()) | {"n-samples": {"t": {"original": "9", "effective": 2.0}}}
+    results.write_text(json.dumps(content))
+    log = read_model(folder)["t"]
+    assert log.account.stated == 2 and any('whose original is "9"' in note for note in log.notes)

@@ -17,7 +17,7 @@ from .command import Command
 
 def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("baseline", metavar="BASELINE", help="its answers to every question")
-    to.add_argument("--replay", required=True, metavar="CANDIDATE",
+    to.add_argument("--replay", metavar="CANDIDATE",
                     help="a candidate that has answered everything: what would few of its answers have said?")
     to.add_argument("--budget", default="25%", metavar="B",
                     help="questions at most: a number, or a share of the bank (default 25%%)")
@@ -25,6 +25,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--earlier", nargs="+", default=[], metavar="MODEL",
                     help="earlier candidates of this baseline, to learn from which questions flip")
     to.add_argument("--no-margins", action="store_true", help="do not use the baseline's log-likelihoods")
+    to.add_argument("--need-margins", action="store_true", help="refuse a baseline without log-likelihoods")
     to.add_argument("--uniform-share", type=float, metavar="S",
                     help="share of every draw that is uniform, above 0 to 1 (1: plain random sampling)")
     to.add_argument("--tasks", nargs="+", metavar="TASK", help="only these tasks (default: all, as one bank)")
@@ -38,7 +39,12 @@ def add(to: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     flags.check_targets(options.json, options.overwrite)
+    if not options.replay:
+        raise InputError("ask: --replay names a candidate that has answered everything (llm-accuracy ask and "
+                         "mcnemar_tests.py ask also take --run, and ask one)")
     check_alpha(options.alpha)
+    if options.no_margins and options.need_margins:
+        raise InputError("--no-margins and --need-margins: give one or the other")
     stated = Margin.parse(options.margin)
 
     from dataclasses import replace
@@ -52,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     source = flags.source(options, options.tasks)
     source = replace(source, choices=replace(source.choices, margins=not options.no_margins))
     baseline, candidate, *earlier = source.read([options.baseline, options.replay, *options.earlier])
-    bank = banks.bank_of(baseline, options.baseline, not options.no_margins)
+    bank = banks.bank_of(baseline, options.baseline, not options.no_margins, options.need_margins)
     scores, said = banks.candidate_scores(bank, baseline, candidate, options.replay)
     if not options.allow_same and all(identical(baseline[task], candidate[task], task)
                                       for task in baseline if task in candidate):

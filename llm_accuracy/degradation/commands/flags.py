@@ -104,9 +104,16 @@ def source(options: argparse.Namespace, tasks: Sequence[str] | None = None, skip
 
 def command_line() -> str:
     """The command line, quoted for a shell, without keys and tokens."""
+    return shown([*program(), *sys.argv[1:]])
+
+
+def shown(words: Sequence[str]) -> str:
+    """A command as it is shown, quoted for a shell: without keys and tokens, also where one is a flag's next word."""
     from ...scores.contract import redacted
 
-    return shlex.join([*program(), *redacted(sys.argv[1:])])
+    flags = ["", *words]
+    return shlex.join([redacted(word, flag.lstrip("-") if flag.startswith("--") and not word.startswith("-") else "")
+                       for flag, word in zip(flags, words, strict=False)])
 
 
 def program() -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ... import cli
 from ...errors import InputError
 from ...files import write_whole
-from ..defaults import DRAWS_OF_A_PAIR, check_alpha
+from ..defaults import DRAWS_OF_A_PAIR, MOST_COUNTED, check_alpha
 from ..margins import Margin
 from ..verdicts import fails
 from . import flags
@@ -18,7 +18,7 @@ from .command import Command
 def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("baseline", nargs="?", metavar="BASELINE")
     to.add_argument("candidate", nargs="?", metavar="CANDIDATE")
-    to.add_argument("--counts", nargs=3, type=cli.at_least(0), metavar=("N", "B", "C"),
+    to.add_argument("--counts", nargs=3, type=cli.at_least(0, MOST_COUNTED), metavar=("N", "B", "C"),
                     help="instead of files: N items, B lost and C gained by the candidate")
     to.add_argument("--task", metavar="NAME", help="which task, where the models have several")
     flags.add_test_flags(to, DRAWS_OF_A_PAIR)

@@ -31,7 +31,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--harness", default="lm_eval", metavar="COMMAND",
                     help="the command that starts it (default lm_eval)")
     to.add_argument("--output-dir", type=Path, default=Path("runs"), metavar="DIR")
-    to.add_argument("--dry-run", action="store_true", help="print the commands, run none")
+    to.add_argument("--dry-run", action="store_true", help="print the commands, without keys and tokens, run none")
     to.add_argument("more", nargs="*", metavar="-- FLAGS", help="flags for the harness")
 
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
             command = [*shlex.split(options.harness), "--model", options.model_type, "--model_args", arguments,
                        "--tasks", ",".join(options.tasks), "--seed", str(seed), "--log_samples", "--output_path",
                        str(folder), *more]
-            print(shlex.join(command), flush=True)
+            print(flags.shown(command), flush=True)
             if options.dry_run or (folder.is_dir() and any(folder.rglob("results_*.json"))):
                 continue
             run_harness(command)
@@ -66,11 +66,13 @@ def run(options: argparse.Namespace) -> int:
 
 def read_arguments(given: list[str]) -> dict[str, str]:
     """{name: the harness's model arguments} from NAME=ARGS."""
+    from ...scores.contract import redacted
+
     models = {}
     for model in given:
         name, equals, arguments = model.partition("=")
         if not (name and equals and arguments) or "/" in name or name in models:
-            raise InputError(f"--models {model}: expected a new NAME=ARGS, such as base=pretrained=org/model")
+            raise InputError(f"--models {redacted(model)}: expected a new NAME=ARGS, such as base=pretrained=org/model")
         models[name] = arguments
     return models
 
@@ -107,7 +109,7 @@ def run_harness(command: list[str]) -> None:
         raise InputError(f"{command[0]} cannot be started ({error.strerror}): pip install lm_eval, or name it with "
                          "--harness") from None
     if done.returncode:
-        raise InputError(f"the harness ended with code {done.returncode}, see above: {shlex.join(command)}")
+        raise InputError(f"the harness ended with code {done.returncode}, see above: {flags.shown(command)}")
 
 
 COMMAND = Command(

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     from ..scales import on_one_scale
     from ..side_by_side import judge_all
     from ..suite import adjust_candidates
-    from ..tables import suite_tables
+    from ..tables import check_names, suite_tables
 
     source = flags.source(options, options.tasks, options.skip)
     models = read_models(source, options.models)
@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
+    check_names(models[baseline])
     if options.samples and not (options.tasks or options.skip):
         check_all_there(source, models[baseline], baseline)
     read, models = models, on_one_scale(models, baseline)
@@ -88,7 +89,8 @@ def run(options: argparse.Namespace) -> int:
         files[options.junit] = junit("llm-accuracy suite", cases, options.fail_on)
     for path, text in files.items():
         write_whole(path, text)
-    flags.write_json(report.to_json(), options.json)
+    if options.json:
+        flags.write_json(report.to_json(), options.json)
     print(report.text(), file=flags.prose(options.json))
     print(f"tables: {options.output_dir}/", file=flags.prose(options.json))
     return int(any(fails(result.verdict, result.within_margin, options.fail_on) for result in results.values()))

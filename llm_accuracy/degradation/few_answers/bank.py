@@ -28,10 +28,11 @@ class Bank:
     notes: tuple[str, ...]
 
 
-def bank_of(model: Model, name: str, use_margins: bool = True) -> Bank:
+def bank_of(model: Model, name: str, use_margins: bool = True, need_margins: bool = False) -> Bank:
     """All questions of a baseline that have a score, its tasks together.
 
-    Raises InputError for scores outside [0, 1], and where tasks disagree on which direction is better.
+    Raises InputError for scores outside [0, 1], where tasks disagree on which direction is better, and for
+    `need_margins` where there are none that can be used.
     """
     directions = {log.higher_is_better for log in model.values()}
     if len(directions) > 1:
@@ -52,6 +53,9 @@ def bank_of(model: Model, name: str, use_margins: bool = True) -> Bank:
     higher = directions.pop()
     oriented = scores if higher else 1 - scores
     margins, said = _margins(table, scores, name) if use_margins else (None, ())
+    if need_margins and margins is None:
+        raise InputError(f"{said[0]}; log the baseline with the log-likelihoods of its choices (a multiple-choice "
+                         "task, --log_samples), or leave --need-margins away")
     return Bank(table["name"].to_numpy(str), table["task"].to_numpy(str), Known(oriented, margins), higher,
                 tuple(dict.fromkeys([*notes, *said])))
 

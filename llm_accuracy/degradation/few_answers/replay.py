@@ -41,40 +41,87 @@ def least_questions(known: Known, library: Curves, plan: Plan) -> float:
 
 
 def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> dict[str, Any]:
-    """The result of a run on a candidate (N,) whose answers are all there, a missing one counted as wholly lost.
-
-    "Degraded" wins; the exact limits are one-sided, of the very capitals that decide, so they never contradict it.
-    """
+    """The result of a run on a candidate (N,) whose answers are all there, a missing one counted as wholly lost."""
     missing = np.isnan(candidate)
     d = known.scores - np.where(missing, 0.0, candidate)
-    run = Run(known, library, 1, stream("few answers", plan.seed, known.size), plan.share)
-    limit = -math.log(plan.alpha)
+    run = begun(known, library, plan)
     decided = None
-    for size in round_sizes(plan.budget, known.size, growth=GROWTH):
+    for size in sizes(plan, known.size):
         run.answer(d[run.ask(size)])
-        draws = betting.Draws.of(run)
-        safe, worse = betting.log_e_safe(draws, plan.margin), betting.log_e_worse(draws, plan.margin)
-        if decided is None and max(safe.max(), worse.max()) >= limit:
+        now = Capitals.of(run, plan)
+        if decided is None and now.decided:
             decided = run.asked
             if plan.stop:
                 break
-    found, asked = estimate(run, plan.alpha), run.column("asked")[0].astype(int)
+    return found_by(run, library, plan, now, decided) | {
+        "missing_among_asked": int(missing[run.column("asked")[0].astype(int)].sum())}
+
+
+def begun(known: Known, library: Curves, plan: Plan) -> Run:
+    """The run of a plan: the same plan on the same bank and library asks the same, given the same answers."""
+    return Run(known, library, 1, stream("few answers", plan.seed, known.size), plan.share)
+
+
+def sizes(plan: Plan, n_questions: int) -> list[int]:
+    """Of the rounds."""
+    return round_sizes(plan.budget, n_questions, growth=GROWTH)
+
+
+@dataclass(frozen=True, eq=False)
+class Capitals:
+    """After a round: what a bettor saw, and ln of the largest capitals so far against "the margin or more" and "0 or
+    less"."""
+
+    draws: betting.Draws
+    safe: float
+    worse: float
+    limit: float
+
+    @staticmethod
+    def of(run: Run, plan: Plan) -> Capitals:
+        draws = betting.Draws.of(run)
+        return Capitals(draws, float(betting.log_e_safe(draws, plan.margin).max()),
+                        float(betting.log_e_worse(draws, plan.margin).max()), -math.log(plan.alpha))
+
+    @property
+    def is_safe(self) -> bool:
+        return self.safe >= self.limit
+
+    @property
+    def is_worse(self) -> bool:
+        return self.worse >= self.limit
+
+    @property
+    def decided(self) -> bool:
+        return self.is_safe or self.is_worse
+
+    @property
+    def verdict(self) -> str:
+        """ "Degraded" wins."""
+        return DEGRADED if self.is_worse else NOT_DEGRADED if self.is_safe else UNDECIDED
+
+
+def found_by(run: Run, library: Curves, plan: Plan, now: Capitals, decided: int | None) -> dict[str, Any]:
+    """What a run has found, all its rounds being answered; `decided`: after how many questions it was.
+
+    The one-sided limits are of the very capitals that decide, so they never contradict the verdict.
+    """
+    draws = now.draws
+    found, d = estimate(run, plan.alpha), run.column("d")[0]
     low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
     mirror = draws.mirrored()
     upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
     lower = -betting.upper_limit(mirror, plan.alpha, betting.for_worse(mirror, plan.margin))[0]
-    is_safe, is_worse = bool(safe.max() >= limit), bool(worse.max() >= limit)
-    weights, seen = run.weights[0], d[asked]
+    weights = run.weights[0]
     return {
-        "verdict": DEGRADED if is_worse else NOT_DEGRADED if is_safe else UNDECIDED, "within_margin": is_safe,
-        "asked": run.asked, "of": known.size, "rounds": len(run.rounds), "decided_after": decided,
+        "verdict": now.verdict, "within_margin": now.is_safe,
+        "asked": run.asked, "of": run.known.size, "rounds": len(run.rounds), "decided_after": decided,
         "drop": float(found.drop[0]), "ci_low": float(low[0]), "ci_high": float(high[0]), "ci_method": "betting, exact",
         "drop_lower": float(lower), "drop_upper": float(upper),
         "asymptotic_low": _or_none(found.low[0]), "asymptotic_high": _or_none(found.high[0]),
-        "p_safe": float(np.exp(-max(safe.max(), 0.0))), "p_worse": float(np.exp(-max(worse.max(), 0.0))),
-        "lost": int((seen > 1e-12).sum()), "gained": int((seen < -1e-12).sum()),
-        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha)[0]),
-        "missing_among_asked": int(missing[asked].sum()),
+        "p_safe": math.exp(-max(now.safe, 0.0)), "p_worse": math.exp(-max(now.worse, 0.0)),
+        "lost": int((d > 1e-12).sum()), "gained": int((d < -1e-12).sum()),
+        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha)[0]), "missing_among_asked": 0,
         "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
         "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
         "stopped": bool(plan.stop and decided is not None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -57,15 +58,27 @@ def recent_version(flag: str, package: str, oldest: tuple[int, ...]) -> str:
     return found
 
 
+def limits_of(given) -> str:
+    """How answers are generated, in one form: of a dictionary, of JSON, of name=value,name=value, of None."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except ValueError:
+            given = dict(part.partition("=")[::2] for part in given.split(","))
+    return ", ".join(f"{name.strip()} {str(value).strip()}" for name, value in sorted((given or {}).items()))
+
+
 class Driver(Protocol):
     """model  the name of the model that is asked
     settings  plain values that say how it is asked, for the manifest
     versions  {program: version} of what asks it
+    limits    how answers are generated, as `limits_of` writes it; None, or lacking, where it is not known
     """
 
     model: str
     settings: dict[str, Any]
     versions: dict[str, str]
+    limits: str | None = None
 
     def bank(self) -> Bank | None:
         """The questions it can ask; None where it asks whatever the history names."""

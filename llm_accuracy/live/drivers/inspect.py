@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
-from ...scores.inspect_logs import content_of, task_name
+from ...scores.inspect_logs import content_of, prompt_of, task_name
 from ..bank import Bank
 from ..redaction import redacted
-from .driver import Request, Round, Take, recent_version
+from .driver import Request, Round, Take, limits_of, recent_version
 
 OLDEST = (0, 3, 250)
 POLL = 0.02    # seconds between two looks for a next round
@@ -66,6 +66,8 @@ class Inspect:
             "task": self.words.task, "task_args": _pairs(self.words.task_args), "epochs": self.epochs,
             "version": str(self.task.version), "model_args": _pairs(self.words.model_args),
             "model_base_url": self.words.model_base_url, "generation": _pairs(self.words.config)}
+        generation = inspect_ai.model.GenerateConfig(**_pairs(self.words.config))
+        self.limits = limits_of(generation.model_dump(exclude_none=True))
         self._rounds: queue.Queue = queue.Queue()
         self._answers: queue.Queue = queue.Queue()
         self._thread: threading.Thread | None = None
@@ -91,7 +93,8 @@ class Inspect:
             asked.progress(done, len(asked.questions) * self.epochs)
             if question in left and len(scores[question]) == self.epochs:
                 left.discard(question)
-                more = {"text": str(self.samples[question].input)} if self.show_questions else {}
+                sample = self.samples[question]
+                more = {"prompt": prompt_of(sample)} | ({"text": str(sample.input)} if self.show_questions else {})
                 take([(question, float(np.mean(list(scores[question].values()))), more)])
 
     def _next(self, number: int) -> tuple[str, int, float]:

@@ -32,7 +32,7 @@ from ...scores.task_scores import Choices
 from ..bank import Bank
 from ..query_log import QueryLog
 from ..redaction import redacted
-from .driver import Request, Round, Take, recent_version
+from .driver import Request, Round, Take, limits_of, recent_version
 
 OLDEST = (0, 4, 13)
 METHODS = ("loglikelihood", "loglikelihood_rolling", "generate_until")
@@ -69,6 +69,7 @@ class LmEval:
                                           self.config.model_args.get("model") or self.config.model)
         self.tasks = self._loaded()
         self.settings = self._settings()
+        self.limits = limits_of(self.config.gen_kwargs)
         self.lm = self._model()
         self._responses = _Responses(self.folder / "responses.jsonl")
         self._responses.listen(self.lm)

@@ -1,0 +1,86 @@
+"""The command ask: of a candidate whose answers are all there (--replay), or of one that is asked (--run)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..degradation import commands
+from ..degradation.commands import ask as replayed
+from ..degradation.commands import flags
+from ..degradation.commands.command import Command
+from ..errors import InputError
+from . import paired_command
+from .drivers import DRIVERS, Request
+from .redaction import redacted
+from .run_folder import COMPARISON, RunFolder
+
+
+def add(to: argparse.ArgumentParser) -> None:
+    replayed.add(to)
+    live = to.add_argument_group("a candidate that is asked")
+    live.add_argument("--run", dest="folder", type=Path, metavar="RUN",
+                      help="keep the comparison in this folder, as `evaluate RUN --baseline` does; the candidate is "
+                           "asked by one of:")
+    add_drivers(live.add_mutually_exclusive_group())
+    live.add_argument("--model", metavar="NAME", help="the candidate's name (inspect: the model to load)")
+    live.add_argument("--history", nargs="+", type=Path, metavar="PATH", help="models that have answered these "
+                                                                            "questions: which are hard")
+    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
+    live.add_argument("--show-questions", action="store_true", help="the report shows what flipped questions ask")
+    paired_command.add_files(live)
+
+
+def add_drivers(to) -> None:
+    """A flag for each way to a model."""
+    for way in DRIVERS.values():
+        if way.metavar:
+            to.add_argument(f"--{way.name}", help=way.help, metavar=way.metavar)
+        else:
+            to.add_argument(f"--{way.name}", help=way.help, action="store_true")
+
+
+def run(options: argparse.Namespace) -> int:
+    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    if options.folder is None:
+        if chosen:
+            raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "markdown", "junit")):
+            raise InputError(f"{extra[0]} goes with --run")
+        return replayed.run(options)
+    if options.replay:
+        raise InputError("--replay has all answers, --run asks for them: give one or the other")
+    if not chosen:
+        raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
+    try:
+        return _asked(options, chosen[0])
+    except InputError as error:
+        raise InputError(redacted(str(error))) from None
+
+
+def _asked(options: argparse.Namespace, driver: str) -> int:
+    outputs = paired_command.Outputs.of(options)
+    words = getattr(options, driver.replace("-", "_"))
+    request = Request(driver, "" if words is True else words, options.folder, options.model, options.metric,
+                      options.filter, options.show_questions)
+    folder = RunFolder(options.folder)
+    if options.resume and folder.begun:
+        folder.manifest(COMPARISON)
+        return paired_command.begin_or_resume(folder, None, request, outputs, show_questions=options.show_questions)
+    wanted = paired_command.wanted(options, request, flags.source(options, options.tasks))
+    return paired_command.begin_or_resume(folder, wanted, request, outputs, show_questions=options.show_questions)
+
+
+COMMAND = Command(
+    "ask", replayed.COMMAND.help, add, run,
+    description="The baseline has answered everything; the candidate is asked where it may have changed. With --run, "
+                "through a harness, a program or files; with --replay, a candidate whose answers are all there. The "
+                "error rate holds whenever one stops.",
+)
+COMMANDS = tuple(COMMAND if command.name == "ask" else command for command in commands.COMMANDS)
+
+
+def main(argv: list[str] | None = None, description: str | None = None) -> int:
+    """Run a command of the degradation tests, this one among them, and return the exit code."""
+    return commands.main(argv, description=description, commands=COMMANDS)

@@ -1,0 +1,190 @@
+"""The difference of models that were each asked few questions: intervals, verdicts and ranks, from their runs.
+
+Runs are of one bank. Each has θ̂ and, at any level, an interval of its own, which is all that is combined:
+
+* two runs whose intervals hold by a normal limit and whose draws are independent (their streams have different keys):
+  [D̂ − √((θ̂₁ − l₁)² + (u₂ − θ̂₂)²), D̂ + √((u₁ − θ̂₁)² + (θ̂₂ − l₂)²)] of the two 1 − α intervals ("MOVER", Zou and
+  Donner 2008): for symmetric ones, the usual √(h₁² + h₂²);
+* else [l₁ − u₂, u₁ − l₂] of the two 1 − α/2 intervals: no independence and nothing asymptotic is added.
+
+Of m runs all m(m − 1)/2 differences hold together, each at α over their number. A run's rank is at least one more than
+the number of runs surely above it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..degradation.few_answers import betting
+from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from ..errors import InputError
+from .run_folder import ACCURACY, COMPARISON, RunFolder
+
+
+@dataclass(frozen=True)
+class Side:
+    """One run: where it is, its model, θ̂, the interval at any alpha, whether that holds by a normal limit at one number
+    of questions (else exactly or at every look), what its draws are keyed by, and questions asked."""
+
+    path: Path
+    model: str
+    estimate: float
+    interval: Callable[[float], tuple[float, float]]
+    normal: bool
+    key: tuple[str, ...]
+    asked: int
+    of: int
+    bank: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """θ_one − θ_other with its interval, and how that was made."""
+
+    one: str
+    other: str
+    difference: float
+    low: float
+    high: float
+    how: str
+
+
+def read_side(path: Path) -> Side:
+    """A run that can be compared. Raises InputError for one that cannot be opened, that has no estimate yet, or whose
+    interval holds at its end and that has not ended."""
+    manifest = RunFolder(path).manifest()
+    return _of_comparison(path) if manifest.get("kind", ACCURACY) == COMPARISON else _of_accuracy(path)
+
+
+def _of_accuracy(path: Path) -> Side:
+    from .evaluate import reopen
+    from .plans import FIXED
+
+    run = reopen(RunFolder(path))
+    asking, plan = run.asking, run.asking.plan
+    if plan.interval == FIXED and asking.ended is None:
+        raise InputError(f"{path}: the evaluation has not ended, and its interval holds at its end; --resume it first")
+    found = asking.finding()
+    if found is None:
+        raise InputError(f"{path}: no estimate yet; --resume it first")
+
+    def interval(alpha: float) -> tuple[float, float]:
+        one = asking.finding(alpha)
+        if one is None:
+            raise InputError(f"{path}: no interval at alpha {alpha:g}")
+        return one.low, one.high
+
+    return Side(path, run.manifest["model"], found.theta, interval, plan.interval == FIXED,
+                ("accuracy", run.manifest["model"], str(plan.seed)), found.asked, asking.bank.size,
+                run.manifest["bank"])
+
+
+def _of_comparison(path: Path) -> Side:
+    from .paired_run import reopen
+
+    run = reopen(RunFolder(path))
+    asking, mean = run.asking, run.manifest["baseline"]["mean"]
+    found = asking.finding()
+    if found is None or asking.outstanding:
+        raise InputError(f"{path}: a round is not answered yet; --resume it first")
+    draws = betting.Draws.of(asking.paired)
+    higher = asking.baseline.higher_is_better
+
+    def interval(alpha: float) -> tuple[float, float]:
+        low, high = betting.exact_interval(draws, alpha, asking.plan.budget)
+        return mean - float(high[0]), mean - float(low[0])
+
+    if not higher:
+        raise InputError(f"{path}: a comparison by a metric of which lower is better has no accuracy to compare")
+    return Side(path, run.manifest["model"], mean - found["drop"], interval, False,
+                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, run.manifest["bank"])
+
+
+def check_one_bank(sides: Sequence[Side]) -> None:
+    """Raises InputError where runs are of different questions, or are one run."""
+    first = sides[0]
+    for one, other in itertools.combinations(sides, 2):
+        if one.path.resolve() == other.path.resolve():
+            raise InputError(f"{other.path} is named twice; a run does not differ from itself")
+    for other in sides[1:]:
+        for part in ("the questions' names", "the questions' contents"):
+            here, there = first.bank.get(part), other.bank.get(part)
+            if here != there and (part == "the questions' names" or (here and there)):
+                raise InputError(f"{other.path}: {part} are not those of {first.path}: only runs on the same questions "
+                                 "can be compared")
+
+
+def difference(one: Side, other: Side, alpha: float) -> Difference:
+    """Of two runs on one bank, at level 1 − alpha."""
+    d = one.estimate - other.estimate
+    if one.normal and other.normal and one.key != other.key:
+        (l1, u1), (l2, u2) = one.interval(alpha), other.interval(alpha)
+        low = d - math.hypot(one.estimate - l1, u2 - other.estimate)
+        high = d + math.hypot(u1 - one.estimate, other.estimate - l2)
+        how = "independent draws, each interval by a normal limit at its budget"
+    else:
+        (l1, u1), (l2, u2) = one.interval(alpha / 2), other.interval(alpha / 2)
+        low, high, how = l1 - u2, u1 - l2, "each interval at half the error rate"
+    return Difference(one.model, other.model, d, max(low, -1.0), min(high, 1.0), how)
+
+
+def compared(paths: Sequence[Path], margin: float, alpha: float) -> dict[str, Any]:
+    """Everything about these runs, the first of which is the baseline: as plain values."""
+    sides = [read_side(path) for path in paths]
+    check_one_bank(sides)
+    pairs = list(itertools.combinations(range(len(sides)), 2))
+    together = {pair: difference(sides[pair[0]], sides[pair[1]], alpha / len(pairs)) for pair in pairs}
+    above = [[_above(together, i, j) for j in range(len(sides))] for i in range(len(sides))]
+    runs = []
+    for i, side in enumerate(sides):
+        low, high = side.interval(alpha)
+        best = 1 + sum(above[j][i] for j in range(len(sides)))
+        worst = len(sides) - sum(above[i][j] for j in range(len(sides)))
+        runs.append({"run": str(side.path), "model": side.model, "estimate": side.estimate, "low": low, "high": high,
+                     "asked": side.asked, "of": side.of, "rank_low": best, "rank_high": worst})
+    verdicts = [_verdict(sides[0], side, margin, alpha, len(sides) - 1) for side in sides[1:]]
+    return {"alpha": alpha, "margin": margin, "runs": runs, "verdicts": verdicts,
+            "differences": [vars(found) for found in together.values()]}
+
+
+def _above(together: dict[tuple[int, int], Difference], i: int, j: int) -> bool:
+    """Whether run i is surely better than run j."""
+    if i == j:
+        return False
+    return together[i, j].low > 0 if i < j else together[j, i].high < 0
+
+
+def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates: int) -> dict[str, Any]:
+    """One-sided limits of the drop, at alpha over the number of candidates; "degraded" wins."""
+    found = difference(baseline, side, min(2 * alpha / candidates, 0.49))
+    within = found.high < margin
+    said = DEGRADED if found.low > 0 else NOT_DEGRADED if within else UNDECIDED
+    return {"model": side.model, "run": str(side.path), "verdict": said, "within_margin": within,
+            "drop": found.difference, "drop_lower": found.low, "drop_upper": found.high, "how": found.how}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    """The result in words."""
+    level, runs = f"{100 * (1 - result['alpha']):g} %", result["runs"]
+    width = max(len(run["model"]) for run in runs)
+    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {100 * run['low']:.1f} to "
+           f"{100 * run['high']:.1f}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}" for run in runs]
+    out.append(f"differences, in points; all {len(result['differences'])} hold together ({level}):"
+               if len(result["differences"]) > 1 else f"difference, in points ({level}):")
+    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} ({100 * one['low']:+.2f} to "
+            f"{100 * one['high']:+.2f})" for one in result["differences"]]
+    for one in result["verdicts"]:
+        out.append(f"{one['model']} against {runs[0]['model']}: {one['verdict'].upper()}; the drop is at least "
+                   f"{100 * one['drop_lower']:.2f}, at most {100 * one['drop_upper']:.2f} points, margin "
+                   f"{100 * result['margin']:g}")
+        out.append(f"  ({one['how']})")
+    return out
+
+
+def _rank(run: dict[str, Any]) -> str:
+    return str(run["rank_low"]) if run["rank_low"] == run["rank_high"] else f"{run['rank_low']} to {run['rank_high']}"

@@ -1,0 +1,202 @@
+"""Begin, resume and audit a comparison: did a live model get worse than a baseline that has answered everything?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..degradation.few_answers import bank as banks
+from ..degradation.few_answers import curves, replay
+from ..degradation.few_answers.curves import Known
+from ..degradation.margins import Margin, check_below_half
+from ..degradation.reading import Source
+from ..errors import InputError
+from ..files import read_json
+from ..scores.readers import named_path
+from .bank import Bank
+from .baseline import Model, in_order, matched, same_model, with_difficulty
+from .drivers import DRIVERS, Request
+from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, versions
+from .paired import Baseline, PairedAsking, PairedPlan, by_hand
+from .query_log import QueryLog
+from .run_folder import COMPARISON, FORMAT, RunFolder
+
+
+@dataclass
+class PairedWanted:
+    """What the command line asks for; see `command` and `ask` for the flags.
+
+    source    how the baseline and earlier candidates are read
+    budget    questions at most, as it was written
+    plan      further fields of `PairedPlan`
+    """
+
+    request: Request
+    source: Source
+    baseline: str
+    margin: str
+    budget: str
+    plan: dict[str, Any]
+    earlier: list[str] = field(default_factory=list)
+    history: list[Path] = field(default_factory=list)
+    use_margins: bool = True
+    need_margins: bool = False
+    allow_same: bool = False
+
+
+@dataclass
+class Comparison(OpenRun):
+    """A comparison that is open."""
+
+    asking: PairedAsking
+
+    def result(self) -> dict[str, Any]:
+        from .paired_report import result_of
+
+        return result_of(self.asking, self.manifest)
+
+    def page(self, result: dict[str, Any]) -> str:
+        from .paired_report import page
+
+        return page(self.asking, self.manifest, result, self.show_questions)
+
+    def line(self, result: dict[str, Any]) -> str:
+        return (f"drop {100 * result['drop']:+.2f} ({100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}), "
+                f"{result['lost']} lost, {result['gained']} gained, {result['verdict']}")
+
+
+# --- beginning -----------------------------------------------------------------------------------------
+
+def begin(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
+    """A new comparison: everything is checked, read and fitted before the folder holds anything but its lock.
+
+    Raises InputError for whatever cannot be used.
+    """
+    return beginning(run, lambda: _begun(run, wanted, say))
+
+
+def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
+    from ..degradation.commands.ask import budget_of
+
+    stated = Margin.parse(wanted.margin)
+    source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
+    model, *earlier = source.read([wanted.baseline, *wanted.earlier])
+    driver = DRIVERS[wanted.request.driver].open(wanted.request)
+    bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
+    known_bank = in_order(
+        banks.bank_of(known_model, wanted.baseline, wanted.use_margins, wanted.need_margins), bank, known_model)
+    pairs, learned = banks.earlier_pairs(known_bank, known_model, list(zip(wanted.earlier, earlier, strict=True)))
+    known, known_notes = with_difficulty(known_bank.known, bank, wanted.history, wanted.request.metric,
+                                         wanted.request.filter)
+    pairs = [replace(pair, known=_part(known, pair, known_bank, known_model, log, name))
+             for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
+    library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
+    mean = float(known.scores.mean())
+    margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
+    check_below_half(margin, 1.0)
+    plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
+    baseline = Baseline(known, library, known_bank.higher_is_better)
+    notes = list(dict.fromkeys([*notes, *known_bank.notes, *learned, *known_notes, *wanted.request.notes,
+                                *same_model(driver, known_model, wanted.allow_same)]))
+    for note in notes:
+        say(note)
+    paths = [wanted.source.matrix] if wanted.source.matrix else [
+        named_path(name)[1] for name in (wanted.baseline, *wanted.earlier)]
+    manifest = {
+        "format": FORMAT, "kind": COMPARISON, "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": driver.model, "asked": asked_of(wanted.request, driver), "plan": plan_of(plan),
+        "bank": {"questions": bank.size} | bank.fingerprints(),
+        "baseline": {"name": wanted.baseline, "earlier": wanted.earlier, "mean": mean, "stated_margin": wanted.margin,
+                     "margins_known": known.margins is not None, "difficulty_known": known.difficulty is not None,
+                     "paths": [str(Path(path).absolute()) for path in paths],
+                     "files": files_of([Path(path) for path in paths])},
+        "known": baseline.fingerprints(), "least_questions": replay.least_questions(known, library, plan),
+        "notes": notes, "versions": versions() | driver.versions}
+    bank.save(run / "questions.csv")
+    baseline.save(run / "baseline.npz")
+    (run / "queries.jsonl").unlink(missing_ok=True)
+    (run / "responses.jsonl").unlink(missing_ok=True)
+    run.write_manifest(json.loads(json.dumps(manifest)))
+    asking = PairedAsking(bank, baseline, plan, QueryLog(run / "queries.jsonl"))
+    return Comparison(run, manifest, asking, driver)
+
+
+def plan_of(plan: PairedPlan) -> dict[str, Any]:
+    """As the manifest keeps it."""
+    return {name: getattr(plan, name) for name in ("budget", "stop", "margin", "alpha", "share", "seed", "max_minutes")}
+
+
+def _part(known: Known, pair: curves.Pair, bank: banks.Bank, model: Model, log: Model, name: str) -> Known:
+    """What is known of the questions that an earlier candidate has answered."""
+    if known.difficulty is None:
+        return pair.known
+    there = ~np.isnan(banks.candidate_scores(bank, model, log, name)[0])
+    return replace(pair.known, difficulty=known.difficulty[there])
+
+
+# --- opening again -------------------------------------------------------------------------------------
+
+def reopen(run: RunFolder, audit: bool = False) -> Comparison:
+    """A comparison as its files have it: everything that was drawn is drawn again and compared.
+
+    Raises InputError where a file was changed, saying which, or does not follow from the others.
+    """
+    manifest = run.manifest(COMPARISON)
+    bank = Bank.load(run / "questions.csv")
+    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+    baseline = Baseline.load(run / "baseline.npz")
+    compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
+    plan = PairedPlan(**manifest["plan"])
+    return Comparison(run, manifest, PairedAsking(bank, baseline, plan, QueryLog(run / "queries.jsonl"), audit))
+
+
+def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
+           ) -> Comparison:
+    """A comparison to go on with, its driver open; see `evaluate.resume`."""
+    run.manifest(COMPARISON)
+    run.lock()
+    comparison = reopen(run)
+    log = comparison.asking.log
+    if log.torn:
+        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    if not as_begun:
+        check_files(comparison.manifest["baseline"], None, "baseline")
+    if comparison.asking.ended is None:
+        comparison.driver = driver_again(comparison, request, show_questions)
+    return comparison
+
+
+# --- auditing ------------------------------------------------------------------------------------------
+
+def audit(run: RunFolder) -> list[str]:
+    """Recompute every draw, its probability, and every look from the log and the baseline; returns what was compared.
+
+    Raises InputError for the first thing that does not follow.
+    """
+    comparison = reopen(run, audit=True)
+    asking, found = comparison.asking, comparison.asking.finding()
+    said = [f"{len(asking.answers) + len(asking.outstanding):,} questions in {asking.round} rounds: every one follows "
+            "from the baseline, the curves, the seed and the answers before it, with its p and its probability",
+            f"{len(list(asking.log.of('look')))} looks in the log: each drop, interval and verdict follows from the "
+            "answers"]
+    if found is None:
+        return [*said, "nothing can be said yet"]
+    plain = by_hand(asking)
+    if plain is None or abs(plain - found["drop"]) > 1e-9:
+        raise InputError(f"{run.path}: by hand the log gives a drop of {plain}, by the run it is {found['drop']}")
+    said.append(f"the drop by hand, from p, q and the answers alone: {plain:.6f}")
+    path = run / "result.json"
+    if path.exists() and not asking.outstanding:
+        kept = read_json(path)
+        for name in ("verdict", "drop", "ci_low", "ci_high", "p_safe", "p_worse", "lost", "gained", "asked"):
+            value, here = found[name], kept.get(name)
+            if here != value and not (isinstance(here, float) and abs(here - value) <= 1e-9):
+                raise InputError(f"{path}: {name} is {here}, by the log it is {value}; add --report to write it again")
+        said.append(f"{path.name}: {found['verdict']}, {found['drop']:.4f}, {found['ci_low']:.4f} to "
+                    f"{found['ci_high']:.4f}, is what the log gives")
+    return said

@@ -1,0 +1,41 @@
+"""The pieces of the pages that runs write. Nothing in them is loaded from anywhere, and nothing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from ..degradation.page import POLICY, STYLE
+from .figures import as_svg
+
+OURS = """
+.headline { font-size: 2rem; font-weight: 600; margin: .2rem 0 } .small { color: #555; font-size: .9rem }
+.sentence { border-left: 6px solid #D55E00; padding: .5rem 1rem; background: #f6f6f6; font-weight: 600 }
+.bar { background: #eee; height: .5rem; max-width: 30rem } .bar div { background: #0072B2; height: .5rem }
+"""
+
+
+def document(title: str, body: list[str]) -> str:
+    """One page that needs no network and runs nothing; `title` as it is, `body` as HTML."""
+    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">'
+            f"<title>{escape(title)}</title><style>{STYLE}{OURS}</style>")
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def svg(figure) -> str:
+    return f'<div class="wide">{as_svg(figure)}</div>'
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def fact_table(rows: list[tuple[str, str]]) -> str:
+    cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
+    return f'<div class="wide"><table class="facts">{cells}</table></div>'
+
+
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

@@ -1,0 +1,207 @@
+"""One run's log, which every question and answer goes through before it is used, and what is drawn again from it.
+
+    begun → [a round is drawn → "ask" is on disk → the driver asks → each "answer" is on disk, then told to the engine]
+          → "look" (what is known after the round) → … → "end"
+
+A `Recorded` is always made from the log: what the log has is drawn again and compared, so a run that was killed
+anywhere goes on as if it had not been, and an audit is the same thing without a driver. What draws and learns is the
+subclass's: `asking.Asking` (how good is it?), `paired.PairedAsking` (did it get worse?).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from ..errors import InputError
+from ..scores.score_values import score_of
+from .bank import Bank
+from .query_log import QueryLog
+
+NEAR = 1e-9  # logged and recomputed numbers differ by no more: the same numbers, to rounding
+
+
+class AnyPlan(Protocol):
+    """What was fixed before the first question, as far as the log and the loop look at it."""
+
+    @property
+    def budget(self) -> int:
+        """Questions at most."""
+    @property
+    def watched(self) -> bool:
+        """Whether the answers may end it."""
+    @property
+    def max_minutes(self) -> float | None:
+        """After which no further round is begun."""
+
+
+class Recorded:
+    """A run that a log has recorded, ready to go on; see the module.
+
+    log   what has happened; `round` the number of the last round asked
+    audit whether what was known after every round is computed again, too
+
+    Raises InputError where the log was not made of this bank and this plan.
+    """
+
+    plan: AnyPlan
+    elsewhere = "in the history"  # where else the questions were put, as messages call it
+    other_words = "predictions may be off, the estimate stays unbiased"  # and what they do
+
+    def __init__(self, bank: Bank, plan: AnyPlan, log: QueryLog):
+        self.bank, self.plan, self.log = bank, plan, log
+        self.round = 0
+        self.answers: dict[str, float] = {}
+        self.logged: list[dict[str, Any]] = []  # the ask records
+        self.spent = 0.0  # seconds on rounds that earlier processes have finished
+
+    # --- the subclass's ----------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> list[str]:
+        """Questions asked and not answered yet."""
+        raise NotImplementedError
+
+    def draw(self) -> dict[str, Any]:
+        """The next round: round, questions and, for each, p, probability and expected; questions [] where the budget is
+        used up."""
+        raise NotImplementedError
+
+    def told(self, question: str, score: float) -> None:
+        """Learn from an answer."""
+        raise NotImplementedError
+
+    def seen(self) -> dict[str, Any] | None:
+        """What a look after a round records; None while there is nothing to record."""
+        raise NotImplementedError
+
+    def enough(self) -> str | None:
+        """Why the answers end the run, if they do; looks at them only where the plan allows it."""
+        raise NotImplementedError
+
+    # --- from the log -------------------------------------------------------------------------------
+
+    def _replay(self, audit: bool) -> None:
+        for record in self.log.records:
+            if record["kind"] == "ask":
+                self._same(record, self.draw())
+                self.logged.append(record)
+            elif record["kind"] == "answer":
+                self._told(record["question"], record["score"])
+            elif record["kind"] == "look":
+                self.spent = record["seconds"]
+                if audit:
+                    self._same_look(record)
+
+    def _same(self, logged: dict[str, Any], drawn: dict[str, Any]) -> None:
+        """Raises InputError where the log's questions or probabilities are not those that follow here."""
+        where = f"{self.log.path}: round {logged['round']}"
+        if logged["questions"] != drawn["questions"]:
+            raise InputError(f"{where}: other questions follow from what is known beforehand on this machine; go on "
+                             "where it began")
+        for name in ("p", "probability", "expected"):
+            for question, one, other in zip(drawn["questions"], logged[name], drawn[name], strict=True):
+                if not math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR):
+                    raise InputError(f"{where}, question {question}: {name} is {one:.12g} in the log, {other:.12g} by "
+                                     "what is known beforehand and the answers")
+
+    def _same_look(self, logged: dict[str, Any]) -> None:
+        """Raises InputError where what was known after a round does not follow from the log."""
+        seen = self.seen() or {}
+        for name in logged.keys() & (seen.keys() or {"asked"}):
+            value = seen.get(name, math.nan)
+            same = (logged[name] == value if isinstance(value, str | None) else
+                    math.isclose(logged[name], value, rel_tol=NEAR, abs_tol=NEAR))
+            if not same:
+                raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]} in the "
+                                 f"log, {value} by its answers")
+
+    def _told(self, question: str, score: float) -> None:
+        self.told(question, score)
+        self.answers[question] = score
+
+    # --- going on ----------------------------------------------------------------------------------
+
+    def ask(self) -> list[str]:
+        """The next round's questions, in the log; none where the budget is used up."""
+        record = self.draw()
+        if record["questions"]:
+            self.log.append("ask", [record])
+            self.logged.append(record)
+        return record["questions"]
+
+    def take(self, answers: Iterable[tuple[str, object, dict[str, Any]]]) -> int:
+        """Record answers, (question, score, whatever else is known of it), and learn from them; how many were new.
+
+        An answer that is there already counts as it was first recorded. Raises InputError, before anything is
+        recorded, for a question that was never asked and for anything but a score in [0, 1].
+        """
+        outstanding, new = set(self.outstanding), {}
+        for question, score, more in answers:
+            value = score_of(question, score)
+            if question in outstanding and question not in new:
+                new[question] = {"question": question, "score": value, **more}
+            elif question not in self.answers and question not in new:
+                raise InputError(f"an answer to {question!r}, which has not been asked; only what is asked may be "
+                                 "answered")
+        if new:
+            self.log.append("answer", new.values())
+            for question, record in new.items():
+                self._told(question, record["score"])
+        return len(new)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether a round is complete that the log has no look after."""
+        if not self.round or self.outstanding:
+            return False
+        return all(record["round"] != self.round for record in self.log.of("look"))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole budget is answered."""
+        return len(self.answers) >= self.plan.budget
+
+    def look(self, seconds: float) -> None:
+        """Log what is known after a round."""
+        seen = self.seen()
+        if seen is not None:
+            self.log.append("look", [{"round": self.round, **seen, "seconds": round(seconds, 3)}])
+
+    @property
+    def ended(self) -> str | None:
+        """Why it has ended, where it has."""
+        return next((record["reason"] for record in self.log.of("end")), None)
+
+    def end(self, reason: str) -> None:
+        if self.ended is None:
+            self.log.append("end", [{"reason": reason}])
+
+    def other_prompts(self) -> str | None:
+        """A sentence where questions were put otherwise than elsewhere, by the fingerprints of both."""
+        if self.bank.prompts is None:
+            return None
+        before = dict(zip(self.bank.questions.tolist(), self.bank.prompts.tolist(), strict=True))
+        pairs = [(record["prompt"], before[record["question"]]) for record in self.log.of("answer")
+                 if record.get("prompt") and before[record["question"]]]
+        other = sum(here != there for here, there in pairs)
+        return (f"{other} of {len(pairs)} questions of the first round were put in other words than {self.elsewhere} "
+                f"(shots, template or chat format): {self.other_words}" if other else None)
+
+    def note(self, text: str) -> None:
+        """Log a note, once."""
+        if all(record["text"] != text for record in self.log.of("note")):
+            self.log.append("note", [{"text": text}])
+
+
+class Clock:
+    """Seconds since it was made, on top of those that earlier processes have spent."""
+
+    def __init__(self, before: float):
+        self.before, self.start = before, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.start

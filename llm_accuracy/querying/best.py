@@ -1,0 +1,217 @@
+"""Which of K models is best? All that are left are asked the same questions, round by round, and the beaten dropped.
+
+Of models i and l and question j let d_j = z_l,j − z_i,j, D = Σ d_j / N. Questions are drawn one after another without
+replacement, question j of the open ones with probability q_t(j); weights of a round are made of earlier rounds and of
+what a history knows of the questions. Then y_t = (Σ_asked d + d_I/q_t(I)) / N has mean D given all before it, and
+y_t ≥ low_t = (Σ_asked d − max_open 1/q_t) / N.
+
+* *Dropped*. If i is best, D ≤ 0 for every l. So C_t = C_{t−1} (1 + g_t y_t/(−low_t)), l the leader when the round was
+  drawn and 0 ≤ g_t < 1 fixed beforehand, is a supermartingale, whichever l is; it reaches 1/α with probability at most
+  α (Ville). A model whose capital has is dropped. The best one is dropped with probability at most α, over all rounds.
+* *Tied*. For a tolerance ε a second set of capitals bets on y_t + ε for every pair. The search ends when the leader l
+  has excluded "i is better than l by more than ε" for all i that are left, at α/(K − 1) each: what was dropped is worse
+  than something left (or dropped by it), so l is best within ε.
+* All N asked: nothing is left to chance.
+
+α is shared: DROPS of it for the first, the rest for the second. Neither needs a history; weights by it only make the
+end come sooner. Scores lie in [0, 1].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from .designs import schedule
+
+DROPS = 0.8    # share of alpha for dropping models
+SHARE = 0.3    # uniform share of every draw
+FIRST, GROWTH = 16, 1.15  # questions of the first round, and how many times larger each next one is
+FIXED = (0.6, 0.3, 0.15, 0.07, 0.03)  # shares g of the bettors who do not look at the answers
+LEADS = 0.6    # share of the capital of the one who does
+BOLDEST = 0.95
+PRIOR = 8.0    # draws that what is believed beforehand is worth
+
+Answers = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (models left, questions) → (models, questions) scores
+
+
+@dataclass
+class Search:
+    """A search that goes on: `ask` draws a round, `tell` takes its answers, `winner` is there when it has ended.
+
+    n_models, n_questions
+    usefulness  (N,) above 0: how much each question is expected to tell, such as √(p(1 − p)) by a history; or None
+    alpha       chance that the winner is worse than the best by more than the tolerance
+    tolerance   ε, in [0, 1)
+
+    Raises InputError for fewer than two models, and for alpha or a tolerance that are none.
+    """
+
+    n_models: int
+    n_questions: int
+    rng: np.random.Generator
+    usefulness: np.ndarray | None = None
+    alpha: float = 0.05
+    tolerance: float = 0.0
+    share: float = SHARE
+    left: np.ndarray = field(init=False)  # (K,) bool: not dropped
+    calls: int = field(init=False, default=0)  # answers taken, of all models
+    dropped_after: np.ndarray = field(init=False)  # (K,) questions; 0 where it is left
+    winner: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.n_models < 2:
+            raise InputError("which is best? Two models are needed, or more")
+        if not (0 < self.alpha < 0.5 and 0 <= self.tolerance < 1 and 0 < self.share <= 1):
+            raise InputError(f"alpha {self.alpha:g}, tolerance {self.tolerance:g}, uniform share {self.share:g}: alpha "
+                             "lies above 0 and below .5, the tolerance in [0, 1), the share above 0 up to 1")
+        k, n = self.n_models, self.n_questions
+        useful = np.ones(n) if self.usefulness is None else np.asarray(self.usefulness, float)
+        if useful.shape != (n,) or not (useful > 0).all():
+            raise InputError("every question needs a usefulness above 0")
+        self._useful = useful
+        self.left = np.ones(k, bool)
+        self.dropped_after = np.zeros(k, int)
+        self._open = np.ones(n, bool)
+        self._sum = np.zeros(k)        # Σ of scores over what was asked
+        self._estimate = np.zeros(k)   # Σ_t of (Σ_asked z + z/q), for the leader
+        self._disagree = np.full((k, k), PRIOR * 0.25)  # Σ_t of weighted disagreement
+        self._draws = 0
+        self._capital = np.zeros((k, 1 + len(FIXED)))        # ln, against "i is best"
+        self._tied = np.zeros((k, k, 1 + len(FIXED)))        # ln, [l, i] against "i is better than l by more than ε"
+        self._covered = np.zeros((k, k), bool)  # [l, i]: "i is better than l by more than ε" was excluded
+        self._sizes = schedule(n, n, FIRST, GROWTH)
+        self._round = 0
+        self._drawn: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def asked(self) -> int:
+        """Questions asked of those that are left."""
+        return self._draws
+
+    @property
+    def leader(self) -> int:
+        """The model that is ahead among those left."""
+        return int(np.argmax(np.where(self.left, self._estimate, -np.inf)))
+
+    def ask(self) -> np.ndarray:
+        """(B,) the questions of the next round, for all models that are left.
+
+        Raises InputError while a round is unanswered, and when the search has ended.
+        """
+        if self._drawn is not None or self.winner is not None:
+            raise InputError("the last round is not answered yet" if self._drawn is not None else "it has ended")
+        size, n = self._sizes[self._round], int(self._open.sum())
+        h = np.where(self._open, self._useful, 0.0)
+        w = np.where(self._open, (1 - self.share) * h / h.sum() + self.share / n, 0.0)
+        with np.errstate(divide="ignore"):
+            race = self.rng.standard_exponential(w.size) / w
+        first = np.argpartition(race, size - 1)[:size] if size < w.size else np.arange(w.size)
+        asked = first[race[first].argsort()]
+        mine = w[asked]
+        total = np.maximum(1 - np.cumsum(mine) + mine, mine)  # Σ_open w at each draw
+        farthest = (1 / w[self._open].min()) * total           # a little more than the largest 1/q of an open question
+        # How much y varies for each unit of disagreement, if models disagree where the usefulness says.
+        squares = h[self._open] ** 2
+        spread = float((squares / w[self._open]).sum() / squares.sum()) * total
+        self._drawn = asked, mine / total, farthest, spread
+        self._round += 1
+        return asked
+
+    def tell(self, scores: np.ndarray) -> None:
+        """The answers (models left, B), models in their order, questions as they were asked.
+
+        Raises InputError for another shape, or scores outside [0, 1].
+        """
+        assert self._drawn is not None
+        asked, q, farthest, spread = self._drawn
+        alive = np.flatnonzero(self.left)
+        if scores.shape != (alive.size, asked.size) or not ((scores >= 0) & (scores <= 1)).all():
+            raise InputError(f"{alive.size} × {asked.size} scores between 0 and 1 are needed")
+        self.calls += scores.size
+        n, leader = self.n_questions, self.leader
+        before = np.cumsum(scores, 1) - scores + self._sum[alive][:, None]  # (L, B) Σ_asked z
+        phi = before + scores / q
+        d = scores[:, None, :] - scores[None, :, :]             # [l, i]
+        low = (before[:, None, :] - before[None, :, :] - farthest) / n
+        y = phi[:, None, :] / n - phi[None, :, :] / n
+        mean, variance = self._expected(alive, spread)
+        for_best = self._grown(y[alive == leader][0], low[alive == leader][0], mean[alive == leader][0],
+                               variance[alive == leader][0], 0.0)
+        beaten = self._update(self._capital, (alive,), for_best, 1 / (DROPS * self.alpha))
+        covered = np.zeros((self.n_models, self.n_models), bool)
+        if self.tolerance > 0:
+            grown = self._grown(y, low, mean, variance, self.tolerance)
+            level = (self.n_models - 1) / ((1 - DROPS) * self.alpha)
+            covered[np.ix_(alive, alive)] = self._update(self._tied, np.ix_(alive, alive), grown, level)
+        self._sum[alive] += scores.sum(1)
+        self._estimate[alive] += phi.sum(1)
+        self._disagree[np.ix_(alive, alive)] += (d**2 / q / n).sum(2)
+        self._open[asked] = False
+        self._draws += asked.size
+        self._drawn = None
+        self._after(alive, beaten, covered)
+
+    def _expected(self, alive: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(L, L, 1) what D is taken to be, and (L, L, B) the variance of y, by the rounds before."""
+        of_each = self._estimate[alive] / (self._draws + PRIOR) / self.n_questions
+        ahead = of_each[:, None] - of_each[None, :]
+        rate = self._disagree[np.ix_(alive, alive)] / (self._draws + PRIOR)
+        variance = rate[:, :, None] * spread / self.n_questions + 1e-9
+        return ahead[:, :, None], variance
+
+    @staticmethod
+    def _grown(y: np.ndarray, low: np.ndarray, mean: np.ndarray, variance: np.ndarray, shift: float) -> np.ndarray:
+        """(bettors, …, B) ln of the factors of each draw: 1 + g (y + shift)/(−low − shift)."""
+        gain, room = y + shift, -(low + shift)
+        gap = np.maximum(mean + shift, 0.25 * np.sqrt(variance / 500))
+        sure = room <= 1e-9  # the null leaves nothing to lose: it is false
+        safe = np.where(sure, 1.0, room)
+        kelly = np.clip(gap / (variance + gap**2) * safe, 0, BOLDEST)
+        bets = np.stack([kelly, *(np.full(kelly.shape, share) for share in FIXED)])
+        return np.where(sure, 50.0, np.log1p(bets * np.maximum(gain / safe, -1.0)))
+
+    @staticmethod
+    def _update(capital: np.ndarray, at, grown: np.ndarray, level: float) -> np.ndarray:
+        """Let capitals grow by a round; whether they reached `level` at any draw of it."""
+        begun = np.moveaxis(capital[at], -1, 0)[..., None] + np.cumsum(grown, -1)
+        share = np.log(np.r_[LEADS, np.full(len(FIXED), (1 - LEADS) / len(FIXED))])
+        total = np.logaddexp.reduce(begun + share.reshape(-1, *([1] * (begun.ndim - 1))), axis=0)
+        capital[at] = np.moveaxis(begun[..., -1], 0, -1)
+        return (total >= np.log(level)).any(-1)
+
+    def _after(self, alive: np.ndarray, beaten: np.ndarray, covered: np.ndarray) -> None:
+        self._covered |= covered
+        if not self._open.any():
+            self.winner = int(alive[np.argmax(self._sum[alive])])
+            return
+        leader = self.leader
+        for model, out in zip(alive, beaten, strict=True):
+            if out and model != leader:
+                self.left[model] = False
+                self.dropped_after[model] = self._draws
+        rest = [model for model in np.flatnonzero(self.left) if model != leader]
+        if all(self._covered[leader, model] for model in rest):
+            self.winner = leader
+
+
+def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator, **settings) -> Search:
+    """Ask until the winner is known."""
+    made = Search(n_models, n_questions, rng, **settings)
+    while made.winner is None:
+        asked = made.ask()
+        made.tell(answers(np.flatnonzero(made.left), asked))
+    return made
+
+
+def usefulness(scores: np.ndarray) -> np.ndarray:
+    """(N,) √(p(1 − p)) by a history's scores (models, N), NaN where missing: how often two models may differ.
+
+    p is shrunk towards ½ by two answers, so that nothing is taken for certain.
+    """
+    seen = ~np.isnan(scores)
+    p = (np.nansum(scores, 0) + 1) / (seen.sum(0) + 2)
+    return np.sqrt(p * (1 - p))

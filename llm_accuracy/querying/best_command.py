@@ -1,0 +1,136 @@
+"""The command `llm-accuracy best`: flags and printing; `best` does it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from .. import cli
+from ..errors import InputError
+
+DESCRIPTION = """Which of several models is best, from few of their answers?
+
+    llm-accuracy best MATRIX.csv.gz --k MODEL MODEL …            a replay: all answers are there
+    llm-accuracy best MATRIX.csv.gz --k MODEL MODEL … --history M1.csv
+
+All models that are left are asked the same questions, round by round; the beaten are dropped. The answer is wrong (the
+winner worse than the best by more than the tolerance) with probability at most alpha, whatever the history says and
+whenever it ends. MATRIX is a wide CSV of scores in [0, 1]; of its answers only those are looked at that are asked for,
+so what is printed is what a live search would have cost."""
+
+
+def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
+    parser = cli.parser(DESCRIPTION)
+    parser.prog = f"{prog} best"
+    parser.add_argument("matrix", type=Path, metavar="MATRIX", help="wide CSV, plain or gzip")
+    parser.add_argument("--k", nargs="+", metavar="MODEL", help="the candidates (default: all rows)")
+    parser.add_argument("--history", type=Path, metavar="FILE",
+                        help="a matrix of other models: which questions tell models apart")
+    parser.add_argument("--tolerance", default="0.5pt", metavar="T",
+                        help="a model that is worse by no more may win: 0.5pt (default), .005, or 0")
+    parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
+    parser.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the draws (default 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - is standard output")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """argv: the command's name and its arguments."""
+    options = build_parser().parse_args(argv[1:])
+    tolerance = tolerance_of(options.tolerance)
+
+    import sys
+
+    import numpy as np
+
+    from ..files import check_new, write_whole
+    from ..randomness import stream
+    from ..scores.matrix import read_matrix
+    from .best import search
+
+    if options.json not in (None, "-"):
+        check_new(Path(options.json), options.overwrite)
+    matrix = read_matrix(options.matrix)
+    names = options.k or matrix.models.tolist()
+    rows = {name: i for i, name in enumerate(matrix.models.tolist())}
+    for name in names:
+        if name not in rows:
+            raise InputError(f"{options.matrix}: no model {name}; --k names rows of the matrix")
+    part = matrix.take(np.array([rows[name] for name in names]))
+    blank = np.argwhere(~part.observed)
+    if blank.size:
+        model, question = blank[0]
+        raise InputError(f"{options.matrix}: {names[model]} has no score on {part.questions[question]} ({len(blank):,} "
+                         "blanks): every candidate must have an answer to whatever is asked")
+    scores, useful, said = part.scores.astype(float), None, []
+    if options.history is not None:
+        useful, said = _from_history(options.history, part.questions, names)
+    found = search(lambda left, asked: scores[np.ix_(left, asked)], len(names), part.n_questions,
+                   stream("best", options.seed, part.n_questions), usefulness=useful, alpha=options.alpha,
+                   tolerance=tolerance)
+    assert found.winner is not None
+    full = len(names) * part.n_questions
+    result = {"winner": names[found.winner], "alpha": options.alpha, "tolerance": tolerance, "seed": options.seed,
+              "answers": found.calls, "of": full, "questions": found.asked, "questions_of_bank": part.n_questions,
+              "models": {name: {"left": bool(found.left[i]), "dropped_after": int(found.dropped_after[i]) or None,
+                                "mean_of_all_answers": float(scores[i].mean())} for i, name in enumerate(names)},
+              "notes": said}
+    to = sys.stderr if options.json == "-" else sys.stdout
+    print(*lines(result), sep="\n", file=to)
+    text = json.dumps(result, indent=2) + "\n"
+    if options.json == "-":
+        sys.stdout.write(text)
+    elif options.json:
+        write_whole(Path(options.json), text)
+    return 0
+
+
+def _from_history(path: Path, questions, names: list[str]):
+    """(usefulness of every question, notes). Raises InputError where the history has none of them."""
+    import numpy as np
+    import pandas as pd
+
+    from ..scores.matrix import read_matrix
+    from .best import usefulness
+
+    history = read_matrix(path)
+    at = pd.Index(history.questions).get_indexer(pd.Index(questions))
+    if not (at >= 0).any():
+        raise InputError(f"--history {path}: it has none of the {len(questions):,} questions, first {questions[0]}")
+    kept = ~np.isin(history.models, names)
+    scores = np.where(history.observed & kept[:, None], history.scores.astype(float), np.nan)[kept]
+    columns = np.where(at >= 0, scores[:, at], np.nan)
+    notes = [f"history: {int(kept.sum()):,} models say which questions tell models apart"]
+    if left_out := int((~kept).sum()):
+        notes.append(f"history: {left_out:,} of its models are candidates; their answers there are not used")
+    if unknown := int((at < 0).sum()):
+        notes.append(f"history: {unknown:,} questions are unknown to it and are taken for useful")
+    return usefulness(columns), notes
+
+
+def lines(result: dict) -> list[str]:
+    """The result in words."""
+    share = result["answers"] / result["of"]
+    within = f" or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
+    out = [f"{result['winner']} is best{within} (error rate {100 * result['alpha']:g} %)",
+           f"{result['answers']:,} of {result['of']:,} answers ({100 * share:.1f} %), the last models asked "
+           f"{result['questions']:,} of {result['questions_of_bank']:,} questions"]
+    longest = max(map(len, result["models"]))
+    for name, one in sorted(result["models"].items(), key=lambda item: -(item[1]["dropped_after"] or 10**9)):
+        what = f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else (
+            "the winner" if name == result["winner"] else "left, not shown to be better")
+        out.append(f"  {name:<{longest}}  {what}; {100 * one['mean_of_all_answers']:.1f} % of all its answers right")
+    return [*out, *(f"  note: {note}" for note in result["notes"])]
+
+
+def tolerance_of(text: str) -> float:
+    """"0.5pt" or ".005" → .005. Raises InputError for anything else, and for half of the scale or more."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(pts?)?", text.strip())
+    value = float(found[1]) / (100 if found[2] else 1) if found else float("nan")
+    if not 0 <= value < 0.5:
+        raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "
+                         "half of it")
+    return value

@@ -1,0 +1,113 @@
+"""Which of K models is best: never wrong more often than promised, few answers, and a command that says so."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from llm_accuracy.errors import InputError
+from llm_accuracy.querying import best, best_command
+
+
+def bank(gaps, n, rng, correlated=0.7):
+    """(K, n) 0/1 scores, about `correlated` of them shared; model k has gaps[k] n right answers fewer than .6 n."""
+    hardness = rng.random(n)
+    rows = []
+    for gap in gaps:
+        own = np.where(rng.random(n) < correlated, hardness, rng.random(n))
+        row = np.zeros(n)
+        row[np.argsort(own)[: round((0.6 - gap) * n)]] = 1
+        rows.append(row)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("usefulness", [None, "misleading"])
+@pytest.mark.parametrize(("gaps", "tolerance"), [((0.02, 0.0, 0.02, 0.02), 0.0), ((0.03, 0.03, 0.0, 0.03), 0.02)])
+def test_the_best_is_dropped_no_more_often_than_promised(gaps, tolerance, usefulness):
+    """One model is barely better than the others; 150 searches at alpha .3, where errors would show."""
+    rng, alpha, wrong, runs = np.random.default_rng(0), 0.3, 0, 150
+    for _ in range(runs):
+        z = bank(gaps, 100, rng)
+        useful = None if usefulness is None else np.where(z.mean(0) > 0.5, 1.0, 0.05)
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], len(z), 100, rng, usefulness=useful,
+                            alpha=alpha, tolerance=tolerance)
+        wrong += z[found.winner].mean() < z.mean(1).max() - tolerance - 1e-9
+    assert stats.binomtest(int(wrong), runs, alpha, alternative="greater").pvalue > 0.001
+
+
+def test_a_clear_winner_takes_few_answers_and_the_beaten_are_not_asked_on():
+    rng = np.random.default_rng(1)
+    z = bank((0.3, 0.0, 0.35, 0.4, 0.1), 2000, rng)
+    counts = np.zeros(len(z), int)
+
+    def answers(left, asked):
+        counts[left] += asked.size
+        return z[np.ix_(left, asked)]
+
+    found = best.search(answers, len(z), 2000, rng)
+    assert found.winner == 1 and found.calls == counts.sum() < 0.3 * z.size
+    assert counts[3] == found.dropped_after[3] < counts[4] <= found.asked and not found.left[3]
+
+
+def test_all_questions_leave_nothing_to_chance():
+    z = np.array([[1, 1, 0, 1.0], [1, 1, 1, 0.5], [0, 1, 1, 1]])
+    for seed in range(20):
+        found = best.search(lambda left, asked: z[np.ix_(left, asked)], 3, 4, np.random.default_rng(seed))
+        assert found.winner == 1 and found.asked == 4
+
+
+def test_estimates_are_unbiased_whatever_the_weights():
+    """The mean over 4,000 draws of Σ_asked d + d/q, for a bank of six, to four standard errors."""
+    z, seen = np.array([[1, 0, 1, 1, 0, 1.0], [0, 0, 1, 0, 1, 0]]), []
+    for seed in range(4000):
+        made = best.Search(2, 6, np.random.default_rng(seed), usefulness=np.array([1, 2, 3, 4, 5, 0.1]))
+        made._sizes = [3, 3]
+        asked = made.ask()
+        q = made._drawn[1]
+        d = z[0, asked] - z[1, asked]
+        seen.append((np.cumsum(d) - d + d / q)[[0, 2]])
+    seen = np.array(seen)
+    assert (np.abs(seen.mean(0) - 2) < 4 * seen.std(0) / np.sqrt(len(seen))).all()
+
+
+def test_what_is_refused():
+    rng = np.random.default_rng(0)
+    for arguments, settings, said in (((1, 5), {}, "Two models"), ((2, 5), {"alpha": 0.7}, "alpha"),
+                                      ((2, 5), {"usefulness": np.zeros(5)}, "usefulness")):
+        with pytest.raises(InputError, match=said):
+            best.Search(*arguments, rng, **settings)
+    made = best.Search(2, 5, rng)
+    asked = made.ask()
+    with pytest.raises(InputError, match="not answered"):
+        made.ask()
+    with pytest.raises(InputError, match="between 0 and 1"):
+        made.tell(np.full((2, asked.size), 2.0))
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory):
+    folder, rng = tmp_path_factory.mktemp("best"), np.random.default_rng(2)
+    for name, gaps in (("M2", (0.2, 0.0, 0.3)), ("M1", (0.1, 0.2, 0.3, 0.4))):
+        rows = [f"{name}-{i}," + ",".join(f"{int(score)}" for score in row) for i, row in
+                enumerate(bank(gaps, 300, rng))]
+        (folder / f"{name}.csv").write_text("\n".join(["model," + ",".join(f"q{j}" for j in range(300)), *rows]) + "\n")
+    return folder
+
+
+def test_the_command(matrix, capsys):
+    words = ["best", str(matrix / "M2.csv"), "--k", "M2-0", "M2-1", "M2-2"]
+    assert best_command.main([*words, "--history", str(matrix / "M1.csv"), "--json", str(matrix / "b.json")]) == 0
+    shown, result = capsys.readouterr().out, json.loads((matrix / "b.json").read_text())
+    assert result["winner"] == "M2-1" and f"{result['answers']:,} of 900 answers" in shown
+    assert result["answers"] < 900 and "M2-2" in shown and "4 models say" in shown
+    assert best_command.main(words) == 0
+    for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
+                       (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
+                       (["--alpha", "2"], "alpha"), (["--k", "M2-0"], "Two models")):
+        with pytest.raises(InputError, match=said):
+            best_command.main([*words, *more])
+    text = (matrix / "M2.csv").read_text().splitlines()
+    (matrix / "blank.csv").write_text("\n".join([*text[:2], text[2].replace(",1,", ",,", 1)]) + "\n")
+    with pytest.raises(InputError, match="has no score on"):
+        best_command.main(["best", str(matrix / "blank.csv")])
