@@ -29,12 +29,12 @@ import yardsticks
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.querying import factors, walks
+from llm_accuracy.querying import factors, mixture, recalibration, rounds, walks
 from llm_accuracy.querying.beliefs import Bank
-from llm_accuracy.querying.evaluation import evaluate, run
+from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds, kinds_of, run
 from llm_accuracy.querying.factors import Fit, Prior
 from llm_accuracy.querying.passes import Passes
-from llm_accuracy.querying.policies import WALKING
+from llm_accuracy.querying.policies import WALKING, named
 from llm_accuracy.querying.querier import Querier
 from llm_accuracy.querying.setting import Setting
 from llm_accuracy.randomness import stream
@@ -106,10 +106,19 @@ def median_of_turns(turns, *functions):
     return [statistics.median(times) for times in spent]
 
 
-def resident():
-    """Peak resident memory of this process so far, GiB. (ru_maxrss would remember the parent's across exec.)"""
+def resident(which="VmHWM"):
+    """Peak resident memory of this process so far, or "VmRSS", what it has now, GiB. (ru_maxrss would remember the
+    parent's across exec.)"""
     status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20
+    return int(re.search(which + r":\s+(\d+) kB", status)[1]) / 2**20
+
+
+def in_its_own_process(call):
+    """The numbers that `call` prints in a process of its own, so that its peak memory is its own."""
+    code = f"import sys; sys.path[:0] = sys.argv[1:3]; import run; {call}"
+    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(Path(__file__).parents[1])],
+                          capture_output=True, text=True, check=True)
+    return [float(number) for number in done.stdout.split()]
 
 
 # --- FAQ -----------------------------------------------------------------------------------------------
@@ -155,13 +164,9 @@ def faq_step_exploring_cpu(board):
 
 @item
 def faq_trial_cpu(board):
-    """A 25 % trial in a process of its own, so that its peak memory is its own."""
+    """A 25 % trial in a process of its own."""
     steps = 301 if board.quick else 3_008
-    code = ("import sys; sys.path[:0] = sys.argv[1:3]; import run; "
-            f"run.trial(run.Board({board.path!r}, False), {steps})")
-    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), str(Path(__file__).parents[1])],
-                          capture_output=True, text=True, check=True)
-    spent, extra = map(float, done.stdout.split())
+    spent, extra = in_its_own_process(f"run.trial(run.Board({board.path!r}, False), {steps})")
     return Line(f"FAQ trial, {steps} steps", spent, memory=f"+{extra:.2f} GiB", n=f"{MODELS} models")
 
 
@@ -171,6 +176,87 @@ def trial(board, steps):
     start = time.perf_counter()
     evaluate(Bank.of(board.V), board.prior, [Setting()] * MODELS, draws, board.scores, "without")
     print(time.perf_counter() - start, resident() - before)
+
+
+# --- the default: growing rounds -----------------------------------------------------------------------
+
+PARTS = {"solves": (mixture.HistoryMixture, "mean"), "recalibration": (recalibration.Recalibrated, "_fitted"),
+         "predictions": (recalibration.Recalibrated, "predict"), "q": (rounds, "choosing"), "pi": (rounds, "inclusion"),
+         "sorting": (rounds.Rounds, "_order"), "draws": (rounds, "systematic")}
+
+
+@item
+def default_trial_cpu(board):
+    """A 25 % trial of the default method in a process of its own; then what its processor time goes to, in another, on
+    one thread."""
+    models = MODELS // (4 if board.quick else 1)
+    call = "run.default_trial(run.Board({!r}, False), {}, {})"
+    spent, processor, extra = in_its_own_process(call.format(board.path, models, 0))
+    shares = in_its_own_process(call.format(board.path, models // 4, 1))
+    profile = ", ".join(f"{name} {share:.0%}" for name, share in zip([*PARTS, "the rest"], shares, strict=True))
+    return Line("default trial, 3008 of 12032", spent, memory=f"+{extra:.2f} GiB",
+                n=f"{models} models, processor {processor:.1f} s: {profile}")
+
+
+def default_trial(board, models, profiled):
+    """Prints seconds, processor seconds and memory; or, profiled, shares of the processor time."""
+    scores, plan = board.scores[:models], named("rounds").rounds
+    draws = board.rng.random((models, 40))
+    prior = Prior(board.prior.mean, board.prior.covariance, board.history)
+    kinds_of(Bank.of(board.V[:100]), prior, plan)  # what it imports is not the trial's memory
+    spent_in, before = {}, resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    if profiled:
+        torch.set_num_threads(1)
+        spent_in = {name: timed(owner, function) for name, (owner, function) in PARTS.items()}
+    start, busy = time.perf_counter(), time.process_time()
+    bank = Bank.of(board.V)
+    evaluate_in_rounds(bank, prior, plan, 0.1, [QUESTIONS // 4], draws, scores, kinds_of(bank, prior, plan))
+    spent, busy = time.perf_counter() - start, time.process_time() - busy
+    if profiled:
+        shares = [sum(times) / busy for times in spent_in.values()]
+        print(*shares, 1 - sum(shares))
+    else:
+        print(spent, busy, resident() - before)
+
+
+def timed(owner, name):
+    """Wrap a function; returns the list that its processor seconds go to."""
+    function, times = getattr(owner, name), []
+
+    def wrapped(*arguments, **named_ones):
+        start = time.process_time()
+        try:
+            return function(*arguments, **named_ones)
+        finally:
+            times.append(time.process_time() - start)
+
+    setattr(owner, name, wrapped)
+    return times
+
+
+@item
+def default_seeds_cpu(board):
+    """The default's trials of a board of the size of open_llm_leaderboard_v2, ten budgets from one run; the yardstick
+    asks at each budget by itself, two seeds of them."""
+    models, questions, rank, seeds = 214, 2_191, 32, 2 if board.quick else 20
+    rng, plan = np.random.default_rng(2), named("rounds").rounds
+    U, V = rng.standard_normal((2 * models, rank)) * 1.5 / np.sqrt(np.arange(1, rank + 1)), rng.standard_normal(
+        (questions, rank)).astype(np.float32)
+    prior, bank = Prior(U[:models].mean(0), np.cov(U[:models].T), U[:models]), Bank.of(V)
+    scores = (rng.random((models, questions)) < 1 / (1 + np.exp(-U[models:] @ V.T))).astype(np.float32)
+    kinds, budgets = kinds_of(bank, prior, plan), [questions * share // 40 for share in range(1, 11)]
+    draws = rng.random((seeds, models, 40))
+
+    def two_at_a_time(some, budgets):
+        for start in range(0, len(some), 2):
+            rows = np.concatenate(some[start : start + 2])
+            evaluate_in_rounds(bank, prior, plan, 0.1, budgets, rows, np.resize(scores, (len(rows), questions)), kinds)
+
+    [ours] = median_of_turns(1, lambda: two_at_a_time(draws, budgets))
+    [each] = median_of_turns(1, lambda: [two_at_a_time(draws[:2], [budget]) for budget in budgets])
+    return Line(f"default, {seeds} seeds, 10 budgets", ours, each * seeds / 2, memory=f"{resident():.2f} GiB",
+                n=f"{models} models x {questions} questions, K={rank}; yardstick budget by budget")
 
 
 @item
@@ -331,10 +417,12 @@ def main(argv=None):
             continue
         found = measure(board)
         for line in found if isinstance(found, list) else [found]:
+            line.memory = line.memory or f"{resident():.2f} GiB"
             print(line, flush=True)
             if line.ratio:
                 key = name if not isinstance(found, list) else line.what.replace(" ", "_").replace(",", "").lower()
                 ratios[key] = round(line.ratio, 2)
+    print(f"peak memory of this process: {resident():.2f} GiB")
     print(json.dumps(ratios))
 
 

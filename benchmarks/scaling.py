@@ -1,9 +1,11 @@
-"""Time per FAQ step against the number of questions, of models, and the rank, beside the O(models · N · K) line.
+"""Time per FAQ step or per round of the default, against the numbers of questions and models and the rank.
 
     python benchmarks/scaling.py [--device cpu|cuda] [--quick]        about 5 minutes on two cores
+    python benchmarks/scaling.py --method rounds                      the default: about 3 minutes
 
-Writes scaling_<device>.png and .pdf beside this file and prints the numbers. A size whose arrays would not fit into
-the memory that is free is not run: the table and the figure say where that is.
+Beside the O(models · N · K) line (of the default's rounds, which sort: O(models · N)). Writes scaling_<device>.png and
+.pdf, of the default scaling_rounds_<device>, beside this file and prints the numbers and the peak memory. A size whose
+arrays would not fit into the memory that is free is not run: the table and the figure say where that is.
 """
 
 import sys
@@ -16,14 +18,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from llm_accuracy import cli, palette
 from llm_accuracy.querying.beliefs import Bank
-from llm_accuracy.querying.evaluation import evaluate
+from llm_accuracy.querying.designs import schedule
+from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.passes import Passes
+from llm_accuracy.querying.policies import named
 from llm_accuracy.querying.setting import Setting
 
 BASE = {"questions": 12_032, "models": 100, "rank": 64}
 SWEEPS = {"questions": (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
           "models": (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000), "rank": (8, 16, 32, 64, 128)}
+ASKED, HISTORY = 300, 200  # of the default: questions asked, models of the history
 ARRAYS = 2.5  # logits, scores and temporaries, in arrays of models × questions floats
 
 
@@ -31,22 +36,27 @@ def main(argv=None):
     parser = cli.parser(__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--quick", action="store_true", help="only sizes up to a tenth of the largest")
+    parser.add_argument("--method", choices=("faq", "rounds"), default="faq")
     args = parser.parse_args(argv)
+    unit, timed = {"faq": ("step", seconds_per_step), "rounds": ("round", seconds_per_round)}[args.method]
     device = cli.device(args.device)
     free = free_bytes(device)
     results = {}
     for name, values in SWEEPS.items():
-        print(f"{name:>10} {'ms per step':>12} {'ns per model and question':>26}")
+        print(f"{name:>10} {'ms per ' + unit:>12} {'ns per model and question':>26}")
         for value in values[: -2 if args.quick else None]:
             size = BASE | {name: value}
             if 4 * ARRAYS * size["models"] * size["questions"] > free:
                 print(f"{value:>10} {'no memory':>12}")
                 continue
-            spent = seconds_per_step(device, **size)
+            spent = timed(device, **size)
             results[name, value] = spent
             print(f"{value:>10} {spent * 1e3:>12.3f} {spent * 1e9 / size['models'] / size['questions']:>26.3f}",
                   flush=True)
-    for path in palette.save(draw(results, free, device), Path(__file__).parent / f"scaling_{device}"):
+    with open("/proc/self/status") as table:
+        print("peak memory", next(line.split()[1] for line in table if line.startswith("VmHWM")), "kB")
+    name = f"scaling_{device}" if args.method == "faq" else f"scaling_rounds_{device}"
+    for path in palette.save(draw(results, free, device, unit), Path(__file__).parent / name):
         print(f"wrote {path}")
 
 
@@ -76,7 +86,21 @@ def seconds_per_step(device, questions, models, rank):
     return (times[2] - times[1]) / steps
 
 
-def draw(results, free, device):
+def seconds_per_round(device, questions, models, rank):
+    """Of a trial of ASKED questions, its solves included; what groups the questions into kinds is paid once a board."""
+    rng, plan = np.random.default_rng(0), named("rounds").rounds
+    bank = Bank.of(rng.standard_normal((questions, rank), dtype=np.float32), device)
+    rows = rng.standard_normal((HISTORY, rank)) / np.sqrt(rank)
+    prior = Prior(rows.mean(0), np.cov(rows.T), rows)
+    scores = np.zeros((models, questions), np.float32)
+    sizes = schedule(ASKED, questions, plan.first, plan.growth)
+    kinds = np.arange(questions) % plan.kinds
+    start = time.perf_counter()
+    evaluate_in_rounds(bank, prior, plan, 0.1, [ASKED], rng.random((models, len(sizes))), scores, kinds)
+    return (time.perf_counter() - start) / len(sizes)
+
+
+def draw(results, free, device, unit):
     import matplotlib.pyplot as plt
 
     palette.use_look()
@@ -95,9 +119,9 @@ def draw(results, free, device):
         axis.set(xlabel="rank K" if name == "rank" else f"number of {name}\n({free / 2**30:.0f} GiB of memory end at "
                  f"{most:,.0f})", title=fixed)
         axis.legend(fontsize=6.5)
-    axes[0].set_ylabel("milliseconds per step, all models")
-    figure.suptitle("Once a fixed few milliseconds are paid, a step's time is about proportional to\n"
-                    f"models × questions × rank ({device}, float32)",
+    axes[0].set_ylabel(f"milliseconds per {unit}, all models")
+    figure.suptitle(f"Once a fixed few milliseconds are paid, a {unit}'s time is about proportional to\n"
+                    f"models × questions{' × rank' if unit == 'step' else ''} ({device}, float32)",
                     fontsize=9.5, fontweight="bold")
     return figure
 

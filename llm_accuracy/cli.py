@@ -9,6 +9,7 @@ import io
 import math
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -102,6 +103,21 @@ def step(script: str, *arguments: object) -> None:
     code = subprocess.run([sys.executable, Path(__file__).resolve().parents[1] / script, *words]).returncode
     if code:
         sys.exit(code)
+
+
+def step_here(script: str, *arguments: object) -> None:
+    """`step` in this process, which has imported most of what the script needs."""
+    words, before = [str(word) for word in arguments], sys.argv
+    path = str(Path(__file__).resolve().parents[1] / script)
+    print(f"\n$ python {script} {shlex.join(words)}", flush=True)
+    sys.argv = [path, *words]
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as ended:
+        if ended.code:
+            raise
+    finally:
+        sys.argv = before
 
 
 def said(script: str, *arguments: object) -> str:

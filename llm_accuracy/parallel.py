@@ -28,6 +28,11 @@ def even_slices(length: int, count: int) -> list[slice]:
     return [slice(*pair) for pair in itertools.pairwise(edges)]
 
 
+def workers(jobs: int, device: str) -> int:
+    """How many of so many jobs go on at a time in `side_by_side`."""
+    return max(1, min(jobs, torch.get_num_threads())) if device == "cpu" else 1
+
+
 def side_by_side(job: Callable, works: Sequence, device: str) -> Iterator:
     """job(work) for every work, in order. On the CPU as many run at a time as there are threads, each on one of them:
     there are no barriers between cores, which on a busy machine cost more than they gain."""

@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..errors import InputError
 from ..querying.designs import schedule
@@ -148,7 +148,7 @@ def expected_questions(half_width: float, interval: str, n_questions: int, facto
     """About how many questions a half-width takes, by what the history promises, if its interval may be watched."""
     promise = Promise.of(factors)
     variance = max(promise.accuracy * (1 - promise.accuracy), 0.05) / max(promise.gain, 1.0)
-    target = half_width / WIDER[interval] / float(stats.norm.ppf(1 - alpha / 2))
+    target = half_width / WIDER[interval] / float(special.ndtri(1 - alpha / 2))
     # target² = (1/T − 1/N) variance
     return int(np.clip(math.ceil(1 / (target**2 / variance + 1 / n_questions)), 1, n_questions))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .. import __version__
 from ..querying.session import Finding
@@ -107,7 +107,7 @@ def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict
 def _gain(asking: Asking) -> float | None:
     """(1 − T/N) θ̂(1 − θ̂)/T over the variance of the fixed interval of the same answers."""
     one = asking.session.estimate(asking.plan.alpha)
-    deviation = (one.high - one.low) / 2 / stats.norm.ppf(1 - asking.plan.alpha / 2)
+    deviation = (one.high - one.low) / 2 / special.ndtri(1 - asking.plan.alpha / 2)
     if deviation <= 0:
         return None
     return float((1 - one.asked / asking.bank.size) * one.theta * (1 - one.theta) / one.asked / deviation**2)

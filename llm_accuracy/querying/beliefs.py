@@ -118,9 +118,10 @@ class Beliefs:
         """(rows, N) √(p (1−p)), 0 where the question may not be asked again."""
         return root_variance(self.logits)
 
-    def toward_mean(self) -> torch.Tensor:
-        """v_jᵀ Σ g for every question, g = (1/N) Σ_k w_k v_k, the gradient of the mean in u; (rows, N)."""
-        g = self.passes.weights(self.logits) @ self.V / self.n_questions
+    def toward_mean(self, w: torch.Tensor | None = None) -> torch.Tensor:
+        """v_jᵀ Σ g for every question, g = (1/N) Σ_k w_k v_k, the gradient of the mean in u; w, (rows, N), if it is
+        known already; (rows, N)."""
+        g = (self.passes.weights(self.logits) if w is None else w) @ self.V / self.n_questions
         return _times(self.sigma, g) @ self.Vt
 
     # Learning.

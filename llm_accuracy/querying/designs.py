@@ -76,12 +76,49 @@ def choosing(spread: torch.Tensor, is_open: torch.Tensor, tau: float,
     """
     even = is_open.to(torch.float64)
     if costs is not None:
-        even = even / costs.sqrt()
-    h = spread.to(torch.float64) * even
-    even = even / even.sum(1, keepdim=True)
-    total = h.sum(1, keepdim=True)
-    chosen = torch.where(total > 0, h / total.clamp_min(TINY), even)
-    return (1 - tau) * chosen + tau * even
+        even /= costs.sqrt()
+    chosen = spread * even
+    even /= even.sum(1, keepdim=True)
+    total = chosen.sum(1, keepdim=True)
+    chosen /= total.clamp_min(TINY)
+    torch.where(total > 0, chosen, even, out=chosen)
+    return chosen.mul_(1 - tau).add_(even.mul_(tau))
+
+
+class Ranking:
+    """Sorts questions by 2 s ± p, s the stratum (− where it is odd) and p a float32 in [0, 1], as whole numbers: the
+    bits of the float in the place of p (of floats ≥ 0 they are in the order of the floats) and below them the
+    question's place among equals, in one int64. All differ, so any sort is stable, and NumPy's of whole numbers takes
+    a thirtieth of the time of a stable one of floats.
+    """
+
+    ONE = 0x3F80_0000  # the bits of 1
+    CLOSED = 1 << 62   # beyond every open question
+
+    def __init__(self, slope: torch.Tensor, offset: torch.Tensor, mask: int):
+        self._slope, self._offset, self._mask = slope, offset, mask
+
+    @staticmethod
+    def of(mixed: torch.Tensor, strata: torch.Tensor | None) -> Ranking | None:
+        """mixed (N,) the questions in the order in which equals stand; strata (N,) int, falling in those that are odd.
+        None where the numbers would not fit."""
+        width = max(1, (len(mixed) - 1).bit_length())
+        place = torch.empty_like(mixed).scatter_(0, mixed, torch.arange(len(mixed), device=mixed.device))
+        strata = torch.zeros_like(mixed) if strata is None else strata.to(torch.int64)
+        if int(strata.min()) < 0 or (2 * int(strata.max()) + 1) * Ranking.ONE << width >= Ranking.CLOSED:
+            return None
+        slope = (1 - 2 * (strata % 2)) << width
+        return Ranking(slope, (2 * strata * Ranking.ONE << width) + place, (1 << width) - 1)
+
+    def order(self, values: torch.Tensor, is_open: torch.Tensor) -> torch.Tensor:
+        """(rows, N): of float32 values in [0, 1] and bool, the places in order, those of closed questions last."""
+        key = values.contiguous().view(torch.int32).to(torch.int64).mul_(self._slope).add_(self._offset)
+        key.add_(~is_open, alpha=self.CLOSED)
+        if key.is_cuda:
+            key = key.sort(dim=1).values
+        else:
+            key.numpy().sort(axis=1)
+        return key.bitwise_and_(self._mask)
 
 
 def inclusion(q: torch.Tensor, size: int) -> torch.Tensor:
@@ -90,14 +127,15 @@ def inclusion(q: torch.Tensor, size: int) -> torch.Tensor:
     At least `size` entries of each row must be positive.
     """
     certain = torch.zeros_like(q, dtype=torch.bool)
+    rest = q.clone()
     while True:
-        rest = torch.where(certain, 0.0, q)
         left = size - certain.sum(1, keepdim=True)
         pi = rest * (left / rest.sum(1, keepdim=True).clamp_min(TINY))
-        new = (pi >= 1 - 1e-12) & ~certain
+        new = pi >= 1 - 1e-12
         if not new.any():
-            return torch.where(certain, 1.0, pi)
+            return pi.masked_fill_(certain, 1.0)
         certain |= new
+        rest.masked_fill_(new, 0.0)
 
 
 def systematic(pi: torch.Tensor, order: torch.Tensor, uniform: torch.Tensor, size: int) -> torch.Tensor:
@@ -111,10 +149,12 @@ def systematic(pi: torch.Tensor, order: torch.Tensor, uniform: torch.Tensor, siz
     ordered = pi.gather(1, order)
     certain = ordered >= 1
     left = size - certain.sum(1, keepdim=True)
-    cumulated = torch.where(certain, 0.0, ordered).cumsum(1)
+    cumulated = ordered.masked_fill_(certain, 0.0).cumsum(1)
     # The last ones are made exact, whatever rounding has done.
-    cumulated = torch.where(cumulated >= cumulated[:, -1:] * (1 - 1e-12), left.to(pi.dtype),
-                            cumulated * (left / cumulated[:, -1:].clamp_min(TINY)))
-    ticks = torch.floor(cumulated - uniform.unsqueeze(1))
-    before = torch.cat([torch.floor(-uniform).unsqueeze(1), ticks[:, :-1]], 1)
-    return order[certain | (ticks > before)].view(len(pi), size)
+    last = cumulated[:, -1:].clone()
+    at_end = cumulated >= last * (1 - 1e-12)
+    cumulated *= left / last.clamp_min(TINY)
+    ticks = torch.where(at_end, left.to(pi.dtype), cumulated).sub_(uniform.unsqueeze(1)).floor_()
+    certain[:, :1] |= ticks[:, :1] > torch.floor(-uniform).unsqueeze(1)
+    certain[:, 1:] |= ticks[:, 1:] > ticks[:, :-1]
+    return order[certain].view(len(pi), size)

@@ -23,6 +23,8 @@ from .rounds import Rounds, RoundTrace, evaluate_rounds
 from .setting import Setting
 from .trace import Trace
 
+WARM_UP = 3  # steps before a CUDA graph is captured
+
 
 class _Recorder:
     """A querier with everything its steps read and write laid out on its device beforehand, so that a step needs
@@ -60,12 +62,13 @@ class _Recorder:
 
     def _replay_graphs(self, step: Callable[[], None]) -> None:
         """One CUDA graph per phase (exploring, then not): no launch overhead, no synchronisation."""
-        querier, graph, phase = self.querier, None, None
+        querier, graph, phase, eager, stream = self.querier, None, None, 0, torch.cuda.Stream()
         for _ in range(self.steps):
             if querier.exploring != phase:
-                # The first step of a phase runs eagerly: it warms the kernels up, on the capture's own stream.
-                graph, phase = None, querier.exploring
-                stream = torch.cuda.Stream()
+                graph, phase, eager = None, querier.exploring, WARM_UP
+            if eager:
+                # The first steps of a phase run eagerly: they warm the kernels up, on the capture's own stream.
+                eager -= 1
                 stream.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(stream):
                     step()
@@ -73,7 +76,7 @@ class _Recorder:
                 continue
             if graph is None:
                 graph, taken = torch.cuda.CUDAGraph(), querier.steps_taken
-                with torch.cuda.graph(graph):
+                with torch.cuda.graph(graph, stream=stream):
                     step()
                 querier.steps_taken = taken  # capturing executes nothing
             graph.replay()
@@ -191,12 +194,13 @@ def evaluate_in_rounds(bank: Bank, prior: Prior, plan: GrowingRounds, tau: float
     uniforms (rows, ≥ rounds), scores (rows, N); budgets all at once, they share their first rounds; strata: `kinds_of`;
     together as for `evaluate`.
     """
-    n_questions = bank.n_questions
+    n_questions, device = bank.n_questions, bank.V.device.type
 
     def part(chosen: slice) -> RoundTrace:
         rows = len(scores[chosen])
-        engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata)
+        engine = Rounds(Recalibrated(FactorPredictor(bank, prior, rows)), rows, n_questions, tau, strata=strata,
+                        device=bank.V.device)
         return evaluate_rounds(engine, budgets, plan.first, plan.growth, uniforms[chosen], scores[chosen])
 
-    parts = list(side_by_side(part, _parts(len(scores), n_questions, together, "cpu", False), "cpu"))
-    return RoundTrace.together(parts)
+    parts = _parts(len(scores), n_questions, together, device, False)
+    return RoundTrace.together(list(side_by_side(part, parts, device)))

@@ -284,16 +284,17 @@ def _fit_in_blocks(scores: np.ndarray, one: Fit, protocol: Protocol, epochs: int
     return U.numpy(), V.numpy()
 
 
-def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray) -> tuple[float, float]:
+def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray,
+                      device: str = "cpu") -> tuple[float, float]:
     """(mean binary cross-entropy, share predicted correctly at p ≥ ½) over the seen entries; NaN if there are none."""
     if not seen.any():
         return float("nan"), float("nan")
     loss = right = 0.0
     for start in range(0, len(U), 256):  # a block of models at a time, so that not all logits are held at once
         rows = slice(start, start + 256)
-        logits = torch.as_tensor(U[rows]) @ torch.as_tensor(V).T
-        z = torch.as_tensor(np.where(seen[rows], scores[rows], 0), dtype=torch.float32)
-        here = torch.as_tensor(seen[rows])
+        logits = torch.as_tensor(U[rows], device=device) @ torch.as_tensor(V, device=device).T
+        z = torch.as_tensor(np.where(seen[rows], scores[rows], 0), dtype=torch.float32, device=device)
+        here = torch.as_tensor(seen[rows], device=device)
         bce = torch.nn.functional.softplus(logits) - z * logits
         loss += float((bce * here).sum(dtype=torch.float64))
         right += float((((logits >= 0) == (z >= 0.5)) & here).sum())

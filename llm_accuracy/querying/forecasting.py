@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ..errors import InputError
 from ..randomness import stream
@@ -48,7 +48,7 @@ CELLS = 60_000_000    # models × questions of all histories that are fitted: no
 FIRST, STEP = 10, 4   # budgets that are tried besides: 10, 40, 160, … up to MOST of the bank, from which on ESS is
 MOST = 0.5            # taken to be what it is there, though it grows
 WEIGHT_DECAY = 2.0
-Z = float(stats.norm.ppf(1 - ALPHA / 2))
+Z = float(special.ndtri(1 - ALPHA / 2))
 HALF_RIGHT = "half-widths are those of a model that is right half of the time, the widest case"
 HALF_WIDTHS = (0.05, 0.02, 0.01)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 class Interval(NamedTuple):
@@ -34,7 +34,7 @@ def interval(theta: np.ndarray, se: np.ndarray, alpha: float, df: np.ndarray | f
     Intervals of all methods are clipped to [0, 1] here and nowhere else; `clip=False` reproduces published widths.
     If SE is infinite (the variance of a single draw is unknown), the interval is [0, 1].
     """
-    half = stats.t.ppf(1 - alpha / 2, df) * se
+    half = special.stdtrit(df, 1 - alpha / 2) * se
     low, high = theta - half, theta + half
     if clip:
         low, high = np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
@@ -56,7 +56,7 @@ def srs_variance(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, bu
 def srs_width(mean: np.ndarray, mean_square: np.ndarray, n_questions: int, budget: int, alpha: float) -> np.ndarray:
     """Width of the interval of simple random sampling without replacement by someone who knows the true
     variance: 2 z √((1 − T/N) S²/T), unclipped."""
-    return 2 * stats.norm.ppf(1 - alpha / 2) * np.sqrt(srs_variance(mean, mean_square, n_questions, budget))
+    return 2 * special.ndtri(1 - alpha / 2) * np.sqrt(srs_variance(mean, mean_square, n_questions, budget))
 
 
 def mean_and_se(values: np.ndarray) -> tuple[float, float]:

@@ -18,6 +18,9 @@ None of this can bias the estimate: p and q may be any functions of the past.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 
 from .factors import Prior
@@ -28,7 +31,7 @@ GROWTH = 12        # solved again when the number of answers has grown by a twel
 W_FLOOR = 1e-4     # least curvature p(1−p) of an answer, so that a surprise never meets a flat likelihood
 NEAR = 200         # rows of the history considered once u is roughly known
 NEWTON_STEPS, NEWTON_SHARES = 20, (1, 0.5, 0.2, 0.05, 0)  # of `best_factors`
-CHUNK = 32         # rows at a time: bounds memory at CHUNK × M × K floats
+CHUNK, CUDA_CHUNK = 32, 512  # rows at a time: bounds memory at so many × M × K floats
 
 
 def next_solve(step: int) -> int:
@@ -52,10 +55,21 @@ def best_factors(V: torch.Tensor, prior: Prior, scores: torch.Tensor) -> torch.T
         return unlikely + 0.5 * ((u - mean) @ single.inverse_root.T).square().sum(1)
 
     for _ in range(NEWTON_STEPS):
-        candidates = u + shares * (single.solve(u, everything, scores)[0] - u)
+        candidates = u + shares * (single.mean(u, everything, scores) - u)
         best = torch.stack([loss(one) for one in candidates]).argmin(0)
         u = candidates[best, torch.arange(len(u), device=V.device)]
     return u
+
+
+class _Solved(NamedTuple):
+    """mean (R, K) in the coordinates of V, the rest in those in which h² Σ0 is the identity: c (R, K, K) of every
+    component, rows (R or 1, M, K), their weight (R, 1, M) and their weighted mean, centre (R, K)."""
+
+    mean: torch.Tensor
+    c: torch.Tensor
+    rows: torch.Tensor
+    weight: torch.Tensor
+    centre: torch.Tensor
 
 
 class HistoryMixture:
@@ -83,16 +97,30 @@ class HistoryMixture:
               answers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(mean (R, K), covariance (R, K, K)) from all answers; u (R, K) is where to linearise first; asked and
         answers are (R, t)."""
+        parts = [self._solve(*chunk) for chunk in self._chunks(u, asked, answers)]
+        means, covariances = zip(*((solved.mean, self._covariance(solved)) for solved in parts), strict=True)
+        return torch.cat(means), torch.cat(covariances)
+
+    def mean(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+        """The mean alone, (R, K)."""
+        return torch.cat([self._solve(*chunk).mean for chunk in self._chunks(u, asked, answers)])
+
+    @staticmethod
+    def _chunks(u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+        at_once = CUDA_CHUNK if u.is_cuda else CHUNK
+        return zip(u.split(at_once), asked.split(at_once), answers.split(at_once), strict=True)
+
+    def _covariance(self, solved: _Solved) -> torch.Tensor:
+        around = solved.rows - solved.centre.unsqueeze(1)
+        between = torch.bmm(around.transpose(1, 2) * solved.weight, around)
+        sigma = solved.c + solved.c @ between @ solved.c
+        return self.root @ sigma @ self.root.T
+
+    def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor) -> _Solved:
         t = asked.shape[1]
         steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
-        chunks = zip(u.split(CHUNK), asked.split(CHUNK), answers.split(CHUNK), strict=True)
-        parts = [self._solve(at, questions, given, steps) for at, questions, given in chunks]
-        return tuple(torch.cat(column) for column in zip(*parts, strict=True))
-
-    def _solve(self, u: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor,
-               steps: int) -> tuple[torch.Tensor, torch.Tensor]:
         u, x = u @ self.inverse_root.T, self.V[asked]
-        rows, log_prior = self._near(u, asked.shape[1])
+        rows, log_prior = self._near(u, t)
         identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
         furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of a Newton step: curvature misleads far from the mode
         for _ in range(steps):
@@ -103,14 +131,11 @@ class HistoryMixture:
             b = self.temper * torch.bmm((w * logit + answers - p).unsqueeze(1), x).squeeze(1)
             c = torch.cholesky_inverse(torch.linalg.cholesky(precision))
             shifted = rows + b.unsqueeze(1)
-            weight = torch.softmax(log_prior + 0.5 * (torch.bmm(shifted, c) * shifted).sum(2), dim=1).unsqueeze(1)
+            weight = torch.softmax(log_prior + 0.5 * torch.bmm(shifted, c).mul_(shifted).sum(2), dim=1).unsqueeze(1)
             centre = (weight @ rows).squeeze(1)
             step = torch.bmm(c, (centre + b).unsqueeze(2)).squeeze(2) - u
             u = u + step * (furthest / step.norm(dim=1, keepdim=True).clamp_min(furthest))
-        around = rows - centre.unsqueeze(1)
-        between = torch.bmm(around.transpose(1, 2) * weight, around)
-        sigma = c + c @ between @ c
-        return u @ self.root.T, self.root @ sigma @ self.root.T
+        return _Solved(u @ self.root.T, c, rows, weight, centre)
 
     def _near(self, u: torch.Tensor, answers: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The history's rows (R or 1, M, K) that can be the centre, and their −½ |row|² (R or 1, M): once there are

@@ -25,41 +25,40 @@ P_FLOOR = 1e-12
 LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
 
 
-def _root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """√(p(1−p)) and p from one exponential, both 0 where the logit is −∞.
 
     With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
     """
-    half = torch.exp(logits.abs().clamp_max(LOGIT_CAP) * -0.5)
-    square = half * half
-    larger = 1 / (1 + square)
-    is_open = logits > -torch.inf
-    return (torch.where(is_open, half * larger, 0.0),
-            torch.where(logits >= 0, larger, torch.where(is_open, square * larger, 0.0)))
+    half = logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5).exp_()
+    square, closed = half * half, torch.isneginf(logits)
+    larger = (square + 1).reciprocal_()
+    smaller = square.mul_(larger).masked_fill_(closed, 0.0)
+    return half.mul_(larger).masked_fill_(closed, 0.0), torch.where(logits >= 0, larger, smaller)
 
 
 def root_variance(logits: torch.Tensor) -> torch.Tensor:
     """√w = √(p(1−p)), the shape of the logits."""
-    return _root_w_and_p(logits)[0]
+    return root_w_and_p(logits)[0]
 
 
-def _power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
+def power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """scores^β, 0 where the score is 0; β None is 1."""
     if beta is None:
         return scores
-    positive = torch.exp(beta * torch.log(scores.clamp_min(torch.finfo(scores.dtype).tiny)))
-    return torch.where(scores > 0, positive, 0.0)
+    positive = scores.clamp_min(torch.finfo(scores.dtype).tiny).log_().mul_(beta).exp_()
+    return positive.masked_fill_(scores <= 0, 0.0)
 
 
 def oracle_scores(logits: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """h_o^β up to a factor: √w^β."""
-    return _power(root_variance(logits), beta)
+    return power(root_variance(logits), beta)
 
 
 def oracle_pass(logits: torch.Tensor, beta: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """logits (rows, blocks, BLOCK), β (rows, 1, 1) or None → sums of √w^β and of p, (rows, blocks) each."""
-    root_w, p = _root_w_and_p(logits)
-    return _power(root_w, beta).sum(2), p.sum(2)
+    root_w, p = root_w_and_p(logits)
+    return power(root_w, beta).sum(2), p.sum(2)
 
 
 def weights(logits: torch.Tensor) -> torch.Tensor:
@@ -76,7 +75,7 @@ def learning_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.
 def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
                   variance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(rows, blocks, BLOCK) each → sums of √w, of h_a and of p, (rows, blocks) each."""
-    root_w, p = _root_w_and_p(logits)
+    root_w, p = root_w_and_p(logits)
     w = root_w * root_w
     return root_w.sum(2), (w * toward * toward / (1 + w * variance)).sum(2), p.sum(2)
 
@@ -84,7 +83,7 @@ def learning_pass(logits: torch.Tensor, toward: torch.Tensor,
 def mixed_scores(logits: torch.Tensor, toward: torch.Tensor, variance: torch.Tensor, oracle: torch.Tensor,
                  learning: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
     """(oracle·√w + learning·h_a)^β, the factors being (1−α)/Σh_o and α/Σh_a, (rows, 1, 1)."""
-    return _power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
+    return power(oracle * root_variance(logits) + learning * learning_scores(logits, toward, variance), beta)
 
 
 def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
@@ -94,7 +93,7 @@ def mixed_pass(*arguments: torch.Tensor) -> torch.Tensor:
 
 def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
     """diag(VΣVᵀ) after Σ ← Σ − y yᵀ, change = V y; in place, never below 0."""
-    return variance.copy_((variance - change * change).clamp_min(0))
+    return variance.sub_(change * change).clamp_min_(0)
 
 
 def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
@@ -108,11 +107,12 @@ COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes 
 
 
 def can_compile(device: str) -> bool:
-    """Whether torch.compile has what it needs: Triton on CUDA, a C++ compiler elsewhere."""
+    """Whether torch.compile has what it needs: Triton on CUDA and a C compiler, which builds what Triton launches with;
+    a C++ compiler elsewhere."""
     if device.startswith("cuda"):
         from torch.utils._triton import has_triton
 
-        return has_triton()
+        return has_triton() and any(map(shutil.which, ("cc", "gcc", "clang")))
     return any(map(shutil.which, ("c++", "g++", "clang++")))
 
 

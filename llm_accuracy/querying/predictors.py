@@ -33,6 +33,28 @@ class Prediction(NamedTuple):
     third: torch.Tensor
     fourth: torch.Tensor
 
+    def of_rows(self, rows: slice) -> Prediction:
+        """Of some of the rows."""
+        return Prediction(*(column[rows] for column in self))
+
+
+class OfScores:
+    """A prediction of 0/1 scores: their mean says all. The other moments are made when they are asked for, so that
+    those of all rows need never be there at once."""
+
+    def __init__(self, mean: torch.Tensor):
+        self.mean = mean
+
+    def of_rows(self, rows: slice) -> Prediction:
+        """Of some of the rows."""
+        p = self.mean[rows]
+        variance = p * (1 - p)
+        return Prediction(p, variance, variance * (1 - 2 * p), variance * (1 - 3 * variance))
+
+    @property
+    def variance(self) -> torch.Tensor:
+        return self.mean * (1 - self.mean)
+
 
 class Predictor(Protocol):
     """Predicts the outcomes of `rows` evaluations, and learns from all that each has answered.
@@ -45,14 +67,8 @@ class Predictor(Protocol):
     def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
         """Take all questions asked so far and their outcomes, (rows, t) each."""
 
-    def predict(self) -> Prediction:
+    def predict(self) -> Prediction | OfScores:
         """Of all N questions; those already asked may hold anything finite."""
-
-
-def of_scores(p: torch.Tensor) -> Prediction:
-    """What p says of 0/1 scores."""
-    variance = p * (1 - p)
-    return Prediction(p, variance, variance * (1 - 2 * p), variance * (1 - 3 * variance))
 
 
 class FactorPredictor:
@@ -71,7 +87,7 @@ class FactorPredictor:
 
     def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
         if asked.shape[1]:
-            self._u, _ = self._posterior.solve(self._u, asked, answers.to(self._u.dtype))
+            self._u = self._posterior.mean(self._u, asked, answers.to(self._u.dtype))
 
-    def predict(self) -> Prediction:
-        return of_scores(torch.sigmoid(self._u @ self.V.T))
+    def predict(self) -> OfScores:
+        return OfScores(torch.sigmoid(self._u @ self.V.T))

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import torch
 
-from .predictors import Prediction, Predictor, of_scores
+from .predictors import OfScores, Predictor
 
 LEVEL, SLOPE = 0.5, 0.15  # prior standard deviations of a and b
 FADING = 0.5              # an answer's weight with every later round
@@ -34,12 +34,12 @@ class Recalibrated:
         self._line: torch.Tensor | None = None  # (rows, 2): a, b
         self._logits: list[torch.Tensor] = []  # a round each, (rows, B)
 
-    def predict(self) -> Prediction:
+    def predict(self) -> OfScores:
         logits = self._beneath()
         if self._line is not None:
             line = self._line.to(logits)
             logits = line[:, :1] + line[:, 1:] * logits
-        return of_scores(torch.sigmoid(logits))
+        return OfScores(torch.sigmoid(logits))
 
     def learn(self, asked: torch.Tensor, answers: torch.Tensor) -> None:
         known = sum(logits.shape[1] for logits in self._logits)
@@ -56,11 +56,12 @@ class Recalibrated:
 
     def _fitted(self, answers: torch.Tensor) -> torch.Tensor:
         logits = torch.cat(self._logits, 1)
-        weight = torch.cat([torch.full((one.shape[1],), FADING**age, dtype=torch.float64)
+        like = {"dtype": logits.dtype, "device": logits.device}
+        weight = torch.cat([torch.full((one.shape[1],), FADING**age, **like)
                             for age, one in zip(range(len(self._logits) - 1, -1, -1), self._logits, strict=True)])
         x = torch.stack([torch.ones_like(logits), logits], 2)
-        centre = torch.tensor([0.0, 1.0], dtype=torch.float64)
-        precision = torch.diag(torch.tensor([LEVEL**-2, SLOPE**-2], dtype=torch.float64))
+        centre = torch.tensor([0.0, 1.0], **like)
+        precision = torch.diag(torch.tensor([LEVEL**-2, SLOPE**-2], **like))
         line = centre.repeat(len(logits), 1) if self._line is None else self._line
         for _ in range(NEWTON_STEPS):
             p = torch.sigmoid((x @ line.unsqueeze(2)).squeeze(2))

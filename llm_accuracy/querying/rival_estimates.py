@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 
 from ..parallel import even_slices, one_thread_each, side_by_side
 from .estimates import Estimate
@@ -251,4 +251,4 @@ def ppi(scores: np.ndarray, budget: int, uniforms: np.ndarray, history: History)
     ends = np.array([np.ravel(ppi_mean_ci(y[row], f[row], history.mean[others[row]], alpha=ALPHA,
                                           lam=0 if budget == n - 1 or not np.ptp(f[row]) else None))
                      for row in range(rows)])
-    return Found(Estimate(ends.mean(1), (ends[:, 1] - ends[:, 0]) / (2 * stats.norm.ppf(1 - ALPHA / 2)), np.inf), asked)
+    return Found(Estimate(ends.mean(1), (ends[:, 1] - ends[:, 0]) / (2 * special.ndtri(1 - ALPHA / 2)), np.inf), asked)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .intervals import Interval
 from .predictors import SCORES, Outcomes
@@ -57,7 +57,7 @@ class RoundEstimate:
     def interval(self, alpha: float = ALPHA, clip: bool = True, outcomes: Outcomes = SCORES) -> Interval:
         """1 − α; no value in it that the answers exclude: those of the open questions lie between the ends of
         `outcomes`."""
-        half, centre = stats.t.ppf(1 - alpha / 2, self.df) * self.se, self.theta + self.shift
+        half, centre = special.stdtrit(self.df, 1 - alpha / 2) * self.se, self.theta + self.shift
         low, high = centre - half, centre + half
         if not clip:
             return Interval(low, high)

@@ -14,7 +14,7 @@ the order are. docs/rounds.md derives it and says why it beats one question at a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +22,11 @@ import torch
 
 from ..errors import InputError
 from ..randomness import stream
-from .designs import TINY, choosing, inclusion, schedule, systematic
-from .predictors import Predictor
+from .designs import TINY, Ranking, choosing, inclusion, schedule, systematic
+from .predictors import SCORES, OfScores, Prediction, Predictor
 
 TAU = 0.1
+CELLS_AT_ONCE = 1 << 16  # rows × questions of a round that is drawn: the caches hold a dozen such arrays
 
 
 class Round(NamedTuple):
@@ -64,7 +65,8 @@ class Rounds:
     costs      (N,) > 0 of asking each question, by default all alike
     strata     (N,) int, questions that are alike: the order goes through them one after another
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
-    draw       (π, order, uniform, size) → questions; `designs.systematic`
+    draw       (π, order, uniform, size) → questions; by default `designs.systematic`
+    device     where the predictor's predictions are, and everything is computed
 
     Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
 
@@ -74,22 +76,26 @@ class Rounds:
 
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
-                 draw=systematic):
+                 draw: Callable | None = None, device: torch.device | str = "cpu"):
         if not 0 < tau <= 1:
             raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
-        self.predictor, self.rows, self.n_questions, self.tau, self.draw = predictor, rows, n_questions, tau, draw
-        self.costs = None if costs is None else torch.as_tensor(costs, dtype=torch.float64)
-        self.strata = None if strata is None else torch.as_tensor(strata)
-        self.groups = torch.ones(n_questions, 1, dtype=torch.float64) if groups is None else torch.as_tensor(
-            groups, dtype=torch.float64)
+        self.predictor, self.rows, self.n_questions, self.tau = predictor, rows, n_questions, tau
+        self.draw, self.device = draw or systematic, device
+        self.costs = None if costs is None else self._here(costs, torch.float64)
+        self.strata = None if strata is None else self._here(strata)
+        self.groups = self._here(np.ones((n_questions, 1)) if groups is None else groups, torch.float64)
         self.rounds: list[Round] = []
         # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
         # the same: a file may be periodic, and a systematic sample has a period of its own.
-        self._mixed = torch.as_tensor(stream("ties", n_questions).permutation(n_questions))
-        self._open = torch.ones(rows, n_questions, dtype=torch.bool)
-        self._values = torch.zeros(rows, n_questions, dtype=torch.float64)  # z where it is known
-        self._asked = torch.zeros(rows, 0, dtype=torch.int64)
+        self._mixed = self._here(stream("ties", n_questions).permutation(n_questions))
+        self._ranking = Ranking.of(self._mixed, self.strata)
+        self._open = torch.ones(rows, n_questions, dtype=torch.bool, device=device)
+        self._values = torch.zeros(rows, n_questions, dtype=torch.float64, device=device)  # z where it is known
+        self._asked = torch.zeros(rows, 0, dtype=torch.int64, device=device)
         self._outstanding: set[int] = set()
+
+    def _here(self, array: np.ndarray | torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
+        return torch.as_tensor(array, dtype=dtype, device=self.device)
 
     @property
     def steps_taken(self) -> int:
@@ -103,42 +109,66 @@ class Rounds:
         """
         if self._outstanding:
             raise InputError(f"{len(self._outstanding)} questions asked are not answered yet")
-        drawn = self.drawn(uniform, size)
+        return self.ask(self.drawn(uniform, size)[0])
+
+    def ask(self, drawn: Round) -> range:
+        """Ask a round that `drawn` has drawn since the last answer; returns its steps."""
         self.rounds.append(drawn)
-        first, asked = self.steps_taken, torch.as_tensor(drawn.asked)
+        first, asked = self.steps_taken, self._here(drawn.asked)
         self._asked = torch.cat([self._asked, asked], 1)
         self._open.scatter_(1, asked, False)
-        self._outstanding = set(range(first, first + size))
-        return range(first, first + size)
+        self._outstanding = set(range(first, self.steps_taken))
+        return range(first, self.steps_taken)
 
-    def drawn(self, uniform: torch.Tensor, size: int) -> Round:
-        """The round that `ask_batch` would ask now, its answers NaN; looking at it asks nothing.
+    def drawn(self, uniform: torch.Tensor, *sizes: int) -> list[Round]:
+        """The rounds, one of each size, that `ask_batch` would ask now, answers NaN; looking at them asks nothing.
 
-        Raises InputError where fewer than `size` questions are open.
+        Raises InputError where fewer questions are open than a round has.
         """
         n_open = self.n_questions - self.steps_taken
-        if not 1 <= size <= n_open:
-            raise InputError(f"a round of {size} questions: {n_open} are open")
+        for size in sizes:
+            if not 1 <= size <= n_open:
+                raise InputError(f"a round of {size} questions: {n_open} are open")
         expected = self.predictor.predict()
-        q = choosing(expected.variance.sqrt(), self._open, self.tau, self.costs)
-        pi = inclusion(q, size)
-        asked = self.draw(pi, self._order(expected.mean), uniform, size)
-        odds = torch.where(pi > 0, (1 - pi) / pi.clamp_min(TINY), 0.0)  # E (I/π − 1)²
-        known = torch.where(self._open, expected.mean.to(torch.float64), self._values)
-        # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
-        sums = [(array @ self.groups).numpy() for array in (
-            known, expected.variance * odds, expected.third * odds * (odds - 1),
-            torch.where(pi > 0, expected.fourth * odds**2 / pi.clamp_min(TINY), 0.0))]
-        chosen = [array.gather(1, asked).to(torch.float64).numpy() for array in (expected.mean, pi, expected.variance)]
-        return Round._make([asked.numpy(), np.full(asked.shape, np.nan), *chosen, *sums, n_open])
+        at_once = self.rows if self._mixed.is_cuda else max(1, CELLS_AT_ONCE // self.n_questions)
+        chunks = [self._drawn_of(slice(start, start + at_once), expected, uniform, sizes)
+                  for start in range(0, self.rows, at_once)]
+        return [Round._make([np.concatenate(column) for column in zip(*parts, strict=True)] + [n_open])
+                for parts in zip(*chunks, strict=True)]
 
-    def _order(self, mean: torch.Tensor) -> torch.Tensor:
-        """(rows, N): the open questions by predicted outcome, stratum by stratum, up and down by turns so that
-        neighbours are alike across strata as well; equals in an order mixed beforehand; the others last."""
+    def _drawn_of(self, rows: slice, expected: Prediction | OfScores, uniform: torch.Tensor,
+                  sizes: Sequence[int]) -> list[list[np.ndarray]]:
+        """Of every size, the columns of `drawn` for some of the rows."""
+        mean, variance, third, fourth = expected.of_rows(rows)
+        q = choosing(variance.sqrt(), self._open[rows], self.tau, self.costs)
+        order = self._order(mean, rows)
+        known = torch.where(self._open[rows], mean.to(torch.float64), self._values[rows]) @ self.groups
+        of_sizes = []
+        for size in sizes:
+            pi = inclusion(q, size)
+            asked = self.draw(pi, order, uniform[rows], size)
+            divisor = pi.clamp_min(TINY)
+            odds = torch.where(pi > 0, (1 - pi).div_(divisor), 0.0)  # E (I/π − 1)²
+            # E (I/π − 1)³ = odds (1 − 2π)/π = odds (odds − 1)
+            sums = [array @ self.groups for array in (
+                variance * odds, third * odds * (odds - 1),
+                torch.where(pi > 0, (fourth * odds**2).div_(divisor), 0.0))]
+            chosen = [array.gather(1, asked).to(torch.float64) for array in (mean, pi, variance)]
+            unknown = torch.full_like(chosen[0], torch.nan)
+            of_sizes.append([column.cpu().numpy() for column in (asked, unknown, *chosen, known, *sums)])
+        return of_sizes
+
+    def _order(self, mean: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        """(rows, N), of some of the rows: the open questions by predicted outcome, stratum by stratum, up and down by
+        turns so that neighbours are alike across strata as well; equals in an order mixed beforehand; the others
+        last."""
+        is_open = self._open[rows]
+        if self._ranking is not None and mean.dtype == torch.float32 and self.predictor.outcomes == SCORES:
+            return self._mixed[self._ranking.order(mean, is_open)]
         key = mean.to(torch.float64)
         if self.strata is not None:
             key = 2 * self.strata + torch.where(self.strata % 2 == 0, key, -key)
-        key = torch.where(self._open, key, torch.inf)[:, self._mixed]
+        key = torch.where(is_open, key, torch.inf)[:, self._mixed]
         return self._mixed[key.argsort(dim=1, stable=True)]
 
     def question(self, step: int) -> torch.Tensor:
@@ -162,10 +192,10 @@ class Rounds:
         self._hear(slice(self.steps_taken - outcomes.shape[1], self.steps_taken), outcomes)
 
     def _hear(self, steps: slice, outcomes: torch.Tensor) -> None:
-        asked, last = self._asked[:, steps], self.rounds[-1]
+        asked, last, outcomes = self._asked[:, steps], self.rounds[-1], self._here(outcomes)
         self._values.scatter_(1, asked, outcomes.to(torch.float64))
         begin = self.steps_taken - last.asked.shape[1]
-        last.answers[:, steps.start - begin : steps.stop - begin] = outcomes.numpy()
+        last.answers[:, steps.start - begin : steps.stop - begin] = outcomes.cpu().numpy()
         self._outstanding -= set(range(steps.start, steps.stop))
         if not self._outstanding:
             self.predictor.learn(self._asked, self._values.gather(1, self._asked))
@@ -220,14 +250,20 @@ def evaluate_rounds(engine: Rounds, budgets: Sequence[int], first: int, growth: 
     uniforms       (rows, ≥ rounds) in [0, 1), one number a round, whatever the budget
     scores         (rows, N)
     """
-    known, draws, by_budget = torch.as_tensor(scores), torch.as_tensor(uniforms), {}
+    known, draws = (torch.as_tensor(array, device=engine.device) for array in (scores, uniforms))
     longest = schedule(engine.n_questions, engine.n_questions, first, growth)
+    ends: dict[int, dict[int, int]] = {}  # after so many rounds, {budget: the size of its last}
     for budget in sorted(set(budgets)):
         *before, last = schedule(budget, engine.n_questions, first, growth)
-        for size in longest[len(engine.rounds) : len(before)]:
-            engine.ask_batch(draws[:, len(engine.rounds)], size)
-            engine.answer_batch(known.gather(1, torch.as_tensor(engine.rounds[-1].asked)))
-        final = engine.drawn(draws[:, len(before)], last)
-        answers = known.gather(1, torch.as_tensor(final.asked)).to(torch.float64).numpy()
-        by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
+        ends.setdefault(len(before), {})[budget] = last
+    by_budget = {}
+    for number in range(max(ends) + 1):
+        here, goes_on = ends.get(number, {}), number < max(ends)
+        drawn = engine.drawn(draws[:, number], *here.values(), *longest[number : number + goes_on])
+        for budget, final in zip(here, drawn, strict=False):
+            answers = np.take_along_axis(scores, final.asked, 1).astype(np.float64)
+            by_budget[budget] = [*engine.rounds, final._replace(answers=answers)]
+        if goes_on:
+            engine.ask(drawn[-1])
+            engine.answer_batch(known.gather(1, torch.as_tensor(drawn[-1].asked, device=engine.device)))
     return RoundTrace(by_budget)

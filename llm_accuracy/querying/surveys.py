@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 
 from .beliefs import Beliefs
-from .passes import BLOCK, mixed_scores, oracle_scores
+from .passes import BLOCK, mixed_scores, oracle_scores, power, root_w_and_p
 
 
 class Survey:
@@ -51,17 +51,32 @@ def survey_oracle(beliefs: Beliefs, beta: torch.Tensor | None, row: torch.Tensor
 
 
 def survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor | None, row: torch.Tensor) -> Survey:
-    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: one pass for their sums, and a second one if β ≠ 1."""
-    arrays = [blocks(array) for array in (beliefs.logits, beliefs.toward_mean(), beliefs.variance)]
-    oracle, learning, p_sums = beliefs.passes.learning_pass(*arrays)
+    """h = ((1−α) h_o + α h_a)^β with h_o and h_a normalised: one pass for their sums, and a second one if β ≠ 1.
+
+    Compiled passes compute √w anew, as that is cheaper than writing it down; plain ones share it.
+    """
+    compiled = beliefs.passes.compiled
+    if compiled:
+        arrays = [blocks(array) for array in (beliefs.logits, beliefs.toward_mean(), beliefs.variance)]
+        oracle, learning, p_sums = beliefs.passes.learning_pass(*arrays)
+    else:
+        root_w, p = root_w_and_p(beliefs.logits)
+        w = root_w * root_w
+        arrays = [blocks(array) for array in (beliefs.logits, beliefs.toward_mean(w), beliefs.variance)]
+        h_o, p_sums = blocks(root_w), blocks(p).sum(2)
+        h_a = (blocks(w) * arrays[1]).mul_(arrays[1]).div_((blocks(w) * arrays[2]).add_(1))
+        oracle, learning = h_o.sum(2), h_a.sum(2)
     tiny = torch.finfo(oracle.dtype).tiny
     total = learning.sum(1, keepdim=True)
     alpha = torch.where(total > 0, alpha, 0.0)  # with a certain posterior there is nothing to learn
     factors = ((1 - alpha) / oracle.sum(1, keepdim=True).clamp_min(tiny), alpha / total.clamp_min(tiny))
+    wide = [factor.unsqueeze(2) for factor in factors]
     if beta is None:  # the mixture's sums are the mixture of the sums
         sums = factors[0] * oracle + factors[1] * learning
+    elif compiled:
+        sums = beliefs.passes.mixed_pass(*arrays, *wide, beta.unsqueeze(2))
     else:
-        sums = beliefs.passes.mixed_pass(*arrays, *(factor.unsqueeze(2) for factor in (*factors, beta)))
+        sums = power(h_a.mul_(wide[1]).add_(h_o.mul_(wide[0])), beta.unsqueeze(2)).sum(2)
 
     def inside(block: torch.Tensor) -> torch.Tensor:
         logits, toward, variance = (array[row, block] for array in arrays)

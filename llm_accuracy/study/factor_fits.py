@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +67,7 @@ class FitJob:
         one = factors.Fit(self.rank, float(self.weight_decay), rng, seen)
         [(U, V)] = factors.fit(self.scores, [one], factors.PROTOCOLS[self.protocol], self.epochs, device,
                                progress.advance)
-        loss, accuracy = factors.loss_and_accuracy(self.scores, seen, U, V)
+        loss, accuracy = factors.loss_and_accuracy(self.scores, seen, U, V, device)
         self.about |= {"train_loss": loss, "train_acc": accuracy}
         Factors(U, V, self.history.questions, factors.history_mean(self.scores, seen), self.about).save(self.path)
 
@@ -75,7 +77,7 @@ def fit(args: argparse.Namespace, which: str) -> None:
     device = cli.device(args.device)
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
-        announce(len(work), "fit", sum(fit_seconds(job.scores, [job.rank], job.protocol, job.epochs, device)
+        announce(len(work), "fit", sum(fit_seconds(job.scores.shape, job.rank, job.protocol, job.epochs, device)
                                        for job in work), parts=len(work))
         return
     with ExitStack() as alone:
@@ -132,22 +134,38 @@ def chosen_by_cv(args: argparse.Namespace, cell: Cell) -> tuple[int, str]:
     return int(chosen["rank"]), str(chosen["weight_decay"])
 
 
-def fit_seconds(scores: np.ndarray, ranks: Sequence[int], protocol: str, epochs: int, device: str) -> float:
-    """About how long fits of these ranks take here, from a few epochs of each rank."""
-    seen = np.ones(scores.shape, bool)
+TIMED_CELLS = 1 << 22  # models × questions × fits that are timed for larger ones; time is about proportional to them
+TIMED_EPOCHS = 4       # beyond the first
 
-    def spent(rank: int, epochs: int) -> float:
+
+@cache
+def fit_seconds(shape: tuple[int, int], rank: int, protocol: str, epochs: int, device: str, batch: int = 1,
+                workers: int = 1) -> float:
+    """About how long a fit takes here, one of `batch` that go side by side while as many go on as there are `workers`:
+    from a few epochs on made-up scores, the same for all fits of a shape (models, questions)."""
+    cells = shape[0] * shape[1] * batch
+    share = min(1.0, TIMED_CELLS / cells)
+    rng = stream("timing", rank)
+    scores = rng.integers(0, 2, [max(rank, math.ceil(size * share**0.5)) for size in shape], np.int8)
+
+    def job(epochs: int) -> None:
+        folds = factors.entry_folds(np.ones(scores.shape, bool), 5, rng)
+        fits = [factors.Fit(rank, 0.1, rng, folds > 0)] * batch
+        for U, V in factors.fit(scores, fits, factors.PROTOCOLS[protocol], epochs, device):
+            factors.loss_and_accuracy(scores, folds == 0, U, V, device)
+
+    def spent(epochs: int) -> float:
         start = time.perf_counter()
-        one = factors.Fit(rank, 0.1, stream("timing"), seen)
-        factors.fit(scores, [one], factors.PROTOCOLS[protocol], epochs, device)
-        return time.perf_counter() - start
+        if workers == 1:
+            job(epochs)
+        else:
+            list(parallel.side_by_side(job, [epochs] * workers, device))
+        return (time.perf_counter() - start) / workers
 
-    total = 0.0
-    for rank in sorted(set(ranks)):
-        # The least of three: another process in between must not count hundreds of times.
-        set_up, some = (min(spent(rank, epochs) for _ in range(3)) for epochs in (1, 9))
-        total += (set_up + max(some - set_up, 0.0) / 8 * epochs) * list(ranks).count(rank)
-    return total
+    # The less of two: another process in between must not count hundreds of times.
+    set_up, some = (min(spent(epochs) for _ in range(2)) for epochs in (1, 1 + TIMED_EPOCHS))
+    per_epoch = max(some - set_up, 0.0) / TIMED_EPOCHS
+    return (set_up + per_epoch * (epochs - 1)) * cells / (scores.size * batch) / batch
 
 
 # --- cross-validation ----------------------------------------------------------------------------------
@@ -181,8 +199,11 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     todo = list(_missing(args, protocol, device, log, fitting))
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
-        announce(count, "fit", sum(fit_seconds(folds.history.scores, [folds.rank] * len(folds.fits), protocol, epochs,
-                                               device) for folds in todo), parts=count)
+        workers = parallel.workers(len(todo), device)
+        most = max((len(folds.fits) for folds in todo), default=1)
+        seconds = sum(len(folds.fits) * fit_seconds(folds.history.scores.shape, folds.rank, protocol, epochs, device, most,
+                                                    workers) for folds in todo)
+        announce(count, "fit", seconds, parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:
         def job(folds: Folds) -> list[dict]:
@@ -230,8 +251,8 @@ def _fit_folds(work: Folds, protocol: str, n_folds: int, epochs: int, device: st
     trained = factors.fit(history.scores, fits, factors.PROTOCOLS[protocol], epochs, device)
     rows = []
     for (decay, fold), one, (U, V) in zip(work.fits, fits, trained, strict=True):
-        train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V)
-        val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V)
+        train_loss, train_acc = factors.loss_and_accuracy(history.scores, one.seen, U, V, device)
+        val_loss, val_acc = factors.loss_and_accuracy(history.scores, folds == fold, U, V, device)
         rows.append(_cv_key(cell, protocol, work.rank, decay, fold) | {
             "rows": history.n_models, "epochs": epochs, "train_loss": train_loss, "val_loss": val_loss,
             "train_acc": train_acc, "val_acc": val_acc} | work.made_from)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from .. import cli, locks
 from ..errors import InputError
@@ -239,7 +239,7 @@ class Board:
         found = [estimate(trace, budget, new.n_questions, sampling, variance, model.V.shape[1])
                  for budget in self.budgets]
         return [Found._make(array.reshape(len(seeds), new.n_models) for array in (
-            one.theta, stats.t.ppf(1 - ALPHA / 2, one.df) * one.se, *one.interval())) for one in found]
+            one.theta, special.stdtrit(one.df, 1 - ALPHA / 2) * one.se, *one.interval())) for one in found]
 
     def seconds(self, parts: list[Part]) -> float:
         """About how long some parts take here, from a few epochs of a fit and one model's share of a part."""
@@ -247,8 +247,7 @@ class Board:
             return 0.0
         groups = {part.group for part in parts}
         fits = sum(group.stop - group.start for group in groups)
-        total = fit_seconds(np.where(self.responses.observed, self.responses.scores, 0), [self.rank] * fits,
-                                  self.protocol, self.epochs, "cpu")
+        total = fits * fit_seconds(self.responses.scores.shape, self.rank, self.protocol, self.epochs, "cpu")
         quick = replace(self, epochs=1)
         first = self.known[parts[0].group.start]
         [(_, model_of)] = quick.fitted([Group(parts[0].group.start, parts[0].group.start + 1)])

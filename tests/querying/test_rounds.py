@@ -11,7 +11,7 @@ from llm_accuracy.errors import InputError
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.designs import choosing, inclusion, schedule, systematic
 from llm_accuracy.querying.factors import Prior
-from llm_accuracy.querying.predictors import SCORES, FactorPredictor, Outcomes, Prediction, of_scores
+from llm_accuracy.querying.predictors import SCORES, FactorPredictor, OfScores, Outcomes, Prediction
 from llm_accuracy.querying.round_estimates import estimate, weights
 from llm_accuracy.querying.rounds import Rounds, evaluate_rounds
 
@@ -34,7 +34,7 @@ class Logistic:
         self.u = u[None]
 
     def predict(self):
-        return of_scores(torch.as_tensor(1 / (1 + np.exp(-self.u @ self.V.T))))
+        return OfScores(torch.as_tensor(1 / (1 + np.exp(-self.u @ self.V.T))))
 
 
 class Changes(Logistic):

@@ -13,7 +13,7 @@ from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.designs import kinds_of_questions, schedule
 from llm_accuracy.querying.diagnosis import LEAST, Diagnoses, HistoryDiagnosis, Promise, diagnose
 from llm_accuracy.querying.factors import Factors, Prior
-from llm_accuracy.querying.predictors import FactorPredictor, of_scores
+from llm_accuracy.querying.predictors import FactorPredictor, OfScores
 from llm_accuracy.querying.recalibration import Recalibrated
 from llm_accuracy.querying.round_estimates import estimate
 from llm_accuracy.querying.rounds import Rounds, evaluate_rounds
@@ -437,7 +437,7 @@ class Fixed:
         pass
 
     def predict(self):
-        return of_scores(self.p)
+        return OfScores(self.p)
 
 
 def test_recalibration_leaves_good_predictions_and_moves_bad_ones():
