@@ -1,6 +1,6 @@
 """The house: which room may use which, no circles, no torch where none is needed, no module too long to read.
 
-    ground                              errors, files, palette, randomness, parallel, lazy, cli
+    ground                              errors, files, palette, randomness, parallel, lazy, redaction, cli
     scores, querying                    querying uses scores, not the other way round
     degradation, live, leaderboard, study
     the console command (__main__), the scripts

@@ -11,9 +11,9 @@ from ..degradation.commands import ask as replayed
 from ..degradation.commands import flags
 from ..degradation.commands.command import Command
 from ..errors import InputError
+from ..redaction import hidden
 from . import paired_command
 from .drivers import DRIVERS, Request
-from .redaction import redacted
 from .run_folder import COMPARISON, RunFolder
 
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _asked(options, chosen[0])
     except InputError as error:
-        raise InputError(redacted(str(error))) from None
+        raise InputError(hidden(str(error))) from None
 
 
 def _asked(options: argparse.Namespace, driver: str) -> int:

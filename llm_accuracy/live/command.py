@@ -9,9 +9,9 @@ from typing import Any
 
 from .. import cli
 from ..errors import InputError
+from ..redaction import hidden
 from . import paired_command
 from .drivers import DRIVERS, Request
-from .redaction import redacted
 
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
 DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(options)
     except InputError as error:
-        raise InputError(redacted(str(error))) from None
+        raise InputError(hidden(str(error))) from None
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -17,12 +17,12 @@ from typing import Any
 from .. import __version__
 from ..errors import InputError
 from ..files import write_whole
+from ..redaction import REDACTED, hidden
 from .drivers import DRIVERS, Driver, Request
 from .drivers.driver import Round
 from .drivers.files import Files
 from .live_line import Live
 from .recorded import Clock, Recorded
-from .redaction import HIDDEN, redacted
 from .run_folder import RunFolder
 
 Say = Callable[[str], None]
@@ -83,7 +83,7 @@ def beginning(run: RunFolder, begun: Callable[[], Any]) -> Any:
 
 def asked_of(request: Request, driver: Driver) -> dict[str, Any]:
     """Who is asked and how, for the manifest; without keys."""
-    return {"driver": request.driver, "words": redacted(request.words), "model": request.model,
+    return {"driver": request.driver, "words": hidden(request.words), "model": request.model,
             "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings)}
 
 
@@ -113,7 +113,7 @@ def versions() -> dict[str, str]:
 
 
 def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(redacted(json.dumps(settings, default=str)))
+    return json.loads(hidden(json.dumps(settings, default=str)))
 
 
 # --- opening again ------------------------------------------------------------------------------------
@@ -142,11 +142,11 @@ def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, sh
     asked = manifest["asked"]
     words = asked["words"]
     if given is not None:
-        if (given.driver, redacted(given.words)) != (asked["driver"], words):
+        if (given.driver, hidden(given.words)) != (asked["driver"], words):
             raise InputError(f"the run began with --{asked['driver']} {words!r}: resume with the same, or begin "
                              "another run")
         words = given.words
-    elif HIDDEN in words:
+    elif REDACTED in words:
         raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "
                          f"--{asked['driver']} again, with the key")
     return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"], show_questions)

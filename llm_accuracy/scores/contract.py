@@ -11,7 +11,6 @@ same folder means the same to both.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..redaction import redacted
 from .answers import AnswerTable
 from .task_scores import Choices, TaskScores, _sha256
 
@@ -26,14 +26,6 @@ Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
 _MARKS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999)  # numbers that are in use for a missing value
 OF_TASK = "task."  # begins the keys of a set-up that tell one task from another, such as its data set
-_SECRET = re.compile(r"(?i)([-_]|^)key$|api[-_]?key|access[-_]?key|token|secret|passw(or)?d|authorization|bearer|"
-                     r"credential")
-_NO_SECRET = re.compile(r"(?i)(?<!auth[-_])(?<!api[-_])(?<!access[-_])tokens$|tokens?_(limit|count|budget|type|id)|"
-                        r"tokeni[sz]|(eos|bos|pad|eot|unk|stop)_token")
-_LOOKS_SECRET = re.compile(r"\b(sk-[\w-]{8,}|hf_[A-Za-z0-9]{8,}|gh[pousr]_\w{8,}|AKIA[0-9A-Z]{12,}|xox[a-z]-[\w-]{8,}|"
-                           r"AIza[\w-]{20,}|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?)")
-_URL_LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-REDACTED = "[redacted]"
 
 
 @dataclass
@@ -49,26 +41,6 @@ class Reading:
 def plain(text: object) -> str:
     """A name or id as text that UTF-8 can encode: a lone surrogate becomes its escape."""
     return str(text).encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def redacted(value, key: str = ""):
-    """A log's value without keys, tokens and passwords: by the name of a field, by the usual beginnings of secrets, and
-    in arguments written as text `a=1,b=2`."""
-    if isinstance(value, dict):
-        return {str(k): redacted(v, str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redacted(v, key) for v in value]
-    if key and _is_secret(key) and value not in (None, "", True, False):
-        return REDACTED
-    if not isinstance(value, str):
-        return value
-    text = re.sub(r"([\w-]+)(=|: ?)([^,&\s\"'}]+)",
-                  lambda m: f"{m[1]}{m[2]}{REDACTED if _is_secret(m[1]) else redacted(m[3])}", value)  # also a=token=b
-    return _URL_LOGIN.sub(f"{REDACTED}@", _LOOKS_SECRET.sub(REDACTED, text))
-
-
-def _is_secret(name: str) -> bool:
-    return bool(_SECRET.search(name)) and not _NO_SECRET.search(name)
 
 
 def crashes(task: str, count: int, choices: Choices, what: str = "samples crashed") -> tuple[str, ...]:

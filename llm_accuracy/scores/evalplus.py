@@ -17,7 +17,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import read_json, reading
-from .contract import Reading, checked, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, plain
 from .task_scores import Account, Choices, TaskScores, _sha256
 
 ENDING = "eval_results.json"

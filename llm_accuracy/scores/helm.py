@@ -14,7 +14,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import read_json
-from .contract import Reading, checked, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, plain
 from .score_values import plain_number, told
 from .task_scores import Account, Choices, TaskScores, _sha256
 

@@ -19,7 +19,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
-from .contract import Reading, checked, crashes, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, crashes, plain
 from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from .contract import Reading, checked, one_model, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, one_model, plain
 from .lm_eval_runs import OLD_TIME, find_runs, read_results, unclaimed
 from .lm_eval_samples import DEFAULT_METRICS, Samples, choose, family, read_samples, sample_task, value_of
 from .score_values import PERPLEXITIES, logged_value

@@ -19,7 +19,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import read_json, reading
-from .contract import Reading, checked, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, plain
 from .lm_eval_samples import NO_VALUE
 from .score_values import logged_value
 from .task_scores import Account, Choices, TaskScores, _sha256

@@ -21,7 +21,8 @@ import pandas as pd
 
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, read_json, reading
-from .contract import Reading, checked, crashes, plain, redacted
+from ..redaction import redacted
+from .contract import Reading, checked, crashes, plain
 from .score_values import logged_value
 from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
 

@@ -183,7 +183,7 @@ def _safe(table: Responses) -> Responses:
     name, and for a date that has no order."""
     import numpy as np
 
-    from .contract import redacted
+    from ..redaction import redacted
 
     for what, labels in (("model", table.models), ("question", table.questions)):
         if blank := [str(i) for i, name in enumerate(labels, start=1) if not str(name).strip()]:
@@ -316,7 +316,8 @@ def read_model_list(path: Path | str, choices: Choices | None = None) -> dict[st
     content = read_json(path)
     if not isinstance(content, dict) or len(content) < 2:
         raise InputError(f"{path}: expected an object with a baseline and at least one other model")
-    from .contract import plain, redacted
+    from ..redaction import redacted
+    from .contract import plain
 
     models = {}
     for model, entry in content.items():

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -154,8 +155,12 @@ def _gather(logs_dir: Path, step: str) -> Iterator[str]:
 
 # --- what runs on the machines -------------------------------------------------------------------------
 
-class Resumable:
+class Resumable(ABC):
     """Work that may be stopped at any moment and called again: submitit calls `checkpoint` when time is up."""
+
+    @abstractmethod
+    def __call__(self) -> None:
+        """The work."""
 
     def checkpoint(self) -> object:
         from submitit.helpers import DelayedSubmission

@@ -201,8 +201,8 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     if args.dry_run:
         workers = parallel.workers(len(todo), device)
         most = max((len(folds.fits) for folds in todo), default=1)
-        seconds = sum(len(folds.fits) * fit_seconds(folds.history.scores.shape, folds.rank, protocol, epochs, device, most,
-                                                    workers) for folds in todo)
+        seconds = sum(len(folds.fits) * fit_seconds(folds.history.scores.shape, folds.rank, protocol, epochs, device,
+                                                    most, workers) for folds in todo)
         announce(count, "fit", seconds, parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:

@@ -109,7 +109,7 @@ def command_line() -> str:
 
 def shown(words: Sequence[str]) -> str:
     """A command as it is shown, quoted for a shell: without keys and tokens, also where one is a flag's next word."""
-    from ...scores.contract import redacted
+    from ...redaction import redacted
 
     flags = ["", *words]
     return shlex.join([redacted(word, flag.lstrip("-") if flag.startswith("--") and not word.startswith("-") else "")

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if options.counts and options.range:
         raise InputError("--counts are items lost and gained, which have no --range")
 
-    from ...scores.contract import redacted
+    from ...redaction import redacted
     from ..paired import judge_counts, judge_pairs
     from ..reading import read_pair
     from ..report import report_pair

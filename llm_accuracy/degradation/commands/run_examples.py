@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 def read_arguments(given: list[str]) -> dict[str, str]:
     """{name: the harness's model arguments} from NAME=ARGS."""
-    from ...scores.contract import redacted
+    from ...redaction import redacted
 
     models = {}
     for model in given:

@@ -15,8 +15,8 @@ import threading
 from typing import Any
 
 from ...errors import InputError
+from ...redaction import hidden
 from ..bank import Bank
-from ..redaction import redacted
 from .driver import Request, Round, Take
 
 WAIT = 10.0  # seconds for the program to end once it has no more input
@@ -58,7 +58,7 @@ class Command:
             if not line:
                 code = process.wait()
                 self._process = None
-                raise InputError(f"--command {redacted(self.words)}: ended with exit code {code} before it had "
+                raise InputError(f"--command {hidden(self.words)}: ended with exit code {code} before it had "
                                  f"answered {len(left)} of {len(asked.questions)} questions; mend it and add --resume")
             if line.strip():
                 question, score = self._parsed(line)
@@ -70,7 +70,7 @@ class Command:
             record = json.loads(line)
             return str(record["question"]), record["score"]
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"--command {redacted(self.words)}: answered {redacted(line.strip()[:80])!r}; one line "
+            raise InputError(f"--command {hidden(self.words)}: answered {hidden(line.strip()[:80])!r}; one line "
                              '{"question": …, "score": …} is needed') from None
 
     def close(self, result: dict[str, Any]) -> None:

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...redaction import hidden
 from ...scores.inspect_logs import content_of, prompt_of, task_name
 from ..bank import Bank
-from ..redaction import redacted
 from .driver import Request, Round, Take, limits_of, recent_version
 
 OLDEST = (0, 3, 250)
@@ -108,7 +108,7 @@ class Inspect:
                 found = InputError("it ended before the round was answered")
             if isinstance(found, InputError):
                 self._thread = None
-                raise InputError(redacted(f"--inspect: round {number} failed, what was answered is kept, add --resume: "
+                raise InputError(hidden(f"--inspect: round {number} failed, what was answered is kept, add --resume: "
                                           f"{found}"))
             return found
 
@@ -207,7 +207,7 @@ def _judged_by(original, metrics: list):
 
 class _Refusing(argparse.ArgumentParser):
     def error(self, message: str):
-        raise InputError(f"--inspect: {redacted(message)}")
+        raise InputError(f"--inspect: {hidden(message)}")
 
 
 def _words(text: str) -> argparse.Namespace:
@@ -222,7 +222,7 @@ def _words(text: str) -> argparse.Namespace:
     try:
         return parser.parse_args(shlex.split(text))
     except ValueError as error:
-        raise InputError(f"--inspect {redacted(text)}: {error}") from None
+        raise InputError(f"--inspect {hidden(text)}: {error}") from None
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"--inspect: {redacted(text)}: write name=value")
+            raise InputError(f"--inspect: {hidden(text)}: write name=value")
         try:
             found[name.replace("-", "_")] = json.loads(value)
         except ValueError:
@@ -303,7 +303,7 @@ def _one_line(what: str) -> Iterator[None]:
     except (InputError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise InputError(redacted(f"{what}: {_line(f'{type(error).__name__}: {error}')}")) from error
+        raise InputError(hidden(f"{what}: {_line(f'{type(error).__name__}: {error}')}")) from error
 
 
 def _line(text: object) -> str:

@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError
+from ...redaction import hidden
 from ...scores.lm_eval import scores_of_samples
 from ...scores.task_scores import Choices
 from ..bank import Bank
 from ..query_log import QueryLog
-from ..redaction import redacted
 from .driver import Request, Round, Take, limits_of, recent_version
 
 OLDEST = (0, 4, 13)
@@ -200,7 +200,7 @@ def _configured(words: str):
     try:
         split = shlex.split(words)
     except ValueError as error:
-        raise InputError(f"--lm-eval {redacted(words)}: {error}") from None
+        raise InputError(f"--lm-eval {hidden(words)}: {error}") from None
     given = parser.parse_args(["run", *split])
     for name, why in WHY_NOT.items():
         if getattr(given, name, None) not in (None, False, {}):
@@ -214,7 +214,7 @@ def _configured(words: str):
 
 class _Refusing(argparse.ArgumentParser):
     def error(self, message: str):
-        raise InputError(f"--lm-eval: {redacted(message)}")
+        raise InputError(f"--lm-eval: {hidden(message)}")
 
 
 def _seeds(seeds: list[int | None] | None) -> dict[str, int | None]:
@@ -233,7 +233,7 @@ def _one_line(what: str) -> Iterator[None]:
         raise InputError(f"{what}: it ended itself ({error.code})") from None
     except Exception as error:
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(redacted(f"{what}: {text[:300]}")) from error
+        raise InputError(hidden(f"{what}: {text[:300]}")) from error
 
 
 @contextlib.contextmanager
@@ -259,7 +259,7 @@ class _Redacting:
 
     def write(self, text: str) -> int:
         if self.stream is not None:
-            self.stream.write(redacted(text))
+            self.stream.write(hidden(text))
         return len(text)
 
     def flush(self) -> None:
