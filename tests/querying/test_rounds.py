@@ -9,7 +9,7 @@ import torch
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying.beliefs import Bank
-from llm_accuracy.querying.designs import choosing, inclusion, schedule, systematic
+from llm_accuracy.querying.designs import Ranking, choosing, inclusion, schedule, systematic
 from llm_accuracy.querying.factors import Prior
 from llm_accuracy.querying.predictors import SCORES, FactorPredictor, OfScores, Outcomes, Prediction
 from llm_accuracy.querying.round_estimates import estimate, weights
@@ -230,3 +230,39 @@ def test_equal_predictions_are_put_in_a_fixed_order_that_is_not_the_files():
 def test_refuses_a_design_that_could_leave_questions_without_a_chance(tau):
     with pytest.raises(InputError, match="uniform share tau"):
         Rounds(FactorPredictor(Bank.of(np.zeros((5, 1))), Prior(np.zeros(1), np.eye(1)), 1), 1, 5, tau)
+
+
+@pytest.mark.parametrize("strata", [None, 1, 7])
+def test_whole_numbers_sort_as_the_floats_do(strata):
+    rng = np.random.default_rng(11)
+    kinds = None if strata is None else torch.as_tensor(rng.integers(0, strata, 300))
+    values = torch.as_tensor(rng.choice([0.0, 1e-3, 0.25, 0.5, 1.0, *rng.random(40)], (5, 300)).astype(np.float32))
+    is_open, mixed = torch.as_tensor(rng.random((5, 300)) < 0.7), torch.as_tensor(rng.permutation(300))
+    key = values.double() if kinds is None else 2 * kinds + torch.where(kinds % 2 == 0, 1, -1) * values.double()
+    slow = torch.where(is_open, key, torch.inf)[:, mixed].argsort(dim=1, stable=True)
+    quick = Ranking.of(mixed, kinds).order(values, is_open)
+    left = is_open.sum(1)
+    for row in range(5):
+        assert quick[row, : left[row]].tolist() == slow[row, : left[row]].tolist()
+        assert sorted(quick[row].tolist()) == list(range(300))
+
+
+def test_strata_that_do_not_fit_into_a_number_are_sorted_as_floats():
+    assert Ranking.of(torch.arange(4), torch.tensor([0, 1, 2, 1 << 40])) is None
+    assert Ranking.of(torch.arange(4), torch.tensor([0, 1, -1, 2])) is None
+
+
+def test_budgets_that_share_their_rounds_are_those_asked_alone():
+    rng = np.random.default_rng(12)
+    V, scores, draws = rng.normal(size=(150, 3)), rng.integers(0, 2, (6, 150)).astype(np.float32), rng.random((6, 9))
+
+    def asked(budgets):
+        engine = Rounds(FactorPredictor(Bank.of(V), Prior(np.zeros(3), np.eye(3)), 6), 6, 150)
+        return evaluate_rounds(engine, budgets, 8, 1.5, draws, scores).by_budget
+
+    together = asked([9, 20, 21, 44, 60, 150])
+    for budget, rounds in together.items():
+        [alone] = asked([budget]).values()
+        for one, other in zip(rounds, alone, strict=True):
+            for here, there in zip(one, other, strict=True):
+                assert np.array_equal(here, there)

@@ -12,7 +12,7 @@ from conftest import ROOT, run_script
 from llm_accuracy import palette
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.study import coverage, figures, ledger, published, summaries, tuning
+from llm_accuracy.study import coverage, factor_fits, figures, ledger, published, summaries, tuning
 from llm_accuracy.study.grids import Cell
 
 SCENARIOS = ["nfobs=None_p=1.0", "nfobs=0_p=0.1"]
@@ -416,3 +416,16 @@ def test_notebooks_run_on_the_committed_logs(name, tmp_path, monkeypatch):
                                                         ("png", "pdf", "md")}
     committed = {path.name for path in Path(ROOT / "figures").glob(f"{name}_*")}
     assert committed == {path.name for path in folder.iterdir()}, "make figures has not been run on these logs"
+
+
+def test_a_dry_run_times_one_fit_of_a_shape_and_rank(monkeypatch):
+    calls, fit = [], factor_fits.factors.fit
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return fit(*arguments)
+
+    monkeypatch.setattr(factor_fits.factors, "fit", counted)
+    seconds = [factor_fits.fit_seconds((31, 47), rank, "map", epochs=6, device="cpu", batch=3) for rank in (2, 3, 2, 3)]
+    assert len(calls) == 2 * 4 and all(len(arguments[1]) == 3 for arguments in calls)
+    assert seconds[:2] == seconds[2:] and min(seconds) > 0
