@@ -27,8 +27,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -192,7 +190,9 @@ def _is_list_of(value: object, kinds: tuple[type, ...]) -> bool:
 
 def score_of(question: str, score: object) -> float:
     """Raises InputError for anything but a number in [0, 1] or a truth value."""
-    number = isinstance(score, bool | np.bool_ | int | float | np.integer | np.floating)
-    if not number or math.isnan(value := float(score)) or not 0 <= value <= 1:  # type: ignore[arg-type]
+    import numpy as np  # not for the scraper's --help, which reads the table above
+
+    plain = score.item() if isinstance(score, np.generic) else score
+    if not isinstance(plain, bool | int | float) or not 0 <= (value := float(plain)) <= 1:  # NaN is not, either
         raise InputError(f"question {question!r}: score {score!r}; scores lie in [0, 1], and are numbers")
     return value
