@@ -32,6 +32,7 @@ W_FLOOR = 1e-4     # least curvature p(1−p) of an answer, so that a surprise n
 NEAR = 200         # rows of the history considered once u is roughly known
 NEWTON_STEPS, NEWTON_SHARES = 20, (1, 0.5, 0.2, 0.05, 0)  # of `best_factors`
 CHUNK, CUDA_CHUNK = 32, 512  # rows at a time: bounds memory at so many × M × K floats
+MOST_CELLS = 1 << 25  # of V, of which a second copy is held (128 MiB)
 
 
 def next_solve(step: int) -> int:
@@ -76,9 +77,10 @@ class HistoryMixture:
     """Solves for the posterior of many rows; works in coordinates in which h² Σ0 is the identity.
 
     V (N, K) of the bank. A prior without rows is a single Gaussian N(mean, covariance), not tempered.
+    most_cells  entries of V, up to which a second copy in these coordinates is held
     """
 
-    def __init__(self, V: torch.Tensor, prior: Prior):
+    def __init__(self, V: torch.Tensor, prior: Prior, most_cells: int = MOST_CELLS):
         def to(array) -> torch.Tensor:
             return torch.as_tensor(array, dtype=V.dtype, device=V.device)
 
@@ -89,7 +91,9 @@ class HistoryMixture:
         root = scale * torch.linalg.cholesky(covariance + ridge)
         rows = torch.as_tensor(prior.mean[None] if single else prior.rows, dtype=torch.float64)
         self.root, self.inverse_root = to(root), to(torch.linalg.inv(root))
-        self.V = V @ self.root
+        # Of a very large bank no second copy is held: what is asked is brought into these coordinates each time.
+        self.lean = V.numel() > most_cells
+        self.V = V if self.lean else V @ self.root
         self.rows = to(torch.linalg.solve_triangular(root, rows.T, upper=False).T)
         self.log_prior = -0.5 * self.rows.square().sum(1)
 
@@ -120,6 +124,8 @@ class HistoryMixture:
         t = asked.shape[1]
         steps = 4 if t <= 8 else 2 if t <= u.shape[1] else 1
         u, x = u @ self.inverse_root.T, self.V[asked]
+        if self.lean:
+            x = x @ self.root
         rows, log_prior = self._near(u, t)
         identity = torch.eye(u.shape[1], dtype=u.dtype, device=u.device)
         furthest = 0.5 * u.shape[1] ** 0.5 / BANDWIDTH  # of a Newton step: curvature misleads far from the mode

@@ -167,6 +167,11 @@ def test_mixture_finds_the_sibling():
     u, _ = mixture.solve(u, torch.as_tensor(asked[None, :8]), torch.as_tensor(z[None, :8]))
     u, _ = mixture.solve(u, torch.as_tensor(asked[None]), torch.as_tensor(z[None]))
     assert np.linalg.norm(U - u[0].numpy(), axis=1).argmin() == 7
+    lean = HistoryMixture(torch.as_tensor(V), prior, most_cells=0)  # as for banks of which no second copy is held
+    here, covariance = mixture.solve(u, torch.as_tensor(asked[None]), torch.as_tensor(z[None]))
+    there, other = lean.solve(u, torch.as_tensor(asked[None]), torch.as_tensor(z[None]))
+    np.testing.assert_allclose(here, there, rtol=1e-9)
+    np.testing.assert_allclose(covariance, other, rtol=1e-9)
 
 
 def test_bets_are_fair_and_the_betting_interval_is_exact():
