@@ -113,7 +113,7 @@ fresh:
 	  if [ -e "$$kept" ]; then cp -r "$$kept" $(LOGS)/; fi; done
 
 test: check $(LM_EVAL)/.installed $(INSPECT)/.installed
-	$(PY) -m pytest --ignore=tests/test_docs.py -n $(TEST_PROCESSES) --dist loadfile
+	$(PY) -m pytest --ignore=tests/test_docs.py -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # What takes minutes to hours: many more random inputs than `make test` takes, enumerated sizes of the exact tests; and a
 # small language model on the CPU, half an hour.

@@ -37,6 +37,15 @@ def shared():
 TRIED: Counter[str] = Counter()  # random inputs by kind, for the line at the end of the tests
 
 
+# Files of a few slow tests, begun first, so that no process is left alone with one at the end.
+SLOW = ("test_harnesses.py", "test_slurm.py", "test_server.py", "test_run_examples.py", "test_degradation_figures.py",
+        "test_comparison_harness.py", "test_study.py", "test_paper_on_board.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
+
+
 def pytest_sessionfinish(session):
     """A process of several that share the tests hands its counts to the one that prints them."""
     if hasattr(session.config, "workeroutput"):
