@@ -25,7 +25,7 @@ IN_CODE = {"scikit-learn": "sklearn", "ppi-python": "ppi_py", "pyyaml": "yaml"}
 # What comes with another package: the transport of huggingface_hub 2, imported where that is installed; the notebooks.
 THROUGH_ANOTHER = {"httpx2": "huggingface_hub", "IPython": "jupyter"}
 # What wrote files in tests/data (tests/helpers/write_*.py): installed by hand where they are to be written anew.
-WROTE_EXAMPLES = {"lighteval", "evalplus", "opencompass", "mmengine"}
+WROTE_EXAMPLES = {"lighteval", "evalplus", "opencompass", "mmengine", "helm"}
 NOT_IN_REQUIREMENTS = {"inspect", "lm-eval", "bench", "ppi"}  # extras that the pipeline does not need
 
 

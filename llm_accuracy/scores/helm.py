@@ -41,6 +41,7 @@ class _Instance:
 
     values: list[float] = field(default_factory=list)
     trials: set[int] = field(default_factory=set)
+    scored: set[int] = field(default_factory=set)  # HELM writes an entry for each metric class: these had the metric
 
 
 def read_logs(path: Path, choices: Choices) -> Reading:
@@ -114,7 +115,7 @@ def _read_instances(file: Path, metric: str, choices: Choices
     """({split: {instance: scores}}, names of all metrics, {why: how many instances are left out})."""
     found: dict[str, dict[str, _Instance]] = {}
     names: set[str] = set()
-    perturbed: Counter[str] = Counter()
+    perturbed: set[tuple[str, str, str]] = set()  # one instance, whatever its trials and entries
     try:
         for number, instance in enumerate(read_json(file), start=1):
             name, trial = plain(instance["instance_id"]), int(instance.get("train_trial_index") or 0)
@@ -122,21 +123,23 @@ def _read_instances(file: Path, metric: str, choices: Choices
             if isinstance(instance["instance_id"], (dict, list, bool, float)) or instance["instance_id"] is None:
                 raise InputError(f"{where}: instance_id names no question")
             if instance.get("perturbation"):
-                perturbed[_perturbation(instance["perturbation"])] += 1
+                how = instance["perturbation"]
+                perturbed.add((_perturbation(how), name, json.dumps(how, sort_keys=True)))
                 continue
             splits = {stat["name"].get("split") for stat in instance["stats"]} - {None} or {""}
             if len(splits) > 1:
                 raise InputError(f"{where}: its statistics are of several splits ({', '.join(sorted(splits))})")
             [split] = splits
             kept = found.setdefault(split, {}).setdefault(name, _Instance())
-            if trial in kept.trials:
-                raise InputError(f"{where}: trial {trial} is given twice")
             kept.trials.add(trial)
             of_metric = [stat for stat in instance["stats"] if stat["name"]["name"] == metric and stat["count"]
                          and not stat["name"].get("perturbation")]
             if len(of_metric) > 1:
                 raise InputError(f"{where}: {metric} is given {len(of_metric)} times in one trial (sub-splits?), and "
                                  "nothing says which counts")
+            if of_metric and trial in kept.scored:
+                raise InputError(f"{where}: trial {trial} is given twice")
+            kept.scored |= {trial} if of_metric else set()
             for stat in instance["stats"]:
                 names.add(stat["name"]["name"])
                 if stat["name"]["name"] == metric and stat["count"] and not stat["name"].get("perturbation"):
@@ -146,7 +149,8 @@ def _read_instances(file: Path, metric: str, choices: Choices
             raise
         raise InputError(f"{file}: not the layout of HELM (missing {error})") from None
     found = {split: instances for split, instances in found.items() if metric in names} if metric in names else {}
-    return found, names, {f"perturbed instances ({name})": count for name, count in perturbed.items()}
+    counts = Counter(kind for kind, *_ in sorted(perturbed))
+    return found, names, {f"perturbed instances ({kind})": count for kind, count in counts.items()}
 
 
 def _perturbation(value) -> str:
