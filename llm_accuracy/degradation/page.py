@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from html import escape
 
 from .. import __version__
@@ -33,7 +34,7 @@ code { background: #f0f0f0; padding: .1rem .3rem }
 
 def pair_page(report: PairReport, pairs: Pairs | None, command: str) -> str:
     """The page of one pair; `pairs` None where only counts were given."""
-    body = [_verdict(report.result.verdict, report.headline), _facts(report.rows), "<h2>The drop</h2>",
+    body = [_verdict(report.result.verdict, report.headline), facts(report.rows), "<h2>The drop</h2>",
             _forest([("this pair", report.result, report.result.verdict)])]
     return _page("Degradation test", body, {None: pairs}, report.remarks, command)
 
@@ -43,14 +44,14 @@ def suite_page(report: SuiteReport, command: str) -> str:
     results = report.results
     body = [_verdict(result.verdict, report.headlines[name]) for name, result in results.items()]
     body += ["<h2>Candidates</h2>", _forest([(name, r.pooled, r.verdict) for name, r in results.items()]),
-             _table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
+             table(("model", "items", "drop", "95% interval", "p pooled", "p max-drop", "p Fisher", "p adjusted",
                      "verdict"), [(name, *cells) for name, cells in report.candidates.items()])]
     left_out: dict[str | None, Pairs | None] = {}
     for name, result in results.items():
         rows = [(task, row, DEGRADED if result.p_step_down[task] <= row.alpha else "") for task, row in
                 result.tasks.items()]
         body += [f"<h2>{escape(name)}: tasks</h2>", _forest(rows),
-                 _table(("task", "n", "lost", "gained", "drop", "95% interval", "p", "p, all tasks"),
+                 table(("task", "n", "lost", "gained", "drop", "95% interval", "p", "p, all tasks"),
                         [tuple(f"{cell:,}" if isinstance(cell, int) else cell for cell in cells)
                          for cells in report.tasks[name]]),
                  "<p>Orange: worse after adjusting for all tasks (step-down max-z, the last column).</p>"]
@@ -75,12 +76,12 @@ def _verdict(verdict: str, text: str) -> str:
     return f'<p class="verdict" style="border-color: {colour}">{escape(text)}</p>'
 
 
-def _facts(rows: list[tuple[str, str]]) -> str:
+def facts(rows: list[tuple[str, str]]) -> str:
     cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
     return f'<table class="facts">{cells}</table>'
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'

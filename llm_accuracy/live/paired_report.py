@@ -12,11 +12,12 @@ import numpy as np
 from .. import __version__
 from ..degradation.few_answers.replay import lines
 from ..degradation.figures import COLOURS
+from ..degradation.page import table
 from ..degradation.verdicts import UNDECIDED
 from ..degradation.words import percent
 from . import paired_figures as figures
 from .paired import PairedAsking
-from .pieces import capital, document, fact_table, svg, table
+from .pieces import capital, document, fact_table, svg
 
 MOST_FLIPS = 60  # listed in the page; the log has all
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from html import escape
 
-from ..degradation.page import POLICY, STYLE
+from ..degradation.page import POLICY, STYLE, facts
 from .figures import as_svg
 
 OURS = """
@@ -31,11 +30,4 @@ def capital(text: str) -> str:
 
 
 def fact_table(rows: list[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><td>{escape(label)}</td><td>{escape(text)}</td></tr>" for label, text in rows)
-    return f'<div class="wide"><table class="facts">{cells}</table></div>'
-
-
-def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
-    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+    return f'<div class="wide">{facts(rows)}</div>'

@@ -6,9 +6,10 @@ from html import escape
 from typing import Any
 
 from .. import __version__
+from ..degradation.page import table
 from . import figures
 from .asking import Asking
-from .pieces import capital, document, fact_table, svg, table
+from .pieces import capital, document, fact_table, svg
 from .plans import FIXED
 from .results import further, surprises
 

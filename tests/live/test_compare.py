@@ -6,18 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import command, compare, compare_command
 from llm_accuracy.live.compare import Side
 
 N = 200
-GRADER = """import json, sys
-known = json.load(open({answers!r}))
-for line in sys.stdin:
-    name = json.loads(line)["question"]
-    print(json.dumps({{"question": name, "score": known[name]}}), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import ask, command
 
 N = 600
-GRADER = """import json, sys
-known = json.load(open({answers!r}))
-for line in sys.stdin:
-    name = json.loads(line)["question"]
-    print(json.dumps({{"question": name, "score": known[name]}}), flush=True)
-"""
 
 
 @pytest.fixture(scope="module")
