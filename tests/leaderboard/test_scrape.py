@@ -1,6 +1,7 @@
 """The scraper, run as a script with the real huggingface_hub client against a stand-in hub on real sockets."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -11,6 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hub_server import TOKEN, Fault, Generated, Repo, StandIn
 from leaderboard_board import NEW, OLD, Entry, answers_of, board, jsonl, published, samples
@@ -364,6 +367,47 @@ def test_a_broken_conversion_falls_back_to_the_file(tmp_path, token):
         assert record["tasks"][task.name]["scores"] == "".join(map(str, entry.answers[task.name]))
     streamed = [name for name, kept in record["tasks"].items() if kept["via"] == "stream"]
     assert len(streamed) == 3
+
+
+READ_A_TABLE = """
+import os, sys
+import pyarrow.parquet, huggingface_hub
+from llm_accuracy.leaderboard.hub import File, Hub
+threads = len(os.listdir("/proc/self/task"))
+repo, revision, path, size = sys.argv[1:]
+table = Hub().table(File(repo, revision, path, int(size)), ["far", "near"])
+print(table.num_rows, sum(table["far"].to_pylist()), sum(map(len, table["near"].to_pylist())))
+print(len(os.listdir("/proc/self/task")) - threads)
+"""
+
+
+def long_table() -> bytes:
+    """Twenty row groups; 20 kB a group that cannot be compressed lie between the two columns that are wanted."""
+    rng, out = np.random.default_rng(5), io.BytesIO()
+    rows = {"near": ["x" * (i % 7) for i in range(4000)], "between": [rng.bytes(100) for _ in range(4000)],
+            "far": list(range(4000))}
+    pq.write_table(pa.table(rows), out, row_group_size=200)
+    return out.getvalue()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in Linux's /proc")
+def test_a_table_is_fetched_by_columns_and_leaves_no_thread_behind(tmp_path):
+    """A thread of Arrow's that still reads when the interpreter ends would abort it (seen once, exit status -6)."""
+    content = long_table()
+    with StandIn({"org/long": Repo({"main": {"long.parquet": content}})}) as server:
+        file = "org/long", server.repos["org/long"].commit("main"), "long.parquet", str(len(content))
+        done = subprocess.run([sys.executable, "-c", READ_A_TABLE, *file], env=environment(server, tmp_path),
+                              capture_output=True, text=True, timeout=100, cwd=ROOT)
+        assert done.stdout.split("\n")[:2] == [f"4000 {sum(range(4000))} {sum(i % 7 for i in range(4000))}", "0"], done.stderr
+        assert sum(n for host, *_, n in server.log if host == "cdn") < len(content) / 3
+
+
+def test_a_footer_that_points_outside_its_file_is_one_line(tmp_path, token):
+    content = long_table()
+    with StandIn({"org/long": Repo({"main": {"long.parquet": content}})}) as server:
+        file = File("org/long", server.repos["org/long"].commit("main"), "long.parquet", len(content) // 2)
+        with pytest.raises(Unavailable, match="footer places a column outside the file"):
+            Hub(server.endpoint).table(file, ["near"])
 
 
 def test_a_broken_file_is_taken_up_at_its_byte(tmp_path, token):
