@@ -85,20 +85,22 @@ class Inspect:
             self._thread.start()
         self._rounds.put([self.samples[question] for question in asked.questions])
         scores: dict[str, dict[int, float]] = defaultdict(dict)
+        prompts: dict[str, str | None] = {}
         left, done = set(asked.questions), 0
         while left:
-            question, epoch, score = self._next(asked.number)
+            question, epoch, score, prompt = self._next(asked.number)
             scores[question][epoch] = score
+            prompts.setdefault(question, prompt)
             done += 1
             asked.progress(done, len(asked.questions) * self.epochs)
             if question in left and len(scores[question]) == self.epochs:
                 left.discard(question)
                 sample = self.samples[question]
-                more = {"prompt": prompt_of(sample)} | ({"text": str(sample.input)} if self.show_questions else {})
+                more = {"prompt": prompts[question]} | ({"text": str(sample.input)} if self.show_questions else {})
                 take([(question, float(np.mean(list(scores[question].values()))), more)])
 
-    def _next(self, number: int) -> tuple[str, int, float]:
-        """A sample's score. Raises InputError where inspect_ai has ended instead."""
+    def _next(self, number: int) -> tuple[str, int, float, str | None]:
+        """A sample's epoch, score and prompt. Raises InputError where inspect_ai has ended instead."""
         while True:
             try:
                 found = self._answers.get(timeout=0.5)
@@ -140,7 +142,7 @@ class Inspect:
         elif name not in given:
             self._answers.put(InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric"))
         else:
-            self._answers.put((question, sample.epoch, value_to_float()(given[name].value)))
+            self._answers.put((question, sample.epoch, value_to_float()(given[name].value), prompt_of(sample)))
 
     def close(self, result: dict[str, Any]) -> None:
         self.result = result
