@@ -7,6 +7,7 @@ import pytest
 from llm_accuracy.degradation import commands
 from llm_accuracy.degradation.paired import judge_counts
 from llm_accuracy.degradation.report import report_pair
+from llm_accuracy.degradation.tables import check_names
 from llm_accuracy.errors import InputError
 
 
@@ -39,6 +40,17 @@ def test_refused_in_one_line(folder, monkeypatch, command, message):
     with pytest.raises(InputError, match=message) as caught:
         commands.main(command.split())
     assert "\n" not in str(caught.value) and sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("tasks, message", [
+    ({"x": "y", "y": None}, "task y: that is the name of the category of x in the tables"),
+    ({"x": "y", "y_stderr": None}, "task y_stderr: that is the name of the error of y"),
+    ({"x": "ALL"}, "task x: its category is called ALL"),
+])
+def test_a_category_shares_its_column_with_no_task(tasks, message):
+    with pytest.raises(InputError, match=message):
+        check_names(tasks)
+    check_names({"x": "x", "x_easy": "x", "y": None})  # a task may be in the category of its name
 
 
 def test_counts_to_a_trillion_from_the_command_line(capsys):
