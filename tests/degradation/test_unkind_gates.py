@@ -53,6 +53,17 @@ def test_a_category_shares_its_column_with_no_task(tasks, message):
     check_names({"x": "x", "x_easy": "x", "y": None})  # a task may be in the category of its name
 
 
+def test_what_is_taken_for_the_range_of_an_unknown_scale_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, score in {"one": 3.5, "two": 3.4, "same": 3.5}.items():
+        pd.DataFrame({"prompt_id": range(50), "score": score}).to_csv(f"{name}.csv", index=False)
+    assert commands.main(["pair", "one.csv", "two.csv"]) == 0
+    assert "no score lies outside 3.4 to 3.5, the range seen" in " ".join(capsys.readouterr().out.split())
+    assert commands.main(["pair", "one.csv", "same.csv", "--allow-same"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "drop 0, without a limit" in said and "95% interval none" in said and "inf" not in said
+
+
 def test_counts_to_a_trillion_from_the_command_line(capsys):
     assert commands.main(["pair", "--counts", f"{10**12}", f"{10**9 + 10**6}", f"{10**9}"]) == 0
     assert "worse by 0.000100 points, at least 0.000093 and at most 0.000107" in capsys.readouterr().out
