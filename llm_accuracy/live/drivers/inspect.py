@@ -28,7 +28,7 @@ from ...errors import InputError
 from ...redaction import hidden
 from ...scores.inspect_logs import content_of, prompt_of, task_name
 from ..bank import Bank
-from .driver import Request, Round, Take, limits_of, recent_version
+from .driver import Request, Round, Take, in_one_line, limits_of, one_line, recent_version
 
 OLDEST = (0, 3, 250)
 POLL = 0.02    # seconds between two looks for a next round
@@ -52,9 +52,9 @@ class Inspect:
         self.versions = {"inspect_ai": found}
         self.model = request.model
         os.environ.setdefault("INSPECT_DISPLAY", "none")
-        with _one_line(f"--inspect: {self.words.task} cannot be loaded"):
+        with in_one_line(f"--inspect: {self.words.task} cannot be loaded"):
             self.task = _task(self.words)
-        with _one_line(f"--inspect: model {request.model} cannot be loaded"):
+        with in_one_line(f"--inspect: model {request.model} cannot be loaded"):
             self._loaded = inspect_ai.model.get_model(request.model, base_url=self.words.model_base_url,
                                                       **_pairs(self.words.model_args))
         self.epochs = self.words.epochs or self.task.epochs or 1
@@ -126,9 +126,9 @@ class Inspect:
                          log_dir=str(self.folder / "inspect"), score_display=False, max_samples=self.words.max_samples,
                          retry_on_error=self.words.retry_on_error, **_pairs(self.words.config))
             if log.status != "success":
-                self._answers.put(InputError(_line(log.error.message if log.error else log.status)))
+                self._answers.put(InputError(one_line(log.error.message if log.error else log.status)))
         except BaseException as error:
-            self._answers.put(InputError(_line(f"{type(error).__name__}: {error}")))
+            self._answers.put(InputError(one_line(f"{type(error).__name__}: {error}")))
 
     def scored(self, sample) -> None:
         """Called by the source for every completed sample."""
@@ -138,7 +138,7 @@ class Inspect:
         name = self.metric or (next(iter(given)) if len(given) == 1 else None)
         question = f"{self.name}/{sample.id}"
         if sample.error is not None:
-            self._answers.put(InputError(f"{question}: {_line(sample.error.message)}"))
+            self._answers.put(InputError(f"{question}: {one_line(sample.error.message)}"))
         elif name not in given:
             self._answers.put(InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric"))
         else:
@@ -296,18 +296,3 @@ def _numbered(task) -> list:
     for number, sample in enumerate(task.dataset, start=1):
         samples.append(sample if sample.id is not None else sample.model_copy(update={"id": number}))
     return samples
-
-
-@contextlib.contextmanager
-def _one_line(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (InputError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise InputError(hidden(f"{what}: {_line(f'{type(error).__name__}: {error}')}")) from error
-
-
-def _line(text: object) -> str:
-    """In one line, and not a long one."""
-    return " ".join(str(text).split())[:300]
