@@ -1,6 +1,6 @@
 """How often verdicts err on nulls designed to hurt, by simulation with fixed seeds.
 
-    python tests/helpers/gate_sizes.py                             three minutes
+    python tests/helpers/gate_sizes.py                             half an hour
     python tests/helpers/gate_sizes.py --share .1 --page docs/degradation.md
 
 A cell is a test, a population, and a number of trials. `held` cells are those in which the stated null of an exact test
