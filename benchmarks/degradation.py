@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,8 @@ import numpy as np
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.degradation import paired, sign_flips
 from llm_accuracy.degradation.pairing import Pairs, pair_up
@@ -194,7 +195,7 @@ def main() -> None:
     for kind in ("0/1", "shared", "4-rerun"):
         suite(table, 40, 3 if quick else 20, kind)
     harness_logs(table, 2000 if quick else 12_032, 30_000)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = memory.resident()
     print(f"peak memory of this process: {peak:.0f} MiB")
     print(json.dumps({"quick": quick, "peak_mib": round(peak), **table.content}))
 

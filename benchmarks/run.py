@@ -12,7 +12,6 @@ models, 12,032 questions, K = 64. Items named cuda run where there is a CUDA dev
 
 import json
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import memory
 import yardsticks
 
 from llm_accuracy import cli
@@ -107,10 +107,8 @@ def median_of_turns(turns, *functions):
 
 
 def resident(which="VmHWM"):
-    """Peak resident memory of this process so far, or "VmRSS", what it has now, GiB. (ru_maxrss would remember the
-    parent's across exec.)"""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(which + r":\s+(\d+) kB", status)[1]) / 2**20
+    """GiB of `memory.resident`."""
+    return memory.resident(which) / 1024
 
 
 def in_its_own_process(call):

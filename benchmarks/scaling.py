@@ -16,6 +16,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import memory
+
 from llm_accuracy import cli, palette
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.designs import schedule
@@ -53,8 +55,6 @@ def main(argv=None):
             results[name, value] = spent
             print(f"{value:>10} {spent * 1e3:>12.3f} {spent * 1e9 / size['models'] / size['questions']:>26.3f}",
                   flush=True)
-    with open("/proc/self/status") as table:
-        print("peak memory", next(line.split()[1] for line in table if line.startswith("VmHWM")), "kB")
     name = f"scaling_{device}" if args.method == "faq" else f"scaling_rounds_{device}"
     for path in palette.save(draw(results, free, device, unit), Path(__file__).parent / name):
         print(f"wrote {path}")
@@ -127,4 +127,4 @@ def draw(results, free, device, unit):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))
