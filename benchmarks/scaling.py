@@ -1,11 +1,12 @@
 """Time per FAQ step or per round of the default, against the numbers of questions and models and the rank.
 
     python benchmarks/scaling.py [--device cpu|cuda] [--quick]        about 5 minutes on two cores
-    python benchmarks/scaling.py --method rounds                      the default: about 3 minutes
+    python benchmarks/scaling.py --method rounds                      the default: about 10 minutes
 
-Beside the O(models · N · K) line (of the default's rounds, which sort: O(models · N)). Writes scaling_<device>.png and
-.pdf, of the default scaling_rounds_<device>, beside this file and prints the numbers and the peak memory. A size whose
-arrays would not fit into the memory that is free is not run: the table and the figure say where that is.
+Beside the O(models · N · K) line (of the default's rounds, which sort: O(models · N)). Times are of the processor on
+the CPU, which other work on the machine disturbs little, and the clock's on CUDA. Writes scaling_<device>.png and .pdf,
+of the default scaling_rounds_<device>, beside this file and prints the numbers and the peak memory. A size whose arrays
+would not fit into the memory that is free is not run: the table and the figure say where that is.
 """
 
 import sys
@@ -69,6 +70,10 @@ def free_bytes(device):
         return next(int(line.split()[1]) * 1024 for line in table if line.startswith("MemAvailable"))
 
 
+def now(device):
+    return time.process_time() if device == "cpu" else time.perf_counter()
+
+
 def seconds_per_step(device, questions, models, rank):
     """From two runs of different lengths, so that the set-up does not count."""
     rng = np.random.default_rng(0)
@@ -79,10 +84,10 @@ def seconds_per_step(device, questions, models, rank):
     passes = Passes.side_by_side(1e12, device)
     times = []
     for length in (2, 2, 2 + steps):
-        start = time.perf_counter()
+        start = now(device)
         evaluate(bank, prior, [Setting()] * models, rng.random((models, length)), scores, budget=questions,
                  passes=passes)
-        times.append(time.perf_counter() - start)
+        times.append(now(device) - start)
     return (times[2] - times[1]) / steps
 
 
@@ -95,9 +100,9 @@ def seconds_per_round(device, questions, models, rank):
     scores = np.zeros((models, questions), np.float32)
     sizes = schedule(ASKED, questions, plan.first, plan.growth)
     kinds = np.arange(questions) % plan.kinds
-    start = time.perf_counter()
+    start = now(device)
     evaluate_in_rounds(bank, prior, plan, 0.1, [ASKED], rng.random((models, len(sizes))), scores, kinds)
-    return (time.perf_counter() - start) / len(sizes)
+    return (now(device) - start) / len(sizes)
 
 
 def draw(results, free, device, unit):
@@ -119,7 +124,7 @@ def draw(results, free, device, unit):
         axis.set(xlabel="rank K" if name == "rank" else f"number of {name}\n({free / 2**30:.0f} GiB of memory end at "
                  f"{most:,.0f})", title=fixed)
         axis.legend(fontsize=6.5)
-    axes[0].set_ylabel(f"milliseconds per {unit}, all models")
+    axes[0].set_ylabel(f"{'processor ' if device == 'cpu' else ''}milliseconds per {unit}, all models")
     figure.suptitle(f"Once a fixed few milliseconds are paid, a {unit}'s time is about proportional to\n"
                     f"models × questions{' × rank' if unit == 'step' else ''} ({device}, float32)",
                     fontsize=9.5, fontweight="bold")
