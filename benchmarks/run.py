@@ -29,6 +29,7 @@ import yardsticks
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
+from llm_accuracy.parallel import one_thread_each
 from llm_accuracy.querying import factors, mixture, recalibration, rounds, walks
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds, kinds_of, run
@@ -293,14 +294,20 @@ def baseline_walks(board):
             for f in (np.zeros(n), phat):
                 yardsticks.walk_one_setting(z, WALKING[one.policy](phat), one.budget, one.tau, one.exempt, draws, f)
 
-    compiled = Passes(can_compile("cpu"))
+    with one_thread_each("cpu"):
+        compiled = Passes(can_compile("cpu"))
     for some in (z[:40], z):  # compiles
         walks.walk(some[:, :100], phat[:100], [walks.Walk("unif", 10)] * len(grid), draws[: len(some), :100],
                    passes=compiled)
     plain, fused, theirs = median_of_turns(5, lambda: walks.walk(z, phat, grid, draws),
                                            lambda: walks.walk(z, phat, grid, draws, passes=compiled), one_by_one)
+    sums, coins = (timed(owner, name) for owner, name in ((walks._Sums, "_sum_up"), (walks._Coins, "toss")))
+    start = time.process_time()
+    walks.walk(z, phat, grid, draws)
+    busy = time.process_time() - start
     size = f"{models} models x {n} questions"
-    return [Line("baseline walks, 18 settings", plain, theirs, n=size),
+    shares = f"sums {sum(sums) / busy:.0%}, coins {sum(coins) / busy:.0%}, probabilities and Python the rest"
+    return [Line("baseline walks, 18 settings", plain, theirs, n=f"{size}: {shares}"),
             Line("the same, compiled", fused, theirs, n=size)]
 
 

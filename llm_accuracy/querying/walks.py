@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..parallel import even_slices, side_by_side
+from ..parallel import even_slices, one_thread_each, side_by_side
 from .beliefs import Bank, gain
 from .estimates import Estimate
 from .factors import Prior
@@ -159,11 +159,12 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
 
     scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
     or coins (models, walks, N), 0/1, of finished walks, to replay them. With compiled passes a walk that is neither
-    replayed nor recorded takes half the time, with the same results to the last bit.
+    replayed nor recorded takes half the time, with the same results to the last bit (`Passes.side_by_side`).
     """
     terms = _Terms(walks, history_mean)
     if passes is not None and passes.compiled and uniforms is not None and not record:
-        return _walk_in_one_loop(scores, history_mean, terms, uniforms, passes)
+        with one_thread_each("cpu"):  # a loop is over before a second thread has begun
+            return _walk_in_one_loop(scores, history_mean, terms, uniforms, passes)
     shape = (len(walks), len(scores))  # inner loops run over the models
     left, pi, coin = np.broadcast_to(terms.floor, shape).copy(), np.empty(shape), np.empty(shape, bool)
     cost = np.repeat(terms.kept, len(scores))

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         announce(trials, "trial", _seconds(units), len(units))
         return
     # A question of a walk is half the work of one of a drawing policy, and compiling takes as long.
-    passes = Passes.for_work(sum(task.scores.size * len(_walks(keys)) for task, _, keys in units) / 2, "cpu")
+    passes = Passes.side_by_side(sum(task.scores.size * len(_walks(keys)) for task, _, keys in units) / 2, "cpu")
     with cli.Progress(trials, "baselines") as progress:
         for task, seed, keys in units:
             log.add(_judge(task, seed, keys, passes), task.made_without_factors)
