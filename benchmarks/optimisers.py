@@ -10,8 +10,7 @@ method in float64 (the prior is the mean and covariance of U), and judged by the
   map                 Adam's steps, as factor_models_final.py takes them, for several numbers of epochs
   L-BFGS              PyTorch's, ten pairs, strong Wolfe line search; effort is evaluations of the gradient
   alternating Newton  one Newton step for every model, one for every question, halved where the objective rose
-  alternating bound   the same with p(1−p) ≤ 1/4 for the weights: one Cholesky factor for all models, and steps up to
-                      twice as long (1.9 here) never raise the objective
+  bound               the protocol of that name: the same with p(1−p) ≤ 1/4, one Cholesky factor for all models
 
 An optimiser is judged at every effort until it reaches the loss of map's default epochs (give or take .0005): the last
 line says by what processor time, over map's. Seconds are those of its own work, the judging left out.
@@ -39,8 +38,7 @@ from llm_accuracy.scores.matrix import read_matrix
 
 MAP = PROTOCOLS["map"]
 EFFORTS = {"map": (25, 50, 100, 200), "L-BFGS": (25, 50, 100, 200), "alternating Newton": (2, 4, 8, 16),
-           "alternating bound": (12, 25, 50, 100)}
-RELAXED = 1.9
+           "bound": (12, 25, 50, 100)}
 SLACK = 5e-4  # a loss that is higher by no more counts as equal
 
 
@@ -50,7 +48,7 @@ class Problem:
     def __init__(self, scores, rank, decay):
         self.scores, self.rank, self.decay = scores, rank, decay
         self.z = torch.as_tensor(scores, dtype=torch.float32)
-        self.one = Fit(rank, decay, stream("optimisers"), np.ones(scores.shape, bool))
+        self.seen = np.ones(scores.shape, bool)
 
     def start(self):
         rng = stream("optimisers")
@@ -65,12 +63,15 @@ class Problem:
         return value, (residual @ V).add_(U, alpha=self.decay), (residual.T @ U).add_(V, alpha=self.decay)
 
 
-def by_map(problem, efforts):
-    for effort in efforts:  # the rate falls with the number of epochs, so each is a run of its own
-        start = time.process_time()
-        [(U, V)] = factors.fit(problem.scores, [Fit(problem.rank, problem.decay, stream("optimisers"),
-                                                    problem.one.seen)], MAP, effort)
-        yield effort, time.process_time() - start, U, V
+def by_protocol(name):
+    def run(problem, efforts):
+        for effort in efforts:  # a rate may fall with the number of epochs, so each is a run of its own
+            start = time.process_time()
+            one = Fit(problem.rank, problem.decay, stream("optimisers"), problem.seen)
+            [(U, V)] = factors.fit(problem.scores, [one], PROTOCOLS[name], effort)
+            yield effort, time.process_time() - start, U, V
+
+    return run
 
 
 def by_lbfgs(problem, efforts):
@@ -112,29 +113,19 @@ def _of(rows, others, target, decay):
     return (torch.nn.functional.softplus(logits) - target * logits).sum(1) + decay / 2 * rows.square().sum(1)
 
 
-def bound_half(problem, U, V, over):
-    rows, others, target = (U, V, problem.z) if over else (V, U, problem.z.T)
-    gradient = ((rows @ others.T).sigmoid_() - target) @ others + problem.decay * rows
-    bound = others.T @ others / 4 + problem.decay * torch.eye(problem.rank)
-    rows -= RELAXED * torch.cholesky_solve(gradient.T, torch.linalg.cholesky(bound)).T
+def by_newton(problem, efforts):
+    (U, V), spent = problem.start(), 0.0
+    for sweep in range(1, max(efforts) + 1):
+        start = time.process_time()
+        newton_half(problem, U, V, 1)
+        newton_half(problem, U, V, 0)
+        spent += time.process_time() - start
+        if sweep in efforts:
+            yield sweep, spent, U.numpy(), V.numpy()
 
 
-def alternating(half):
-    def run(problem, efforts):
-        (U, V), spent = problem.start(), 0.0
-        for sweep in range(1, max(efforts) + 1):
-            start = time.process_time()
-            half(problem, U, V, 1)
-            half(problem, U, V, 0)
-            spent += time.process_time() - start
-            if sweep in efforts:
-                yield sweep, spent, U.numpy(), V.numpy()
-
-    return run
-
-
-OPTIMISERS = {"map": by_map, "L-BFGS": by_lbfgs, "alternating Newton": alternating(newton_half),
-              "alternating bound": alternating(bound_half)}
+OPTIMISERS = {"map": by_protocol("map"), "bound": by_protocol("bound"), "L-BFGS": by_lbfgs,
+              "alternating Newton": by_newton}
 
 
 def loss_of_left_out(scores, U, V):
@@ -197,7 +188,7 @@ def main(argv=None):
     print(f"{len(problem.scores)} models of history, {len(new)} left out, {scores.shape[1]} questions, "
           f"K = {args.rank}, weight decay {args.weight_decay:g}, {torch.get_num_threads()} threads")
     print(f"{'optimiser':<19} {'effort':>6} {'processor s':>11} {'objective':>11} {'loss left out':>13}")
-    for _ in by_map(problem, (1,)):  # what it imports is not the fit's time
+    for _ in OPTIMISERS["map"](problem, (1,)):  # what it imports is not the fit's time
         wanted = None
     for name in dict.fromkeys(["map", *args.only]):
         reached = None
