@@ -28,7 +28,8 @@ class Protocol:
 @dataclass(frozen=True)
 class Alternating(Protocol):
     """The same objective as a penalised protocol's, by steps of all models, then of all questions, that minimise a
-    bound of it: p(1−p) ≤ 1/4 makes one Hessian, VᵀV/4 + λI, of every model's (Böhning 1992). An epoch is a step of each.
+    bound of it: p(1−p) ≤ 1/4 makes one Hessian, VᵀV/4 + λI, of every model's (Böhning 1992). An epoch is
+    one step of each.
 
     rate   how many times the bound's own step; below 2 the objective never rises
     beta2  and `annealed` mean nothing
