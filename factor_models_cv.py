@@ -8,7 +8,8 @@ Reads M1 of every dataset and scenario, takes its first 80 % of rows, deals the 
 logs loss and accuracy of every (K, λ, fold) to LOGS_DIR/factor_models_cv.csv. Prints the setting that the
 one-standard-error rule chooses. Finished fits are not repeated. --protocol adamw is the published one (the paper
 tier's default, chosen by accuracy), map a penalised fit that is better and twenty times as fast (the laptop
-tier's, chosen by loss); their λ are not on one scale.
+tier's, chosen by loss); their λ are not on one scale. bound is map's objective by other steps, at the same loss on
+left-out models in a fifth to a third of the time (benchmarks/optimisers.py).
 """
 
 from llm_accuracy import cli

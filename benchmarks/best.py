@@ -21,6 +21,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.querying.best import search, usefulness
 from llm_accuracy.querying.designs import schedule
@@ -113,4 +116,4 @@ def bernstein_serfling(deviation: np.ndarray, width: float, t: int, n: int, delt
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,8 @@ import numpy as np
 from scipy import stats
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.degradation import paired, sign_flips
 from llm_accuracy.degradation.pairing import Pairs, pair_up
@@ -114,6 +115,20 @@ def continuous(table: Table, n: int, draws: int) -> None:
               "yardstick: scipy permutation_test")
 
 
+def fine_grid(table: Table, n: int, draws: int) -> None:
+    """Scores of three decimals: exact unit by unit, against the transform, and what is drawn where neither may."""
+    d = np.random.default_rng(3).normal(0.01, 0.2, n).round(3)
+    ours, exact = measure(lambda: sign_flips.sign_flip_test(d))
+    drawn, found = measure(lambda: sign_flips.sign_flip_test(d + np.pi * 1e-6, draws))
+    one = sign_flips.AS_ONE_OF_A_TRANSFORM
+    sign_flips.AS_ONE_OF_A_TRANSFORM = 0  # as if a transform cost nothing
+    yardstick, transformed = measure(lambda: sign_flips.sign_flip_test(d))
+    sign_flips.AS_ONE_OF_A_TRANSFORM = one
+    assert exact.method == "exact" and np.isclose(exact.p, transformed.p, rtol=1e-9) and "random" in found.method
+    table.add("fine_grid", f"scores of three decimals, {n:,} items, exact", ours, yardstick, "yardstick: by transform")
+    table.add("fine_grid_draws", f"  off the grid, {draws:,} flips", drawn)
+
+
 def suite(table: Table, tasks: int, models: int, kind: str) -> None:
     def one(seed: int) -> list[Pairs]:
         rng = np.random.default_rng(seed)
@@ -191,10 +206,11 @@ def main() -> None:
     exact_test(table, 10**6 if quick else 10**7)
     rerun_average(table, 10**5 if quick else 10**6, 100_000, 500 if quick else 2000)
     continuous(table, 2000, 2000 if quick else 20_000)
+    fine_grid(table, 300, 99_999)
     for kind in ("0/1", "shared", "4-rerun"):
         suite(table, 40, 3 if quick else 20, kind)
     harness_logs(table, 2000 if quick else 12_032, 30_000)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = memory.resident()
     print(f"peak memory of this process: {peak:.0f} MiB")
     print(json.dumps({"quick": quick, "peak_mib": round(peak), **table.content}))
 

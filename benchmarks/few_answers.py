@@ -21,6 +21,9 @@ import pandas as pd
 from scipy.special import logsumexp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.degradation.few_answers import betting, curves, simple_random, simulation
 from llm_accuracy.degradation.few_answers.estimate import estimate
@@ -274,4 +277,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

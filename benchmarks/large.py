@@ -13,7 +13,6 @@ what Python and PyTorch take. Scores are simulated: a factor model of rank 4, on
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
 
 from llm_accuracy import cli
 
@@ -69,16 +70,10 @@ def measured(name, size):
 
         from llm_accuracy.querying import factors  # noqa: F401
 
-        before, start, cpu = resident(), time.perf_counter(), time.process_time()
+        before, start, cpu = memory.resident("VmRSS"), time.perf_counter(), time.process_time()
         item(given, name)
         return {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu, "scores": held,
-                "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 - before + held}
-
-
-def resident():
-    """GiB that this process holds now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**30
+                "peak": (memory.resident() - before) / 1024 + held}
 
 
 def scores_of(size, _folder):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.live.asking import Asking
 from llm_accuracy.live.bank import Bank
@@ -71,7 +72,7 @@ def made(n_questions: int, n_models: int) -> tuple[Factors, np.ndarray]:
 
 
 def measured(n_questions: int, budget: int, n_models: int, watched: bool) -> dict[str, float]:
-    libraries = memory()
+    libraries = memory.resident()
     factors, answers = made(n_questions, n_models)
     given = (factors.V.nbytes + factors.U.nbytes + factors.questions.nbytes) / MIB
     bank = Bank.of(factors.questions)
@@ -100,18 +101,13 @@ def measured(n_questions: int, budget: int, n_models: int, watched: bool) -> dic
         evaluation.write()
         seconds = (time.process_time() - started) / len(asking.answers)
     return {"first": first, "question": seconds, "yardstick": yardstick, "ratio": seconds / yardstick, "rounds": rounds,
-            "libraries": libraries, "given": given, "peak": memory()}
+            "libraries": libraries, "given": given, "peak": memory.resident()}
 
 
 def timed(work) -> float:
     started = time.process_time()
     work()
     return time.process_time() - started
-
-
-def memory() -> float:
-    """The most that this process has held so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MIB
 
 
 if __name__ == "__main__":

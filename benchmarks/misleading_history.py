@@ -21,6 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.designs import kinds_of_questions
@@ -131,4 +134,4 @@ def evaluated(factors: Factors, truth: np.ndarray, budgets: list[int], recalibra
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

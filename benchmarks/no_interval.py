@@ -19,6 +19,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.files import around, atomic
@@ -112,4 +115,4 @@ def label(method: str) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

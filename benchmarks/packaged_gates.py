@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.files import around, put_between
 
@@ -175,4 +178,4 @@ def numbers(change: float, low: float, high: float) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

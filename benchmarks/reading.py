@@ -7,7 +7,6 @@ bytes of the same file, in the same process, is the yardstick.
 import argparse
 import json
 import multiprocessing
-import resource
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import memory
 import numpy as np
 
 
@@ -45,14 +45,14 @@ def read(path: Path, queue) -> None:
     with path.open("rb") as stream:
         for _ in stream:
             pass
-    passed, before = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    passed, before = time.perf_counter() - start, memory.resident()
     start = time.perf_counter()
     if path.suffix == ".csv":
         read_matrix(path, cache=False)
     else:
         read_model(path)
     took = time.perf_counter() - start
-    queue.put((took, passed, before / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    queue.put((took, passed, before, memory.resident()))
 
 
 def harness(folder: Path, models: int, tasks: int, questions: int, size: int) -> int:

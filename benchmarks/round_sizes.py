@@ -16,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.querying import forecasting
 from llm_accuracy.querying.beliefs import Bank
@@ -80,4 +83,4 @@ def one(factors: Factors, newer: Responses, budget: int, first: int, growth: flo
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

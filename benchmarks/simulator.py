@@ -26,6 +26,9 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.querying import factors
 from llm_accuracy.querying.policies import WALKING
@@ -152,4 +155,4 @@ def cell(row: pd.Series) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

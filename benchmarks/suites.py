@@ -28,10 +28,12 @@ MODELS, FLIPS = 20, 0.1
 TABLES = ("summary.csv", "model_comparison.csv", "summary_with_stderr.csv", "model_differences.csv")
 # The command, in a process of its own, that says on its last line how long its first process worked and its peak.
 RUN = """
-import resource, sys, time
+import sys, time
+sys.path.append("benchmarks")
+import memory
 from llm_accuracy.degradation import commands
 commands.main(sys.argv[1:], description="")
-print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(time.process_time(), memory.resident())
 """
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import memory
+
 from llm_accuracy import cli
 from llm_accuracy.querying import forecasting
 from llm_accuracy.querying.beliefs import Bank
@@ -104,4 +107,4 @@ def exactly(factors: Factors, name: str, scores: np.ndarray, planned: int) -> fl
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(memory.with_peak(main))

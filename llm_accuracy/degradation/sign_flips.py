@@ -6,9 +6,10 @@ under random sign flips. On 0/1 scores of independent items this is the exact te
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 
 import numpy as np
 from scipy import fft
@@ -18,8 +19,11 @@ from .defaults import DRAWS_OF_A_PAIR
 from .mcnemar import SMALLEST_FLOAT, positive
 
 ENUMERATED_UNITS = 20  # up to 2^20 sign patterns are enumerated
-LARGEST_DENOMINATOR = 1000  # of a grid: averages over up to 31 × 32 reruns, or three decimals
-LARGEST_TRANSFORM = 30_000_000  # distinct sizes × transform length: a second or two
+LARGEST_DENOMINATOR = 10_000  # of one difference on a grid: averages over up to 100 × 100 reruns, or four decimals
+MOST_DISTINCT = 2_000  # sizes on a grid
+LARGEST_TRANSFORM = 30_000_000  # distinct sizes × window: a second or two
+AS_ONE_OF_A_TRANSFORM = 25  # units that a convolution takes in the time of one size of a transform
+LARGEST_CONVOLUTION = 0.2  # units × window for every squared draw: a second or two for a pair, .1 for a suite's task
 LARGEST_SAMPLE = 5_000_000_000  # random signs at most: a few seconds; never fewer than 999 draws
 
 
@@ -45,15 +49,10 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS_OF_A_PAIR, seed: 
     units = differences.size
     if units == 0:
         return SignFlip(1.0, 1.0, 0.0, 1.0, "exact")
-    grid = _grid(np.abs(differences))
-    if grid is not None:
-        steps, counts, step = grid
-        lost = round(float(differences[differences > 0].sum()) / step)
-        tail = _log_tail_on_grid(steps, counts, lost)
-        other = _log_tail_on_grid(steps, counts, int(steps @ counts) - lost)
-        if tail is not None and other is not None:
-            return SignFlip(positive(np.exp(tail)), positive(np.exp(other)), float(tail / np.log(10)),
-                            positive(0.5**units), "exact")
+    if (grid := _grid(np.abs(differences))) is not None:
+        found = _on_grid(differences, *grid, most_cells=LARGEST_CONVOLUTION * draws**2)
+        if found is not None:
+            return found
     method, smallest = "exact", 0.5**units
     if units <= ENUMERATED_UNITS:
         sums = np.zeros(1)
@@ -74,7 +73,7 @@ def sign_flip_test(differences: np.ndarray, draws: int = DRAWS_OF_A_PAIR, seed: 
 def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
     """(steps, counts, unit): the distinct sizes as whole multiples of a unit; None if there is no grid."""
     values, counts = np.unique(sizes.round(12), return_counts=True)
-    if values.size > 2 * LARGEST_DENOMINATOR or values[0] <= 0:
+    if values.size > MOST_DISTINCT or values[0] <= 0:
         return None
     fractions = []
     for value in values.tolist():
@@ -83,46 +82,93 @@ def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
             return None
     denominator = lcm(*(fraction.denominator for fraction in fractions))
     steps = [int(fraction * denominator) for fraction in fractions]
-    common = int(np.gcd.reduce(steps))
+    common = gcd(*steps)
     if max(steps) // common > 10**7:
         return None
-    return np.array(steps) // common, counts, common / denominator
+    return np.array([step // common for step in steps]), counts, common / denominator
 
 
-def _log_tail_on_grid(steps: np.ndarray, counts: np.ndarray, gained: int) -> float | None:
-    """ln P[Σ_v steps_v·Bin(counts_v, ½) ≥ gained]; None if the transform would be too long.
+def _on_grid(differences: np.ndarray, steps: np.ndarray, counts: np.ndarray, step: float,
+             most_cells: float) -> SignFlip | None:
+    """The test on a grid; None where that takes more than LARGEST_TRANSFORM and `most_cells`.
 
-    The distribution comes from its characteristic function by one inverse FFT. It is first tilted so that its
-    mean is the observed sum: so that the tail is as accurate, relatively, at 1e-300 as at .1. A window of ± 9.5
-    standard deviations suffices, as each tilted term is sub-Gaussian with its untilted variance (Hoeffding).
+    The distribution of Σ_v steps_v·Bin(counts_v, ½) is first tilted so that its mean is the observed sum: so that the
+    tail is as accurate, relatively, at 1e-300 as at .1. It is then computed modulo the length of a window of ± 9.5
+    standard deviations, which suffices, as each tilted term is sub-Gaussian with its untilted variance (Hoeffding).
     """
-    total = int(steps @ counts)
-    if gained >= total:
-        return -float(counts.sum()) * np.log(2)
-    half_window = min(total, int(9.5 * (steps**2 @ counts) ** 0.5 / 2) + 1)
+    units, total = int(counts.sum()), int(steps @ counts)
+    lost = round(float(differences[differences > 0].sum()) / step)
+    half_window = min(total, int(9.5 * (steps.astype(float) ** 2 @ counts) ** 0.5 / 2) + 1)
     length = fft.next_fast_len(2 * half_window + 1, real=True)
-    if length * steps.size > LARGEST_TRANSFORM:
+    may_transform, may_convolve = length * steps.size <= LARGEST_TRANSFORM, length * units <= most_cells
+    if may_convolve and not (may_transform and AS_ONE_OF_A_TRANSFORM * steps.size <= units):
+        probabilities = _by_convolution
+    elif may_transform:
+        probabilities = _by_transform
+    else:
         return None
-    tilt = 0.0
-    if gained > total / 2:
-        def excess(tilt: float) -> float:
-            return (steps * counts) @ (1 / (1 + np.exp(-tilt * steps))) - gained
+    tails = _log_tails(steps, counts, max(lost, total - lost), half_window, length, probabilities)
+    worse, better = tails if 2 * lost >= total else tails[::-1]
+    return SignFlip(positive(np.exp(worse)), positive(np.exp(better)), float(worse / np.log(10)),
+                    positive(0.5**units), "exact")
 
-        highest = 40 / steps.min()
+
+def _log_tails(steps: np.ndarray, counts: np.ndarray, sum_: int, half_window: int, length: int,
+               probabilities: Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]) -> tuple[float, float]:
+    """ln P[S ≥ sum_] and ln P[S ≤ sum_] of S = Σ_v steps_v·Bin(counts_v, ½), which is at most sum_ on average."""
+    if sum_ >= int(steps @ counts):
+        return -float(counts.sum()) * np.log(2), 0.0
+
+    def excess(tilt: float) -> float:
+        return (steps * counts) @ (1 / (1 + np.exp(-tilt * steps))) - sum_
+
+    highest, tilt = 40 / steps.min(), 0.0
+    if excess(tilt) < 0:
         tilt = highest if excess(highest) < 0 else brentq(excess, 0, highest)
     up = 1 / (1 + np.exp(-tilt * steps))  # P(this unit stays positive) under the tilt
+    at = np.arange(sum_, sum_ + half_window + 1)
+    terms = probabilities(steps, counts, up, length)[at % length] * np.exp(-tilt * (at - sum_))
+    # ln Σ_v E[exp(tilt·steps_v·Bernoulli)] − tilt·sum_ undoes the tilt.
+    undo = counts @ (np.logaddexp(0, tilt * steps) - np.log(2)) - tilt * sum_
+    at_least, above = (min(np.log(max(some.sum(), SMALLEST_FLOAT)) + undo, 0.0) for some in (terms, terms[1:]))
+    return float(at_least), float(np.log1p(-min(np.exp(above), 0.5)))
+
+
+def _by_transform(steps: np.ndarray, counts: np.ndarray, up: np.ndarray, length: int) -> np.ndarray:
+    """(length,) probabilities of Σ_v steps_v·Bin(counts_v, up_v) modulo `length`, from the characteristic function by
+    one inverse FFT: for few distinct sizes."""
     transform = np.ones(length // 2 + 1, dtype=complex)
     frequency = np.arange(length // 2 + 1)
     for step, count, q in zip(steps.tolist(), counts.tolist(), up, strict=True):
         # The integer remainder keeps the phase exact however large step × frequency is.
         transform *= (1 - q + q * np.exp(-2j * np.pi * (step * frequency % length) / length)) ** count
-    probability = fft.irfft(transform, n=length)
-    centre = max(gained, round(total / 2))
-    at = np.arange(max(gained, centre - half_window), centre + half_window + 1)
-    tail = probability[at % length] @ np.exp(-tilt * (at - gained))
-    # ln Σ_v E[exp(tilt·steps_v·Bernoulli)] − tilt·gained undoes the tilt.
-    undo = counts @ (np.logaddexp(0, tilt * steps) - np.log(2)) - tilt * gained
-    return float(min(np.log(max(tail, SMALLEST_FLOAT)) + undo, 0.0))
+    return fft.irfft(transform, n=length)
+
+
+def _by_convolution(steps: np.ndarray, counts: np.ndarray, up: np.ndarray, length: int) -> np.ndarray:
+    """The same unit by unit, as sums of positive terms only: for many distinct sizes. The smallest go first, while only
+    the sums that they can reach are not 0."""
+    now, after, moved = np.zeros((3, length))
+    now[0], reached = 1.0, 1
+    for unit, (step, q) in enumerate(zip(np.repeat(steps, counts).tolist(), np.repeat(up, counts).tolist(),
+                                         strict=True)):
+        if unit % 16 == 15:  # arithmetic below 1e-308 is several times as slow, and no tail under the tilt is as small
+            now[:reached][now[:reached] < 1e-200] = 0
+        np.multiply(now[:reached], 1 - q, out=after[:reached])
+        np.multiply(now[:reached], q, out=moved[:reached])
+        start = step % length
+        if reached + start <= length:
+            after[reached : reached + start] = 0
+            after[start : reached + start] += moved[:reached]
+            reached += start
+        else:
+            after[reached:] = 0
+            after[start:] += moved[: length - start]
+            after[: reached + start - length] += moved[length - start : reached]
+            reached = length
+        now, after = after, now
+    now[reached:] = 0
+    return now
 
 
 def random_sign_sums(rows: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:

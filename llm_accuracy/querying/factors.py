@@ -18,7 +18,7 @@ from ..files import DAMAGED, atomic, check_zip
 from ..parallel import even_slices, one_thread_each, side_by_side
 from ..randomness import stream
 from ..scores.matrix import Responses
-from .protocols import PROTOCOLS, Protocol
+from .protocols import PROTOCOLS, Alternating, Protocol
 
 
 class Prior(NamedTuple):
@@ -194,6 +194,8 @@ def fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int | N
     # as slow: such numbers count as 0.
     torch.set_flush_denormal(True)
     try:
+        if isinstance(protocol, Alternating):
+            return [_fit_alternating(scores, one, protocol, epochs or protocol.epochs, device, tick) for one in fits]
         if device == "cpu" and not small:
             return [_fit_in_blocks(scores, one, protocol, epochs or protocol.epochs, tick) for one in fits]
         with one_thread_each("cpu") if small else nullcontext():
@@ -282,6 +284,42 @@ def _fit_in_blocks(scores: np.ndarray, one: Fit, protocol: Protocol, epochs: int
         if tick is not None:
             tick()
     return U.numpy(), V.numpy()
+
+
+def _fit_alternating(scores: np.ndarray, one: Fit, protocol: Alternating, epochs: int, device: str,
+                     tick: Callable[[], None] | None) -> tuple[np.ndarray, np.ndarray]:
+    """One fit by the steps of `Alternating`, of which U's hold the logits of one block of questions a thread."""
+    U, V = (torch.from_numpy(start).to(device) for start in _start(scores, one, protocol))
+    complete = bool(one.seen.all())
+
+    def residual(block: slice) -> torch.Tensor:
+        """∂/∂logit of the block's summed loss, 0 where nothing is seen."""
+        found = (U @ V[block].T).sigmoid_().sub_(torch.from_numpy(scores[:, block]).to(device))
+        return found if complete else found.masked_fill_(torch.from_numpy(~one.seen[:, block]).to(device), 0.0)
+
+    def factor(others: torch.Tensor) -> torch.Tensor:
+        bound = others.T @ others / 4
+        # More on the diagonal bounds no less: so much that float32 can factorise it where λ is 0.
+        bound.diagonal().add_(one.weight_decay + 1e-5 * float(bound.diagonal().mean()) + 1e-12)
+        return torch.linalg.cholesky(bound)
+
+    def step(block: slice) -> None:
+        gradient = (residual(block).T @ U).add_(V[block], alpha=one.weight_decay)
+        V[block] -= protocol.rate * torch.cholesky_solve(gradient.T, of_questions).T
+
+    blocks = even_slices(scores.shape[1], -(-scores.size // CELLS_IN_BLOCK))
+    for _ in range(epochs):
+        gradient = one.weight_decay * U
+        for part in side_by_side(lambda block: residual(block) @ V[block], blocks, device):
+            gradient += part
+        with one_thread_each("cpu"):
+            U -= protocol.rate * torch.cholesky_solve(gradient.T, factor(V)).T
+            of_questions = factor(U)
+        for _ in side_by_side(step, blocks, device):
+            pass
+        if tick is not None:
+            tick()
+    return U.cpu().numpy(), V.cpu().numpy()
 
 
 def loss_and_accuracy(scores: np.ndarray, seen: np.ndarray, U: np.ndarray, V: np.ndarray,

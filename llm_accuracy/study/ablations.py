@@ -69,9 +69,13 @@ def _replacement_plans(args: argparse.Namespace, task: Task, mine: list[int], lo
               else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in task.budgets(args)}
     for sampling in COMPARED_SAMPLING:
         method = Method(named("faq"), sampling, variances(sampling)[0])
-        wanted = [(setting, budget, seed) for budget, setting in chosen.items() for seed in mine
+        every = [(setting, budget, seed) for budget, setting in chosen.items() for seed in mine]
+        wanted = [(setting, budget, seed) for setting, budget, seed in every
                   if final.lacks(trial_key(task.cell, budget, method.policy.name, sampling, method.variance,
                                            setting.key, seed), len(task.truth), task.made_from)]
+        if there := len(every) - len(wanted):
+            print(f"{task.cell.dataset} {task.cell.scenario}: {there} of {len(every)} trials of FAQ, {sampling} "
+                  "(replacement), are in faq_final.csv, which the tables read too: they are not run again")
         yield Plan(task, log, method, wanted)
 
 

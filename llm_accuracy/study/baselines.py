@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import cli
 from ..querying.estimates import Estimate
+from ..querying.passes import Passes
 from ..querying.policies import WALKING
 from ..querying.rivals import RIVALS, SRS, installed
 from ..querying.walks import Walk, simple_random_sampling, walk
@@ -45,9 +46,11 @@ def run(args: argparse.Namespace) -> None:
     if args.dry_run:
         announce(trials, "trial", _seconds(units), len(units))
         return
+    # A question of a walk is half the work of one of a drawing policy, and compiling takes as long.
+    passes = Passes.side_by_side(sum(task.scores.size * len(_walks(keys)) for task, _, keys in units) / 2, "cpu")
     with cli.Progress(trials, "baselines") as progress:
         for task, seed, keys in units:
-            log.add(_judge(task, seed, keys), task.made_without_factors)
+            log.add(_judge(task, seed, keys, passes), task.made_without_factors)
             progress.advance(len(keys))
 
 
@@ -95,11 +98,16 @@ def _label(policy: str, tau: float, which: int) -> tuple[str, str, str]:
     return "walk", "horvitz-thompson", PREDICTIONS[which] + (f"_tau={tau}" if policy != "unif" else "")
 
 
-def _judge(task: Task, seed: int, keys: dict) -> Iterator[tuple[dict, Judged, dict]]:
+def _walks(keys: dict) -> list[tuple[str, int, float]]:
+    """(policy, budget, tau) of the walks among trials; each serves both predictions."""
+    return sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy in WALKING})
+
+
+def _judge(task: Task, seed: int, keys: dict, passes: Passes) -> Iterator[tuple[dict, Judged, dict]]:
     """All trials of one seed: every walk at once, each question's probabilities shared by its models."""
-    draws = task.draws(seed, task.n_questions)
-    walks = sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy in WALKING})
-    walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws) if walks else None
+    draws, walks, walked = task.draws(seed, task.n_questions), _walks(keys), None
+    if walks:
+        walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws, passes=passes)
     for (policy, budget, tau, which), key in keys.items():
         if policy in RIVALS:
             found, asked = RIVALS[policy].of(task.scores, budget, draws, task.history)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from fractions import Fraction
 from math import comb
 from pathlib import Path
@@ -241,6 +242,49 @@ def test_sign_flips_on_a_grid_against_direct_convolution():
             distribution = np.convolve(distribution, np.r_[0.5, np.zeros(size - 1), 0.5])
         tail = distribution[steps[steps > 0].sum() :].sum()
         assert sign_flips.sign_flip_test(steps / 4).p == pytest.approx(tail, rel=1e-10)
+
+
+def tails_by_integers(steps):
+    """P[Σ of the positive steps' size or more] and of as much or less, under random signs: the number of sign patterns
+    for every sum, as the digits of one integer in base 2^bits, which each step shifts and adds."""
+    n, sum_ = len(steps), sum(step for step in steps if step > 0)
+    bits, patterns = n + 2, 1
+    for step in steps:
+        patterns += patterns << (bits * abs(step))
+    above = (patterns >> (bits * (sum_ + 1))) % (2**bits - 1)  # the sum of its digits
+    here = (patterns >> (bits * sum_)) % 2**bits
+    return [Fraction(count, 2**n) for count in (above + here, 2**n - above)]
+
+
+@pytest.mark.parametrize("n, shift, denominator", [
+    (60, 0.0, 10_000), (60, -0.3, 9_999), (150, 0.15, 10_000), (80, 0.9, 9_973), (300, 0.05, 1_000), (40, 0.2, 3_600)])
+def test_sign_flips_on_fine_grids_against_whole_numbers(n, shift, denominator):
+    """Every difference of its own size, far into either tail."""
+    rng = np.random.default_rng(n)
+    steps = np.rint(np.clip(rng.normal(shift, 0.2, n), -1, 1) * denominator).astype(int)
+    test = sign_flips.sign_flip_test(steps / denominator)
+    worse, better = tails_by_integers(steps[steps != 0].tolist())
+    assert test.method == "exact"
+    assert test.p == pytest.approx(float(worse), rel=1e-9) and test.p_improvement == pytest.approx(float(better), 1e-9)
+    assert test.log10_p == pytest.approx(math.log10(worse), rel=1e-11, abs=1e-11)
+
+
+def test_both_ways_to_the_distribution_on_a_grid_agree(monkeypatch):
+    rng = np.random.default_rng(8)
+    d = rng.integers(-12, 16, 250) / 12
+    found = []
+    for way in (0, 10**9):  # what one size of a transform costs: always, never
+        monkeypatch.setattr(sign_flips, "AS_ONE_OF_A_TRANSFORM", way)
+        found.append(sign_flips.sign_flip_test(d))
+    assert found[0].log10_p == pytest.approx(found[1].log10_p, rel=1e-11)
+    assert found[0].p_improvement == pytest.approx(found[1].p_improvement, rel=1e-11)
+
+
+def test_a_grid_too_fine_for_its_draws_takes_random_sign_flips():
+    d = np.random.default_rng(4).normal(0.01, 0.2, 300).round(4)
+    exact, drawn = (sign_flips.sign_flip_test(d, draws) for draws in (99_999, 9_999))
+    assert exact.method == "exact" and drawn.method == "9,999 random sign flips"
+    assert abs(exact.p - drawn.p) < 5 * np.sqrt(exact.p * (1 - exact.p) / 9_999)
 
 
 def test_random_sign_flips_agree_with_the_exact_test_and_are_never_zero():

@@ -54,10 +54,23 @@ def test_map_finds_the_maximum_of_the_posterior():
         loss = ((np.logaddexp(0, logits) - scores * logits) * seen).sum() + 0.5 * (flat**2).sum()
         return loss, np.concatenate([(residual @ V + U).ravel(), (residual.T @ U + V).ravel()])
 
-    [(U, V)] = fit(scores, [Fit(2, 1.0, stream("m"), seen)], PROTOCOLS["map"], 400)
-    ours = objective(np.concatenate([U.ravel(), V.ravel()]).astype(float))[0]
+    ours = max(objective(np.concatenate([U.ravel(), V.ravel()]).astype(float))[0] for protocol in ("map", "bound")
+               for U, V in fit(scores, [Fit(2, 1.0, stream("m"), seen)], PROTOCOLS[protocol], 400))
     starts = [minimize(objective, rng.normal(size=120), jac=True, method="L-BFGS-B").fun for _ in range(5)]
     assert ours <= min(starts) * (1 + 1e-3)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 20.0])
+def test_no_step_of_the_bound_raises_the_objective(decay):
+    scores, rng = board(models=30, questions=60, rank=3)
+    seen = rng.random(scores.shape) < 0.6
+    values = []
+    for epochs in range(1, 25):
+        [(U, V)] = fit(scores, [Fit(4, decay, stream("steps"), seen)], PROTOCOLS["bound"], epochs)
+        logits = U.astype(float) @ V.T.astype(float)
+        penalty = decay / 2 * ((U**2).sum() + (V**2).sum())
+        values.append((np.logaddexp(0, logits) - scores * logits)[seen].sum() + penalty)
+    assert (np.diff(values) <= 1e-6 * values[0]).all() and values[-1] < 0.99 * values[0]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

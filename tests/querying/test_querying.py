@@ -187,6 +187,21 @@ def test_walks_agree_with_a_plain_loop():
                                            [theta, se, labels], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.parametrize("n", [128, 150])
+def test_walks_in_one_loop_are_the_same_to_the_last_bit(n, compiled):
+    """Whole blocks of questions and a rest, walks whose count limits them, one that no count limits."""
+    rng = np.random.default_rng(31)
+    z, uniforms, phat = rng.random((30, n)).round(1), rng.random((30, n)), rng.random(n)
+    every = [walks.Walk(policy, budget, tau) for policy in policies.WALKING for budget in (9, 60)
+             for tau in (0.05, 0.5)]
+    one_loop = Passes(compiled)
+    one_loop.compiled = True  # the loop, as plain PyTorch where it is not compiled
+    plain, same = walks.walk(z, phat, every, uniforms), walks.walk(z, phat, every, uniforms, passes=one_loop)
+    for name in ("theta", "se", "labels"):
+        np.testing.assert_array_equal(getattr(same, name), getattr(plain, name))
+
+
 @pytest.mark.parametrize("policy", ["faq", "faq-mix", "rounds", "uniform+factors"])
 def test_a_group_comes_out_the_same_to_the_last_digit_in_any_company(policy):
     """Ten rows of their own, alone, beside 30 others, by one thread and by two."""
