@@ -179,3 +179,47 @@ def test_a_count_of_another_type_is_said(tmp_path):
     results.write_text(json.dumps(content))
     log = read_model(folder)["t"]
     assert log.account.stated == 2 and any('whose original is "9"' in note for note in log.notes)
+
+
+# ---- what other columns of a CSV say -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("column, cells, said", [
+    ("model", "mk", r"column model has several values \('m', 'k'\)"),
+    ("metric", ("acc", "wer"), "column metric has several values"),
+    ("split", ("test", "valid"), "scores has the splits test, valid: choose one with --filter"),
+    ("higher_is_better", ("true", "false"), "higher_is_better is 'false', 'true': say it"),
+    ("lower_is_better", ("", ""), "lower_is_better is '': say it"),
+])
+def test_a_column_that_changes_what_scores_mean_is_not_passed_over(tmp_path, column, cells, said):
+    (tmp_path / "s.csv").write_text(f"prompt_id,score,{column}\na,1,{cells[0]}\nb,0,{cells[1]}\n")
+    refused(lambda: read_model(tmp_path / "s.csv"), said)
+
+
+def test_columns_of_a_score_file_mean_what_keys_of_json_lines_mean(tmp_path):
+    rows = [{"score": 1, "input": "one?", "lower_is_better": True, "error": "", "split": "test", "seconds": 3},
+            {"score": 0, "input": "two?", "lower_is_better": True, "error": "Timeout", "split": "test", "seconds": 4},
+            {"score": 0, "input": "six?", "lower_is_better": True, "error": "", "split": "dev", "seconds": 5}]
+    (tmp_path / "s.csv").write_text("\n".join([",".join(["prompt_id", *rows[0]]), *(
+        ",".join(map(str, [f"q{i}", *row.values()])) for i, row in enumerate(rows))]))
+    (tmp_path / "s.jsonl").write_text("\n".join(json.dumps({"id": f"q{i}", **row}) for i, row in enumerate(rows)))
+    logs = [read_model(tmp_path / name, Choices({"*": (None, "test")}))["scores"] for name in ("s.csv", "s.jsonl")]
+    for log in logs:
+        assert not log.higher_is_better and log.frame["score"].isna().tolist() == [False, True]
+        assert any("missing (--errors missing)" in note for note in log.notes)
+    assert logs[0].frame["doc_hash"].tolist() == logs[1].frame["doc_hash"].tolist()
+    assert any("1 columns are not read: seconds" in note for note in logs[0].notes)
+    assert any("1 left out: rows of other splits" in note for note in logs[0].notes)
+
+
+@pytest.mark.parametrize("text", ["prompt_id,score\na,1\n\n\nb,oops\n", 'prompt_id,score\n"a\n\nz",1\nb,oops\n'])
+def test_rows_are_numbered_as_an_editor_does(tmp_path, text):
+    (tmp_path / "s.csv").write_text(text)
+    refused(lambda: read_model(tmp_path / "s.csv"), "row 5: score 'oops'")
+
+
+@pytest.mark.parametrize("column, cells, said", [
+    ("lower_is_better", ("true", "true"), "lower scores are better"), ("split", ("a", "b"), "column split has several"),
+])
+def test_a_table_of_many_models_with_such_a_column_is_refused(tmp_path, column, cells, said):
+    (tmp_path / "t.csv").write_text(f"model,question,score,{column}\nm,a,1,{cells[0]}\nm,b,1,{cells[1]}\n")
+    refused(lambda: readers.read("long", [tmp_path / "t.csv"]), said)
