@@ -21,11 +21,13 @@ import pandas as pd
 from ..errors import InputError
 from ..redaction import redacted
 from .answers import AnswerTable
+from .shares import as_shares
 from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
 _MARKS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999)  # numbers that are in use for a missing value
+PROMPT = "prompt_hash"
 OF_TASK = "task."  # begins the keys of a set-up that tell one task from another, such as its data set
 
 
@@ -257,12 +259,12 @@ def _unalike(used: list[TaskScores]) -> list[str]:
 
 
 def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> None:
-    """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks
-    overlap; where none does, runs without a value in common differ. What is a task's own (`OF_TASK`) is compared only
-    where tasks overlap."""
+    """Raise InputError for the first key in which runs differ, and logs in what names their model. What is set for each
+    task is compared where tasks overlap; where none does, runs without a value in common differ. What is a task's own
+    (`OF_TASK`) is compared only where tasks overlap."""
     runs: dict[str, list[TaskScores]] = {}
     for log in logs:
-        runs.setdefault(log.run, []).append(log)
+        runs.setdefault(log.source if what == "identity" else log.run, []).append(log)
     names = sorted(runs)
     keys = list(dict.fromkeys(key for log in logs for key in getattr(log, what)))
     for key in keys:
@@ -363,6 +365,7 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
     _refuse_other_metrics(models)
     check_questions(models, notes)
     notes += _unlike(models)
+    models = as_shares(models, notes)
     for model, tasks in models.items():
         for task, scores in tasks.items():
             yield AnswerTable.of(pd.DataFrame({
@@ -404,7 +407,7 @@ def check_questions(models: Models, notes: list[str]) -> None:
             frame = scores.frame
             if "doc_hash" not in frame or frame["doc_hash"].isna().any():
                 bare.setdefault(task, []).append(model)
-            for column, what in FINGERPRINTS:
+            for column, what in (*FINGERPRINTS, (PROMPT, "prompts")):
                 if column not in frame:
                     continue
                 prints = frame[column].dropna()
@@ -412,7 +415,10 @@ def check_questions(models: Models, notes: list[str]) -> None:
                 at = before.index.get_indexer(prints.index)
                 old = before.to_numpy(object)[np.where(at < 0, 0, at)] if len(before) else prints.to_numpy(object)
                 differ = (at >= 0) & (old != prints.to_numpy(object))
-                if differ.any():
+                if differ.any() and column == PROMPT:
+                    notes.append(f"{task}: the prompts of {int(differ.sum()):,} of {int((at >= 0).sum()):,} questions "
+                                 f"differ between {model} and {first}: they were not asked in the same words")
+                elif differ.any():
                     raise InputError(
                         f"{scores.source}: {task}: the {what} of {int(differ.sum()):,} of {int((at >= 0).sum()):,} "
                         f"questions "

@@ -150,6 +150,9 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     reader = READERS[kind]
     if names := [name for name, _ in named if name is not None and not reader.logs]:
         raise InputError(f"{names[0]}=…: --from {kind} has its models' names inside; NAME=PATH is for logs")
+    chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
+    if kind in ("wide", "long"):
+        _refuse_unused(chosen, kind, bool(reader.matrix))
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
@@ -160,7 +163,6 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
         return columns_of(table, read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
-        chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
         if metric or filter_:
             chosen = replace(chosen, metrics={**chosen.metrics, "*": (metric, filter_)})
         logs = reader.function("logs")
@@ -170,12 +172,26 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
             heed(models)
     else:
         answers = reader.function("answers")
-        tables = [table for _, path in named for table in answers(path, Wanted(metric, filter_), notes)]
+        wanted = Wanted(metric, filter_, chosen.values, chosen.scale)
+        tables = [table for _, path in named for table in answers(path, wanted, notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
     responses, notes = pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
     return _safe(responses), notes
+
+
+def _refuse_unused(choices: Choices, kind: str, matrix: bool) -> None:
+    """Raise InputError for a choice that a table of many models leaves no room for: it would be passed over."""
+    used = () if matrix else ("values", "scale")
+    flags = {"values": "--value", "scale": "--range", "directions": "--higher-is-better", "by_content": "--by-content",
+             "item_field": "--item-field", "id_key": "--id", "score_key": "--score", "may_differ": "--may-differ",
+             "skip": "--skip"}
+    given_ = [flag for name, flag in flags.items() if getattr(choices, name) and name not in used]
+    given_ += ["--task-metrics"] * bool(choices.metrics) + ["--errors wrong"] * (choices.errors == "wrong")
+    if given_:
+        raise InputError(f"{given_[0]}: --from {kind} has nothing to choose there; such a flag is for logs"
+                         + ("" if not matrix else " (and --value and --range also for --from long)"))
 
 
 def _safe(table: Responses) -> Responses:

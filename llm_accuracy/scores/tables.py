@@ -167,10 +167,18 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
     for name in ("model", "question"):
         if (blank := rows[name].str.strip() == "").any():
             raise InputError(f"{path}: line {_row(blank, path)}: {name} is blank; every answer needs one")
-    scores, bad = RULES["long"].numbers(rows["score"])
+    scores, bad = RULES["long"].numbers(rows["score"], wanted.values)
     if bad.any():
         raise InputError(f"{path}: line {_row(bad, path)}: {rows['score'][bad].iloc[0]!r} is not a score: a "
-                         "number in [0, 1], true, false or a blank is needed")
+                         "number in [0, 1], true, false or a blank is needed; --value WORD=SCORE says what a word is "
+                         "worth")
+    if wanted.scale is not None:
+        low, high = wanted.scale
+        if (outside := (scores < low) | (scores > high)).any():
+            raise InputError(f"{path}: line {_row(outside, path)}: score {scores[outside].iloc[0]:g} is not in --range "
+                             f"{low:g} {high:g}")
+        scores = (scores - low) / (high - low)
+        notes.append(f"{path}: scores are shares of {low:g} to {high:g} (--range)")
     refuse_many(rows, path)
     notes += [f"{path}: {line}" for line in unread([name for name in rows if name not in _OURS])]
     yield AnswerTable.of(rows.assign(score=scores, line=np.arange(2, len(rows) + 2)), path)

@@ -240,6 +240,14 @@ def test_shots_are_compared_by_task_where_runs_share_a_value(tmp_path):
     assert any("the united tasks differ in n-shot: 8 (a); 0 (b)" in note for note in notes)
 
 
+def test_copies_and_hidden_files_beside_a_run(tmp_path):
+    write_run(tmp_path / "m", [1.0, 0.0])
+    shutil.copy(tmp_path / "m" / f"samples_t_{TIMES[0]}.jsonl", tmp_path / "m" / f"samples_t_{TIMES[0]} (1).jsonl")
+    (tmp_path / "m" / f"._results_{TIMES[0]}.json").write_bytes(b"\0\5")
+    responses, notes = readers.read("lm-eval", [tmp_path])
+    assert responses.scores.tolist() == [[1, 0]] and any("(1).jsonl" in note for note in notes)
+
+
 def test_a_later_run_with_other_arguments_is_another_model(tmp_path):
     """fp16 and 4-bit under one name and in one folder: the later one must not stand for both."""
     write_run(tmp_path / "m", [1.0, 0.0])

@@ -126,3 +126,10 @@ def test_a_run_of_perturbed_instances_alone_says_so(runs, tmp_path):
     other = edited(runs["letters"], tmp_path / "other", per_instance_stats=entries)
     with pytest.raises(InputError, match=r"all of its instances are perturbed \(perturbed instances \(lowercase\)"):
         read_model(other)
+
+
+def test_two_deployments_of_one_name_are_not_united(runs, tmp_path):
+    edited(runs["letters"], tmp_path / "a")
+    edited(runs["last_word"], tmp_path / "b", lambda spec: spec["adapter_spec"].update(model_deployment="other/model1"))
+    with pytest.raises(InputError, match="two runs of simple/model1 differ in model_deployment"):
+        read_model(tmp_path)

@@ -1,11 +1,13 @@
 """Unkind inputs that were once read wrongly in silence: refused in one line, or read with a line that says how."""
 
+import gzip
 import json
 
 import pytest
 from test_contract import TIMES, write_run
 
 from llm_accuracy.errors import InputError
+from llm_accuracy.live.history import kind_of
 from llm_accuracy.scores import readers
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.task_scores import Choices
@@ -223,3 +225,49 @@ def test_rows_are_numbered_as_an_editor_does(tmp_path, text):
 def test_a_table_of_many_models_with_such_a_column_is_refused(tmp_path, column, cells, said):
     (tmp_path / "t.csv").write_text(f"model,question,score,{column}\nm,a,1,{cells[0]}\nm,b,1,{cells[1]}\n")
     refused(lambda: readers.read("long", [tmp_path / "t.csv"]), said)
+
+
+# ---- what a matrix import makes of flags and of other keys -----------------------------------------------------------
+
+def test_a_stated_range_makes_shares_of_it(tmp_path):
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps({"id": i, "score": s, "model": "m"}) + "\n"
+                                              for i, s in enumerate([1, 5, 2])))
+    (tmp_path / "t.csv").write_text("model,question,score\nm,0,1\nm,1,5\nm,2,fair\n")
+    refused(lambda: readers.read("jsonl", [tmp_path / "s.jsonl"]), r"not in \[0, 1\]; .*--range LOW HIGH")
+    for kind, name in (("jsonl", "s.jsonl"), ("long", "t.csv")):
+        table, notes = readers.read(kind, [tmp_path / name], choices=Choices(scale=(1, 5), values={"fair": 2}))
+        assert table.scores[0].tolist() == pytest.approx([0, 1, 0.25])
+        assert any("scores are shares of 1 to 5 (--range)" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind, choices, said", [
+    ("wide", Choices(scale=(0, 5)), "--range: --from wide has nothing to choose"),
+    ("long", Choices(directions={"*": False}), "--higher-is-better: --from long"),
+    ("long", Choices(errors="wrong"), "--errors wrong: --from long"),
+])
+def test_a_flag_that_would_be_passed_over_is_refused(tmp_path, kind, choices, said):
+    (tmp_path / "t.csv").write_text("model,question,score\nm,0,1\n")
+    refused(lambda: readers.read(kind, [tmp_path / "t.csv"], choices=choices), said)
+
+
+def test_metrics_of_json_lines_are_chosen_and_other_keys_are_a_line(tmp_path):
+    rows = [{"id": 1, "score": s, "metric": metric, "seconds": 2} for metric, s in (("acc", 1), ("wer", 0.25))]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    refused(lambda: read_model(tmp_path / "s.jsonl"), r"several metrics \(acc, wer\): choose one with --metric")
+    [log] = readers.read_matrix_models(tmp_path / "s.jsonl", None, Choices({"*": ("wer", None)})).values()
+    assert log["scores"].metric == "wer" and log["scores"].frame["score"].tolist() == [0.25]
+    assert any("1 keys are not read: seconds" in note for note in log["scores"].notes)
+    (tmp_path / "d.jsonl").write_text('{"id": 1, "score": {"acc": 1}}\n')
+    refused(lambda: read_model(tmp_path / "d.jsonl"), r"take one with --score score\.KEY")
+
+
+def test_other_prompts_in_a_matrix_are_a_line(tmp_path):
+    (tmp_path / "s.jsonl").write_text("".join(
+        json.dumps({"id": 1, "score": 1, "model": m, "prompt": m}) + "\n" for m in "ab"))
+    assert any("the prompts of 1 of 1 questions differ between b and a" in note
+               for note in readers.read("jsonl", [tmp_path / "s.jsonl"])[1])
+
+
+def test_a_history_of_gzipped_json_lines_is_read_as_such(tmp_path):
+    (tmp_path / "s.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1, "score": 1, "model": "m"}\n'))
+    assert kind_of(tmp_path / "s.jsonl.gz") == "jsonl"
