@@ -138,7 +138,7 @@ def _one_run(file: Path, spec: _Spec, choices: Choices) -> TaskScores:
     frame = pd.DataFrame(rows).set_index("item")
     blank = int(frame["score"].isna().sum())
     most = max(len(i.trials) for i in found[split].values())
-    notes = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
+    notes: tuple[str, ...] = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
     if lacking := int((~frame.index.isin(list(prints))).sum()):
         notes += (f"{task}: no fingerprints of {lacking:,} of {len(frame):,} questions, which are known by their ids "
                   f"alone ({' and '.join(INSTANCES)} of {file.parent} are not there, or lack them)",)

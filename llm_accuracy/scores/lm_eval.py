@@ -55,9 +55,9 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     runs = find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
-    if others := misnamed(path):
-        reading.notes.append(f"{path}: {len(others)} files are called samples_… but not as the harness calls them, and "
-                             f"are left out (first {others[0].relative_to(path)})")
+    if odd := misnamed(path):
+        reading.notes.append(f"{path}: {len(odd)} files are called samples_… but not as the harness calls them, and "
+                             f"are left out (first {odd[0].relative_to(path)})")
     contents = {run: read_results(results_files) for run, (_, results_files) in runs.items()}
     works = [(file, task, _part(contents[run], "results", task), choices)
              for run, (samples, _) in runs.items() for task, file in sorted(samples.items()) if task in tasks]

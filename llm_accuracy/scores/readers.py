@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
 _COLUMNS = ("model", "created_date", "sha", "family")
+_SUMMARIES = ("average", "avg", "mean", "overall", "accuracy", "total", "score")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -167,6 +168,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
             chosen = replace(chosen, metrics={**chosen.metrics, "*": (metric, filter_)})
         logs = reader.function("logs")
         models = models_of([(name, logs(path, chosen)) for name, path in named], chosen, notes)
+        notes += [line for _, path in named for line in _not_read(path, kind)]
         tables = list(tables_of(models, notes))
         if heed is not None:
             heed(models)
@@ -179,6 +181,21 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
                          + "".join(f" ({note})" for note in notes[:1]))
     responses, notes = pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
     return _safe(responses), notes
+
+
+def _refuse_summary(table: Responses) -> None:
+    """Raise InputError for a column with a summary's name that holds every model's mean of the others, to two digits:
+    it is no question."""
+    import numpy as np
+
+    for place, name in enumerate(table.questions):
+        if str(name).strip().lower() in _SUMMARIES and table.n_questions > 2:
+            scores = np.where(table.observed, table.scores.astype(float), np.nan)
+            others = np.delete(scores, place, axis=1)
+            means = np.nansum(others, axis=1) / np.maximum(1, np.isfinite(others).sum(axis=1))
+            if np.allclose(scores[:, place], means, rtol=0, atol=0.0051):
+                raise InputError(f"{table.source}: column {str(name)!r} is the mean of the others, not a question: "
+                                 "leave it out")
 
 
 def _refuse_unused(choices: Choices, kind: str, matrix: bool) -> None:
@@ -209,6 +226,7 @@ def _safe(table: Responses) -> Responses:
             raise InputError(f"{table.source}: {model}: created_date {str(date)[:30]!r} cannot be put in order: write "
                              "it as 2024-06-01")
 
+    _refuse_summary(table)
     names = [redacted(str(name)) for name in table.models]
     return table if names == table.models.tolist() else replace(table, models=np.array(names))
 
@@ -257,9 +275,25 @@ def _formats_in(folder: Path, fits: list[str]) -> list[str]:
     own = [name for name in fits if name in READERS and name not in ("lm-eval", "jsonl")]
     if any(SAMPLES.fullmatch(file.name) for file in folder.rglob("samples_*")):
         own.append("lm-eval")
-    if "jsonl" in fits and not {"every-eval-ever", "promptfoo", "inspect"} & set(fits):
+    if "jsonl" in fits and not {"every-eval-ever", "inspect"} & set(fits) and _foreign_lines(folder):
         own.append("jsonl")
     return own
+
+
+def _foreign_lines(folder: Path) -> bool:
+    """Whether a folder holds JSONL that is not promptfoo's."""
+    from .promptfoo import recognises
+
+    return not all(recognises(file) for file in folder.iterdir() if file.name.endswith((".jsonl", ".jsonl.gz")))
+
+
+def _not_read(path: Path, kind: str) -> list[str]:
+    """A line for results of other formats in a folder that is read as one of `kind`."""
+    if not path.is_dir():
+        return []
+    fits = [reader.name for reader in READERS.values() if reader.recognises and reader.function("recognises")(path)]
+    others = [name for name in _formats_in(path, fits) if name != kind]
+    return [f"{path}: results of other formats ({', '.join(others)}) are there and were not read"] if others else []
 
 
 def read_model(

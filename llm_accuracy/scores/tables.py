@@ -32,7 +32,7 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
     Scores are numbers or true/false; an empty score is missing. Raises InputError, with the row as numbered
     by a text editor, for anything else and for an item given twice.
     """
-    path, notes = Path(path), []
+    path, notes = Path(path), list[str]()
     table = _csv_table(path, choices, notes)
     return {task: replace(scores, answers=_answers(table[table["task"] == task]))
             for task, scores in _by_task(table, path, choices, notes).items()}

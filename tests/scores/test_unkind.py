@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import shutil
 
 import pytest
+from conftest import ROOT
 from test_contract import TIMES, write_run
 
 from llm_accuracy.errors import InputError
@@ -44,6 +46,7 @@ def test_score_files(tmp_path, text, said):
     ("wide", WIDE + "q\nm,2024-13-01,,1\nk,,,0\n", "'2024-13-01' cannot be put in order"),
     ("wide", WIDE + "q\n,,,1\nk,,,0\n", "model 1 has a blank name"),
     ("wide", WIDE + "q,\nm,,,1,0\n", "question 2 has a blank name"),
+    ("wide", WIDE + "q,r,Average\nm,,,1,0,0.5\nk,,,1,1,1\n", "column 'Average' is the mean of the others"),
 ])
 def test_tables_of_many_models(tmp_path, kind, text, said):
     (tmp_path / "t.csv").write_text(text)
@@ -271,3 +274,11 @@ def test_other_prompts_in_a_matrix_are_a_line(tmp_path):
 def test_a_history_of_gzipped_json_lines_is_read_as_such(tmp_path):
     (tmp_path / "s.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1, "score": 1, "model": "m"}\n'))
     assert kind_of(tmp_path / "s.jsonl.gz") == "jsonl"
+
+
+def test_json_lines_beside_promptfoo_are_results_of_several_formats(tmp_path):
+    shutil.copy(ROOT / "tests" / "data" / "promptfoo_0_121" / "one_prompt.json", tmp_path)
+    (tmp_path / "s.jsonl").write_text('{"id": 1, "score": 1}\n')
+    refused(lambda: read_model(tmp_path), r"results of several formats \(promptfoo, jsonl\)")
+    notes = readers.read("promptfoo", [tmp_path], "pass")[1]
+    assert any("results of other formats (jsonl) are there and were not read" in note for note in notes)
