@@ -139,9 +139,12 @@ def _one_run(file: Path, spec: _Spec, choices: Choices) -> TaskScores:
     blank = int(frame["score"].isna().sum())
     most = max(len(i.trials) for i in found[split].values())
     notes: tuple[str, ...] = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
-    if lacking := int((~frame.index.isin(list(prints))).sum()):
+    if not prints:  # the same line for every run, so that it is printed once
+        notes += (f"runs of HELM without {' or '.join(INSTANCES)} have no fingerprints of their questions, which are "
+                  "known by their ids alone",)
+    elif lacking := int((~frame.index.isin(list(prints))).sum()):
         notes += (f"{task}: no fingerprints of {lacking:,} of {len(frame):,} questions, which are known by their ids "
-                  f"alone ({' and '.join(INSTANCES)} of {file.parent} are not there, or lack them)",)
+                  "alone",)
     return TaskScores(frame, str(file), _direction(metric, file, task, choices), None, notes, spec.model, task,
                       str(file.parent.parent), metric=metric, identity=spec.identity, setup=spec.setup,
                       account=Account(len(frame) - blank, {f"no {metric}": blank} if blank else {}, left_out))

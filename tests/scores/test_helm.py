@@ -95,7 +95,16 @@ def test_without_a_file_of_questions_a_line_says_so(runs, tmp_path):
     (bare / "scenario_state.json").unlink()
     [log] = read_model(bare).values()
     assert "doc_hash" not in log.frame
-    assert any("no fingerprints of 5 of 5 questions, which are known by their ids alone" in note for note in log.notes)
+    said = "have no fingerprints of their questions, which are known by their ids alone"
+    assert any(said in note for note in log.notes)
+
+
+def test_questions_that_the_file_lacks_are_counted(runs, tmp_path):
+    other = edited(runs["letters"], tmp_path / "other", instances=lambda found: found.pop(-2))
+    [log] = read_model(other).values()
+    assert any("no fingerprints of 1 of 5 questions" in note for note in log.notes)
+    assert any("the candidate has no fingerprints of 1 of 5" in note
+               for note in read_pair(Source(), str(runs["letters"]), str(other), allow_same=True)[0].notes)
 
 
 def test_a_plain_run_is_paired_with_the_unperturbed_instances_of_an_augmented_one(runs, tmp_path):
