@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,12 @@ def line_of(path: Path, record: int) -> int:
     with reading(path) as stream:
         rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
         before, filled = 0, -2
-        for row in rows:
-            filled += bool(row)  # pandas passes over blank lines
-            if filled == record and row:
-                return before + 1
-            before = rows.line_num
+        with suppress(csv.Error):  # a cell too long for it
+            for row in rows:
+                filled += bool(row)  # pandas passes over blank lines
+                if filled == record and row:
+                    return before + 1
+                before = rows.line_num
     return record + 2
 
 
@@ -67,19 +69,20 @@ def direction(table: pd.DataFrame, path: Path, said: bool | None) -> bool:
     return next(iter(told.values()), True)
 
 
-def one_split(table: pd.DataFrame, path: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
-    """The rows of one split of each task; `--filter` chooses where there are several."""
-    if "split" not in table:
+def one_of(name: str, table: pd.DataFrame, path: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The rows of one split, or of one metric, of each task; `--filter` or `--metric` chooses where there are
+    several."""
+    if name not in table:
         return table
-    kept = []
+    kept, flag = [], {"split": "--filter", "metric": "--metric"}[name]
     for task, rows in table.groupby("task", sort=False):
-        there, wanted = list(rows["split"].unique()), choices.of(str(task))[1]
+        there, wanted = list(rows[name].unique()), choices.of(str(task))[name == "split"]
         if wanted not in there and (wanted is not None or len(there) > 1):
-            raise InputError(f"{path}: {task} has the splits {', '.join(there[:6])}"
-                             + (f" and no {wanted}" if wanted else "") + ": choose one with --filter")
-        kept.append(rows[rows["split"] == (there[0] if wanted is None else wanted)])
+            raise InputError(f"{path}: {task} has the {name}s {', '.join(map(repr, there[:6]))}"
+                             + (f" and no {wanted}" if wanted else "") + f": choose one with {flag}")
+        kept.append(rows[rows[name] == (there[0] if wanted is None else wanted)])
         if left := len(rows) - len(kept[-1]):
-            notes.append(f"{task}: {left:,} left out: rows of other splits (--filter {wanted})")
+            notes.append(f"{task}: {left:,} left out: rows of other {name}s ({flag} {wanted})")
     return pd.concat(kept).sort_index()
 
 

@@ -96,8 +96,8 @@ def _spec(file: Path) -> _Spec:
         raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
     task = _without(name, "model", "model_deployment")
     deployment = adapter.get("model_deployment")
-    setup = {key: plain(redacted(value if isinstance(value, str) else json.dumps(value, sort_keys=True)))
-             for key, value in adapter.items() if key not in ("model", "model_deployment")}
+    setup = {key: plain(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+             for key, value in redacted(adapter).items() if key not in ("model", "model_deployment")}
     return _Spec(plain(redacted(model)), plain(redacted(task)),
                  {} if deployment is None else {"model_deployment": str(redacted(deployment))},
                  {**setup, _AUGMENTED: dict(_arguments(task)).get(_AUGMENTED, "none")})

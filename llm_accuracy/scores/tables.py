@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import pandas as pd
 from ..errors import InputError
 from ..files import first_line, reading
 from .answers import AnswerTable, Wanted
-from .columns import crashed, direction, fingerprints, line_of, one_split, one_value, refuse_many, unread
+from .columns import crashed, direction, fingerprints, line_of, one_of, one_value, refuse_many, unread
+from .contract import plain
 from .matrix import Responses
 from .score_values import RULES
 from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
@@ -41,13 +43,14 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
 def _by_task(table: pd.DataFrame, path: Path, choices: Choices | None, notes: list[str]) -> dict[str, TaskScores]:
     model = one_value(table, "model", path, "the rows of one model are needed; of many models, model,question,score is "
                                             "read by data/split_history.py --from long")
-    metric = one_value(table, "metric", path, "keep the rows of one metric") or "score"
-    said = None if choices is None else next((way for name in (metric, "score")
-                                              if (way := choices.direction(name)) is not None), None)
-    higher = direction(table, path, said)
-    every = tuple(notes)
-    return {str(task): TaskScores(_one_row_per_item(rows, path), str(path), higher, None, every, model or "",
-                                  metric=metric) for task, rows in table.groupby("task", sort=False)}
+    models = {}
+    for task, rows in table.groupby("task", sort=False):
+        metric = plain(rows["metric"].iloc[0].strip() or "score") if "metric" in rows else "score"
+        said = None if choices is None else next((way for name in (metric, "score")
+                                                  if (way := choices.direction(name)) is not None), None)
+        models[str(task)] = TaskScores(_one_row_per_item(rows, path), str(path), direction(rows, path, said), None,
+                                       tuple(notes), model or "", metric=metric)
+    return models
 
 
 def recognises(path: Path) -> bool:
@@ -58,7 +61,17 @@ def recognises(path: Path) -> bool:
 def read_scores(path: Path, choices: Choices, only: str | None) -> dict[str, TaskScores]:
     """{task: TaskScores} of one model: a score file, or a folder of them, which are averaged as runs."""
     files = _score_files(path)
-    return average_runs([read_csv(file, choices) for file in files], [file.name for file in files])
+    runs = [read_csv(file, choices) for file in files]
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for file, run in zip(files, runs, strict=True):
+        for (task, log), what in product(run.items(), ("model", "metric")):
+            name = getattr(log, what) or "none"
+            before, other = known.setdefault((task, what), (name, file.name))
+            if name != before:
+                raise InputError(f"{path}: a folder of CSVs is several runs of one model, and column {what} says "
+                                 f"{before} in {other} and {name} in {file.name}: name one file, or put each {what} "
+                                 "into a folder of its own")
+    return average_runs(runs, [file.name for file in files])
 
 
 def read_score_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
@@ -99,7 +112,9 @@ def _csv_table(path: Path, choices: Choices | None, notes: list[str]) -> pd.Data
     if "task" not in table:
         table["task"] = ONLY_TASK
     chosen = choices or Choices()
-    table = crashed(one_split(table, path, chosen, notes), chosen, notes)
+    for name in ("split", "metric"):
+        table = one_of(name, table, path, chosen, notes)
+    table = crashed(table, chosen, notes)
     notes += unread(list(table.columns))
     key = ["task", "prompt_id"] + (["run"] if "run" in table else [])
     twice = table.duplicated(key)

@@ -190,8 +190,8 @@ def test_a_count_of_another_type_is_said(tmp_path):
 
 @pytest.mark.parametrize("column, cells, said", [
     ("model", "mk", r"column model has several values \('m', 'k'\)"),
-    ("metric", ("acc", "wer"), "column metric has several values"),
-    ("split", ("test", "valid"), "scores has the splits test, valid: choose one with --filter"),
+    ("metric", ("acc", "wer"), "scores has the metrics 'acc', 'wer': choose one with --metric"),
+    ("split", ("test", "valid"), "scores has the splits 'test', 'valid': choose one with --filter"),
     ("higher_is_better", ("true", "false"), "higher_is_better is 'false', 'true': say it"),
     ("lower_is_better", ("", ""), "lower_is_better is '': say it"),
 ])
@@ -214,6 +214,13 @@ def test_columns_of_a_score_file_mean_what_keys_of_json_lines_mean(tmp_path):
     assert logs[0].frame["doc_hash"].tolist() == logs[1].frame["doc_hash"].tolist()
     assert any("1 columns are not read: seconds" in note for note in logs[0].notes)
     assert any("1 left out: rows of other splits" in note for note in logs[0].notes)
+
+
+def test_one_of_several_metrics_of_a_score_file_is_chosen(tmp_path):
+    (tmp_path / "s.csv").write_text("prompt_id,score,metric\na,1,acc\na,0.5,wer\nb,0,acc\n")
+    [log] = read_model(tmp_path / "s.csv", Choices({"*": ("acc", None)}, directions={"acc": False})).values()
+    assert log.metric == "acc" and log.frame["score"].tolist() == [1, 0] and not log.higher_is_better
+    assert any("1 left out: rows of other metrics (--metric acc)" in note for note in log.notes)
 
 
 @pytest.mark.parametrize("text", ["prompt_id,score\na,1\n\n\nb,oops\n", 'prompt_id,score\n"a\n\nz",1\nb,oops\n'])
@@ -282,3 +289,15 @@ def test_json_lines_beside_promptfoo_are_results_of_several_formats(tmp_path):
     refused(lambda: read_model(tmp_path), r"results of several formats \(promptfoo, jsonl\)")
     notes = readers.read("promptfoo", [tmp_path], "pass")[1]
     assert any("results of other formats (jsonl) are there and were not read" in note for note in notes)
+
+
+@pytest.mark.parametrize("column", ["model", "metric"])
+def test_files_of_two_models_or_metrics_are_no_runs(tmp_path, column):
+    for name in ("m", "k"):
+        (tmp_path / f"{name}.csv").write_text(f"prompt_id,score,{column}\na,1,{name}\n")
+    refused(lambda: read_model(tmp_path), rf"column {column} says k in k.csv and m in m.csv")
+
+
+def test_a_row_after_a_very_long_cell_is_still_refused_in_one_line(tmp_path):
+    (tmp_path / "s.csv").write_text(f"prompt_id,score,input\na,1,{'x' * 200_000}\nb,oops,y\n")
+    refused(lambda: read_model(tmp_path / "s.csv"), "row 3: score 'oops'")
