@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
+from ..scores.contract import told_apart
 from ..scores.task_scores import ONLY_TASK, TaskScores, check_same_questions
 from .defaults import MARGIN, largest_excluded
 from .reruns import SMALL, deterministic, equal_means
@@ -256,12 +257,18 @@ def _of_the_logs(baseline: TaskScores, candidate: TaskScores, task: str) -> list
     for key in dict.fromkeys([*baseline.setup, *candidate.setup]):
         one, other_value = baseline.setup.get(key), candidate.setup.get(key)
         if one is not None and other_value is not None and one != other_value:
-            lines.append(f"{task}: {key} differs: {one} in the baseline, {other_value} in the candidate")
+            left, right = told_apart(one, other_value)
+            lines.append(f"{task}: {key} differs: {left} in the baseline, {right} in the candidate")
     known = ["doc_hash" in log.frame for log in (baseline, candidate)]
     if known[0] != known[1]:
         which = "candidate" if known[0] else "baseline"
         lines.append(f"{task}: the {which} has no fingerprints of its questions, which are taken to be the same by "
                      f"their ids")
+    elif all(known):
+        for log, which in ((baseline, "baseline"), (candidate, "candidate")):
+            if lacking := int(log.frame["doc_hash"].isna().sum()):
+                lines.append(f"{task}: the {which} has no fingerprints of {lacking:,} of {len(log.frame):,} questions, "
+                             "which are taken to be the same by their ids")
     return lines
 
 

@@ -29,7 +29,7 @@ from ..querying.protocols import PROTOCOLS
 from ..randomness import stream
 from ..scores.contract import Models
 from ..scores.matrix import MISSING, Responses
-from ..scores.readers import read, reader_of
+from ..scores.readers import LOG_ENDINGS, read, reader_of
 from .bank import Bank, digest
 from .drivers.driver import limits_of
 
@@ -150,7 +150,7 @@ def kind_of(path: Path) -> str:
 
     Raises InputError where it holds none of them.
     """
-    if path.is_dir() or path.suffix in (".eval", ".json", ".jsonl"):
+    if path.is_dir() or path.name.endswith((*LOG_ENDINGS, ".parquet")):
         if path.is_dir() and next(path.iterdir(), None) is None:
             raise InputError(f"--history {path}: an empty folder (none, for no history)")
         return reader_of(path).name

@@ -7,7 +7,7 @@ conflicting and unknown answers are counted, and refused or resolved by the chos
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,13 @@ _INFO = ("created_date", "sha", "family")
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which to use where a source has several: the metric (inspect: the scorer), the filter (lm-eval)."""
+    """What a user says of a table: the metric and the filter where it has several, what words are worth (--value), and
+    what the scores range over (--range)."""
 
     metric: str | None = None
     filter: str | None = None
+    values: dict[str, float] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | 
     outside = answers.rows[~answers.rows["score"].between(MATRIX.low, MATRIX.high) & answers.rows["score"].notna()]
     if len(outside):
         first = outside.iloc[0]
-        raise InputError(f"{answers.place(first)}: score {first['score']:g} of {first['model']} is not in [0, 1]")
+        raise InputError(f"{answers.place(first)}: score {first['score']:g} of {first['model']} is not in [0, 1]; "
+                         "what its scores range over is said with --range LOW HIGH")
     if bank is not None:
         answers = _known(answers, bank, unknown, notes)
     rows, source = answers.rows, answers.source

@@ -11,6 +11,7 @@ same folder means the same to both.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -20,11 +21,13 @@ import pandas as pd
 from ..errors import InputError
 from ..redaction import redacted
 from .answers import AnswerTable
+from .shares import as_shares
 from .task_scores import Choices, TaskScores, _sha256
 
 Models = dict[str, dict[str, TaskScores]]  # model → task → scores
 FINGERPRINTS = (("doc_hash", "documents"), ("target_hash", "targets"))
 _MARKS = (-1, -9, -99, -999, -9999, -99999, 99, 999, 9999, 99999)  # numbers that are in use for a missing value
+PROMPT = "prompt_hash"
 OF_TASK = "task."  # begins the keys of a set-up that tell one task from another, such as its data set
 
 
@@ -238,16 +241,30 @@ def _unite(model: str, logs: list[TaskScores], choices: Choices, notes: list[str
     if len(runs) > 1:
         notes.append(f"{where}tasks of {len(runs)} runs are united: "
                      + _some([f"{_some([log.task for log in used if log.run == run])} of {run}" for run in runs]))
+        notes += [f"{where}{line}" for line in _unalike(used)]
     order = {log.task: None for log in logs}
     return {task: latest[task] for task in order}
 
 
+def _unalike(used: list[TaskScores]) -> list[str]:
+    """A line for every part of the set-up in which the tasks of united runs differ."""
+    lines = []
+    for key in dict.fromkeys(key for log in used for key in log.setup if not key.startswith(OF_TASK)):
+        tasks: dict[str, list[str]] = {}
+        for log in used:
+            tasks.setdefault(log.setup.get(key, "unknown"), []).append(log.task)
+        if len(tasks) > 1:
+            lines.append(f"the united tasks differ in {key}: {_who(tasks)}")
+    return lines
+
+
 def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> None:
-    """Raise InputError for the first key in which runs differ. What is set for each task is compared where tasks
-    overlap, else as the values of the whole run; what is a task's own (`OF_TASK`), only where they overlap."""
+    """Raise InputError for the first key in which runs differ, and logs in what names their model. What is set for each
+    task is compared where tasks overlap; where none does, runs without a value in common differ. What is a task's own
+    (`OF_TASK`) is compared only where tasks overlap."""
     runs: dict[str, list[TaskScores]] = {}
     for log in logs:
-        runs.setdefault(log.run, []).append(log)
+        runs.setdefault(log.source if what == "identity" else log.run, []).append(log)
     names = sorted(runs)
     keys = list(dict.fromkeys(key for log in logs for key in getattr(log, what)))
     for key in keys:
@@ -260,22 +277,29 @@ def _agree(model: str, logs: list[TaskScores], what: str, choices: Choices) -> N
                 continue
             one, other = (sorted({value for task, value in side.items() if not shared or task in shared})
                           for side in (by_task[0], tasks))
-            if one != other:
+            if one != other and (shared or not set(one) & set(other)):
                 first = {log.source: None for log in runs[names[0]][:1] + runs[name][:1]}
                 allow = f", or allow it with --may-differ {key}" if what == "setup" else ""
                 raise InputError(f"{' and '.join(first)}: two runs of {model or 'one model'} differ in {key} "
-                                 f"({_told(one, other)}): "
+                                 f"({' and '.join(told_apart('/'.join(one), '/'.join(other)))}): "
                                  f"they are not united; read one of them by the name of its file, or name each "
                                  f"NAME=PATH{allow}")
 
 
-def _told(one: list[str], other: list[str]) -> str:
-    """Two lists of values, shortened to where they begin to differ."""
-    left, right = "/".join(one), "/".join(other)
-    same = next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
-    start = max(0, same - 40) if max(len(left), len(right)) > 80 else 0
-    return " and ".join(("…" if start else "") + text[start:start + 80] + ("…" if len(text) > start + 80 else "")
-                        for text in (left, right))
+def _who(values: dict[str, list[str]]) -> str:
+    """Each value with the names that have it."""
+    return "; ".join(f"{value} ({_some(names, 3)})"
+                     for value, names in zip(told_apart(*values, width=60), values.values(), strict=True))
+
+
+def told_apart(*values: str, width: int = 80) -> list[str]:
+    """Values, each in one line and shortened to where they begin to differ."""
+    lines = [value if value.isprintable() else json.dumps(value, ensure_ascii=False) for value in values]
+    same = next((i for i, letters in enumerate(zip(*lines, strict=False)) if len(set(letters)) > 1),
+                min(map(len, lines)))
+    start = max(0, same - width // 2) if max(map(len, lines)) > width else 0
+    return [("…" if start else "") + line[start:start + width] + ("…" if len(line) > start + width else "")
+            for line in lines]
 
 
 def _some(names: list[str], most: int = 6) -> str:
@@ -341,6 +365,7 @@ def tables_of(models: Models, notes: list[str]) -> Iterator[AnswerTable]:
     _refuse_other_metrics(models)
     check_questions(models, notes)
     notes += _unlike(models)
+    models = as_shares(models, notes)
     for model, tasks in models.items():
         for task, scores in tasks.items():
             yield AnswerTable.of(pd.DataFrame({
@@ -369,8 +394,7 @@ def _unlike(models: Models) -> list[str]:
         for task, scores in tasks.items():
             for key, value in scores.setup.items():
                 seen.setdefault((task, key), {}).setdefault(value, []).append(model)
-    return [f"{task}: {key} differs between models: "
-            + "; ".join(f"{value[:60]} ({_some(names, 3)})" for value, names in values.items())
+    return [f"{task}: {key} differs between models: {_who(values)}"
             for (task, key), values in seen.items() if len(values) > 1]
 
 
@@ -383,7 +407,7 @@ def check_questions(models: Models, notes: list[str]) -> None:
             frame = scores.frame
             if "doc_hash" not in frame or frame["doc_hash"].isna().any():
                 bare.setdefault(task, []).append(model)
-            for column, what in FINGERPRINTS:
+            for column, what in (*FINGERPRINTS, (PROMPT, "prompts")):
                 if column not in frame:
                     continue
                 prints = frame[column].dropna()
@@ -391,7 +415,10 @@ def check_questions(models: Models, notes: list[str]) -> None:
                 at = before.index.get_indexer(prints.index)
                 old = before.to_numpy(object)[np.where(at < 0, 0, at)] if len(before) else prints.to_numpy(object)
                 differ = (at >= 0) & (old != prints.to_numpy(object))
-                if differ.any():
+                if differ.any() and column == PROMPT:
+                    notes.append(f"{task}: the prompts of {int(differ.sum()):,} of {int((at >= 0).sum()):,} questions "
+                                 f"differ between {model} and {first}: they were not asked in the same words")
+                elif differ.any():
                     raise InputError(
                         f"{scores.source}: {task}: the {what} of {int(differ.sum()):,} of {int((at >= 0).sum()):,} "
                         f"questions "

@@ -22,7 +22,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, read_json, reading, write_whole
 from ..redaction import redacted
-from .contract import Reading, checked, crashes, plain
+from .contract import OF_TASK, Reading, checked, crashes, plain
 from .score_values import plain_number, told
 from .task_scores import Account, Choices, TaskScores, _sha256
 
@@ -181,7 +181,7 @@ def _log(file: Path, record: dict, task: str, rows: list[tuple[int, dict]], choi
         log_notes = (f"{task}: the items' mean of {metric} is {mean:.4g}, the record reports {reported:.4g} (another "
                      "aggregation, or missing values)",)
     log_notes += crashes(task, sum(instance.get("error") is not None for _, instance in mine), choices)
-    setup = {"generation_config": json.dumps(redacted(result["generation_config"]), sort_keys=True)} if (
+    setup = {OF_TASK + "generation_config": json.dumps(redacted(result["generation_config"]), sort_keys=True)} if (
         "generation_config" in result) else {}
     return TaskScores(
         frame, str(file), not lower if said is None else said, None, log_notes, model=plain(redacted(info["id"])),

@@ -1,4 +1,5 @@
-"""Runs of HELM: per_instance_stats.json with run_spec.json beside it, and instances.json where it is there."""
+"""Runs of HELM: per_instance_stats.json with run_spec.json beside it, and the questions in instances.json (written by
+helm-summarize) or scenario_state.json (by helm-run) where one of them is there."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import json
 import math
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ from .task_scores import Account, Choices, TaskScores, _sha256
 
 DEFAULT_METRIC = "exact_match"
 TEST = "test"
+INSTANCES = ("instances.json", "scenario_state.json")
+_AUGMENTED = "data_augmentation"
 # HELM's own metrics of accuracy, higher is better; of others its files say nothing.
 _HIGHER = re.compile(r"(quasi_|prefix_|quasi_prefix_)?exact_match(@\d+)?|f1_score|f1_set_match|rouge_[12l]|bleu_[14]|"
                      r"(final_number_)?exact_match|math_equiv(_chain_of_thought)?|chain_of_thought_correctness|ifeval_strict_accuracy|"
@@ -54,14 +58,34 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     files = sorted(path.rglob("per_instance_stats.json")) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: no per_instance_stats.json here")
+    specs = _specs(files)
+    wanted = choices.wanted((spec.task for spec in specs.values()), path)
+    return Reading([checked(_one_run(file, spec, choices), choices) for file, spec in specs.items()
+                    if spec.task in wanted])
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """What run_spec.json says of a run; `identity` names the model beside its name, `setup` how it was asked."""
+
+    model: str
+    task: str
+    identity: dict[str, str]
+    setup: dict[str, str]
+
+
+def _specs(files: list[Path]) -> dict[Path, _Spec]:
+    """The runs' specs. Of a run with augmented data the unperturbed instances are read, which are those of the plain
+    run: it is called as that one is, except where a folder holds both."""
     specs = {file: _spec(file) for file in files}
-    wanted = choices.wanted((task for _, task, _ in specs.values()), path)
-    return Reading([checked(_one_run(file, *specs[file], choices), choices)
-                    for file in files if specs[file][1] in wanted])
+    short = {file: _without(spec.task, _AUGMENTED) for file, spec in specs.items()}
+    count = Counter((file.parent.parent, specs[file].model, short[file]) for file in files)
+    return {file: replace(spec, task=short[file]) if count[file.parent.parent, spec.model, short[file]] == 1 else spec
+            for file, spec in specs.items()}
 
 
-def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
-    """(model, task, what else names the model) of a run. A task's name has all of its arguments, and so is one run."""
+def _spec(file: Path) -> _Spec:
+    """Of one run. A task's name has all of its arguments, and so is one run."""
     run = read_json(file.with_name("run_spec.json"))
     try:
         adapter, name = run["adapter_spec"], run["name"]
@@ -70,16 +94,35 @@ def _spec(file: Path) -> tuple[str, str, dict[str, str]]:
             raise TypeError("a text for model and name")
     except (KeyError, TypeError) as error:
         raise InputError(f"{file.with_name('run_spec.json')}: not the layout of HELM (missing {error})") from None
-    task = re.sub(r"[:,]model(_deployment)?=[^,]*", "", name)
+    task = _without(name, "model", "model_deployment")
     deployment = adapter.get("model_deployment")
-    names = plain(redacted(model)), plain(redacted(task))
-    return *names, {} if deployment is None else {"model_deployment": str(redacted(deployment))}
+    setup = {key: plain(value if isinstance(value, str) else json.dumps(value, sort_keys=True))
+             for key, value in redacted(adapter).items() if key not in ("model", "model_deployment")}
+    return _Spec(plain(redacted(model)), plain(redacted(task)),
+                 {} if deployment is None else {"model_deployment": str(redacted(deployment))},
+                 {**setup, _AUGMENTED: dict(_arguments(task)).get(_AUGMENTED, "none")})
 
 
-def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choices: Choices) -> TaskScores:
+def _arguments(name: str) -> list[tuple[str, str]]:
+    """[(argument, value)] of a run's name, such as mmlu:subject=law,model=org_m."""
+    return [(key, value) for key, _, value in (part.partition("=") for part in name.partition(":")[2].split(","))]
+
+
+def _without(name: str, *dropped: str) -> str:
+    """A run's name without some of its arguments."""
+    start, colon, rest = name.partition(":")
+    kept = [part for part in rest.split(",") if part.partition("=")[0] not in dropped]
+    return start + colon + ",".join(kept) if kept else start
+
+
+def _one_run(file: Path, spec: _Spec, choices: Choices) -> TaskScores:
+    task = spec.task
     metric, split = choices.of(task)
     metric = metric or DEFAULT_METRIC
     found, names, left_out = _read_instances(file, metric, choices)
+    if not names and left_out:
+        raise InputError(f"{file}: {task}: all of its instances are perturbed ({', '.join(left_out)}), and only others "
+                         "are read: take a run with the original instances")
     if not any(found.values()):
         raise InputError(f"{file}: no metric {metric!r}; choose with --metric, e.g. {', '.join(sorted(names)[:8])}")
     if split is None:
@@ -95,9 +138,15 @@ def _one_run(file: Path, model: str, task: str, identity: dict[str, str], choice
     frame = pd.DataFrame(rows).set_index("item")
     blank = int(frame["score"].isna().sum())
     most = max(len(i.trials) for i in found[split].values())
-    notes = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
-    return TaskScores(frame, str(file), _direction(metric, file, task, choices), None, notes, model=model, task=task,
-                      folder=str(file.parent.parent), metric=metric, identity=identity,
+    notes: tuple[str, ...] = (f"{task}: up to {most} trials a question, averaged",) if most > 1 else ()
+    if not prints:  # the same line for every run, so that it is printed once
+        notes += (f"runs of HELM without {' or '.join(INSTANCES)} have no fingerprints of their questions, which are "
+                  "known by their ids alone",)
+    elif lacking := int((~frame.index.isin(list(prints))).sum()):
+        notes += (f"{task}: no fingerprints of {lacking:,} of {len(frame):,} questions, which are known by their ids "
+                  "alone",)
+    return TaskScores(frame, str(file), _direction(metric, file, task, choices), None, notes, spec.model, task,
+                      str(file.parent.parent), metric=metric, identity=spec.identity, setup=spec.setup,
                       account=Account(len(frame) - blank, {f"no {metric}": blank} if blank else {}, left_out))
 
 
@@ -171,20 +220,38 @@ def _mean(stat: dict, metric: str, where: str, choices: Choices) -> float:
 
 
 def _fingerprints(file: Path, split: str) -> dict[str, dict[str, str]]:
-    """instance → fingerprints, from the questions in instances.json; {} where that file is absent."""
-    path = file.with_name("instances.json")
-    if not path.is_file():
+    """instance → fingerprints, from the questions in instances.json, else in scenario_state.json; {} without both.
+
+    Raises InputError where a file gives one instance two contents.
+    """
+    path = next((there for name in INSTANCES if (there := file.with_name(name)).is_file()), None)
+    if path is None:
         return {}
     prints: dict[str, dict[str, str]] = {}
     try:
-        for instance in read_json(path):
-            if instance.get("perturbation") or instance.get("split", split) != split:
+        content = read_json(path)
+        for instance in content if isinstance(content, list) else _asked(content):
+            if instance.get("perturbation") or (instance.get("split") or split) != split:
                 continue
-            references = instance.get("references") or []
-            options = sorted(json.dumps(r.get("output")) for r in references)
-            right = sorted(json.dumps(r.get("output")) for r in references if "correct" in (r.get("tags") or []))
-            doc = _sha256(json.dumps([instance["input"], options], sort_keys=True))
-            prints[plain(instance["id"])] = {"content": doc, "doc_hash": doc, "target_hash": _sha256(json.dumps(right))}
+            name, print_ = plain(instance["id"]), _fingerprint(instance)
+            if prints.setdefault(name, print_) != print_:
+                raise InputError(f"{path}: instance {name} of split {split or 'unknown'} is given twice, with two "
+                                 "contents")
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not the layout of HELM (missing {error})") from None
     return prints
+
+
+def _asked(state: dict) -> Iterator[dict]:
+    """The instances of scenario_state.json, each as often as it was asked: once a trial, or once an option."""
+    for request in state["request_states"]:
+        if request.get("request_mode") != "calibration":  # asks without the question
+            yield request["instance"]
+
+
+def _fingerprint(instance: dict) -> dict[str, str]:
+    references = instance.get("references") or []
+    options = sorted(json.dumps(r.get("output")) for r in references)
+    right = sorted(json.dumps(r.get("output")) for r in references if "correct" in (r.get("tags") or []))
+    doc = _sha256(json.dumps([instance["input"], options], sort_keys=True))
+    return {"content": doc, "doc_hash": doc, "target_hash": _sha256(json.dumps(right))}

@@ -30,8 +30,9 @@ ENDINGS = (".jsonl", ".jsonl.gz")
 ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "task_id")
 _DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
 _TARGET = ("target", "reference", "expected")
-_LABELS = ("model", "task", "run", "cluster", "split")
+_LABELS = ("model", "task", "run", "cluster", "split", "metric")
 _DIRECTION, _OTHER_DIRECTION = "higher_is_better", "lower_is_better"
+_KNOWN = {*_LABELS, *_DOCUMENT, *_TARGET, _DIRECTION, _OTHER_DIRECTION, "prompt", "error"}
 _ABSENT = object()
 
 
@@ -72,12 +73,17 @@ def _table(file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
     keys: _Keys | None = None
     for number, record in _records(file):
         where = f"{file}: line {number}"
-        keys = keys or _keys(record, choices, where, notes)
+        if keys is None:
+            keys = _keys(record, choices, where, notes)
+            notes += _unread(record, keys, choices, file)
         rows.append({"line": number, **_row(record, keys, where, choices)})
     if not rows:
         raise InputError(f"{file}: no records in the file")
     table = pd.DataFrame(rows).dropna(axis=1, how="all").assign(score=[row["score"] for row in rows])
-    return _one_split(_all_or_none(table, file), file, choices, notes)
+    table = _all_or_none(table, file)
+    for name in ("split", "metric"):
+        table = _one_of(name, table, file, choices, notes)
+    return table
 
 
 def _all_or_none(table: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -89,20 +95,21 @@ def _all_or_none(table: pd.DataFrame, file: Path) -> pd.DataFrame:
     return table.assign(**{name: default for name, default in defaults.items() if name not in table})
 
 
-def _one_split(table: pd.DataFrame, file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
-    """The records of one split, of each task, where records name one; `--filter` chooses."""
-    if "split" not in table:
+def _one_of(name: str, table: pd.DataFrame, file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The records of one split, or of one metric, of each task, where records name one; --filter or --metric
+    chooses."""
+    if name not in table:
         return table
-    kept = []
+    kept, flag = [], {"split": "--filter", "metric": "--metric"}[name]
     for task, rows in table.groupby("task", sort=False):
-        there, wanted = list(rows["split"].unique()), choices.of(str(task))[1]
+        there, wanted = list(rows[name].unique()), choices.of(str(task))[name == "split"]
         if wanted is None and len(there) > 1:
-            raise InputError(f"{file}: {task} has several splits ({', '.join(there[:6])}): choose one with --filter")
+            raise InputError(f"{file}: {task} has several {name}s ({', '.join(there[:6])}): choose one with {flag}")
         if wanted is not None and wanted not in there:
-            raise InputError(f"{file}: {task} has no split {wanted} (--filter); it has {', '.join(there[:6])}")
-        kept.append(rows[rows["split"] == (wanted or there[0])])
+            raise InputError(f"{file}: {task} has no {name} {wanted} ({flag}); it has {', '.join(there[:6])}")
+        kept.append(rows[rows[name] == (wanted or there[0])])
         if left := len(rows) - len(kept[-1]):
-            notes.append(f"{file}: {task}: {left:,} records of other splits are left out (--filter {wanted})")
+            notes.append(f"{file}: {task}: {left:,} records of other {name}s are left out ({flag} {wanted})")
     return pd.concat(kept).sort_values("line")
 
 
@@ -141,6 +148,14 @@ def _keys(record: dict, choices: Choices, where: str, notes: list[str]) -> _Keys
     return _Keys(item, score)
 
 
+def _unread(record: dict, keys: _Keys, choices: Choices, file: Path) -> list[str]:
+    """A line for the keys that nothing is made of, by the first record."""
+    used = {key.partition(".")[0] for key in (keys.item, keys.score, choices.item_field or keys.item)}
+    others = [plain(key) for key in record if key not in _KNOWN | used | {keys.item, keys.score}]
+    said = f"{file}: {len(others)} keys are not read: {', '.join(others[:6])}{' …' * (len(others) > 6)}"
+    return [said] * bool(others)
+
+
 def _at(record: dict, key: str) -> Any:
     """The value of a key: the key as it stands, else the way through objects that its dots describe."""
     if key in record:
@@ -163,6 +178,9 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
         value = 0 if choices.errors == "wrong" else None
     elif value is _ABSENT:
         raise InputError(f"{where}: no key {keys.score}; a missing score is null")
+    if isinstance(value, dict) and value and not crashed:
+        raise InputError(f"{where}: {keys.score} holds several scores ({', '.join(map(str, value))[:100]}): take one "
+                         f"with --score {keys.score}.KEY")
     score = float(value) if crashed and value is not None else logged_value(value, keys.score, where, choices.values)
     if not isinstance(score, float):
         raise InputError(f"{where}: {keys.score} = {json.dumps(value)[:60]} is not one score")
@@ -172,7 +190,7 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
     elif (lower := record.get(_OTHER_DIRECTION, _ABSENT)) is not _ABSENT:
         row[_DIRECTION] = not lower if isinstance(lower, bool) else f"unknown ({_OTHER_DIRECTION} is {lower})"
     for name in _LABELS:
-        if name == keys.score or (label := record.get(name)) is None:
+        if name in (keys.score, keys.score.partition(".")[0]) or (label := record.get(name)) is None:
             continue
         if isinstance(label, (dict, list, bool)) or not str(label).strip():
             raise InputError(f"{where}: {name} is {json.dumps(label)[:40]}: a name is needed, or leave the key out")
@@ -204,7 +222,7 @@ def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:
 
 def _direction(file: Path, task: str, rows: pd.DataFrame, choices: Choices) -> bool:
     """Whether a higher score is better: what the user says, else what the records say, else it is."""
-    said = choices.direction(choices.score_key or "score")
+    said = choices.direction(_metric(rows, choices))
     if said is not None or _DIRECTION not in rows:
         return True if said is None else said
     found = rows[_DIRECTION].unique().tolist()
@@ -212,6 +230,11 @@ def _direction(file: Path, task: str, rows: pd.DataFrame, choices: Choices) -> b
         raise InputError(f"{file}: {task}: {_DIRECTION} is {', '.join(map(str, found))[:60]}: say it with "
                          "--higher-is-better true or false")
     return found[0]
+
+
+def _metric(rows: pd.DataFrame, choices: Choices) -> str:
+    """What the score is: what the records call it, else the name of its key."""
+    return str(rows["metric"].iloc[0]) if "metric" in rows else choices.score_key or "score"
 
 
 def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices) -> TaskScores:
@@ -242,5 +265,5 @@ def _log(file: Path, model: str, task: str, rows: pd.DataFrame, choices: Choices
     notes += crashes(task, int(rows["crashed"].sum()), choices)
     blank = int(rows["score"].isna().sum())
     return TaskScores(frame, str(file), _direction(file, task, rows, choices), None, notes, model=model, task=task,
-                      folder=str(file.parent), metric=choices.score_key or "score",
+                      folder=str(file.parent), metric=_metric(rows, choices),
                       account=Account(len(rows) - blank, {"null or a word for missing": blank} if blank else {}))

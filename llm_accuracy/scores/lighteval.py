@@ -108,9 +108,10 @@ def _runs(path: Path, notes: list[str]) -> list[_Run]:
             if (match := _RESULTS.fullmatch(file.name)) and file not in by_time.get(match[1], []):
                 by_time.setdefault(match[1], []).append(file)
     for run in runs.values():
-        _add_results(run, by_time.pop(run.time, []), notes)
+        _add_results(run, by_time.get(run.time, []), notes)
     notes += [f"{file}: left out, no details of this run are here: run lighteval with --save-details"
-              for others in by_time.values() for file in others if path in (file, *file.parents)]
+              for time, others in by_time.items() if time not in {run.time for run in runs.values()}
+              for file in others if path in (file, *file.parents)]
     return list(runs.values())
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError
 from ..redaction import redacted
 from .contract import Reading, checked, one_model, plain
-from .lm_eval_runs import OLD_TIME, find_runs, read_results, unclaimed
+from .lm_eval_runs import OLD_TIME, find_runs, misnamed, read_results, unclaimed
 from .lm_eval_samples import DEFAULT_METRICS, Samples, choose, family, read_samples, sample_task, value_of
 from .score_values import PERPLEXITIES, logged_value
 from .task_scores import Choices, TaskScores
@@ -55,6 +55,9 @@ def read_logs(path: Path, choices: Choices) -> Reading:
     runs = find_runs(path)
     tasks = choices.wanted((task for samples, _ in runs.values() for task in samples), path)
     reading = Reading()
+    if odd := misnamed(path):
+        reading.notes.append(f"{path}: {len(odd)} files are called samples_… but not as the harness calls them, and "
+                             f"are left out (first {odd[0].relative_to(path)})")
     contents = {run: read_results(results_files) for run, (_, results_files) in runs.items()}
     works = [(file, task, _part(contents[run], "results", task), choices)
              for run, (samples, _) in runs.items() for task, file in sorted(samples.items()) if task in tasks]

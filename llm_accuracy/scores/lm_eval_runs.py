@@ -46,8 +46,8 @@ def find_runs(path: Path) -> Runs:
     for file in sorted((folder.rglob if path.is_dir() else folder.glob)("*.json*")):
         of_task, of_run = SAMPLES.fullmatch(file.name), _RESULTS.fullmatch(file.name)
         time = of_task[2] if of_task else of_run[1] if of_run else None
-        if time is None or wanted not in (None, time) or not file.is_file():
-            continue
+        if time is None or wanted not in (None, time) or file.name.startswith(".") or not file.is_file():
+            continue  # a name with a dot before it is another program's (._results_… of macOS)
         samples, results = runs.setdefault((file.parent, time), ({}, []))
         if of_run:
             results.append(file)
@@ -90,6 +90,12 @@ def _old_run(folder: Path) -> dict[str, Path]:
                              "run into a folder of its own")
         found[task] = file
     return found
+
+
+def misnamed(path: Path) -> list[Path]:
+    """Files in a folder that are called samples_… and yet are none of the harness's, such as a copy with (1)."""
+    found = sorted(path.rglob("samples_*.json*")) if path.is_dir() else []
+    return [file for file in found if not SAMPLES.fullmatch(file.name) and not is_old_sample(file) and file.is_file()]
 
 
 def unclaimed(folder: Path, samples: dict[str, Path]) -> list[str]:

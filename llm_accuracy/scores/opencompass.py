@@ -37,16 +37,16 @@ def recognises(path: Path) -> bool:
     """Whether a path is such a file, or a folder that holds one below `results`."""
     if path.is_dir():
         return any(map(recognises, _files(path)))
-    if path.suffix != ".json" or path.absolute().parents[1].name != "results" or not path.is_file():
+    if path.suffix != ".json" or path.absolute().parent.parent.name != "results" or not path.is_file():
         return False
-    if (path.absolute().parents[2] / "predictions").is_dir():
+    if (path.absolute().parent.parent.parent / "predictions").is_dir():
         return True
     with reading(path) as stream:
         return bool(_DETAILS.search(stream.peek(1 << 16)))  # type: ignore[attr-defined]
 
 
 def _files(folder: Path) -> list[Path]:
-    return [file for file in sorted(folder.rglob("*.json")) if file.absolute().parents[1].name == "results"]
+    return [file for file in sorted(folder.rglob("*.json")) if file.absolute().parent.parent.name == "results"]
 
 
 def read_logs(path: Path, choices: Choices) -> Reading:
@@ -101,7 +101,7 @@ def _log(file: Path, choices: Choices, notes: list[str]) -> TaskScores | None:
     left = len(rows) - len(kept)
     return TaskScores(
         frame, str(file), _direction(file, task, metric, choices), None, tuple(said), task=task, metric=metric,
-        model=plain(redacted(file.absolute().parent.name)), folder=str(file.absolute().parents[2]),
+        model=plain(redacted(file.absolute().parent.name)), folder=str(file.absolute().parent.parent.parent),
         account=Account(len(frame) - blank, {NO_VALUE: blank} if blank else {},
                         {f"answers of other splits ({split} is read)": left} if left else {}))
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])([T ].*)?)?)?")
 _COLUMNS = ("model", "created_date", "sha", "family")
+_SUMMARIES = ("average", "avg", "mean", "overall", "accuracy", "total", "score")
 LOG_ENDINGS = (".json", ".eval", ".jsonl", ".jsonl.gz")
 CONFLICTS = ("refuse", "first", "last", "mean")
 # Words of the command line for `splitting`, which takes numpy
@@ -150,6 +151,9 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
     reader = READERS[kind]
     if names := [name for name, _ in named if name is not None and not reader.logs]:
         raise InputError(f"{names[0]}=…: --from {kind} has its models' names inside; NAME=PATH is for logs")
+    chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
+    if kind in ("wide", "long"):
+        _refuse_unused(chosen, kind, bool(reader.matrix))
     if reader.matrix:
         if len(paths) > 1:
             raise InputError(f"{source}: --from {kind} takes one matrix")
@@ -160,22 +164,51 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
         return columns_of(table, read_bank(bank), unknown)
     notes: list[str] = []
     if reader.logs:
-        chosen = choices or Choices(flags="--metric or --filter", source="--metric and --filter")
         if metric or filter_:
             chosen = replace(chosen, metrics={**chosen.metrics, "*": (metric, filter_)})
         logs = reader.function("logs")
         models = models_of([(name, logs(path, chosen)) for name, path in named], chosen, notes)
+        notes += [line for _, path in named for line in _not_read(path, kind)]
         tables = list(tables_of(models, notes))
         if heed is not None:
             heed(models)
     else:
         answers = reader.function("answers")
-        tables = [table for _, path in named for table in answers(path, Wanted(metric, filter_), notes)]
+        wanted = Wanted(metric, filter_, chosen.values, chosen.scale)
+        tables = [table for _, path in named for table in answers(path, wanted, notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
                          + "".join(f" ({note})" for note in notes[:1]))
     responses, notes = pivot(AnswerTable.join(tables, source), conflicts, read_bank(bank), unknown, notes)
     return _safe(responses), notes
+
+
+def _refuse_summary(table: Responses) -> None:
+    """Raise InputError for a column with a summary's name that holds every model's mean of the others, to two digits:
+    it is no question."""
+    import numpy as np
+
+    for place, name in enumerate(table.questions):
+        if str(name).strip().lower() in _SUMMARIES and table.n_questions > 2:
+            scores = np.where(table.observed, table.scores.astype(float), np.nan)
+            others = np.delete(scores, place, axis=1)
+            means = np.nansum(others, axis=1) / np.maximum(1, np.isfinite(others).sum(axis=1))
+            if np.allclose(scores[:, place], means, rtol=0, atol=0.0051):
+                raise InputError(f"{table.source}: column {str(name)!r} is the mean of the others, not a question: "
+                                 "leave it out")
+
+
+def _refuse_unused(choices: Choices, kind: str, matrix: bool) -> None:
+    """Raise InputError for a choice that a table of many models leaves no room for: it would be passed over."""
+    used = () if matrix else ("values", "scale")
+    flags = {"values": "--value", "scale": "--range", "directions": "--higher-is-better", "by_content": "--by-content",
+             "item_field": "--item-field", "id_key": "--id", "score_key": "--score", "may_differ": "--may-differ",
+             "skip": "--skip"}
+    given_ = [flag for name, flag in flags.items() if getattr(choices, name) and name not in used]
+    given_ += ["--task-metrics"] * bool(choices.metrics) + ["--errors wrong"] * (choices.errors == "wrong")
+    if given_:
+        raise InputError(f"{given_[0]}: --from {kind} has nothing to choose there; such a flag is for logs"
+                         + ("" if not matrix else " (and --value and --range also for --from long)"))
 
 
 def _safe(table: Responses) -> Responses:
@@ -193,6 +226,7 @@ def _safe(table: Responses) -> Responses:
             raise InputError(f"{table.source}: {model}: created_date {str(date)[:30]!r} cannot be put in order: write "
                              "it as 2024-06-01")
 
+    _refuse_summary(table)
     names = [redacted(str(name)) for name in table.models]
     return table if names == table.models.tolist() else replace(table, models=np.array(names))
 
@@ -241,9 +275,25 @@ def _formats_in(folder: Path, fits: list[str]) -> list[str]:
     own = [name for name in fits if name in READERS and name not in ("lm-eval", "jsonl")]
     if any(SAMPLES.fullmatch(file.name) for file in folder.rglob("samples_*")):
         own.append("lm-eval")
-    if "jsonl" in fits and not {"every-eval-ever", "promptfoo", "inspect"} & set(fits):
+    if "jsonl" in fits and not {"every-eval-ever", "inspect"} & set(fits) and _foreign_lines(folder):
         own.append("jsonl")
     return own
+
+
+def _foreign_lines(folder: Path) -> bool:
+    """Whether a folder holds JSONL that is not promptfoo's."""
+    from .promptfoo import recognises
+
+    return not all(recognises(file) for file in folder.iterdir() if file.name.endswith((".jsonl", ".jsonl.gz")))
+
+
+def _not_read(path: Path, kind: str) -> list[str]:
+    """A line for results of other formats in a folder that is read as one of `kind`."""
+    if not path.is_dir():
+        return []
+    fits = [reader.name for reader in READERS.values() if reader.recognises and reader.function("recognises")(path)]
+    others = [name for name in _formats_in(path, fits) if name != kind]
+    return [f"{path}: results of other formats ({', '.join(others)}) are there and were not read"] if others else []
 
 
 def read_model(

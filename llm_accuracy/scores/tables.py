@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pandas as pd
 from ..errors import InputError
 from ..files import first_line, reading
 from .answers import AnswerTable, Wanted
+from .columns import crashed, direction, fingerprints, line_of, one_of, one_value, refuse_many, unread
+from .contract import plain
 from .matrix import Responses
 from .score_values import RULES
 from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
@@ -25,20 +28,29 @@ _OURS = ("prompt_id", "score", "run", "cluster", "task", "model", "question", "c
 # ---- one model, one score an item --------------------------------------------------------------------------
 
 def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, TaskScores]:
-    """A score file `prompt_id,score[,run][,cluster][,task]`, plain or gzipped; other columns are ignored.
+    """A score file `prompt_id,score[,run][,cluster][,task]`, plain or gzipped; what other columns say is in columns.py,
+    and the rest is a line.
 
     Scores are numbers or true/false; an empty score is missing. Raises InputError, with the row as numbered
     by a text editor, for anything else and for an item given twice.
     """
-    path = Path(path)
-    return {task: TaskScores(_one_row_per_item(rows, path), str(path), _higher(choices), answers=_answers(rows))
-            for task, rows in _csv_table(path, choices).groupby("task", sort=False)}
+    path, notes = Path(path), list[str]()
+    table = _csv_table(path, choices, notes)
+    return {task: replace(scores, answers=_answers(table[table["task"] == task]))
+            for task, scores in _by_task(table, path, choices, notes).items()}
 
 
-def _higher(choices: Choices | None) -> bool:
-    """Whether a higher score is better: it is, unless the user says otherwise."""
-    said = choices.direction("score") if choices else None
-    return True if said is None else said
+def _by_task(table: pd.DataFrame, path: Path, choices: Choices | None, notes: list[str]) -> dict[str, TaskScores]:
+    model = one_value(table, "model", path, "the rows of one model are needed; of many models, model,question,score is "
+                                            "read by data/split_history.py --from long")
+    models = {}
+    for task, rows in table.groupby("task", sort=False):
+        metric = plain(rows["metric"].iloc[0].strip() or "score") if "metric" in rows else "score"
+        said = None if choices is None else next((way for name in (metric, "score")
+                                                  if (way := choices.direction(name)) is not None), None)
+        models[str(task)] = TaskScores(_one_row_per_item(rows, path), str(path), direction(rows, path, said), None,
+                                       tuple(notes), model or "", metric=metric)
+    return models
 
 
 def recognises(path: Path) -> bool:
@@ -49,7 +61,17 @@ def recognises(path: Path) -> bool:
 def read_scores(path: Path, choices: Choices, only: str | None) -> dict[str, TaskScores]:
     """{task: TaskScores} of one model: a score file, or a folder of them, which are averaged as runs."""
     files = _score_files(path)
-    return average_runs([read_csv(file, choices) for file in files], [file.name for file in files])
+    runs = [read_csv(file, choices) for file in files]
+    known: dict[tuple[str, str], tuple[str, str]] = {}
+    for file, run in zip(files, runs, strict=True):
+        for (task, log), what in product(run.items(), ("model", "metric")):
+            name = getattr(log, what) or "none"
+            before, other = known.setdefault((task, what), (name, file.name))
+            if name != before:
+                raise InputError(f"{path}: a folder of CSVs is several runs of one model, and column {what} says "
+                                 f"{before} in {other} and {name} in {file.name}: name one file, or put each {what} "
+                                 "into a folder of its own")
+    return average_runs(runs, [file.name for file in files])
 
 
 def read_score_runs(path: Path, choices: Choices, only: str | None, latest: bool) -> dict[str, dict[str, TaskScores]]:
@@ -64,16 +86,15 @@ def _score_files(path: Path) -> list[Path]:
 
 def _csv_runs(path: Path, choices: Choices) -> dict[str, dict[str, TaskScores]]:
     """{name of the run: {task: TaskScores}} of one score file."""
-    table = _csv_table(path, choices)
+    notes: list[str] = []
+    table = _csv_table(path, choices, notes)
     if "run" not in table:
         return {str(path): read_csv(path, choices)}
-    return {f"{path}: run {run}": {task: TaskScores(_one_row_per_item(rows.drop(columns="run"), path), str(path),
-                                                    _higher(choices))
-                                   for task, rows in one.groupby("task", sort=False)}
+    return {f"{path}: run {run}": _by_task(one.drop(columns="run"), path, choices, notes)
             for run, one in table.groupby("run", sort=False)}
 
 
-def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
+def _csv_table(path: Path, choices: Choices | None, notes: list[str]) -> pd.DataFrame:
     table = _text_table(path)
     table.columns = [str(column).strip().lower() for column in table.columns]
     for needed in ("prompt_id", "score"):
@@ -83,26 +104,32 @@ def _csv_table(path: Path, choices: Choices | None) -> pd.DataFrame:
         raise InputError(f"{path}: no rows below the header")
     blank = table["prompt_id"].str.strip() == ""
     if blank.any():
-        raise InputError(f"{path}: row {_row(blank)}: prompt_id is empty; every score needs its item")
+        raise InputError(f"{path}: row {_row(blank, path)}: prompt_id is empty; every score needs its item")
     for name in ("task", "run"):
         if name in table and (blank := table[name].str.strip() == "").any():
-            raise InputError(f"{path}: row {_row(blank)}: {name} is empty; name one, or drop the column")
+            raise InputError(f"{path}: row {_row(blank, path)}: {name} is empty; name one, or drop the column")
     table["score"] = _numbers(table["score"], path, choices)
     if "task" not in table:
         table["task"] = ONLY_TASK
+    chosen = choices or Choices()
+    for name in ("split", "metric"):
+        table = one_of(name, table, path, chosen, notes)
+    table = crashed(table, chosen, notes)
+    notes += unread(list(table.columns))
     key = ["task", "prompt_id"] + (["run"] if "run" in table else [])
     twice = table.duplicated(key)
     if twice.any():
         at = table[twice].iloc[0]
         run = f" of run {at['run']}" if "run" in table else ""
         hint = "" if "run" in table else "; if it is a second run, add a column run"
-        raise InputError(f"{path}: row {_row(twice)}: prompt_id {at['prompt_id']}{run} is given twice{hint}")
+        raise InputError(f"{path}: row {_row(twice, path)}: prompt_id {at['prompt_id']}{run} is given twice{hint}")
     return table
 
 
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not {"run", "cluster", "margin"} & set(rows):
-        return pd.DataFrame({"score": rows["score"].to_numpy(), "runs": 1}, index=pd.Index(rows["prompt_id"]))
+        frame = pd.DataFrame({"score": rows["score"].to_numpy(), "runs": 1}, index=pd.Index(rows["prompt_id"]))
+        return frame.join(prints) if len((prints := fingerprints(rows, path)).columns) else frame
     grouped = rows.groupby("prompt_id", sort=False)
     if "run" not in rows:
         frame = rows.set_index("prompt_id")[["score"]].assign(runs=1)
@@ -112,18 +139,18 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
         margins = pd.to_numeric(rows["margin"].replace("", np.nan), errors="coerce")
         bad = margins.isna() & (rows["margin"].str.strip() != "")
         if bad.any():
-            raise InputError(f"{path}: row {_row(bad)}: margin {rows['margin'][bad].iloc[0]!r} is not a number")
+            raise InputError(f"{path}: row {_row(bad, path)}: margin {rows['margin'][bad].iloc[0]!r} is not a number")
         frame["margin"] = margins.groupby(rows["prompt_id"], sort=False).mean()
     if "cluster" in rows:
         blank = rows["cluster"].str.strip() == ""
         if blank.any():
-            raise InputError(f"{path}: row {_row(blank)}: cluster is empty; name one, or drop the column")
+            raise InputError(f"{path}: row {_row(blank, path)}: cluster is empty; name one, or drop the column")
         several = grouped["cluster"].transform("nunique") > 1
         if several.any():
             item = rows["prompt_id"][several].iloc[0]
-            raise InputError(f"{path}: row {_row(several)}: prompt_id {item} has more than one cluster")
+            raise InputError(f"{path}: row {_row(several, path)}: prompt_id {item} has more than one cluster")
         frame["cluster"] = grouped["cluster"].first()
-    return frame
+    return frame.join(fingerprints(rows, path))
 
 
 def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:
@@ -136,14 +163,14 @@ def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:
 def _numbers(text: pd.Series, path: Path, choices: Choices | None) -> pd.Series:
     scores, bad = RULES["csv"].numbers(text, choices.values if choices else None)
     if bad.any():
-        raise InputError(f"{path}: row {_row(bad)}: score {text[bad].iloc[0]!r} is not a number, true, "
+        raise InputError(f"{path}: row {_row(bad, path)}: score {text[bad].iloc[0]!r} is not a number, true, "
                          "false or a word for missing; --value WORD=SCORE says what a word is worth")
     return scores
 
 
-def _row(where: pd.Series) -> int:
+def _row(where: pd.Series, path: Path) -> int:
     """The line of the first marked row; the header is line 1."""
-    return int(where[where].index[0]) + 2
+    return line_of(path, int(where[where].index[0]))
 
 
 # ---- many models, one answer a line ------------------------------------------------------------------------
@@ -154,11 +181,21 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
     rows = _read_table(path, ("model", "question", "score"))
     for name in ("model", "question"):
         if (blank := rows[name].str.strip() == "").any():
-            raise InputError(f"{path}: line {int(blank.idxmax()) + 2}: {name} is blank; every answer needs one")
-    scores, bad = RULES["long"].numbers(rows["score"])
+            raise InputError(f"{path}: line {_row(blank, path)}: {name} is blank; every answer needs one")
+    scores, bad = RULES["long"].numbers(rows["score"], wanted.values)
     if bad.any():
-        raise InputError(f"{path}: line {int(bad.idxmax()) + 2}: {rows['score'][bad].iloc[0]!r} is not a score: a "
-                         "number in [0, 1], true, false or a blank is needed")
+        raise InputError(f"{path}: line {_row(bad, path)}: {rows['score'][bad].iloc[0]!r} is not a score: a "
+                         "number in [0, 1], true, false or a blank is needed; --value WORD=SCORE says what a word is "
+                         "worth")
+    if wanted.scale is not None:
+        low, high = wanted.scale
+        if (outside := (scores < low) | (scores > high)).any():
+            raise InputError(f"{path}: line {_row(outside, path)}: score {scores[outside].iloc[0]:g} is not in --range "
+                             f"{low:g} {high:g}")
+        scores = (scores - low) / (high - low)
+        notes.append(f"{path}: scores are shares of {low:g} to {high:g} (--range)")
+    refuse_many(rows, path)
+    notes += [f"{path}: {line}" for line in unread([name for name in rows if name not in _OURS])]
     yield AnswerTable.of(rows.assign(score=scores, line=np.arange(2, len(rows) + 2)), path)
 
 
@@ -173,7 +210,7 @@ def read_bank(path: Path | None) -> pd.DataFrame | None:
         return None
     bank = _read_table(path, ("question",))
     if (twice := bank["question"].duplicated()).any():
-        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: question {bank['question'][twice].iloc[0]!r} "
+        raise InputError(f"{path}: line {_row(twice, path)}: question {bank['question'][twice].iloc[0]!r} "
                          "is listed twice")
     return bank[[name for name in ("question", "task", "category") if name in bank]]
 
@@ -187,7 +224,7 @@ def with_info(responses: Responses, path: Path) -> Responses:
     info = _read_table(path, ("model",))
     if (twice := info["model"].duplicated()).any():
         model = info["model"][twice].iloc[0]
-        raise InputError(f"{path}: line {int(twice.idxmax()) + 2}: model {model!r} is listed twice")
+        raise InputError(f"{path}: line {_row(twice, path)}: model {model!r} is listed twice")
     info = info.set_index("model").reindex(responses.models)
     if info.isna().all(axis=None):
         raise InputError(f"{path}: lists none of the models, such as {responses.models[0]!r}")
@@ -210,7 +247,7 @@ def _text_table(path: Path) -> pd.DataFrame:
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes one cell too many in every row for an index
         raise InputError(f"{path}: the rows have more cells than the header has names; name every column")
     if (short := table.isna().any(axis=1)).any():
-        raise InputError(f"{path}: row {_row(short)}: fewer cells than the header has names; complete the row")
+        raise InputError(f"{path}: row {_row(short, path)}: fewer cells than the header has names; complete the row")
     return table
 
 

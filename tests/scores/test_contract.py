@@ -225,6 +225,29 @@ def test_runs_that_differ_are_not_united(tmp_path, key, other):
     assert responses.models.tolist() == ["one", "two"]
 
 
+def test_shots_are_compared_by_task_where_runs_share_a_value(tmp_path):
+    """What a run of several tasks sets task by task is no text to compare: 5 and 8 shots, then 5."""
+    both = {"n-shot": {"a": 8, "c": 5}}
+    write_run(tmp_path / "m", [1.0, 0.0], task="a", **both)
+    write_run(tmp_path / "m", [1.0, 0.0], task="c", **both)
+    write_run(tmp_path / "m", [0.0, 0.0], task="b", time=TIMES[1], **{"n-shot": {"b": 5}})
+    tasks = read_model(tmp_path / "m")
+    assert sorted(tasks) == ["a", "b", "c"]
+    assert any("the united tasks differ in n-shot: 8 (a); 5 (" in note for note in tasks["a"].notes)
+    write_run(tmp_path / "k", [1.0, 0.0], task="a", **both)
+    write_run(tmp_path / "k", [0.0, 0.0], task="b", time=TIMES[1], **{"n-shot": {"b": 0}})
+    notes = read_model(tmp_path / "k", Choices(may_differ=("n-shot",)))["b"].notes
+    assert any("the united tasks differ in n-shot: 8 (a); 0 (b)" in note for note in notes)
+
+
+def test_copies_and_hidden_files_beside_a_run(tmp_path):
+    write_run(tmp_path / "m", [1.0, 0.0])
+    shutil.copy(tmp_path / "m" / f"samples_t_{TIMES[0]}.jsonl", tmp_path / "m" / f"samples_t_{TIMES[0]} (1).jsonl")
+    (tmp_path / "m" / f"._results_{TIMES[0]}.json").write_bytes(b"\0\5")
+    responses, notes = readers.read("lm-eval", [tmp_path])
+    assert responses.scores.tolist() == [[1, 0]] and any("(1).jsonl" in note for note in notes)
+
+
 def test_a_later_run_with_other_arguments_is_another_model(tmp_path):
     """fp16 and 4-bit under one name and in one folder: the later one must not stand for both."""
     write_run(tmp_path / "m", [1.0, 0.0])

@@ -199,3 +199,11 @@ def test_the_size_is_limited_before_it_is_read(logs):
             READERS["lighteval"].function("logs")(details(logs, "good"), SUMS)
     finally:
         limit_to(None)
+
+
+def test_models_that_began_at_the_same_moment_each_have_their_results(logs):
+    for file in sorted(logs.rglob("*13.959938*"), reverse=True):
+        file.rename(file.with_name(file.name.replace("13.959938", "13.852338")))
+    both = read("lighteval", [logs], "acc", choices=Choices(tasks=("choices|0",)))
+    assert sorted(both[0].models) == ["toy/bad", "toy/good"]
+    assert not any("no results of this run" in note for note in both[1])

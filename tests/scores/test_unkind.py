@@ -1,11 +1,15 @@
 """Unkind inputs that were once read wrongly in silence: refused in one line, or read with a line that says how."""
 
+import gzip
 import json
+import shutil
 
 import pytest
+from conftest import ROOT
 from test_contract import TIMES, write_run
 
 from llm_accuracy.errors import InputError
+from llm_accuracy.live.history import kind_of
 from llm_accuracy.scores import readers
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.task_scores import Choices
@@ -42,6 +46,7 @@ def test_score_files(tmp_path, text, said):
     ("wide", WIDE + "q\nm,2024-13-01,,1\nk,,,0\n", "'2024-13-01' cannot be put in order"),
     ("wide", WIDE + "q\n,,,1\nk,,,0\n", "model 1 has a blank name"),
     ("wide", WIDE + "q,\nm,,,1,0\n", "question 2 has a blank name"),
+    ("wide", WIDE + "q,r,Average\nm,,,1,0,0.5\nk,,,1,1,1\n", "column 'Average' is the mean of the others"),
 ])
 def test_tables_of_many_models(tmp_path, kind, text, said):
     (tmp_path / "t.csv").write_text(text)
@@ -179,3 +184,120 @@ def test_a_count_of_another_type_is_said(tmp_path):
     results.write_text(json.dumps(content))
     log = read_model(folder)["t"]
     assert log.account.stated == 2 and any('whose original is "9"' in note for note in log.notes)
+
+
+# ---- what other columns of a CSV say -----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("column, cells, said", [
+    ("model", "mk", r"column model has several values \('m', 'k'\)"),
+    ("metric", ("acc", "wer"), "scores has the metrics 'acc', 'wer': choose one with --metric"),
+    ("split", ("test", "valid"), "scores has the splits 'test', 'valid': choose one with --filter"),
+    ("higher_is_better", ("true", "false"), "higher_is_better is 'false', 'true': say it"),
+    ("lower_is_better", ("", ""), "lower_is_better is '': say it"),
+])
+def test_a_column_that_changes_what_scores_mean_is_not_passed_over(tmp_path, column, cells, said):
+    (tmp_path / "s.csv").write_text(f"prompt_id,score,{column}\na,1,{cells[0]}\nb,0,{cells[1]}\n")
+    refused(lambda: read_model(tmp_path / "s.csv"), said)
+
+
+def test_columns_of_a_score_file_mean_what_keys_of_json_lines_mean(tmp_path):
+    rows = [{"score": 1, "input": "one?", "lower_is_better": True, "error": "", "split": "test", "seconds": 3},
+            {"score": 0, "input": "two?", "lower_is_better": True, "error": "Timeout", "split": "test", "seconds": 4},
+            {"score": 0, "input": "six?", "lower_is_better": True, "error": "", "split": "dev", "seconds": 5}]
+    (tmp_path / "s.csv").write_text("\n".join([",".join(["prompt_id", *rows[0]]), *(
+        ",".join(map(str, [f"q{i}", *row.values()])) for i, row in enumerate(rows))]))
+    (tmp_path / "s.jsonl").write_text("\n".join(json.dumps({"id": f"q{i}", **row}) for i, row in enumerate(rows)))
+    logs = [read_model(tmp_path / name, Choices({"*": (None, "test")}))["scores"] for name in ("s.csv", "s.jsonl")]
+    for log in logs:
+        assert not log.higher_is_better and log.frame["score"].isna().tolist() == [False, True]
+        assert any("missing (--errors missing)" in note for note in log.notes)
+    assert logs[0].frame["doc_hash"].tolist() == logs[1].frame["doc_hash"].tolist()
+    assert any("1 columns are not read: seconds" in note for note in logs[0].notes)
+    assert any("1 left out: rows of other splits" in note for note in logs[0].notes)
+
+
+def test_one_of_several_metrics_of_a_score_file_is_chosen(tmp_path):
+    (tmp_path / "s.csv").write_text("prompt_id,score,metric\na,1,acc\na,0.5,wer\nb,0,acc\n")
+    [log] = read_model(tmp_path / "s.csv", Choices({"*": ("acc", None)}, directions={"acc": False})).values()
+    assert log.metric == "acc" and log.frame["score"].tolist() == [1, 0] and not log.higher_is_better
+    assert any("1 left out: rows of other metrics (--metric acc)" in note for note in log.notes)
+
+
+@pytest.mark.parametrize("text", ["prompt_id,score\na,1\n\n\nb,oops\n", 'prompt_id,score\n"a\n\nz",1\nb,oops\n'])
+def test_rows_are_numbered_as_an_editor_does(tmp_path, text):
+    (tmp_path / "s.csv").write_text(text)
+    refused(lambda: read_model(tmp_path / "s.csv"), "row 5: score 'oops'")
+
+
+@pytest.mark.parametrize("column, cells, said", [
+    ("lower_is_better", ("true", "true"), "lower scores are better"), ("split", ("a", "b"), "column split has several"),
+])
+def test_a_table_of_many_models_with_such_a_column_is_refused(tmp_path, column, cells, said):
+    (tmp_path / "t.csv").write_text(f"model,question,score,{column}\nm,a,1,{cells[0]}\nm,b,1,{cells[1]}\n")
+    refused(lambda: readers.read("long", [tmp_path / "t.csv"]), said)
+
+
+# ---- what a matrix import makes of flags and of other keys -----------------------------------------------------------
+
+def test_a_stated_range_makes_shares_of_it(tmp_path):
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps({"id": i, "score": s, "model": "m"}) + "\n"
+                                              for i, s in enumerate([1, 5, 2])))
+    (tmp_path / "t.csv").write_text("model,question,score\nm,0,1\nm,1,5\nm,2,fair\n")
+    refused(lambda: readers.read("jsonl", [tmp_path / "s.jsonl"]), r"not in \[0, 1\]; .*--range LOW HIGH")
+    for kind, name in (("jsonl", "s.jsonl"), ("long", "t.csv")):
+        table, notes = readers.read(kind, [tmp_path / name], choices=Choices(scale=(1, 5), values={"fair": 2}))
+        assert table.scores[0].tolist() == pytest.approx([0, 1, 0.25])
+        assert any("scores are shares of 1 to 5 (--range)" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind, choices, said", [
+    ("wide", Choices(scale=(0, 5)), "--range: --from wide has nothing to choose"),
+    ("long", Choices(directions={"*": False}), "--higher-is-better: --from long"),
+    ("long", Choices(errors="wrong"), "--errors wrong: --from long"),
+])
+def test_a_flag_that_would_be_passed_over_is_refused(tmp_path, kind, choices, said):
+    (tmp_path / "t.csv").write_text("model,question,score\nm,0,1\n")
+    refused(lambda: readers.read(kind, [tmp_path / "t.csv"], choices=choices), said)
+
+
+def test_metrics_of_json_lines_are_chosen_and_other_keys_are_a_line(tmp_path):
+    rows = [{"id": 1, "score": s, "metric": metric, "seconds": 2} for metric, s in (("acc", 1), ("wer", 0.25))]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    refused(lambda: read_model(tmp_path / "s.jsonl"), r"several metrics \(acc, wer\): choose one with --metric")
+    [log] = readers.read_matrix_models(tmp_path / "s.jsonl", None, Choices({"*": ("wer", None)})).values()
+    assert log["scores"].metric == "wer" and log["scores"].frame["score"].tolist() == [0.25]
+    assert any("1 keys are not read: seconds" in note for note in log["scores"].notes)
+    (tmp_path / "d.jsonl").write_text('{"id": 1, "score": {"acc": 1}}\n')
+    refused(lambda: read_model(tmp_path / "d.jsonl"), r"take one with --score score\.KEY")
+
+
+def test_other_prompts_in_a_matrix_are_a_line(tmp_path):
+    (tmp_path / "s.jsonl").write_text("".join(
+        json.dumps({"id": 1, "score": 1, "model": m, "prompt": m}) + "\n" for m in "ab"))
+    assert any("the prompts of 1 of 1 questions differ between b and a" in note
+               for note in readers.read("jsonl", [tmp_path / "s.jsonl"])[1])
+
+
+def test_a_history_of_gzipped_json_lines_is_read_as_such(tmp_path):
+    (tmp_path / "s.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1, "score": 1, "model": "m"}\n'))
+    assert kind_of(tmp_path / "s.jsonl.gz") == "jsonl"
+
+
+def test_json_lines_beside_promptfoo_are_results_of_several_formats(tmp_path):
+    shutil.copy(ROOT / "tests" / "data" / "promptfoo_0_121" / "one_prompt.json", tmp_path)
+    (tmp_path / "s.jsonl").write_text('{"id": 1, "score": 1}\n')
+    refused(lambda: read_model(tmp_path), r"results of several formats \(promptfoo, jsonl\)")
+    notes = readers.read("promptfoo", [tmp_path], "pass")[1]
+    assert any("results of other formats (jsonl) are there and were not read" in note for note in notes)
+
+
+@pytest.mark.parametrize("column", ["model", "metric"])
+def test_files_of_two_models_or_metrics_are_no_runs(tmp_path, column):
+    for name in ("m", "k"):
+        (tmp_path / f"{name}.csv").write_text(f"prompt_id,score,{column}\na,1,{name}\n")
+    refused(lambda: read_model(tmp_path), rf"column {column} says k in k.csv and m in m.csv")
+
+
+def test_a_row_after_a_very_long_cell_is_still_refused_in_one_line(tmp_path):
+    (tmp_path / "s.csv").write_text(f"prompt_id,score,input\na,1,{'x' * 200_000}\nb,oops,y\n")
+    refused(lambda: read_model(tmp_path / "s.csv"), "row 3: score 'oops'")

@@ -1,0 +1,136 @@
+"""What the columns of a CSV say beside ids and scores: of which model and metric it is, which way is better, what was
+asked, what crashed. The same names mean the same in JSONL (jsonl.py)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import InputError
+from ..files import reading
+from ..redaction import redacted
+from .contract import crashes, plain
+from .score_values import MISSING_WORDS, RULES
+from .task_scores import Choices, _sha256
+
+_DIRECTIONS = {"higher_is_better": True, "lower_is_better": False}  # whether "true" says that higher is
+_DOCUMENT, _TARGET = ("doc", "input", "question"), ("target", "reference", "expected")
+_PRINTS = {"doc_hash": _DOCUMENT, "target_hash": _TARGET, "prompt_hash": ("prompt",)}
+_READ = {"prompt_id", "score", "run", "cluster", "task", "margin", "model", "metric", "split", "error", *_DIRECTIONS,
+         "prompt", *_DOCUMENT, *_TARGET}
+_NO_ERROR = {*MISSING_WORDS, "false", "0"}
+
+
+def line_of(path: Path, record: int) -> int:
+    """The line on which a table's record begins, as a text editor numbers them; the first below the header is 0."""
+    with reading(path) as stream:
+        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
+        before, filled = 0, -2
+        with suppress(csv.Error):  # a cell too long for it
+            for row in rows:
+                filled += bool(row)  # pandas passes over blank lines
+                if filled == record and row:
+                    return before + 1
+                before = rows.line_num
+    return record + 2
+
+
+def one_value(table: pd.DataFrame, name: str, path: Path, advice: str) -> str | None:
+    """What a column says of the whole file; None where it is not there or blank. Raises InputError for two values."""
+    if name not in table:
+        return None
+    found = list(table[name].str.strip().unique())
+    if len(found) > 1:
+        raise InputError(f"{path}: column {name} has several values ({', '.join(map(repr, found[:4]))}): {advice}")
+    return plain(redacted(found[0])) or None
+
+
+def direction(table: pd.DataFrame, path: Path, said: bool | None) -> bool:
+    """Whether a higher score is better: what the user `said`, else the file, else it is."""
+    if said is not None:
+        return said
+    told = {}
+    for name, meaning in _DIRECTIONS.items():
+        if name in table:
+            words = set(table[name].str.strip().str.lower())
+            if len(words) != 1 or not words <= {"true", "false", "1", "0"}:
+                raise InputError(f"{path}: {name} is {', '.join(sorted(map(repr, words)))[:60]}: say it with "
+                                 "--higher-is-better true or false")
+            told[name] = (words <= {"true", "1"}) == meaning
+    if len(set(told.values())) > 1:
+        raise InputError(f"{path}: higher_is_better and lower_is_better contradict each other: say it with "
+                         "--higher-is-better true or false")
+    return next(iter(told.values()), True)
+
+
+def one_of(name: str, table: pd.DataFrame, path: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The rows of one split, or of one metric, of each task; `--filter` or `--metric` chooses where there are
+    several."""
+    if name not in table:
+        return table
+    kept, flag = [], {"split": "--filter", "metric": "--metric"}[name]
+    for task, rows in table.groupby("task", sort=False):
+        there, wanted = list(rows[name].unique()), choices.of(str(task))[name == "split"]
+        if wanted not in there and (wanted is not None or len(there) > 1):
+            raise InputError(f"{path}: {task} has the {name}s {', '.join(map(repr, there[:6]))}"
+                             + (f" and no {wanted}" if wanted else "") + f": choose one with {flag}")
+        kept.append(rows[rows[name] == (there[0] if wanted is None else wanted)])
+        if left := len(rows) - len(kept[-1]):
+            notes.append(f"{task}: {left:,} left out: rows of other {name}s ({flag} {wanted})")
+    return pd.concat(kept).sort_index()
+
+
+def crashed(table: pd.DataFrame, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The table with the scores of rows that have an error replaced by what `--errors` says they are worth."""
+    if "error" not in table:
+        return table
+    words = table["error"].str.strip()
+    failed = ~words.str.lower().isin(_NO_ERROR)
+    if numbers := [word for word in words[failed].unique() if RULES["csv"].number(word) is not None]:
+        notes.append(f"column error holds numbers ({numbers[0]}), which are no crashes, and is not read")
+        return table
+    for task, count in failed.groupby(table["task"], sort=False).sum().items():
+        notes += crashes(str(task), int(count), choices, "rows have an error")
+    return table.assign(score=table["score"].mask(failed, 0.0 if choices.errors == "wrong" else np.nan))
+
+
+def fingerprints(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Fingerprints of what was asked, by item, in the columns of `TaskScores.frame`; as of the same texts in JSONL."""
+    made = {}
+    for column, names in _PRINTS.items():
+        if (name := next((name for name in names if name in rows), None)) is not None:
+            made[column] = rows[name].map({text: _sha256(json.dumps(text)) if text.strip() else None
+                                           for text in rows[name].unique()})
+    prints = pd.DataFrame(made, index=rows.index)
+    if "run" in rows:
+        for column in set(made) - {"prompt_hash"}:
+            if (several := prints.groupby(rows["prompt_id"])[column].transform("nunique") > 1).any():
+                raise InputError(f"{path}: row {line_of(path, int(several.idxmax()))}: prompt_id "
+                                 f"{rows['prompt_id'][several].iloc[0]} has more than one "
+                                 f"{'document' if column == 'doc_hash' else 'target'}")
+    prints = prints.groupby(rows["prompt_id"], sort=False).first()
+    return prints.assign(content=prints["doc_hash"]) if "doc_hash" in prints else prints
+
+
+def unread(names: list[str]) -> list[str]:
+    """A line for columns that nothing is made of."""
+    others = [name for name in names if name not in _READ]
+    return [f"{len(others)} columns are not read: {', '.join(others[:6])}{' …' * (len(others) > 6)}"] if others else []
+
+
+def refuse_many(rows: pd.DataFrame, path: Path) -> None:
+    """Raise InputError for a table of many models that holds several metrics or splits, or scores of which less is
+    better, none of which a matrix has."""
+    for name in ("metric", "split"):
+        one_value(rows, name, path, f"keep the rows of one {name}")
+    if not direction(rows, path, None):
+        raise InputError(f"{path}: lower scores are better, it says, and in a matrix higher is better: take another "
+                         "metric")
+
+
