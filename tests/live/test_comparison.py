@@ -11,7 +11,7 @@ import pytest
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import ask, command
+from llm_accuracy.live import ask, command, paired_report
 
 N = 600
 
@@ -114,6 +114,14 @@ def test_a_bad_candidate_is_stopped_and_fails_the_gate(models, capsys):
     assert command.main([str(run), "--resume", "--fail-on", "degraded"]) == 1  # ended: nothing more is asked
     assert command.main([str(run), "--report"]) == 0
     assert command.main([str(run), "--audit"]) == 0
+
+
+@pytest.mark.parametrize("higher, expected", [(True, (0.6, 0.55, 0.7)), (False, (0.4, 0.3, 0.45))])
+def test_the_accuracy_is_on_the_scale_of_the_metric(higher, expected):
+    """Where lower is better, scores are turned round before they are compared; the accuracy is turned back."""
+    found = {"baseline_mean": 0.7, "drop": 0.1, "ci_low": 0.0, "ci_high": 0.15}
+    assert tuple(paired_report.accuracy_of(found, higher).values()) == pytest.approx(expected)
+    assert set(paired_report.accuracy_of(found | {"drop": None}, higher).values()) == {None}
 
 
 def test_killed_and_resumed_asks_the_same(models, gentle):
