@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
-from llm_accuracy.degradation.few_answers import betting, curves, simple_random, simulation
+from llm_accuracy.degradation.few_answers import betting, curves, ease, simple_random, simulation
 from llm_accuracy.degradation.few_answers.estimate import estimate
 from llm_accuracy.degradation.few_answers.run import SHARE, Run, round_sizes
 from llm_accuracy.errors import InputError
@@ -163,13 +163,16 @@ def pair_cells(files: list[Path], history: Path | None, leave: list[str], earlie
     names = matrix["model"].astype(str)
     kept = ~names.map(lambda model: any(part.lower() in model.lower() for part in leave))
     print(f"history: {int(kept.sum())} models, without {', '.join(names[~kept]) or 'none'}")
-    share = matrix.loc[kept].drop(columns=["model", "created_date", "sha", "family"], errors="ignore").mean()
+    answers = matrix.loc[kept].drop(columns=["model", "created_date", "sha", "family"], errors="ignore")
 
     def known_of(scores: pd.Series) -> curves.Known:
-        missing = scores.index.difference(share.index)
+        missing = scores.index.difference(answers.columns)
         if len(missing):
             raise InputError(f"{history}: no column for {len(missing):,} questions, first {missing[0]}")
-        return curves.Known(scores.to_numpy(float), difficulty=share.reindex(scores.index).to_numpy(float))
+        mine, theirs = scores.to_numpy(float), answers[scores.index].to_numpy(float)
+        others = ease.without_itself(mine, theirs)
+        print(f"{int((~others).sum())} of the history's models are this baseline, left out")
+        return curves.Known(mine, difficulty=ease.ease(mine, theirs[others]))
 
     known = known_of(base)
     cells.append(Cell(name, known, candidate.to_numpy(float), curves.default_library(known), "default, history"))

@@ -148,7 +148,7 @@ def test_without_margins_and_without_tasks(models, capsys):
     begin(models, run, *program(models, "short"), "--keep-going", "--history", str(models / "M1.csv"), base="plain.csv")
     result = found(run)
     assert result["asked"] == 360 and not result["margins_known"] and result["tasks"] == {}
-    assert any("3 models say how hard" in note for note in result["notes"])
+    assert any("3 models say how easy" in note for note in result["notes"])
     assert command.main([str(run), "--audit"]) == 0
 
 
