@@ -212,7 +212,8 @@ def resampled(known: curves.Known, n: int, rng: np.random.Generator) -> curves.K
 
 
 def questions(path: Path, rows: int, seed: int, sizes: list[int], flips: list[float]) -> list[dict]:
-    """Questions to an 80 % chance of "safe at 1 point" where the drop is 0."""
+    """Questions to an 80 % chance of "safe at 1 point" where the drop is 0; beside them, how often a plain threshold on
+    as many random ones as by default curves passes this candidate, and one whose drop is the point."""
     small, found = margin_bank(path)[0], []
     for n in sizes:
         known = small if n == small.size else resampled(small, n, np.random.default_rng(3))
@@ -233,6 +234,10 @@ def questions(path: Path, rows: int, seed: int, sizes: list[int], flips: list[fl
                          for first in range(0, rows, AT_ONCE)]
                 safe = np.sort(np.concatenate([one.safe for one in stops]))
                 row[name] = float(safe[int(np.ceil(0.8 * safe.size)) - 1])
+            worse = known.scores - simulation.candidate_like(known, max(flip, MARGIN), MARGIN, rng, simulation.THIN)
+            for name, other in (("threshold_passes", d), ("threshold_passes_at_margin", worse)):
+                row[name] = simple_random.threshold_passes(n, int(row["margins_default"]), int((other > 0).sum()),
+                                                           int((other < 0).sum()), MARGIN)
             found.append(row)
             print(row, flush=True)
     return found
