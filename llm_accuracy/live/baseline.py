@@ -99,10 +99,10 @@ def in_order(known: banks.Bank, bank: Bank, model: Model) -> banks.Bank:
                                runs=known.known.runs))
 
 
-def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | None, filter_: str | None
-                    ) -> tuple[Known, list[str]]:
-    """With how easy each question is for this baseline by a history's models (`ease`), those that are the baseline
-    itself left out; and notes."""
+def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | None, filter_: str | None,
+                    candidate: str) -> tuple[Known, list[str]]:
+    """With how easy each question is for this baseline by a history's models (`ease`), those left out that are the
+    baseline itself, by their answers, or the candidate, by its name; and notes."""
     if not paths or [str(path) for path in paths] == ["none"]:
         return known, []
     from .history import aligned, read_history
@@ -114,8 +114,13 @@ def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | N
     scores = np.where(history.responses.observed, history.responses.scores, np.nan).astype(float)
     others = easing.without_itself(known.scores, scores)
     notes = list(history.notes)
-    if itself := [str(name) for name, other in zip(history.responses.models, others, strict=True) if not other]:
+    names = [str(name) for name in history.responses.models]
+    if itself := [name for name, other in zip(names, others, strict=True) if not other]:
         notes.append(f"history: {', '.join(itself)} answered as the baseline throughout, or nothing; left out")
+    asked = np.array([bool(candidate) and name.lower() == candidate.lower() for name in names])
+    if (asked & others).any():
+        notes.append(f"history: {candidate} is the candidate, whose answers must not be known beforehand; left out")
+        others &= ~asked
     if not others.any():
         return known, [*notes, "history: no other model is left; it is not used"]
     notes.append(f"history: {int(others.sum()):,} models say how easy every question is for the baseline")

@@ -144,10 +144,17 @@ def test_without_margins_and_without_tasks(models, capsys):
     (models / "short.json").write_text(json.dumps(known))
     (models / "short.py").write_text(GRADER.format(answers=str(models / "short.json")))
     history = ["model," + ",".join(known), *(f"m{i}," + ",".join(str((j + i) % 2) for j in range(N)) for i in range(3))]
+    with (models / "plain.csv").open() as stream:
+        base = {row["prompt_id"]: row["score"] for row in csv.DictReader(stream)}
+    history += ["us/new," + ",".join(str(score) for score in known.values())]
+    history.append("itself," + ",".join(base[name] for name in known))
     (models / "M1.csv").write_text("\n".join(history) + "\n")
-    begin(models, run, *program(models, "short"), "--keep-going", "--history", str(models / "M1.csv"), base="plain.csv")
+    begin(models, run, *program(models, "short"), "--keep-going", "--model", "us/new", "--history",
+          str(models / "M1.csv"), base="plain.csv")
     result = found(run)
     assert result["asked"] == 360 and not result["margins_known"] and result["tasks"] == {}
+    assert any("itself answered as the baseline throughout" in note for note in result["notes"])
+    assert any("us/new is the candidate" in note for note in result["notes"])
     assert any("3 models say how easy" in note for note in result["notes"])
     assert command.main([str(run), "--audit"]) == 0
 
