@@ -129,7 +129,8 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
             return resolved, resolved, ()
         spread = float(np.ptp(scores)) or 1.0
         note = (f"the scale of these scores is not known: the margin of {resolved:g} and all drops are in their own "
-                "units (--range LOW HIGH would make them points)")
+                f"units, and limits, 'safe' and 'means' take it that no score lies outside {scores.min():g} to "
+                f"{scores.max():g}, the range seen (--range LOW HIGH would make them points)")
         return resolved, min(1.0, resolved / spread), (note,)
     if not known or not all(one.higher_is_better for one in pairs):
         why = "lower scores are better" if known else "the scale of these scores is not known (state --range LOW HIGH)"

@@ -65,9 +65,14 @@ def _page(title: str, body: list[str], pairs: dict[str | None, Pairs | None], no
         parts += ["<h2>Notes</h2><ul>", *(f"<li>{escape(note)}</li>" for note in notes), "</ul>"]
     parts += ["<h2>Command</h2>", f"<p><code id='command'>{escape(command)}</code></p>",
               f"<p>llm-accuracy {escape(__version__)}</p>"]
+    return document(title, parts)
+
+
+def document(title: str, parts: list[str], style: str = "", policy: str = "") -> str:
+    """One page that needs no network and runs nothing; `title` as it is, `parts` as HTML, more `style` and `policy`."""
     head = (f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-            f"<title>{escape(title)}</title><style>{STYLE}</style>")
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}{policy}">'
+            f"<title>{escape(title)}</title><style>{STYLE}{style}</style>")
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(parts) + "\n</body></html>\n"
 
 

@@ -37,6 +37,9 @@ def margin_text(result: PairedResult) -> str:
 
 
 def interval_text(result: PairedResult) -> str:
+    """The interval; "none" of scores that never vary on an unknown scale."""
+    if not math.isfinite(result.ci_low):
+        return "none"
     return f"[{amount(result.ci_low, result)}, {amount(result.ci_high, result)}]"
 
 
@@ -96,7 +99,8 @@ def headline(result: PairedResult) -> str:
     """The decision, its error rate, the number of items, and the drop with its one-sided limits."""
     drop, lower, upper = (amount(x, result) for x in (result.drop, result.drop_lower, result.drop_upper))
     at = f"at error rate {percent(result.alpha)} ({result.n:,} items)"
-    limits = f"{drop}{unit(result)}, at least {lower} and at most {upper}"
+    limits = f"{drop}{unit(result)}, " + (f"at least {lower} and at most {upper}"
+                                          if math.isfinite(result.drop_upper) else "without a limit")
     if result.verdict == DEGRADED:
         within = f"; that is within the margin of {margin_text(result)}" if result.within_margin else ""
         return f"DEGRADED {at}: the candidate is worse by {limits}{within}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,14 +18,23 @@ from .suite import SuiteResult
 STDERR = "_stderr"
 
 
-def check_names(tasks: Iterable[str]) -> None:
-    """Raise InputError where a task's name is that of another column or row of the tables."""
-    names = set(tasks)
-    for name in sorted(names):
-        if name == ALL or (name.endswith(STDERR) and name.removesuffix(STDERR) in {*names, ALL}):
-            what = "all tasks together" if name == ALL else f"the error of {name.removesuffix(STDERR)}"
+def check_names(tasks: Mapping[str, str | None]) -> None:
+    """Raise InputError where a task's name is that of another column or row of the tables; {task: its category}."""
+    lists = {name: sorted(task for task, of in tasks.items() if of == name != task) for name in tasks}
+    for name in sorted(tasks):
+        what = None
+        if name == ALL:
+            what = "all tasks together"
+        elif name.endswith(STDERR) and name.removesuffix(STDERR) in {*tasks, *tasks.values(), ALL}:
+            what = f"the error of {name.removesuffix(STDERR)}"
+        elif lists[name] and tasks[name] != name:
+            what = f"the category of {lists[name][0]}"
+        if what:
             raise InputError(f"task {name}: that is the name of {what} in the tables: rename it, or leave it out with "
                              "--skip")
+    if called := [task for task, of in sorted(tasks.items()) if of == ALL]:
+        raise InputError(f"task {called[0]}: its category is called {ALL}, as are all tasks together in the tables: "
+                         "rename it, or leave it out with --skip")
 
 
 def suite_tables(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],

@@ -119,19 +119,12 @@ def _run(options: argparse.Namespace) -> int:
         print("\n".join(audit(run)))
         return 0
     if options.report or options.export:
-        run.manifest()
-        run.lock()
-        try:
-            evaluation = reopen(run)
-            evaluation.show_questions = options.show_questions
-            if options.export:
-                from .export import export
+        from .export import export, rewritten
 
-                print(export(evaluation, options.organization, options.relationship, options.benchmark))
-                return 0
-            result = evaluation.write()
-        finally:
-            run.release()
+        run.manifest()
+        result = rewritten(run, reopen, export, options)
+        if result is None:
+            return 0
     else:
         request = _request(options)
         if options.resume:

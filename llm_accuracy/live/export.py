@@ -5,22 +5,41 @@ Answers are not in it: the collection's instances hold what questions ask, and b
 
 from __future__ import annotations
 
+import argparse
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
 from ..errors import InputError
 from ..scores.every_eval_ever import Estimate, Interval, write_record
 from .loop import OpenRun
+from .run_folder import RunFolder
 
 if TYPE_CHECKING:
     from .evaluate import Evaluation
     from .paired_run import Comparison
 
+Run = TypeVar("Run", bound=OpenRun)
 MOST_TASKS = 4  # whose names together name a benchmark
 PROGRAMS = {"lm-eval": "lm_eval", "inspect": "inspect_ai"}  # the name in the manifest's versions, by driver
+
+
+def rewritten(run: RunFolder, reopen: Callable[[RunFolder], Run], exported: Callable[..., Path],
+              options: argparse.Namespace) -> dict[str, Any] | None:
+    """What --report writes again, the run's result; None where options.export has it `exported` instead."""
+    run.lock()
+    try:
+        opened = reopen(run)
+        opened.show_questions = options.show_questions
+        if not options.export:
+            return opened.write()
+        print(exported(opened, options.organization, options.relationship, options.benchmark))
+        return None
+    finally:
+        run.release()
 
 
 def export(evaluation: Evaluation, organization: str | None, relationship: str | None, benchmark: str | None) -> Path:

@@ -174,16 +174,7 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     if options.resume:
         return begin_or_resume(run, None, request, outputs, as_begun=options.as_begun,
                                show_questions=options.show_questions)
-    run.lock()
-    try:
-        comparison = reopen(run)
-        comparison.show_questions = options.show_questions
-        if options.export:
-            from .export import export_comparison
+    from .export import export_comparison, rewritten
 
-            print(export_comparison(comparison, options.organization, options.relationship, options.benchmark))
-            return 0
-        result = comparison.write()
-    finally:
-        run.release()
-    return outputs.write(result, run.path)
+    result = rewritten(run, reopen, export_comparison, options)
+    return 0 if result is None else outputs.write(result, run.path)

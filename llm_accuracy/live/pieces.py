@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
-
-from ..degradation.page import POLICY, STYLE, facts
+from ..degradation import page
 from .figures import as_svg
 
 OURS = """
@@ -16,9 +14,7 @@ OURS = """
 
 def document(title: str, body: list[str]) -> str:
     """One page that needs no network and runs nothing; `title` as it is, `body` as HTML."""
-    head = (f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}; img-src data:">'
-            f"<title>{escape(title)}</title><style>{STYLE}{OURS}</style>")
-    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+    return page.document(title, body, OURS, "; img-src data:")
 
 
 def svg(figure) -> str:
@@ -30,4 +26,4 @@ def capital(text: str) -> str:
 
 
 def fact_table(rows: list[tuple[str, str]]) -> str:
-    return f'<div class="wide">{facts(rows)}</div>'
+    return f'<div class="wide">{page.facts(rows)}</div>'

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from .task_scores import Account, Choices, TaskScores, _sha256
 
 OLDEST = (0, 3, 250)
 INSTALL = 'pip install "inspect_ai>=0.3.250"'
-_UNUSED = {"messages", "events", "store", "attachments", "timelines"}  # most of a sample, and of no use here
+_UNUSED = {"events", "store", "attachments", "timelines"}  # most of a sample, and of no use here
 _WORDS = ("C", "I", "P", "N")
 
 
@@ -78,6 +79,8 @@ def read_logs(path: Path, choices: Choices) -> Reading:
             reading.notes.append(f"{file}: left out, its status is {header.status}")
             continue
         log = _read(read_eval_log, file, exclude_fields=_UNUSED)
+        for sample in log.samples or []:
+            sample.messages = _sent(sample.messages)  # the rest of a long conversation need not be held
         if not log.samples:
             reading.notes.append(f"{file}: left out, the log holds no samples")
             continue
@@ -122,7 +125,7 @@ def _compact(value) -> str:
 class _Question:
     """One sample id: its values in every epoch that has one, and its fingerprints."""
 
-    prints: dict[str, str]
+    prints: dict[str, str | None]
     values: list[float] = field(default_factory=list)
     epochs: set[int] = field(default_factory=set)
 
@@ -139,7 +142,7 @@ def _one_log(log, file: Path, task: str, choices: Choices) -> TaskScores:
         question = questions.setdefault(name, _Question(prints))
         if sample.epoch in question.epochs:
             raise InputError(f"{where}: epoch {sample.epoch} is given twice")
-        if question.prints != prints:
+        if question.prints | {"prompt_hash": None} != prints | {"prompt_hash": None}:  # a solver may vary its words
             raise InputError(f"{where}: the input of epoch {sample.epoch} is not that of the others")
         question.epochs.add(sample.epoch)
         value, why = _value_of(sample, metric, choices, where)
@@ -167,7 +170,8 @@ def _one_log(log, file: Path, task: str, choices: Choices) -> TaskScores:
         setup={"limit": _settings(log.eval.config.limit), "sample_id": _settings(log.eval.config.sample_id),
                "generate config": _settings(log.eval.model_generate_config)},
         account=Account(scored, {_reasons(lacking): len(frame) - scored} if scored < len(frame) else {},
-                        stated=len(ids) if ids is not None else None, dataset=log.eval.dataset.samples))
+                        stated=len(ids) if ids else None,  # none: a source of samples, asked as the run went on
+                        dataset=log.eval.dataset.samples or None))
 
 
 def _settings(value) -> str:
@@ -244,9 +248,9 @@ def score_of(value, metric: str, choices: Choices, where: str) -> float:
                      f"it is worth with --value {plain(value)[:20]}=SCORE")
 
 
-def _fingerprints(sample, item_field: str | None) -> dict[str, str]:
-    """What was asked: the input with its options in any order, the right answer in words, and the prompt as it
-    stood."""
+def _fingerprints(sample, item_field: str | None) -> dict[str, str | None]:
+    """What was asked: the input with its options in any order, the right answer in words, and the prompt as it was
+    sent."""
     said = sample.input if isinstance(sample.input, str) else [
         [message.role, message.content if isinstance(message.content, str)
          else [part.model_dump(exclude_none=True, exclude={"internal"}) for part in message.content]]
@@ -258,18 +262,27 @@ def _fingerprints(sample, item_field: str | None) -> dict[str, str]:
     content = (sample.metadata or {}).get(item_field) if item_field else None
     return {"content": doc if content is None else plain(content), "doc_hash": doc,
             "target_hash": _digest([letters.get(word, word) for word in target]),
-            "prompt_hash": _digest([said, options])}
+            "prompt_hash": prompt_of(sample)}
 
 
 def content_of(sample, item_field: str | None = None) -> str:
     """A fingerprint of what a sample asks and of its right answer, of a dataset or in a log alike."""
     prints = _fingerprints(sample, item_field)
-    return prints["doc_hash"] + prints["target_hash"]
+    return f"{prints['doc_hash']}{prints['target_hash']}"
 
 
-def prompt_of(sample) -> str:
-    """A fingerprint of a sample's input and options as they stand; what a solver adds to them is not known before."""
-    return _fingerprints(sample, None)["prompt_hash"]
+def prompt_of(sample) -> str | None:
+    """A fingerprint of what the model was sent before its first answer, by role: also what solvers put before and
+    around the input, such as templates, examples and options. Media count by their kind. None where a sample has no
+    messages, as one of a dataset."""
+    sent = _sent(getattr(sample, "messages", None) or [])
+    words = [[message.role, message.content if isinstance(message.content, str)
+              else [getattr(part, "text", part.type) for part in message.content]] for message in sent]
+    return _digest(words) if words else None
+
+
+def _sent(messages: list) -> list:
+    return list(takewhile(lambda message: message.source != "generate", messages))
 
 
 def task_name(task: str, passed: dict[str, Any]) -> str:

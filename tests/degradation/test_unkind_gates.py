@@ -7,6 +7,7 @@ import pytest
 from llm_accuracy.degradation import commands
 from llm_accuracy.degradation.paired import judge_counts
 from llm_accuracy.degradation.report import report_pair
+from llm_accuracy.degradation.tables import check_names
 from llm_accuracy.errors import InputError
 
 
@@ -39,6 +40,28 @@ def test_refused_in_one_line(folder, monkeypatch, command, message):
     with pytest.raises(InputError, match=message) as caught:
         commands.main(command.split())
     assert "\n" not in str(caught.value) and sorted(folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("tasks, message", [
+    ({"x": "y", "y": None}, "task y: that is the name of the category of x in the tables"),
+    ({"x": "y", "y_stderr": None}, "task y_stderr: that is the name of the error of y"),
+    ({"x": "ALL"}, "task x: its category is called ALL"),
+])
+def test_a_category_shares_its_column_with_no_task(tasks, message):
+    with pytest.raises(InputError, match=message):
+        check_names(tasks)
+    check_names({"x": "x", "x_easy": "x", "y": None})  # a task may be in the category of its name
+
+
+def test_what_is_taken_for_the_range_of_an_unknown_scale_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, score in {"one": 3.5, "two": 3.4, "same": 3.5}.items():
+        pd.DataFrame({"prompt_id": range(50), "score": score}).to_csv(f"{name}.csv", index=False)
+    assert commands.main(["pair", "one.csv", "two.csv"]) == 0
+    assert "no score lies outside 3.4 to 3.5, the range seen" in " ".join(capsys.readouterr().out.split())
+    assert commands.main(["pair", "one.csv", "same.csv", "--allow-same"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "drop 0, without a limit" in said and "95% interval none" in said and "inf" not in said
 
 
 def test_counts_to_a_trillion_from_the_command_line(capsys):

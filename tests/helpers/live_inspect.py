@@ -9,6 +9,7 @@ this package's requirements, to which inspect_ai in .venv-inspect is added.
 The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; with the model argument
 turned=K, the answers to every K-th question are turned round: a known rule of what flips. It writes each question it
 answers to calls.txt, and ends the process after LIVE_DIE_AFTER answers.
+LIVE_WORDS is what the task's solver puts before.
 """
 
 import json
@@ -27,16 +28,18 @@ from inspect_ai.model import GenerateConfig, ModelAPI, ModelOutput, modelapi  # 
 SIZE = 200
 TASK = '''
 import json
+import os
 from pathlib import Path
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.scorer import match
-from inspect_ai.solver import generate
+from inspect_ai.solver import generate, system_message
 
 @task
 def sums(size: int = 200):
     samples = [Sample(id=f"s{i}", input=f"what is {i}+1?", target=str(i + 1)) for i in range(size)]
-    return Task(dataset=samples, solver=generate(), scorer=match())
+    words = [system_message(os.environ["LIVE_WORDS"])] if "LIVE_WORDS" in os.environ else []
+    return Task(dataset=samples, solver=[*words, generate()], scorer=match())
 '''
 
 

@@ -17,15 +17,10 @@ import sys
 from itertools import islice
 from pathlib import Path
 
-os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-sys.path += map(str, (ROOT / ".venv-lm-eval" / "lib").glob("python3*/site-packages"))  # last, so that .venv's own win
-
-import numpy as np  # noqa: E402
-from lm_eval.api.model import LM  # noqa: E402
-from lm_eval.api.registry import register_model  # noqa: E402
+import harness_path  # noqa: F401 (before what it makes importable)
+import numpy as np
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
 
 SIZES = {"live_a": 120, "live_b": 80}
 HEAD = """

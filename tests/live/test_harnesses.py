@@ -130,8 +130,13 @@ class TestInspect:
             [where, ["evaluate", "killed", "--resume"]],
             [where, ["evaluate", "killed", "--audit"]],
             [where, ["evaluate", "absent", *words[:-1], "task.py@products"]],
+            *[[where | more, ["evaluate", name, "--history", "whole/inspect", *words[6:], "--budget", "150",
+                              "--first-round", "150"]]
+              for name, more in (("same", {}), ("other", {"LIVE_WORDS": "Think before you add."}))],
         ])
-        assert [code for code, *_ in done] == [0, -9, 0, 0, 2], done
+        assert [code for code, *_ in done] == [0, -9, 0, 0, 2, 0, 0], done
+        noted = ["in other words than" in "".join(map(str, one)) for one in done[5:]]
+        assert noted == [False, True]  # what a solver puts before a question is part of its prompt
         found = answers(folder / "whole")
         assert len(found) == 30 and found == {name: truth[name] for name in found}
         assert asked(folder / "killed") == asked(folder / "whole")

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
-    check_names(models[baseline])
+    check_names({task: scores.category for task, scores in models[baseline].items()})
     if options.samples and not (options.tasks or options.skip):
         check_all_there(source, models[baseline], baseline)
     read, models = models, on_one_scale(models, baseline)

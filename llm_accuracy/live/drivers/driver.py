@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import InputError
+from ...redaction import hidden
 
 if TYPE_CHECKING:
     from ..bank import Bank
@@ -47,6 +49,24 @@ class Request:
     filter: str | None = None
     show_questions: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def one_line(text: object) -> str:
+    """In one line, and not a long one."""
+    return " ".join(str(text).split())[:300]
+
+
+@contextlib.contextmanager
+def in_one_line(what: str) -> Iterator[None]:
+    """Whatever goes wrong inside, in code of others too, is one line; the interruption of a person is not."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise InputError(hidden(f"{what}: it ended itself ({error.code})")) from None
+    except BaseException as error:
+        raise InputError(hidden(f"{what}: {one_line(f'{type(error).__name__}: {error}')}")) from error
 
 
 def recent_version(flag: str, package: str, oldest: tuple[int, ...]) -> str:

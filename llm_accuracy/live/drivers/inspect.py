@@ -28,7 +28,7 @@ from ...errors import InputError
 from ...redaction import hidden
 from ...scores.inspect_logs import content_of, prompt_of, task_name
 from ..bank import Bank
-from .driver import Request, Round, Take, limits_of, recent_version
+from .driver import Request, Round, Take, in_one_line, limits_of, one_line, recent_version
 
 OLDEST = (0, 3, 250)
 POLL = 0.02    # seconds between two looks for a next round
@@ -52,9 +52,9 @@ class Inspect:
         self.versions = {"inspect_ai": found}
         self.model = request.model
         os.environ.setdefault("INSPECT_DISPLAY", "none")
-        with _one_line(f"--inspect: {self.words.task} cannot be loaded"):
+        with in_one_line(f"--inspect: {self.words.task} cannot be loaded"):
             self.task = _task(self.words)
-        with _one_line(f"--inspect: model {request.model} cannot be loaded"):
+        with in_one_line(f"--inspect: model {request.model} cannot be loaded"):
             self._loaded = inspect_ai.model.get_model(request.model, base_url=self.words.model_base_url,
                                                       **_pairs(self.words.model_args))
         self.epochs = self.words.epochs or self.task.epochs or 1
@@ -85,20 +85,22 @@ class Inspect:
             self._thread.start()
         self._rounds.put([self.samples[question] for question in asked.questions])
         scores: dict[str, dict[int, float]] = defaultdict(dict)
+        prompts: dict[str, str | None] = {}
         left, done = set(asked.questions), 0
         while left:
-            question, epoch, score = self._next(asked.number)
+            question, epoch, score, prompt = self._next(asked.number)
             scores[question][epoch] = score
+            prompts.setdefault(question, prompt)
             done += 1
             asked.progress(done, len(asked.questions) * self.epochs)
             if question in left and len(scores[question]) == self.epochs:
                 left.discard(question)
                 sample = self.samples[question]
-                more = {"prompt": prompt_of(sample)} | ({"text": str(sample.input)} if self.show_questions else {})
+                more = {"prompt": prompts[question]} | ({"text": str(sample.input)} if self.show_questions else {})
                 take([(question, float(np.mean(list(scores[question].values()))), more)])
 
-    def _next(self, number: int) -> tuple[str, int, float]:
-        """A sample's score. Raises InputError where inspect_ai has ended instead."""
+    def _next(self, number: int) -> tuple[str, int, float, str | None]:
+        """A sample's epoch, score and prompt. Raises InputError where inspect_ai has ended instead."""
         while True:
             try:
                 found = self._answers.get(timeout=0.5)
@@ -124,9 +126,9 @@ class Inspect:
                          log_dir=str(self.folder / "inspect"), score_display=False, max_samples=self.words.max_samples,
                          retry_on_error=self.words.retry_on_error, **_pairs(self.words.config))
             if log.status != "success":
-                self._answers.put(InputError(_line(log.error.message if log.error else log.status)))
+                self._answers.put(InputError(one_line(log.error.message if log.error else log.status)))
         except BaseException as error:
-            self._answers.put(InputError(_line(f"{type(error).__name__}: {error}")))
+            self._answers.put(InputError(one_line(f"{type(error).__name__}: {error}")))
 
     def scored(self, sample) -> None:
         """Called by the source for every completed sample."""
@@ -136,11 +138,11 @@ class Inspect:
         name = self.metric or (next(iter(given)) if len(given) == 1 else None)
         question = f"{self.name}/{sample.id}"
         if sample.error is not None:
-            self._answers.put(InputError(f"{question}: {_line(sample.error.message)}"))
+            self._answers.put(InputError(f"{question}: {one_line(sample.error.message)}"))
         elif name not in given:
             self._answers.put(InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric"))
         else:
-            self._answers.put((question, sample.epoch, value_to_float()(given[name].value)))
+            self._answers.put((question, sample.epoch, value_to_float()(given[name].value), prompt_of(sample)))
 
     def close(self, result: dict[str, Any]) -> None:
         self.result = result
@@ -294,18 +296,3 @@ def _numbered(task) -> list:
     for number, sample in enumerate(task.dataset, start=1):
         samples.append(sample if sample.id is not None else sample.model_copy(update={"id": number}))
     return samples
-
-
-@contextlib.contextmanager
-def _one_line(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (InputError, KeyboardInterrupt):
-        raise
-    except BaseException as error:
-        raise InputError(hidden(f"{what}: {_line(f'{type(error).__name__}: {error}')}")) from error
-
-
-def _line(text: object) -> str:
-    """In one line, and not a long one."""
-    return " ".join(str(text).split())[:300]

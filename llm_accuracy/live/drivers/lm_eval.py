@@ -32,7 +32,7 @@ from ...scores.lm_eval import scores_of_samples
 from ...scores.task_scores import Choices
 from ..bank import Bank
 from ..query_log import QueryLog
-from .driver import Request, Round, Take, limits_of, recent_version
+from .driver import Request, Round, Take, in_one_line, limits_of, recent_version
 
 OLDEST = (0, 4, 13)
 METHODS = ("loglikelihood", "loglikelihood_rolling", "generate_until")
@@ -78,7 +78,7 @@ class LmEval:
 
     def _loaded(self) -> dict[str, Any]:
         """{name: task}, every one with its number of few-shot examples set as `simple_evaluate` will."""
-        with self._quiet(), _one_line("--lm-eval: the tasks cannot be loaded"):
+        with self._quiet(), in_one_line("--lm-eval: the tasks cannot be loaded"):
             self._manager = self.config.process_tasks(self.config.metadata)
             tasks = dict(self._manager.load(self.config.tasks)["tasks"])
         if not tasks:
@@ -105,7 +105,7 @@ class LmEval:
         from lm_eval.api.registry import get_model
 
         config = self.config
-        with self._quiet(), _one_line(f"--lm-eval: model {config.model} cannot be loaded"):
+        with self._quiet(), in_one_line(f"--lm-eval: model {config.model} cannot be loaded"):
             lm = get_model(config.model).create_from_arg_obj(
                 dict(config.model_args), {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size,
                                           "device": config.device})
@@ -135,7 +135,7 @@ class LmEval:
         for task, ids in samples.items():
             _as_in_a_whole_run(self.tasks[task], ids, self.config)
         self._responses.begin(asked.progress)
-        with self._quiet(), _without_survey(), _one_line(
+        with self._quiet(), _without_survey(), in_one_line(
                 f"--lm-eval: the harness failed in round {asked.number} (what was answered is kept; add --resume)"):
             found = self._evaluate(
                 model=self.lm, tasks=[self.tasks[task] for task in samples], samples=samples,
@@ -207,7 +207,7 @@ def _configured(words: str):
             raise InputError(f"--lm-eval: --{name} has no place here: {why}")
     if not given.tasks:
         raise InputError("--lm-eval: --tasks is missing from the harness's arguments")
-    with _one_line("--lm-eval: the harness does not take these arguments"):
+    with in_one_line("--lm-eval: the harness does not take these arguments"):
         config = EvaluatorConfig.from_cli(given)
     return config
 
@@ -220,20 +220,6 @@ class _Refusing(argparse.ArgumentParser):
 def _seeds(seeds: list[int | None] | None) -> dict[str, int | None]:
     names = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
     return dict(zip(names, seeds or [], strict=False))
-
-
-@contextlib.contextmanager
-def _one_line(what: str) -> Iterator[None]:
-    """Whatever goes wrong inside is one line; the interruption of a person is not."""
-    try:
-        yield
-    except (InputError, KeyboardInterrupt):
-        raise
-    except SystemExit as error:
-        raise InputError(f"{what}: it ended itself ({error.code})") from None
-    except Exception as error:
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(hidden(f"{what}: {text[:300]}")) from error
 
 
 @contextlib.contextmanager
