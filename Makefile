@@ -14,7 +14,7 @@ DATA ?= data/processed
 LOGS ?= logs
 IN := --data-dir $(DATA) --logs-dir $(LOGS)
 
-.PHONY: quickstart laptop paper study repro tables figures degradation-logs history-logs twin headline boards real fresh test test-long check
+.PHONY: quickstart laptop paper study repro tables figures degradation-logs few-answers-logs history-logs twin headline boards real fresh test test-long check
 
 quickstart: $(VENV)/.installed
 	$(PY) quickstart.py
@@ -59,6 +59,11 @@ figures: $(VENV)/.installed
 # What figures/degradation.ipynb draws: simulated power (20 s) and, where PAIRS is their folder, the real pairs.
 degradation-logs: $(VENV)/.installed
 	$(PY) figures/degradation_logs.py --logs-dir $(LOGS) $(if $(PAIRS),--pairs $(PAIRS))
+
+# Questions to a decision, on the bank whose baseline's margins the file MARGINS has (column `base`): two minutes.
+few-answers-logs: $(VENV)/.installed
+	rm -f $(LOGS)/few_answers_questions.csv
+	$(PY) benchmarks/few_answers.py questions $(MARGINS) --sizes 2680 --rows 300 --output $(LOGS)/few_answers_questions.csv
 
 # What figures/history.ipynb draws, of every matrix in the folder BOARDS.
 history-logs: $(VENV)/.installed

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import memory
 
 from llm_accuracy import cli
-from llm_accuracy.degradation.few_answers import betting, curves, simple_random, simulation
+from llm_accuracy.degradation.few_answers import betting, curves, ease, simple_random, simulation
 from llm_accuracy.degradation.few_answers.estimate import estimate
 from llm_accuracy.degradation.few_answers.run import SHARE, Run, round_sizes
 from llm_accuracy.errors import InputError
@@ -166,13 +166,16 @@ def pair_cells(files: list[Path], history: Path | None, leave: list[str], earlie
     names = matrix["model"].astype(str)
     kept = ~names.map(lambda model: any(part.lower() in model.lower() for part in leave))
     print(f"history: {int(kept.sum())} models, without {', '.join(names[~kept]) or 'none'}")
-    share = matrix.loc[kept].drop(columns=["model", "created_date", "sha", "family"], errors="ignore").mean()
+    answers = matrix.loc[kept].drop(columns=["model", "created_date", "sha", "family"], errors="ignore")
 
     def known_of(scores: pd.Series) -> curves.Known:
-        missing = scores.index.difference(share.index)
+        missing = scores.index.difference(answers.columns)
         if len(missing):
             raise InputError(f"{history}: no column for {len(missing):,} questions, first {missing[0]}")
-        return curves.Known(scores.to_numpy(float), difficulty=share.reindex(scores.index).to_numpy(float))
+        mine, theirs = scores.to_numpy(float), answers[scores.index].to_numpy(float)
+        others = ease.without_itself(mine, theirs)
+        print(f"{int((~others).sum())} of the history's models are this baseline, left out")
+        return curves.Known(mine, difficulty=ease.ease(mine, theirs[others]))
 
     known = known_of(base)
     cells.append(Cell(name, known, candidate.to_numpy(float), curves.default_library(known), "default, history"))
@@ -212,7 +215,8 @@ def resampled(known: curves.Known, n: int, rng: np.random.Generator) -> curves.K
 
 
 def questions(path: Path, rows: int, seed: int, sizes: list[int], flips: list[float]) -> list[dict]:
-    """Questions to an 80 % chance of "safe at 1 point" where the drop is 0."""
+    """Questions to an 80 % chance of "safe at 1 point" where the drop is 0; beside them, how often a plain threshold on
+    as many random ones as by default curves passes this candidate, and one whose drop is the point."""
     small, found = margin_bank(path)[0], []
     for n in sizes:
         known = small if n == small.size else resampled(small, n, np.random.default_rng(3))
@@ -233,6 +237,10 @@ def questions(path: Path, rows: int, seed: int, sizes: list[int], flips: list[fl
                          for first in range(0, rows, AT_ONCE)]
                 safe = np.sort(np.concatenate([one.safe for one in stops]))
                 row[name] = float(safe[int(np.ceil(0.8 * safe.size)) - 1])
+            worse = known.scores - simulation.candidate_like(known, max(flip, MARGIN), MARGIN, rng, simulation.THIN)
+            for name, other in (("threshold_passes", d), ("threshold_passes_at_margin", worse)):
+                row[name] = simple_random.threshold_passes(n, int(row["margins_default"]), int((other > 0).sum()),
+                                                           int((other < 0).sum()), MARGIN)
             found.append(row)
             print(row, flush=True)
     return found

@@ -1,5 +1,6 @@
 """Shared by all tests: where the real matrices and golden values are, and how a script is run."""
 
+import importlib.util
 import io
 import multiprocessing
 import os
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from functools import cache
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -135,3 +137,13 @@ def run_script(name, *arguments, code=0, cwd=ROOT, timeout=300, stdin=""):
 @pytest.fixture
 def script():
     return run_script
+
+
+@cache
+def few_answers_benchmark():
+    """benchmarks/few_answers.py as a module, which imports its neighbours."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    spec = importlib.util.spec_from_file_location("few_answers_benchmark", ROOT / "benchmarks" / "few_answers.py")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
+    spec.loader.exec_module(module)
+    return module

@@ -297,3 +297,35 @@ def peeking(items: int, flip: float, trials: int, alpha: float = 0.05, seed: int
     return titled(figure, f"Looking after each of {items:,} items, the exact test calls {100 * naive[-1]:.0f} % of "
                   f"equal models degraded, the e-value {100 * safe[-1]:.0f} %",
                   f"{trials:,} simulated pairs without a drop, flip rate {100 * flip:g} %")
+
+
+def few_answers(table: pd.DataFrame) -> plt.Figure:
+    """Questions to "not degraded" by flip rate and design, and what a plain threshold on as many would do; of one bank,
+    from the log of `benchmarks/few_answers.py questions`."""
+    table = table.sort_values("flips")
+    [n], flips = set(table["n"]), 100 * table["flips"]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2), layout="constrained", width_ratios=(3, 2))
+    left.axhline(n, label="all questions", **look("approximate"))
+    for column, label, meaning in (("srs_watched", "random, stop when decided", "max-drop"),
+                                   ("srs_fixed_exact", "random, one exact look", "measured"),
+                                   ("no_margins", "ours, margins unknown", "Fisher"),
+                                   ("margins_default", "ours, by margins", "simulated")):
+        left.plot(flips, table[column], label=label, **look(meaning))
+    left.set(title="until 80 % of the runs have said\n\"not degraded by 1 point\"", ylabel="questions",
+             ylim=(0, 1.05 * n))
+    for column, label, meaning in (("threshold_passes", "this candidate", NOT_DEGRADED),
+                                   ("threshold_passes_at_margin", "one that lost the point", DEGRADED)):
+        right.plot(flips, 100 * table[column], label=label, **look(meaning))
+    right.axhline(5, color="0.6", linestyle=":", linewidth=0.8, zorder=0)
+    right.text(flips.max(), 6, "ours, at most: 5 %", color="0.4", fontsize=7, ha="right", va="bottom")
+    right.set(title="a plain threshold on as many\nrandom questions passes", ylabel="% of the runs", ylim=(0, 102))
+    for axes in (left, right):
+        axes.set(xscale="log", xlabel="questions that flip (%)")
+        axes.set_xticks(flips, [f"{flip:g}" for flip in flips])
+        axes.minorticks_off()
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, 0.97 if axes is left else 0.85))
+    share, passed = table["margins_default"] / n, table["threshold_passes_at_margin"]
+    enough, fooled = (f"{100 * column.min():.0f} to {100 * column.max():.0f} %" for column in (share, passed))
+    return titled(figure, f"{enough} of {n:,} questions are enough, chosen by margins; a threshold on as many passes "
+                  f"{fooled} of candidates that lost the point",
+                  f"true drop 0; {table['runs'].min():,} simulated runs a point; flips are noise beside the margins")

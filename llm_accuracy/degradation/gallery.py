@@ -18,6 +18,7 @@ from .verdicts import verdict
 
 POWER = tuple(Log(f"degradation_power_{damage}.csv", "make degradation-logs LOGS={}") for damage in ("all", "one"))
 PAIRS = Log("degradation_pairs.csv", "make degradation-logs LOGS={} PAIRS=FOLDER")
+FEW = Log("few_answers_questions.csv", "make few-answers-logs LOGS={} MARGINS=FILE")
 # b and c of 25,282 questions, published (arXiv 2602.10144): Llama-3.1-8B-Instruct on six benchmarks.
 PUBLISHED = {"rerun": (163, 168), "FP8": (1095, 1106), "KV-cache FP8": (1241, 1042)}
 
@@ -77,3 +78,9 @@ def real_pairs(logs: PairLogs) -> Iterator[Drawn]:
         result = judge_counts(25_282, b, c)
         rows.append((f"Llama-3.1-8B-Instruct, six benchmarks, {name} (25,282)", result, result.verdict))
     yield Drawn(plots.forest(rows, plots.verdicts_point(rows)))
+
+
+@FIGURES.add("degradation_7_few_answers", "From few answers of the candidate", [FEW],
+             ["benchmarks/few_answers.py questions FILE"])
+def few_answers(logs: PairLogs) -> Iterator[Drawn]:
+    yield Drawn(plots.few_answers(logs.read(FEW)))

@@ -26,7 +26,7 @@ def add(to: argparse.ArgumentParser) -> None:
     add_drivers(live.add_mutually_exclusive_group())
     live.add_argument("--model", metavar="NAME", help="the candidate's name (inspect: the model to load)")
     live.add_argument("--history", nargs="+", type=Path, metavar="PATH", help="models that have answered these "
-                                                                            "questions: which are hard")
+                                                                            "questions: which may change")
     live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
     live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
     live.add_argument("--show-questions", action="store_true", help="the report shows what flipped questions ask")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..degradation.few_answers import bank as banks
+from ..degradation.few_answers import ease as easing
 from ..degradation.few_answers.curves import Known
 from ..errors import InputError
 from ..scores.task_scores import ONLY_TASK, TaskScores
@@ -98,9 +99,10 @@ def in_order(known: banks.Bank, bank: Bank, model: Model) -> banks.Bank:
                                runs=known.known.runs))
 
 
-def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | None, filter_: str | None
-                    ) -> tuple[Known, list[str]]:
-    """With the share of a history's models that get each question right; where none has answered, the average."""
+def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | None, filter_: str | None,
+                    candidate: str) -> tuple[Known, list[str]]:
+    """With how easy each question is for this baseline by a history's models (`ease`), those left out that are the
+    baseline itself, by their answers, or the candidate, by its name; and notes."""
     if not paths or [str(path) for path in paths] == ["none"]:
         return known, []
     from .history import aligned, read_history
@@ -110,11 +112,19 @@ def with_difficulty(known: Known, bank: Bank, paths: list[Path], metric: str | N
         raise InputError(f"--history {paths[0]}: beside a baseline a history is models' answers, a matrix or "
                          "logs, not fitted factors")
     scores = np.where(history.responses.observed, history.responses.scores, np.nan).astype(float)
-    seen = history.responses.observed.sum(0)
-    share = np.where(seen > 0, np.nansum(scores, 0) / np.maximum(seen, 1), np.nan)
-    difficulty = np.where(np.isnan(share), np.nanmean(share), share)
-    said = f"history: {history.responses.n_models:,} models say how hard every question is"
-    return replace(known, difficulty=difficulty), [*history.notes, said]
+    others = easing.without_itself(known.scores, scores)
+    notes = list(history.notes)
+    names = [str(name) for name in history.responses.models]
+    if itself := [name for name, other in zip(names, others, strict=True) if not other]:
+        notes.append(f"history: {', '.join(itself)} answered as the baseline throughout, or nothing; left out")
+    asked = np.array([bool(candidate) and name.lower() == candidate.lower() for name in names])
+    if (asked & others).any():
+        notes.append(f"history: {candidate} is the candidate, whose answers must not be known beforehand; left out")
+        others &= ~asked
+    if not others.any():
+        return known, [*notes, "history: no other model is left; it is not used"]
+    notes.append(f"history: {int(others.sum()):,} models say how easy every question is for the baseline")
+    return replace(known, difficulty=easing.ease(known.scores, scores[others])), notes
 
 
 def same_model(driver: Driver, model: Model, allow_same: bool) -> list[str]:

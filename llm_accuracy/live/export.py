@@ -73,14 +73,13 @@ def export_comparison(comparison: Comparison, organization: str | None, relation
     result = comparison.write()
     if not asking.baseline.higher_is_better or result["drop"] is None:
         raise InputError(f"{comparison.run.path}: no accuracy to publish: lower is better, or nothing is answered")
-    mean = result["baseline_mean"]
-    low, high = (min(max(mean - drop, 0.0), 1.0) for drop in (result["ci_high"], result["ci_low"]))
     details = {"questions_asked": str(result["asked"]), "seed": str(result["seed"]),
-               "baseline": Path(result["baseline"]).name, "baseline_score": str(mean), "verdict": result["verdict"],
-               "margin": str(result["margin"]), "drop": str(result["drop"]),
+               "baseline": Path(result["baseline"]).name, "baseline_score": str(result["baseline_mean"]),
+               "verdict": result["verdict"], "margin": str(result["margin"]), "drop": str(result["drop"]),
                "drop_interval": f"{result['ci_low']:.6f} to {result['ci_high']:.6f}"}
-    return _written(comparison, result, name, min(max(mean - result["drop"], low), high),
-                    Interval(low, high, 1 - result["alpha"], "betting on the difference from a baseline known in full, "
+    return _written(comparison, result, name, result["estimate"],
+                    Interval(result["low"], result["high"], 1 - result["alpha"],
+                             "betting on the difference from a baseline known in full, "
                              "exact, valid at any stopping time"), result["asked"],
                     (organization or "", relationship or ""), details)
 

@@ -36,11 +36,25 @@ def result_of(asking: PairedAsking, manifest: dict[str, Any]) -> dict[str, Any]:
         "budget": plan.budget, "seed": plan.seed, "lost": 0, "gained": 0}
     if found is not None:
         result |= found
+    result |= accuracy_of(result, asking.baseline.higher_is_better)
     result["tasks"] = by_task(asking)
     result["where"] = parts(asking)
     result["notes"] = [*manifest["notes"], *(record["text"] for record in asking.log.of("note")), *claims(result)]
     result["log"] = {"records": len(asking.log.records), "version": __version__}
     return json.loads(json.dumps(result))
+
+
+def accuracy_of(result: dict[str, Any], higher_is_better: bool) -> dict[str, float | None]:
+    """The candidate's own mean on the scale of the metric, which is the baseline's, known in full, less the drop, and
+    its exact interval: estimate, low, high; None before there is a drop."""
+    if result["drop"] is None:
+        return dict.fromkeys(("estimate", "low", "high"))
+    mean = result["baseline_mean"]
+    low, high = (min(max(mean - drop, 0.0), 1.0) for drop in (result["ci_high"], result["ci_low"]))
+    estimate = min(max(mean - result["drop"], low), high)
+    if not higher_is_better:
+        low, estimate, high = 1 - high, 1 - estimate, 1 - low
+    return {"estimate": estimate, "low": low, "high": high}
 
 
 def claims(result: dict[str, Any]) -> list[str]:

@@ -95,7 +95,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     check_earlier(driver, dict(zip(wanted.earlier, earlier, strict=True)))
     pairs, learned = banks.earlier_pairs(known_bank, known_model, list(zip(wanted.earlier, earlier, strict=True)))
     known, known_notes = with_difficulty(known_bank.known, bank, wanted.history, wanted.request.metric,
-                                         wanted.request.filter)
+                                         wanted.request.filter, driver.model)
     pairs = [replace(pair, known=_part(known, pair, known_bank, known_model, log, name))
              for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)

@@ -17,7 +17,7 @@ from llm_accuracy.palette import PALETTE
 LOGS = ROOT / "logs"
 NOTEBOOK = ROOT / "figures" / "degradation.ipynb"
 FIGURES = ["degradation_1_introduction", "degradation_2_power", "degradation_3_p_values", "degradation_4_tasks",
-           "degradation_5_peeking", "degradation_6_real_pairs"]
+           "degradation_5_peeking", "degradation_6_real_pairs", "degradation_7_few_answers"]
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +89,7 @@ def degradation_figures():
     yield figures.peeking(300, 0.1, 50)
     yield figures.power_against_items(plan, 0.05, flips=[0.08, 0.12])
     yield figures.power_against_items(plan, 0.05, tasks=4, table=suite)
+    yield figures.few_answers(pd.read_csv(LOGS / "few_answers_questions.csv"))
     yield figures.forest(rows)
     yield figures.forest(rows, figures.verdicts_point(rows))
 
@@ -111,6 +112,12 @@ def test_titles_come_from_what_is_drawn():
                             "drop": 0.02}) for damage, pooled in (("all", 0.9), ("one", 0.2))]
     assert title(figures.power_against_tasks(tables)).endswith(
         "at most 10 points of power behind the best one, pooling up to 60 and max-drop up to 80")
+    few = pd.DataFrame({"n": 2000, "flips": [0.01, 0.1], "runs": 9, "margins_default": [200, 1000],
+                        "threshold_passes_at_margin": [0.4, 0.5]}).assign(
+        **dict.fromkeys(("srs_watched", "srs_fixed_exact", "no_margins", "threshold_passes"), 1))
+    assert title(figures.few_answers(few)) == (
+        "10 to 50 % of 2,000 questions are enough, chosen by margins; a threshold on as many passes 40 to 50 % of "
+        "candidates that lost the point")
     results = [judge_counts(1000, 100, 20), judge_counts(1000, 1, 1), judge_counts(90, 3, 3), judge_counts(700, 40, 40)]
     assert figures.verdicts_point([("", result, result.verdict) for result in results]) == (
         "Of 4 pairs 1 got worse, 1 did not by 1 point or more, and 2, of at most 700 items, cannot be told")

@@ -1,22 +1,14 @@
 """The floors of few answers, on real margins and simulated candidates: hours, by `make test-long`."""
 
-import sys
-
 import numpy as np
 import pytest
-from conftest import ROOT, SHARED
+from conftest import SHARED
+from conftest import few_answers_benchmark as benchmark
 from scipy import stats
 
 pytestmark = [pytest.mark.long, pytest.mark.shared]
 MARGINS = SHARED / "data" / "margins" / "smollm2_blimp.csv.gz"
 ROWS = 2000
-
-
-def benchmark():
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    import few_answers
-
-    return few_answers
 
 
 def check(rows, least_ess):
@@ -44,6 +36,24 @@ def test_real_candidates(shared, variant, curve):
     bench = benchmark()
     cell, = (c for c in bench.margin_cells(MARGINS) if c.name == variant and c.curve == curve)
     check(bench.measure(cell, ROWS, 0), (FLOORS if curve == "default" else OWN).get(variant, (0.9,) * 4))
+
+
+PAIRS, HISTORY = SHARED / "data" / "pairs", SHARED / "data" / "matrices" / "mmlu_pro.csv.gz"
+LLAMA = "mmlu_pro_llama3-8b-instruct_unquantized_vs_quantized"
+QWEN = "mmlu_pro_psychology_qwen3-30b-a3b_thinkbias0_vs_18"
+
+
+def files(pair):
+    return [PAIRS / f"{pair}.{which}.csv" for which in ("baseline", "optimized")]
+
+
+@pytest.mark.parametrize("pair, other, floor", [(LLAMA, QWEN, 1.7), (QWEN, LLAMA, 2.0), (f"{QWEN}.5", LLAMA, 0.9)])
+def test_real_pairs_without_margins(shared, pair, other, floor):
+    """Leave-pair-out: with no history, with one, and with one and a curve of the other model's pair."""
+    bench = benchmark()
+    cells = bench.pair_cells(files(pair), HISTORY, [], files(other))
+    for cell, least in zip(cells, (0.9, floor, 0.9), strict=True):
+        check(bench.measure(cell, ROWS, 0), (least,) * 4)
 
 
 @pytest.mark.parametrize("part", range(8))

@@ -2,9 +2,12 @@
 this package's requirements, to which inspect_ai in .venv-inspect is added.
 
     python live_inspect.py tasks FOLDER       write task.py and answers.json
-    python live_inspect.py steps                 commands `evaluate …`, see forks.py
+    python live_inspect.py steps                 commands `evaluate …`, see forks.py; `baseline FOLDER` has
+                                                 inspect_ai itself evaluate row/base on the whole task, its log
+                                                 going to FOLDER
 
-The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; it writes each question it
+The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; with the model argument
+turned=K, the answers to every K-th question are turned round: a known rule of what flips. It writes each question it
 answers to calls.txt, and ends the process after LIVE_DIE_AFTER answers.
 LIVE_WORDS is what the task's solver puts before.
 """
@@ -50,6 +53,15 @@ def write_tasks(folder: Path, seed: int = 1) -> None:
     (folder / "M1.csv").write_text("\n".join(["model," + ",".join(names), *rows]) + "\n")
     (folder / "answers.json").write_text(json.dumps(dict(zip(names, scores[40].tolist(), strict=True))))
     (folder / "task.py").write_text(TASK)
+    (folder / "other.py").write_text(TASK.replace("what is {i}+1?", "what is {i}+1{'?' * (1 + (i == 3))}"))
+
+
+def write_baseline(folder: str) -> int:
+    """See the module."""
+    from inspect_ai import eval
+
+    [log] = eval("task.py@sums", model="row/base", log_dir=folder, display="none", ctl_server=False)
+    return int(log.status != "success")
 
 
 class Row(ModelAPI):
@@ -57,9 +69,9 @@ class Row(ModelAPI):
 
     left = float("inf")
 
-    def __init__(self, model_name, base_url=None, api_key=None, config=GenerateConfig(), **_):  # noqa: B008
+    def __init__(self, model_name, base_url=None, api_key=None, config=GenerateConfig(), turned=0, **_):  # noqa: B008
         super().__init__(model_name, base_url, api_key, [], config)
-        self.folder = Path(os.environ["LIVE_FOLDER"])
+        self.folder, self.turned = Path(os.environ["LIVE_FOLDER"]), int(turned)
         Row.left = float(os.environ.get("LIVE_DIE_AFTER", "inf"))
         self.answers = json.loads((self.folder / "answers.json").read_text())
 
@@ -73,6 +85,8 @@ class Row(ModelAPI):
         if os.environ.get("LIVE_FAIL") == str(number):
             raise ConnectionError("429 Too Many Requests for key sk-0123456789abcdef")
         right = self.answers[f"sums/s{number}"]
+        if self.turned and number % self.turned == 0:
+            right = 1 - right
         return ModelOutput.from_content(self.model_name, str(number + 1 if right else number + 2))
 
     async def count_text_tokens(self, text):
@@ -88,9 +102,15 @@ if __name__ == "__main__":
     if sys.argv[1] == "tasks":
         write_tasks(Path(sys.argv[2]))
     else:
+        import inspect_ai._eval.run  # noqa: F401  once, before the children, as what draws pages
         from forks import run_steps
 
         from llm_accuracy import cli
-        from llm_accuracy.live import command
+        from llm_accuracy.live import command, paired_report, paired_run  # noqa: F401
 
-        run_steps(lambda words: cli.run(lambda _: command.main(words)))
+        def do(words):
+            if words[0] == "baseline":
+                return write_baseline(words[1])
+            return command.main(words)
+
+        run_steps(lambda words: cli.run(lambda _: do(words)))

@@ -11,7 +11,7 @@ import pytest
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import ask, command
+from llm_accuracy.live import ask, command, paired_report
 
 N = 600
 
@@ -116,6 +116,14 @@ def test_a_bad_candidate_is_stopped_and_fails_the_gate(models, capsys):
     assert command.main([str(run), "--audit"]) == 0
 
 
+@pytest.mark.parametrize("higher, expected", [(True, (0.6, 0.55, 0.7)), (False, (0.4, 0.3, 0.45))])
+def test_the_accuracy_is_on_the_scale_of_the_metric(higher, expected):
+    """Where lower is better, scores are turned round before they are compared; the accuracy is turned back."""
+    found = {"baseline_mean": 0.7, "drop": 0.1, "ci_low": 0.0, "ci_high": 0.15}
+    assert tuple(paired_report.accuracy_of(found, higher).values()) == pytest.approx(expected)
+    assert set(paired_report.accuracy_of(found | {"drop": None}, higher).values()) == {None}
+
+
 def test_killed_and_resumed_asks_the_same(models, gentle):
     run = models / "killed"
     good = (models / "gentle.py").read_text()
@@ -136,11 +144,18 @@ def test_without_margins_and_without_tasks(models, capsys):
     (models / "short.json").write_text(json.dumps(known))
     (models / "short.py").write_text(GRADER.format(answers=str(models / "short.json")))
     history = ["model," + ",".join(known), *(f"m{i}," + ",".join(str((j + i) % 2) for j in range(N)) for i in range(3))]
+    with (models / "plain.csv").open() as stream:
+        base = {row["prompt_id"]: row["score"] for row in csv.DictReader(stream)}
+    history += ["us/new," + ",".join(str(score) for score in known.values())]
+    history.append("itself," + ",".join(base[name] for name in known))
     (models / "M1.csv").write_text("\n".join(history) + "\n")
-    begin(models, run, *program(models, "short"), "--keep-going", "--history", str(models / "M1.csv"), base="plain.csv")
+    begin(models, run, *program(models, "short"), "--keep-going", "--model", "us/new", "--history",
+          str(models / "M1.csv"), base="plain.csv")
     result = found(run)
     assert result["asked"] == 360 and not result["margins_known"] and result["tasks"] == {}
-    assert any("3 models say how hard" in note for note in result["notes"])
+    assert any("itself answered as the baseline throughout" in note for note in result["notes"])
+    assert any("us/new is the candidate" in note for note in result["notes"])
+    assert any("3 models say how easy" in note for note in result["notes"])
     assert command.main([str(run), "--audit"]) == 0
 
 

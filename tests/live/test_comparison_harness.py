@@ -5,9 +5,9 @@ import json
 
 import pytest
 from conftest import harness_python
-from test_harnesses import answers, asked, steps
+from test_harnesses import answers, asked, made, steps
 
-HELPER = "live_margins.py"
+HELPER, INSPECT = "live_margins.py", "live_inspect.py"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,42 @@ def test_a_broken_candidate_fails_and_bad_baselines_are_one_line(live):
         errors = [line for line in said.splitlines() if line.startswith("error:")]
         assert code == 2 and len(errors) == 1 and part in errors[0] and "Traceback" not in said, said
     assert not any((folder / run).exists() for run in ("same", "lacking", "changed"))
+
+
+def test_the_same_by_inspect_ai(inspect_ai, tmp_path):
+    """The baseline is inspect_ai's own log; every seventh answer of the candidate is turned round; one kill -9."""
+    folder, truth = made(INSPECT, tmp_path)
+    where = {"LIVE_FOLDER": str(folder)}
+
+    def words(run, turned, *more, task="task.py"):
+        return ["evaluate", run, "--baseline", "base", "--margin", "9pt", "--budget", "60%", *more, "--model",
+                "row/base", "--inspect", f"{task}@sums" + (f" -M turned={turned}" if turned else "")]
+
+    done = steps(INSPECT, folder, [
+        [where, ["baseline", "base"]],
+        [where | {"LIVE_DIE_AFTER": "25"}, words("run", 7, "--keep-going")],
+        [where, ["evaluate", "run", "--resume", "--fail-on", "degraded"]],
+        [where, ["evaluate", "run", "--audit"]],
+        [where, words("margins", 7, "--need-margins")],
+        [where, words("same", 0)],
+        [where, words("changed", 7, task="other.py")],
+    ])
+    assert [code for code, *_ in done] == [0, -9, 0, 0, 2, 2, 2], done
+    found = answers(folder / "run")
+    turned = [name for name in found if int(name.partition("/s")[2]) % 7 == 0]
+    assert len(found) == 120 and found == {name: abs(truth[name] - (name in turned)) for name in found}
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert (result["lost"], result["gained"]) == (sum(truth[name] for name in turned),
+                                                  sum(1 - truth[name] for name in turned))
+    drop = sum(2 * truth[f"sums/s{i}"] - 1 for i in range(0, 200, 7)) / 200
+    assert result["ci_low"] <= drop <= result["ci_high"] and not result["margins_known"]
+    for (_, _, said), part in zip(done[4:], ("margin", "is the baseline itself",
+                                             "have another content than the baseline's"), strict=True):
+        errors = [line for line in said.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1 and part in errors[0] and "Traceback" not in said, said
+    assert not any((folder / run).exists() for run in ("margins", "same", "changed"))
+    log = inspect_ai.log.read_eval_log(str(max((folder / "run" / "inspect").glob("*.eval"))))
+    told = {name: metric.value for score in log.results.scores for name, metric in score.metrics.items()}
+    right = sum(truth.values()) / 200 - result["drop"]  # the baseline's accuracy, known in full, less the drop
+    assert told == pytest.approx({"accuracy": right, "low": right + result["drop"] - result["ci_high"],
+                                  "high": right + result["drop"] - result["ci_low"], "asked": 120})

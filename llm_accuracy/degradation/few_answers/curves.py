@@ -22,6 +22,7 @@ OFF_THE_MARGIN = 0.03  # share of the flips of a noise curve that do not depend 
 LEANINGS = (0.0, 0.6)  # by which the noise is moved towards losses, in its standard deviations
 ADDED_ANSWERS = (0.02, 0.1, 0.5)  # of each kind, to the baseline's reruns of a question
 RERUN_LEANINGS = (0.0, 0.02)
+LEVELS = {-5.0: 1.0, -4.0: 1.0, -3.0: 1.0, -2.0: 1.0, -1.0: 0.5, 0.0: 0.25}  # logit of flips where even odds: weight
 STRETCHES = {0.25: 0.1, 0.5: 0.15, 1.0: 0.5, 2.0: 0.15, 4.0: 0.1}  # of a fitted curve's margins: prior weight
 SHIFTS = {-3.0: 0.1, -2.0: 0.13, -1.0: 0.17, 0.0: 0.3, 1.0: 0.2, 2.0: 0.1}  # of a fitted curve's logits
 FITTED_SHARE = 0.6  # prior weight of fitted curves beside the library of those that are not
@@ -34,7 +35,7 @@ class Known:
 
     scores      (N,) the baseline's, in [0, 1], higher is better
     margins     (N,) |log-likelihood of the best right choice − that of the best wrong one|, NaN where unknown; or None
-    difficulty  (N,) the share of a history's models that get the question right; or None
+    difficulty  (N,) how likely the baseline is to be right, by a history's models (`ease`); or None
     runs        how many runs of the baseline its scores are means of
 
     Raises InputError for scores outside [0, 1] or missing, and for lengths that differ.
@@ -116,14 +117,15 @@ def noise_curves(known: Known) -> Curves:
 
 
 def hardness_curves(known: Known) -> Curves:
-    """What the history finds hard is lost, what it finds easy is gained: for banks with a difficulty."""
+    """What was hard for the baseline is lost, what was easy is gained: for banks with a difficulty.
+
+    One slope: the difficulty is a probability of this very model, so the candidate's odds are the baseline's, shifted.
+    """
     assert known.difficulty is not None
     ease = logit(np.clip(known.difficulty, 0.02, 0.98))
     parts = []
-    for level in (-5.0, -4.0, -3.0, -2.0, -1.0, 0.0):
-        for slope in (0.5, 1.0):
-            parts.append((f"by the history, level {level:g}, slope {slope:g}", expit(level - slope * ease),
-                          expit(level + slope * ease), 1.0))
+    for level, weight in LEVELS.items():
+        parts.append((f"by the history, level {level:g}", expit(level - ease), expit(level + ease), weight))
     return Curves.of(parts)
 
 
