@@ -249,7 +249,8 @@ def main(argv=None):
     body = table(measured(args.share))
     print(body)
     if args.page:
-        put_between(args.page, MARK, f"`tests/helpers/gate_sizes.py`, {args.share:g} of its trials:\n\n{body}\n")
+        share = "all" if args.share == 1 else f"{args.share:g}"
+        put_between(args.page, MARK, f"`tests/helpers/gate_sizes.py`, {share} of its trials:\n\n{body}\n")
 
 
 if __name__ == "__main__":
