@@ -8,39 +8,19 @@ shares of it, so that points, margins and tests mean the same on each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..errors import InputError
+from ..scores.shares import UNIT, Scale, inside
 from ..scores.task_scores import TaskScores
 
 Model = dict[str, TaskScores]  # by task
 FAR_APART = 6.0  # times: largest and typical scores that differ by more are taken to be on two scales
 MANY = 10.0  # scores above it, on a stated range, are on another scale than scores that are all 0 or 1
 ABOVE_ONE = 1.5  # beside scores in [0, 1], larger ones than this are on another scale
-
-
-@dataclass(frozen=True)
-class Scale:
-    """From the worst (or, where lower is better, the best) possible score to the other end."""
-
-    low: float
-    high: float
-
-    @property
-    def width(self) -> float:
-        return self.high - self.low
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}"
-
-    def share(self, scores):
-        """Scores as shares of the scale."""
-        return (scores - self.low) / self.width
-
-
-UNIT, PERCENT = Scale(0.0, 1.0), Scale(0.0, 100.0)
+PERCENT = Scale(0.0, 100.0)
 
 
 def on_one_scale(models: dict[str, Model], baseline: str) -> dict[str, Model]:
@@ -94,11 +74,6 @@ def _scores(run: TaskScores) -> np.ndarray:
     """The scores there are, as floats."""
     scores = run.frame["score"].to_numpy(float)
     return scores[~np.isnan(scores)]
-
-
-def inside(scores, scale: Scale) -> bool:
-    """Whether all scores are possible on a scale."""
-    return bool(((scores >= scale.low) & (scores <= scale.high)).all())
 
 
 def _check_stated(one: TaskScores, other: TaskScores, task: str) -> None:

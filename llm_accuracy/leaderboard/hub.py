@@ -126,27 +126,26 @@ class Hub:
         Raises Unavailable if the file cannot be fetched or its columns unpack to more than the limit, KeyError if a
         column is missing.
         """
-        def read(parquet, leaves):
+        import pyarrow.parquet
+
+        def read(stream, parquet, leaves):
             _check_size(file, _bytes_of(parquet, leaves, "total_uncompressed_size"))
-            with self.open(file) as stream:
-                parts = {(start, stop): _range(stream, start, stop) for start, stop in _ranges(file, parquet, leaves)}
+            parts = {(start, stop): _range(stream, start, stop) for start, stop in _ranges(file, parquet, leaves)}
             # Arrow's own threads would call Python for the bytes: one still at it when the interpreter ends aborts
             # the process (apache/arrow#34314). So this thread fetches, and this thread decodes.
             with self.open(file, cache_type="parts", cache_options={"data": parts}) as known:
                 whole = pyarrow.parquet.ParquetFile(known, metadata=parquet.metadata, pre_buffer=False)
                 return whole.read(columns=columns, use_threads=False)
 
-        import pyarrow.parquet
-
         return self._parquet(file, columns, read)
 
     def column_bytes(self, file: File, columns: list[str]) -> int:
         """How many bytes `table` would fetch, from the file's footer alone. Raises as `table` does."""
         return self._parquet(file, columns,
-                             lambda parquet, leaves: _bytes_of(parquet, leaves, "total_compressed_size"))
+                             lambda _, parquet, leaves: _bytes_of(parquet, leaves, "total_compressed_size"))
 
     def _parquet(self, file: File, columns: list[str], use: Callable):
-        """use(ParquetFile, numbers of the leaf columns) of a file of which only the footer has been read."""
+        """use(stream, ParquetFile, numbers of the leaf columns) of a file of which only the footer has been read."""
         import pyarrow
         import pyarrow.parquet
 
@@ -158,7 +157,7 @@ class Hub:
                           for name in columns}
                 if lacking := [name for name in columns if not leaves[name]]:
                     raise KeyError(lacking[0])
-                return use(parquet, [leaf for name in columns for leaf in leaves[name]])
+                return use(stream, parquet, [leaf for name in columns for leaf in leaves[name]])
 
         try:
             return self._patiently(read, file.repo)

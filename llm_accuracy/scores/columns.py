@@ -6,7 +6,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,12 @@ from .score_values import MISSING_WORDS, RULES
 from .task_scores import Choices, _sha256
 
 _DIRECTIONS = {"higher_is_better": True, "lower_is_better": False}  # whether "true" says that higher is
-_DOCUMENT, _TARGET = ("doc", "input", "question"), ("target", "reference", "expected")
-_PRINTS = {"doc_hash": _DOCUMENT, "target_hash": _TARGET, "prompt_hash": ("prompt",)}
+# What was asked, whatever the words around it; what is right; and the words.
+PRINTS = {"doc_hash": ("doc", "input", "question"), "target_hash": ("target", "reference", "expected"),
+          "prompt_hash": ("prompt",)}
+FLAGS = {"split": "--filter", "metric": "--metric"}  # which choose among several
 _READ = {"prompt_id", "score", "run", "cluster", "task", "margin", "model", "metric", "split", "error", *_DIRECTIONS,
-         "prompt", *_DOCUMENT, *_TARGET}
+         *chain(*PRINTS.values())}
 _NO_ERROR = {*MISSING_WORDS, "false", "0"}
 
 
@@ -69,21 +73,37 @@ def direction(table: pd.DataFrame, path: Path, said: bool | None) -> bool:
     return next(iter(told.values()), True)
 
 
-def one_of(name: str, table: pd.DataFrame, path: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
-    """The rows of one split, or of one metric, of each task; `--filter` or `--metric` chooses where there are
-    several."""
+def rows_of_one(name: str, table: pd.DataFrame, choices: Choices, refused: Callable[[str, list[str], str | None], str],
+                told: Callable[[str, int, str | None], None]) -> pd.DataFrame:
+    """The rows of one split, or of one metric, of each task, where a table has such a column.
+
+    refused  (task, those there are, the one asked for or None) → what is wrong, where none can be taken; told  (task,
+    how many rows are left out, the one asked for)
+    """
     if name not in table:
         return table
-    kept, flag = [], {"split": "--filter", "metric": "--metric"}[name]
+    kept = []
     for task, rows in table.groupby("task", sort=False):
         there, wanted = list(rows[name].unique()), choices.of(str(task))[name == "split"]
         if wanted not in there and (wanted is not None or len(there) > 1):
-            raise InputError(f"{path}: {task} has the {name}s {', '.join(map(repr, there[:6]))}"
-                             + (f" and no {wanted}" if wanted else "") + f": choose one with {flag}")
+            raise InputError(refused(str(task), there, wanted))
         kept.append(rows[rows[name] == (there[0] if wanted is None else wanted)])
         if left := len(rows) - len(kept[-1]):
-            notes.append(f"{task}: {left:,} left out: rows of other {name}s ({flag} {wanted})")
+            told(str(task), left, wanted)
     return pd.concat(kept).sort_index()
+
+
+def one_of(name: str, table: pd.DataFrame, path: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
+    """The rows of one split, or of one metric, of each task; `--filter` or `--metric` chooses where there are
+    several."""
+    flag = FLAGS[name]
+
+    def refused(task: str, there: list[str], wanted: str | None) -> str:
+        return (f"{path}: {task} has the {name}s {', '.join(map(repr, there[:6]))}"
+                + (f" and no {wanted}" if wanted else "") + f": choose one with {flag}")
+
+    return rows_of_one(name, table, choices, refused, lambda task, left, wanted: notes.append(
+        f"{task}: {left:,} left out: rows of other {name}s ({flag} {wanted})"))
 
 
 def crashed(table: pd.DataFrame, choices: Choices, notes: list[str]) -> pd.DataFrame:
@@ -101,12 +121,15 @@ def crashed(table: pd.DataFrame, choices: Choices, notes: list[str]) -> pd.DataF
 
 
 def fingerprints(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Fingerprints of what was asked, by item, in the columns of `TaskScores.frame`; as of the same texts in JSONL."""
+    """Fingerprints of what was asked, by item, in the columns of `TaskScores.frame`, as of the same texts in JSONL;
+    empty where no column says it."""
     made = {}
-    for column, names in _PRINTS.items():
+    for column, names in PRINTS.items():
         if (name := next((name for name in names if name in rows), None)) is not None:
             made[column] = rows[name].map({text: _sha256(json.dumps(text)) if text.strip() else None
                                            for text in rows[name].unique()})
+    if not made:
+        return pd.DataFrame()
     prints = pd.DataFrame(made, index=rows.index)
     if "run" in rows:
         for column in set(made) - {"prompt_hash"}:

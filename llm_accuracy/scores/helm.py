@@ -19,7 +19,7 @@ from ..files import read_json
 from ..redaction import redacted
 from .contract import Reading, checked, plain
 from .score_values import plain_number, told
-from .task_scores import Account, Choices, TaskScores, _sha256
+from .task_scores import Account, Choices, TaskScores, digest
 
 DEFAULT_METRIC = "exact_match"
 TEST = "test"
@@ -253,5 +253,5 @@ def _fingerprint(instance: dict) -> dict[str, str]:
     references = instance.get("references") or []
     options = sorted(json.dumps(r.get("output")) for r in references)
     right = sorted(json.dumps(r.get("output")) for r in references if "correct" in (r.get("tags") or []))
-    doc = _sha256(json.dumps([instance["input"], options], sort_keys=True))
-    return {"content": doc, "doc_hash": doc, "target_hash": _sha256(json.dumps(right))}
+    doc = digest([instance["input"], options])
+    return {"content": doc, "doc_hash": doc, "target_hash": digest(right)}

@@ -25,7 +25,7 @@ from ..files import check_zip
 from ..redaction import redacted
 from .contract import Reading, checked, crashes, plain
 from .score_values import RULES, plain_number, told
-from .task_scores import Account, Choices, TaskScores, _sha256
+from .task_scores import Account, Choices, TaskScores, digest
 
 OLDEST = (0, 3, 250)
 INSTALL = 'pip install "inspect_ai>=0.3.250"'
@@ -258,10 +258,10 @@ def _fingerprints(sample, item_field: str | None) -> dict[str, str | None]:
     options = list(sample.choices or [])
     target = [sample.target] if isinstance(sample.target, str) else list(sample.target)
     letters = {chr(ord("A") + i): option for i, option in enumerate(options)}
-    doc = _digest([said, sorted(options)])
+    doc = digest([said, sorted(options)])
     content = (sample.metadata or {}).get(item_field) if item_field else None
     return {"content": doc if content is None else plain(content), "doc_hash": doc,
-            "target_hash": _digest([letters.get(word, word) for word in target]),
+            "target_hash": digest([letters.get(word, word) for word in target]),
             "prompt_hash": prompt_of(sample)}
 
 
@@ -278,7 +278,7 @@ def prompt_of(sample) -> str | None:
     sent = _sent(getattr(sample, "messages", None) or [])
     words = [[message.role, message.content if isinstance(message.content, str)
               else [getattr(part, "text", part.type) for part in message.content]] for message in sent]
-    return _digest(words) if words else None
+    return digest(words) if words else None
 
 
 def _sent(messages: list) -> list:
@@ -289,10 +289,6 @@ def task_name(task: str, passed: dict[str, Any]) -> str:
     """What a task is called that was given these arguments: other arguments ask other questions."""
     known = redacted(passed)
     return plain(f"{task}[{','.join(f'{k}={_compact(v)}' for k, v in sorted(known.items()))}]" if known else task)
-
-
-def _digest(content) -> str:
-    return _sha256(json.dumps(content, sort_keys=True, default=str))
 
 
 # ---- epochs and direction ------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,18 @@ import pandas as pd
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
 from ..redaction import redacted
+from .columns import FLAGS, PRINTS, rows_of_one
 from .contract import Reading, checked, crashes, plain
 from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
 from .score_values import logged_value
-from .task_scores import ONLY_TASK, Account, Choices, TaskScores, _sha256
+from .task_scores import ONLY_TASK, Account, Choices, TaskScores, digest
 
 ENDINGS = (".jsonl", ".jsonl.gz")
 ID_KEYS = ("prompt_id", "id", "question_id", "item_id", "sample_id", "doc_id", "task_id")
-_DOCUMENT = ("doc", "input", "question")  # what was asked, whatever the words around it
-_TARGET = ("target", "reference", "expected")
 _LABELS = ("model", "task", "run", "cluster", "split", "metric")
 _DIRECTION, _OTHER_DIRECTION = "higher_is_better", "lower_is_better"
-_KNOWN = {*_LABELS, *_DOCUMENT, *_TARGET, _DIRECTION, _OTHER_DIRECTION, "prompt", "error"}
+_KNOWN = {*_LABELS, *chain(*PRINTS.values()), _DIRECTION, _OTHER_DIRECTION, "error"}
 _ABSENT = object()
 
 
@@ -98,19 +98,15 @@ def _all_or_none(table: pd.DataFrame, file: Path) -> pd.DataFrame:
 def _one_of(name: str, table: pd.DataFrame, file: Path, choices: Choices, notes: list[str]) -> pd.DataFrame:
     """The records of one split, or of one metric, of each task, where records name one; --filter or --metric
     chooses."""
-    if name not in table:
-        return table
-    kept, flag = [], {"split": "--filter", "metric": "--metric"}[name]
-    for task, rows in table.groupby("task", sort=False):
-        there, wanted = list(rows[name].unique()), choices.of(str(task))[name == "split"]
-        if wanted is None and len(there) > 1:
-            raise InputError(f"{file}: {task} has several {name}s ({', '.join(there[:6])}): choose one with {flag}")
-        if wanted is not None and wanted not in there:
-            raise InputError(f"{file}: {task} has no {name} {wanted} ({flag}); it has {', '.join(there[:6])}")
-        kept.append(rows[rows[name] == (wanted or there[0])])
-        if left := len(rows) - len(kept[-1]):
-            notes.append(f"{file}: {task}: {left:,} records of other {name}s are left out ({flag} {wanted})")
-    return pd.concat(kept).sort_values("line")
+    flag = FLAGS[name]
+
+    def refused(task: str, there: list[str], wanted: str | None) -> str:
+        known = ", ".join(there[:6])
+        return (f"{file}: {task} has several {name}s ({known}): choose one with {flag}" if wanted is None else
+                f"{file}: {task} has no {name} {wanted} ({flag}); it has {known}")
+
+    return rows_of_one(name, table, choices, refused, lambda task, left, wanted: notes.append(
+        f"{file}: {task}: {left:,} records of other {name}s are left out ({flag} {wanted})"))
 
 
 def _records(file: Path) -> Iterator[tuple[int, dict]]:
@@ -209,9 +205,9 @@ def _crashed(record: dict, where: str) -> bool:
 
 def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:
     prints = {}
-    for column, keys in (("doc_hash", _DOCUMENT), ("target_hash", _TARGET), ("prompt_hash", ("prompt",))):
+    for column, keys in PRINTS.items():
         if (key := next((key for key in keys if record.get(key) is not None), None)) is not None:
-            prints[column] = _sha256(json.dumps(record[key], sort_keys=True))
+            prints[column] = digest(record[key])
     content = _at(record, item_field) if item_field else _ABSENT
     if content is not _ABSENT and content is not None:
         prints["content"] = plain(content)

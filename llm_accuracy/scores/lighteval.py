@@ -23,7 +23,7 @@ from ..redaction import redacted
 from .contract import OF_TASK, Reading, checked, plain
 from .lm_eval_samples import NO_VALUE, TIMESTAMP, value_of
 from .score_values import logged_value
-from .task_scores import Account, Choices, TaskScores, _sha256
+from .task_scores import Account, Choices, TaskScores, digest
 
 _DETAILS = re.compile(rf"details_(.+)_({TIMESTAMP})\.parquet")
 _RESULTS = re.compile(rf"results_({TIMESTAMP})\.json")
@@ -267,17 +267,13 @@ def _prints(row: dict, where: str, item_field: str | None) -> dict[str, str]:
         target = [choices[place] for place in places]
     except (TypeError, IndexError):
         target = places
-    prints = {"doc_hash": _digest([doc.get("query"), choices]), "target_hash": _digest(target)}
+    prints = {"doc_hash": digest([doc.get("query"), choices]), "target_hash": digest(target)}
     if response.get("input") is not None:
-        prints["prompt_hash"] = _digest(response["input"])
+        prints["prompt_hash"] = digest(response["input"])
     named = doc.get(item_field) if item_field else None
     if item_field and named is None and isinstance(doc.get("specific"), dict):
         named = doc["specific"].get(item_field)
     return prints | {"content": prints["doc_hash"] if named is None else plain(named)}
-
-
-def _digest(value: Any) -> str:
-    return _sha256(json.dumps(value, sort_keys=True, default=str))
 
 
 def _held(run: _Run, task: str, metric: str, frame: pd.DataFrame) -> tuple[str, ...]:

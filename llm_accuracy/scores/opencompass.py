@@ -23,7 +23,7 @@ from ..redaction import redacted
 from .contract import Reading, checked, plain
 from .lm_eval_samples import NO_VALUE
 from .score_values import logged_value
-from .task_scores import Account, Choices, TaskScores, _sha256
+from .task_scores import Account, Choices, TaskScores, digest
 
 CORRECT = ("correct", "is_correct", "cascade_correct")  # in the order in which OpenCompass itself looks for them
 _TARGET = ("answer", "answers", "refr", "references", "reference", "gold")
@@ -147,7 +147,7 @@ def _scored(row: dict[str, Any], metric: str, file: Path, choices: Choices) -> d
                 if any(other != value[0] for other in value) and column == "target_hash":
                     raise InputError(f"{where}: its replicas expect different answers ({key})")
                 value = value[0] if value else None
-            found[column] = _sha256(json.dumps(value, sort_keys=True))
+            found[column] = digest(value)
     return found
 
 

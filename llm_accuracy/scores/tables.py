@@ -129,7 +129,7 @@ def _csv_table(path: Path, choices: Choices | None, notes: list[str]) -> pd.Data
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not {"run", "cluster", "margin"} & set(rows):
         frame = pd.DataFrame({"score": rows["score"].to_numpy(), "runs": 1}, index=pd.Index(rows["prompt_id"]))
-        return frame.join(prints) if len((prints := fingerprints(rows, path)).columns) else frame
+        return frame.join(fingerprints(rows, path))
     grouped = rows.groupby("prompt_id", sort=False)
     if "run" not in rows:
         frame = rows.set_index("prompt_id")[["score"]].assign(runs=1)

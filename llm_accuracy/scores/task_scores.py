@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -371,6 +372,11 @@ class Selection:
                              f"of: it agrees with {found}, beyond what chance explains, so a test on it means nothing: "
                              "run the model again, with another seed")
         return chosen
+
+
+def digest(content) -> str:
+    """A fingerprint of JSON content, whatever the order of its keys."""
+    return _sha256(json.dumps(content, sort_keys=True, default=str))
 
 
 def _sha256(text: str) -> str:
