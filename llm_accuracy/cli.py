@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import ClassVar, NoReturn
 
 from .errors import InputError
+from .visible import visible
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -58,7 +59,7 @@ def refuse(what: object) -> int:
     """Print an error as one line, and return its exit code."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-    print(f"error: {' '.join(str(what).split())}", file=sys.stderr)
+    print(f"error: {visible(' '.join(str(what).split()))}", file=sys.stderr)
     return BAD_INPUT
 
 

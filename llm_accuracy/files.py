@@ -106,14 +106,18 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises InputError where it cannot be written; an error that names another file is passed on.
     """
     path = Path(path)
-    part = _partial(path)
+    in_place = path.exists() and not path.is_file()  # a device or a pipe, which is never replaced by a file
+    if path.is_symlink() and not in_place:
+        path = Path(os.path.realpath(path))  # the link stays one
+    part = path if in_place else _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
         newline, encoding = (None, None) if "b" in mode else ("", "utf-8")
         with part.open(mode, newline=newline, encoding=encoding) as stream:
             yield stream
-        part.replace(path)
+        if not in_place:
+            part.replace(path)
     except BrokenPipeError:
         raise  # of what is printed meanwhile, not of a file
     except OSError as error:
@@ -121,8 +125,9 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
             raise
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
     finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+        if not in_place:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 def plain_name(name: str, flag: str) -> str:

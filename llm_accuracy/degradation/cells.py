@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..visible import visible
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -12,7 +14,8 @@ _STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def harmless_text(text: str) -> str:
-    """The text, with an apostrophe before it if it starts like a formula and is no number."""
+    """The text, with an apostrophe before it if it starts like a formula and is no number, and nothing unseen."""
+    text = visible(text, keep="\t")
     if not text.lstrip(" ").startswith(_STARTS):
         return text
     try:

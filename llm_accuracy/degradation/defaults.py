@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from ..errors import InputError
 
 ALPHA = 0.05  # error rate
@@ -16,11 +18,15 @@ LEAST_ALPHA = 1e-12  # limits at rarer errors are lost in the rounding of 1 - al
 
 
 def check_alpha(alpha: float) -> None:
+    if not isinstance(alpha, Real):
+        raise InputError(f"alpha = {alpha!r}: a number is needed")
     if not LEAST_ALPHA <= alpha < 0.5:
         raise InputError(f"alpha = {alpha} must lie between {LEAST_ALPHA:g} and .5")
 
 
 def check_margin(margin: float) -> None:
+    if not isinstance(margin, Real):
+        raise InputError(f"margin = {margin!r}: a number in units of the scores is needed here")
     if not margin > 0:
         raise InputError(f"margin = {margin} must be positive: the largest drop that would not matter")
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from ..visible import visible
 from .verdicts import DEGRADED, UNDECIDED, fails
 
 # What XML 1.0 cannot hold, lone surrogates among them.
@@ -50,4 +51,4 @@ def junit(suite: str, cases: Iterable[Case], condition: str | None) -> str:
 
 
 def _xml(text: str) -> str:
-    return _NO_XML.sub("\ufffd", text)
+    return _NO_XML.sub("\ufffd", visible(text, keep="\n"))

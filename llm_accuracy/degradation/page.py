@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from html import escape
+from html import escape as _escape
 
 from .. import __version__
+from ..visible import visible
 from . import figures
 from .paired import PairedResult
 from .pairing import Pairs
@@ -30,6 +31,11 @@ table.facts td { text-align: left } table.facts td:first-child { white-space: no
 .wide { overflow-x: auto } svg { width: 42rem; max-width: 100%; min-width: 32rem; height: auto }
 code { background: #f0f0f0; padding: .1rem .3rem }
 """
+
+
+def escape(text: str) -> str:
+    """Text as HTML, and nothing else."""
+    return _escape(visible(text, keep="\n\t"))
 
 
 def pair_page(report: PairReport, pairs: Pairs | None, command: str) -> str:

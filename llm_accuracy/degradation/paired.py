@@ -16,12 +16,14 @@ import numpy as np
 from scipy import stats
 
 from ..errors import InputError
-from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
+from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
 from .margins import check_against_scores, check_below_half
 from .mcnemar import count_flips, log10_p_exact, positive
 from .pair_tests import TESTS, PairedScores
 from .reruns import split_noise
+from .scales import check_one_scale
+from .vectors import check_answers, check_settings, cluster_codes, count, score_vector
 from .verdicts import MISSING, TOO_FEW, UNDECIDED, verdict
 from .words import p_text
 
@@ -128,11 +130,13 @@ def judge_counts(
     of ci_low and ci_high, "tango" or "melded-exact". Raises InputError for impossible counts, or an alpha or
     margin out of range.
     """
-    check_alpha(alpha)
-    check_margin(margin)
+    check_settings(alpha, margin, interval)
     check_below_half(margin, 1.0)
-    if min(n, b, c) < 0 or n == 0 or b + c + (n11 or 0) > n:
-        raise InputError(f"n = {n}, b = {b}, c = {c} is impossible: b + c of n > 0 items differ")
+    n, b, c = count(n, "n"), count(b, "b"), count(c, "c")
+    n11 = None if n11 is None else count(n11, "n11")
+    if n == 0 or b + c + (n11 or 0) > n:
+        both_right = "" if n11 is None else f", n11 = {n11}"
+        raise InputError(f"n = {n}, b = {b}, c = {c}{both_right} is impossible: b + c of n > 0 items differ")
     both = float("nan") if n11 is None else n11
     return _from_counts(PairedScores(n, margin, (b, c)), n11, ((both + b) / n, (both + c) / n), alpha, interval)
 
@@ -147,29 +151,41 @@ def judge_pair(
     """Test one pair of score vectors, both of shape (n,), item by item on the same questions.
 
     Scores may be 0/1, averages over reruns, or continuous, without missing values. Two pandas Series are matched by
-    their index, in any order. `clusters` (n,) are integer codes 0 … G−1; items with the same code are not independent.
-    With two Series it may be a third Series of arbitrary labels. `alpha` is the error rate, `margin` the smallest drop
+    their index, in any order. `clusters` (n,) are labels; items with the same one are not independent. With two Series
+    it may be a third Series. `alpha` is the error rate, `margin` the smallest drop
     that matters, in units of the score. `interval` names the method of ci_low and ci_high for 0/1 scores of independent
     items, "tango" or "melded-exact". `draws` and `seed` matter only where a test is not exact. `answers` are the
     scores of every run, (n, runs) of each model, NaN = missing. `completed` has what is missing filled in at its
     extremes; it bears on the verdict unless `missing_at_random`.
 
-    Raises InputError for unequal lengths, items that cannot be matched, missing scores, no items, and for an alpha or
-    margin out of range. The tests are those of arXiv 2602.10144, section 3; see `mcnemar`, `sign_flips`,
+    Raises InputError for unequal lengths, items that cannot be matched, missing scores, no items, scores on two scales,
+    and for a setting out of range. The tests are those of arXiv 2602.10144, section 3; see `mcnemar`, `sign_flips`,
     `unconditional`, `bounded_means`, `intervals`.
     """
     if hasattr(baseline, "to_numpy") or hasattr(candidate, "to_numpy"):
         from .pairing import match_series
 
         baseline, candidate, clusters = match_series(baseline, candidate, clusters)
-    baseline, candidate = np.asarray(baseline), np.asarray(candidate)
-    clusters = None if clusters is None else np.asarray(clusters)
-    check_alpha(alpha)
-    check_margin(margin)
-    if baseline.shape != candidate.shape or baseline.ndim != 1 or baseline.size == 0:
-        raise InputError(f"need two score vectors of one length, got {baseline.shape} and {candidate.shape}")
-    if clusters is not None and clusters.shape != baseline.shape:
-        raise InputError(f"need one cluster code for each of the {baseline.size} items, got {clusters.shape}")
+    shapes = np.shape(baseline), np.shape(candidate)
+    if shapes[0] != shapes[1] or len(shapes[0]) != 1 or shapes[0] == (0,):
+        raise InputError(f"need two score vectors of one length, got {shapes[0]} and {shapes[1]}")
+    baseline, candidate = score_vector(baseline, "baseline"), score_vector(candidate, "candidate")
+    check_answers(answers, baseline.size)
+    check_one_scale((baseline, candidate), ("baseline", "candidate"), "scores", "bring both to one scale first")
+    return judge_matched(
+        baseline, candidate, clusters=None if clusters is None else cluster_codes(clusters, baseline.size),
+        higher_is_better=higher_is_better, alpha=alpha, margin=margin, interval=interval, draws=draws, seed=seed,
+        answers=answers, completed=completed, missing_at_random=missing_at_random)
+
+
+def judge_matched(
+    baseline: np.ndarray, candidate: np.ndarray, *, clusters: np.ndarray | None = None, higher_is_better: bool = True,
+    alpha: float = ALPHA, margin: float = MARGIN, interval: str = "tango", draws: int = DRAWS_OF_A_PAIR, seed: int = 0,
+    answers: tuple[np.ndarray, np.ndarray] | None = None, completed: Completed | None = None,
+    missing_at_random: bool = False,
+) -> PairedResult:
+    """`judge_pair` of arrays (n,) that were matched and are on one scale; `clusters` are codes 0 … G−1."""
+    check_settings(alpha, margin, interval, higher_is_better, draws, seed)
     scores, both = _scores(baseline, candidate, clusters, higher_is_better, margin, draws, seed, answers)
     means = float(baseline.mean()), float(candidate.mean())
     if completed is None:
@@ -189,8 +205,8 @@ def judge_pair(
 
 def judge_pairs(pairs: Pairs, **settings) -> PairedResult:
     """`judge_pair` of the output of `pair_up`, with its clusters, runs and missing answers."""
-    return judge_pair(pairs.baseline, pairs.candidate, clusters=pairs.clusters, answers=pairs.answers,
-                      higher_is_better=pairs.higher_is_better, completed=pairs.completed, **settings)
+    return judge_matched(pairs.baseline, pairs.candidate, clusters=pairs.clusters, answers=pairs.answers,
+                         higher_is_better=pairs.higher_is_better, completed=pairs.completed, **settings)
 
 
 @dataclass(frozen=True)

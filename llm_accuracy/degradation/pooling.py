@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .paired import PairedResult, judge_pair, judge_pairs
+from .paired import PairedResult, judge_matched, judge_pairs
 from .pairing import Completed, Pairs
 from .units import units_of
 
@@ -27,8 +27,8 @@ def pooled_pair(suite: list[Pairs], units: np.ndarray | None, **settings: Any) -
         completed = Completed((pool([f.worst[0] for f in filled]), pool([f.worst[1] for f in filled])),
                               (pool([f.best[0] for f in filled]), pool([f.best[1] for f in filled])),
                               None if alone else tied)
-    return judge_pair(pool([p.baseline for p in suite]), pool([p.candidate for p in suite]), clusters=units,
-                      completed=completed, answers=_pooled_answers(suite), **settings)
+    return judge_matched(pool([p.baseline for p in suite]), pool([p.candidate for p in suite]), clusters=units,
+                         completed=completed, answers=_pooled_answers(suite), **settings)
 
 
 def _completion(pairs: Pairs) -> Completed:

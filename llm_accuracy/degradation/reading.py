@@ -122,16 +122,24 @@ def one_task(read: list[Model], names: list[str], wanted: str | None) -> str:
 def read_models(source: Source, names: list[str]) -> dict[str, Model]:
     """All models of a suite, in their order: of a JSON list, of paths, or of rows (no names: all rows)."""
     if source.matrix:
-        return source.rows(names or None)
+        return _named(source.rows(names or None))
     if len(names) == 1 and names[0].endswith(".json"):
-        return read_model_list(names[0], source.choices)
+        return _named(read_model_list(names[0], source.choices))
     named = [named_path(name) for name in names]
     short = [label or path.name for label, path in named]
     labels = short if len(set(short)) == len(short) else [label or str(path) for label, path in named]
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise InputError(f"{twice} is given twice; name each model NAME=PATH")
-    return dict(zip(labels, source.read(names), strict=True))
+    return _named(dict(zip(labels, source.read(names), strict=True)))
+
+
+def _named(models: dict[str, Model]) -> dict[str, Model]:
+    """The models. Raises InputError for a name that cannot be seen."""
+    for name in models:
+        if not name.strip():
+            raise InputError(f"a model is called {name!r}: give it a name that can be seen, NAME=PATH")
+    return models
 
 
 def pair_models(models: dict[str, Model], baseline: str, max_excluded: float | None = None,

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import textwrap
 from dataclasses import dataclass
-from html import escape
 
+from ..visible import visible
 from .markdown import code, escaped
 from .pair_tests import TESTS, PairTest
 from .paired import PairedResult
 from .pairing import Pairs
 from .suite import SuiteResult
 from .verdicts import DEGRADED, NOT_DEGRADED, TOO_FEW
-from .words import WIDTH, as_json, note_text, p_text, percent, shorten
+from .words import WIDTH, as_json, cell, note_text, p_text, percent, shorten
 
 SHOWN_TASKS = 12
 ALL = "ALL"  # the pooled row: the micro-average over the items of all tasks
@@ -68,7 +68,7 @@ class PairReport:
         lines = [self.headline, ""]
         for label, text in self.rows:
             lines += textwrap.wrap(f"  {label:<10} {text}", WIDTH, subsequent_indent=" " * 13)
-        return "\n".join([*lines, *map(note_text, self.remarks)])
+        return visible("\n".join([*lines, *map(note_text, self.remarks)]), keep="\n")
 
     def to_json(self) -> str:
         """The result as one JSON object; what does not apply is null."""
@@ -230,7 +230,7 @@ class SuiteReport:
     def text(self) -> str:
         """The printed report: the decision and the tasks of every candidate, then the notes."""
         parts = [f"{self.headlines[name]}\n{suite_table(result)}\n" for name, result in self.results.items()]
-        return "\n".join([*parts, *map(note_text, self.notes)])
+        return visible("\n".join([*parts, *map(note_text, self.notes)]), keep="\n")
 
     def to_json(self) -> str:
         """All results as one JSON object."""
@@ -252,7 +252,7 @@ class SuiteReport:
                   "verdict |", "|---|---:|---:|---|---:|---:|---:|---:|---|"]
         lines += [f"| {' | '.join([_cell(name), *cells])} |" for name, cells in self.candidates.items()]
         for name, rows in self.tasks.items():
-            lines += ["", f"<details><summary>{escape(name)}: tasks</summary>", "",
+            lines += ["", f"<details><summary>{escaped(name)}: tasks</summary>", "",
                       "| task | n | b | c | drop | 95% interval | p | p (max-z, all tasks) |",
                       "|---|---:|---:|---:|---:|---|---:|---:|"]
             lines += [f"| {' | '.join([_cell(task), *map(str, cells)])} |" for task, *cells in rows]
@@ -309,14 +309,14 @@ def _chance_notes(results: dict[str, SuiteResult]) -> list[str]:
 
 def suite_headline(name: str, result: SuiteResult) -> str:
     """The decision on one candidate in one line."""
-    pooled = result.pooled
+    name, pooled = visible(name), result.pooled
     tasks = f"{len(result.tasks)} task{'' if len(result.tasks) == 1 else 's'}"
     at = f"at error rate {percent(pooled.alpha)} ({tasks}, {pooled.n:,} items)"
     drop = f"average drop {amount(pooled.drop, pooled)}{unit(pooled)}, 95% interval {interval_text(pooled)}"
     if result.verdict == DEGRADED:
         where = "on every task" if result.per_task else "on average"
         within = f"; {where} within the margin of {margin_text(pooled)}" if result.within_margin else ""
-        return f"{name}: DEGRADED {at}, by {result.decisive}: {drop}{within}."
+        return f"{name}: DEGRADED {at}, by {visible(result.decisive)}: {drop}{within}."
     if result.verdict == NOT_DEGRADED:
         where = "on every task" if result.per_task else "on average"
         assumed = ", if answers are missing at random" if _assumed(pooled) else ""
@@ -334,13 +334,13 @@ def suite_table(result: SuiteResult) -> str:
     lines.append(f"  {'task':<24}{'n':>7}{'b':>6}{'c':>6}{'drop':>8}  {'95% interval':<17}{'p':>8}")
     worst = sorted(result.tasks, key=lambda task: result.tasks[task].p)
     for task, row in [(ALL, result.pooled), *((task, result.tasks[task]) for task in worst[:SHOWN_TASKS])]:
-        lines.append(f"  {shorten(task, 23):<24}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
+        lines.append(f"  {cell(task, 24)}{row.n:>7}{row.b:>6}{row.c:>6}{amount(row.drop, row):>8}  "
                      f"{interval_text(row):<17}{p_text(row.p, row.log10_p):>8}")
     if len(worst) > SHOWN_TASKS:
         lines.append(f"  … and {len(worst) - SHOWN_TASKS} more tasks with larger p, see summary.csv")
     flagged = [task for task in worst if result.p_step_down[task] <= result.pooled.alpha]
     if flagged:
-        named = ", ".join(f"{task} (p = {p_text(result.p_step_down[task])})" for task in flagged)
+        named = ", ".join(f"{visible(task)} (p = {p_text(result.p_step_down[task])})" for task in flagged)
         lines += textwrap.wrap(f"worse, adjusted for all tasks: {named}", WIDTH - 2, initial_indent="  ",
                                subsequent_indent="  ")
     return "\n".join(lines)

@@ -93,9 +93,19 @@ def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
     """Raise InputError where two models' scores look as if they were on two scales, unless their range was stated; but
     0 and 1 of one model are not taken for 0 and 1 % of a stated range that the other makes use of."""
     _check_stated(one, other, task)
-    scores = [_scores(run) for run in (one, other)]
+    scores = _scores(one), _scores(other)
+    if one.scale or other.scale:
+        return
+    ends = [found for found in scores if found.size]
+    low, high = min((found.min() for found in ends), default=0), max((found.max() for found in ends), default=1)
+    check_one_scale(scores, (one.source, other.source), task, "if not, say the range of the scores, --range "
+                    f"{min(low, 0):g} {max(high, 1):g}; else bring both to one scale first")
+
+
+def check_one_scale(scores: tuple[np.ndarray, np.ndarray], names: tuple[str, str], task: str, remedy: str) -> None:
+    """Raise InputError, with the remedy, where the scores (n,) of two models look as if they were on two scales."""
     unit = [inside(found, UNIT) for found in scores]
-    if one.scale or other.scale or any(found.size == 0 for found in scores) or all(unit):
+    if any(found.size == 0 for found in scores) or all(unit):
         return
     sizes = [np.abs(found) for found in scores]
     ends = [(found.min(), found.max()) for found in scores]
@@ -105,9 +115,6 @@ def check_alike(one: TaskScores, other: TaskScores, task: str) -> None:
     signs = any(ends[i][0] >= 0 and ends[1 - i][1] <= 0 and min(largest) > 0 for i in (0, 1))
     if not (unit[0] != unit[1] and max(largest) > ABOVE_ONE) and not (not any(unit) and far) and not signs:
         return
-    spans = [f"those of {run.source} in {low:.4g} … {high:.4g}" for (low, high), run in
-             zip(ends, (one, other), strict=True)]
-    low, high = min(ends[0][0], ends[1][0]), max(ends[0][1], ends[1][1])
+    spans = [f"those of {name} in {low:.4g} … {high:.4g}" for (low, high), name in zip(ends, names, strict=True)]
     why = "opposite signs" if signs else "two scales"
-    raise InputError(f"{task}: scores are not alike: {spans[0]}, {spans[1]}: {why}? if not, say the range of the "
-                     f"scores, --range {min(low, 0):g} {max(high, 1):g}; else bring both to one scale first")
+    raise InputError(f"{task}: scores are not alike: {spans[0]}, {spans[1]}: {why}? {remedy}")

@@ -78,7 +78,7 @@ def _grid(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float] | None:
     fractions = []
     for value in values.tolist():
         fractions.append(Fraction(value).limit_denominator(LARGEST_DENOMINATOR))
-        if abs(float(fractions[-1]) - value) > 1e-11 * max(1.0, value):
+        if not fractions[-1] or abs(float(fractions[-1]) - value) > 1e-11 * max(1.0, value):
             return None
     denominator = lcm(*(fraction.denominator for fraction in fractions))
     steps = [int(fraction * denominator) for fraction in fractions]

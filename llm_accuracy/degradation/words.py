@@ -6,6 +6,8 @@ import json
 import math
 import textwrap
 
+from ..visible import columns, ending, padded, visible
+
 WIDTH = 80
 
 
@@ -23,13 +25,18 @@ def percent(share: float) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """A long text, such as a path, shortened to its end."""
-    return text if len(text) <= width else "…" + text[-(width - 1) :]
+    """A long text, such as a path, shortened to its end: at most `width` columns of a terminal."""
+    return text if columns(text) <= width else "…" + ending(text, width - 1)
+
+
+def cell(text: str, width: int) -> str:
+    """A name as the first cell of a row: `width` columns, the last of them blank."""
+    return padded(shorten(visible(text), width - 1), width)
 
 
 def note_text(note: str) -> str:
     """A note as printed, wrapped to 80 columns; paths are not broken."""
-    return textwrap.fill(f"  note: {note}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
+    return textwrap.fill(f"  note: {visible(note)}", WIDTH, subsequent_indent=" " * 8, break_long_words=False,
                          break_on_hyphens=False)
 
 

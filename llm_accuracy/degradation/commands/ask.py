@@ -38,7 +38,7 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite)
+    flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if not options.replay:
         raise InputError("ask: --replay names a candidate that has answered everything (llm-accuracy ask and "
                          "mcnemar_tests.py ask also take --run, and ask one)")

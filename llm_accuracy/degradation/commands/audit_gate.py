@@ -35,7 +35,7 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.csv, options.plot)
+    flags.check_targets(options.json, options.overwrite, options.csv, options.plot, inputs=flags.inputs_of(options))
     if options.plot and options.plot.suffix not in (".pdf", ".png", ".svg"):
         raise InputError(f"--plot {options.plot}: the name must end in .pdf, .png or .svg")
     if not options.gates and None in (options.expected, options.tolerance, options.n):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -130,19 +131,62 @@ def prose(json: str | None):
     return sys.stderr if json == "-" else sys.stdout
 
 
-def check_targets(json: str | None, overwrite: bool, *others: Path | None) -> None:
-    """Raise InputError if an output file exists already, or its folder does not."""
-    for target in (*others, None if json in (None, "-") else Path(json)):
-        if target:
-            check_new(target, overwrite)
-
-
-def check_folder(folder: Path, names: Iterable[str], overwrite: bool) -> None:
-    """The same for files in a folder, which is created if necessary."""
-    if folder.exists() and not folder.is_dir():
+def check_targets(json: str | None, overwrite: bool, *others: Path | None, inputs: Iterable[Path] = (),
+                  folder: Path | None = None, names: Iterable[str] = ()) -> None:
+    """Raise InputError if an output file exists already, is one of the `inputs` or another output, or if its folder
+    does not exist. `names` are outputs in a `folder` that is created if necessary."""
+    if folder and folder.exists() and not folder.is_dir():
         raise InputError(f"--output-dir {folder} is a file; name a folder")
-    for name in names:
-        check_new(folder / name, overwrite, make_parent=True)
+    inside = [folder / name for name in names] if folder else []
+    for target in inside:
+        check_new(target, overwrite, make_parent=True)
+    named = [target for target in (*others, None if json in (None, "-") else Path(json)) if target]
+    for target in named:
+        check_new(target, overwrite)
+    check_apart([*inside, *named], inputs)
+
+
+def check_apart(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise InputError where two outputs are one file, or an output is a file that is read: one of the `inputs`, or a
+    log in a folder of them."""
+    own: dict[str, Path] = {}
+    for target in (one for one in targets if one.is_file() or not one.exists()):  # a device may be named twice
+        place = os.path.realpath(target)
+        if place in own:
+            raise InputError(f"{own[place]} and {target} are one file: give every output a name of its own")
+        own[place] = target
+    for given in inputs:
+        place = os.path.realpath(given)
+        if place in own:
+            raise InputError(f"{own[place]} is what is read, and would be overwritten: choose another name")
+        if given.is_dir() and (log := _log_in(place, own)):
+            raise InputError(f"{own[log]} is one of the files in {given}, which is read, and would be overwritten: "
+                             "choose another name")
+
+
+def _log_in(folder: str, places: Iterable[str]) -> str | None:
+    """The first of these files that is there, in a folder, and that a reader takes for scores."""
+    there = [place for place in places if place.startswith(os.path.join(folder, "")) and os.path.isfile(place)]
+    if not there:
+        return None
+    from ...scores.readers import READERS
+
+    readers = [reader.function("recognises") for reader in READERS.values() if reader.recognises]
+    return next((place for place in there if any(recognises(Path(place)) for recognises in readers)), None)
+
+
+def inputs_of(options: argparse.Namespace) -> list[Path]:
+    """The files and folders that these options name to be read; of NAME=PATH both readings."""
+    found: list[Path] = []
+    for name in _INPUTS:
+        given = getattr(options, name, None) or []
+        for one in given if isinstance(given, list) else [given]:
+            found += [Path(one), *([Path(str(one).partition("=")[2])] if "=" in str(one) else [])]
+    return found
+
+
+_INPUTS = ("baseline", "candidate", "models", "runs", "pilot", "bank", "few", "gates", "matrix", "items", "samples",
+           "task_metrics", "replay", "earlier")
 
 
 def write_json(text: str, json: str | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...files import write_whole
 from ..defaults import MAX_EXCLUDED
-from ..words import as_json, note_text, shorten
+from ..words import as_json, cell, note_text
 from . import flags
 from .command import Command
 
@@ -32,8 +32,8 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite)
-    flags.check_folder(options.output_dir, (COUNTS, HISTOGRAM, SELECTION, SAMPLES), options.overwrite)
+    flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options), folder=options.output_dir,
+                        names=(COUNTS, HISTOGRAM, SELECTION, SAMPLES))
 
     from .. import repeats
     from ..reading import read_all_runs
@@ -74,7 +74,7 @@ def text(tasks: dict[str, Successes], whole: Successes, warning: str) -> str:
              f"  {'task':<28}{'items':>8}{'always right':>14}{'wrong':>8}{'kept':>8}{'flip rate':>11}"]
     for task, found in {"ALL": whole, **tasks}.items():
         row = found.summary()
-        lines.append(f"  {shorten(task, 27):<28}{row['items']:>8,}{100 * row['always_right']:>13.1f}%"
+        lines.append(f"  {cell(task, 28)}{row['items']:>8,}{100 * row['always_right']:>13.1f}%"
                      f"{100 * row['always_wrong']:>7.1f}%{row['kept']:>8,}{100 * row['flip_rate']:>10.2f}%")
     lines.append("")
     if a["excluded"]:

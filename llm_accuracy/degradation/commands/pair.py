@@ -25,7 +25,8 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
+    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit,
+                        inputs=flags.inputs_of(options))
     if options.counts and (options.baseline or options.matrix or options.items or options.samples):
         raise InputError("--counts replaces BASELINE and CANDIDATE (and --items, --samples): give one or the other")
     if not (options.counts or (options.baseline and options.candidate)):
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("--counts are items lost and gained, which have no --range")
 
     from ...redaction import redacted
+    from ...visible import visible
     from ..paired import judge_counts, judge_pairs
     from ..reading import read_pair
     from ..report import report_pair
@@ -50,7 +52,8 @@ def run(options: argparse.Namespace) -> int:
                                 margin, options.allow_same)
         result = judge_pairs(pairs, margin=drop, draws=options.draws, seed=options.seed,
                              missing_at_random=options.missing_at_random, **tests)
-        report = report_pair(result, pairs, baseline=redacted(options.baseline), candidate=redacted(options.candidate),
+        report = report_pair(result, pairs, baseline=visible(redacted(options.baseline)),
+                             candidate=visible(redacted(options.candidate)),
                              notes=swap_notes(options.baseline, options.candidate))
     # Everything is made before the first file is written.
     files: dict[Path, str] = {}
@@ -64,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         from ..junit import Case, junit
 
         result = report.result
-        case = Case(options.candidate or "counts", result.verdict, result.within_margin, report.headline,
+        case = Case(report.source["candidate"] or "counts", result.verdict, result.within_margin, report.headline,
                     report.text())
         files[options.junit] = junit("llm-accuracy pair", [case], options.fail_on)
     for path, text in files.items():

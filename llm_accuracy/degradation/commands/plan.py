@@ -53,7 +53,8 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.plot, options.csv, options.write_samples)
+    flags.check_targets(options.json, options.overwrite, options.plot, options.csv, options.write_samples,
+                        inputs=flags.inputs_of(options))
     if options.write_samples and not (options.bank or options.pilot):
         raise InputError("--write-samples draws from a bank: name a run of all its items with --bank")
     if options.bank and not options.write_samples:

@@ -39,8 +39,9 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite, options.report, options.markdown, options.junit)
-    flags.check_folder(options.output_dir, TABLES, options.overwrite)
+    outputs = options.report, options.markdown, options.junit
+    flags.check_targets(options.json, options.overwrite, *outputs, inputs=flags.inputs_of(options),
+                        folder=options.output_dir, names=TABLES)
     if not options.matrix and not (len(options.models) == 1 and options.models[0].endswith(".json")):
         check_models(options.models)
     check_alpha(options.alpha)

@@ -16,7 +16,7 @@ from ...errors import InputError
 from ..defaults import check_alpha
 from ..margins import Margin
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED, fails
-from ..words import WIDTH, note_text, p_text, percent, shorten
+from ..words import WIDTH, cell, note_text, p_text, percent
 from . import flags
 from .command import Command
 
@@ -49,7 +49,7 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    flags.check_targets(options.json, options.overwrite)
+    flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
     check_alpha(options.alpha)
@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             print(json.dumps(row), flush=True)
         elif options.json:
             rows.append(row)
-        print(f"{state.n:>8,}  {shorten(item, 23):<24}{state.b:>6,}{state.c:>8,}{state.e_worse:>12.4g}"
+        print(f"{state.n:>8,}  {cell(item, 24)}{state.b:>6,}{state.c:>8,}{state.e_worse:>12.4g}"
               f"{state.e_safe:>12.4g}", file=to, flush=True)
 
     for arrived in arrivals:
