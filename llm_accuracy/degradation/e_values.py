@@ -79,8 +79,10 @@ class Watch:
         check_alpha(self.alpha)
         check_share(self.margin)
 
-    def add(self, baseline: float, candidate: float) -> None:
-        """One more item, scores 0 or 1, higher is better; NaN = missing, in one of the two at most."""
+    def add(self, baseline: float, candidate: float, passed: tuple[int, int] = (0, 0)) -> None:
+        """One more item, scores 0 or 1, higher is better; NaN = missing, in one of the two at most. `passed`: how
+        many items one of the two has passed over so far, and how many of them are lost at worst; "safe" counts these
+        until they come."""
         self.n += 1
         if np.isnan(baseline) or np.isnan(candidate):
             self.missing += 1
@@ -90,7 +92,8 @@ class Watch:
             self.c += int(candidate > baseline)
         # Above e^600 the number would overflow, and nothing is left to decide.
         self.e_worse = float(np.exp(min(log_e_worse(self.b, self.c), 600)))
-        self.e_safe = float(np.exp(min(log_e_safe(self.n, self.b + self.against, self.c, self.margin), 600)))
+        n, lost = self.n + passed[0], self.b + self.against + passed[1]
+        self.e_safe = float(np.exp(min(log_e_safe(n, lost, self.c, self.margin), 600)))
         self.largest_worse = max(self.largest_worse, self.e_worse)
         self.largest_safe = max(self.largest_safe, self.e_safe)
         if self.verdict == UNDECIDED:

@@ -7,7 +7,6 @@ import numpy as np
 
 from .figures import WIDTH, look
 from .gates import Gate
-from .planning import power
 
 
 def audited(gates: list[Gate], audits: list[dict], flip: float, alpha: float) -> plt.Figure:
@@ -21,7 +20,8 @@ def _curves(gate: Gate, flip: float, alpha: float) -> plt.Figure:
     drops = np.linspace(0, min(0.1, gate.expected, 1 - flip), 61)
     axes.plot(100 * drops, [100 * gate.fails(gate.expected - d) for d in drops], label="threshold gate",
               **look("threshold", marker=""))
-    axes.plot(100 * drops, [100 * power(gate.n, flip + d, float(d), alpha) for d in drops], label="paired gate",
+    paired = [gate.paired(float(d), flip, alpha) for d in drops]
+    axes.plot(100 * drops, [np.nan if rate is None else 100 * rate for rate in paired], label="paired gate",
               **look("exact"))
     axes.set(xlabel="real drop (points)", ylabel="fails (%)", ylim=(0, 102), xlim=(0, 100 * drops[-1]))
     axes.legend()

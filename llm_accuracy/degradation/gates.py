@@ -7,12 +7,14 @@ written.
 
 Beside it, the exact paired test at level alpha on the same n questions: it asks as many of the candidate, and uses the
 answers that the baseline gave to them when `expected` was measured. Its flips: a share `flip` of the questions between
-equally good models, in either direction alike, and the drop on top.
+equally good models, in either direction alike, and the drop on top. No more questions can be lost than were right, nor
+gained than were wrong: where flip/2 + drop > expected or flip/2 > 1 − expected, there is no such pair.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -44,6 +46,19 @@ class Gate:
         high = min(self.n, math.floor(self.n * (expected + width))) if self.two_sided else self.n
         return low, high
 
+    @property
+    def never(self) -> str | None:
+        """What the gate can never do, whatever the model: fail, or pass."""
+        low, high = self.passing()
+        return "pass" if low > high else "fail" if (low, high) == (0, self.n) else None
+
+    def paired(self, drop: float, flip: float, alpha: float) -> float | None:
+        """How often the paired test on as many questions fails a model that is worse by `drop`; None where so many
+        questions cannot be lost or gained."""
+        if flip / 2 + drop > self.expected + 1e-12 or flip / 2 > 1 - self.expected + 1e-12:
+            return None
+        return power(self.n, flip + drop, drop, alpha)
+
     def fails(self, accuracy: float) -> float:
         """The probability that the gate fails at this true accuracy."""
         from scipy import stats
@@ -55,17 +70,16 @@ class Gate:
 
 def audit(gate: Gate, drops: tuple[float, ...], flip: float, alpha: float) -> dict:
     """False-alarm rate and power (drop in points → probability, None where the drop is larger than the accuracy) of a
-    gate, and those of the paired test (None where flips and drop exceed all questions)."""
-    shares = {f"{drop:g}": drop / 100 for drop in drops}
+    gate, and those of the paired test (None where so many questions cannot flip)."""
+    shares = {f"{drop:.12g}": drop / 100 for drop in drops}
     return {
         "name": gate.name, "expected": gate.expected, "tolerance": gate.tolerance, "n": gate.n,
         "relative": gate.relative, "two_sided": gate.two_sided, "passes_from": gate.passing()[0],
-        "passes_to": gate.passing()[1], "false_alarm": gate.fails(gate.expected),
+        "passes_to": gate.passing()[1], "never": gate.never, "false_alarm": gate.fails(gate.expected),
         "power": {name: gate.fails(gate.expected - drop) if drop <= gate.expected else None
                   for name, drop in shares.items()},
-        "paired_false_alarm": power(gate.n, flip, 0.0, alpha),
-        "paired_power": {name: power(gate.n, flip + drop, drop, alpha) if flip + drop <= 1 else None
-                         for name, drop in shares.items()},
+        "paired_false_alarm": gate.paired(0.0, flip, alpha),
+        "paired_power": {name: gate.paired(drop, flip, alpha) for name, drop in shares.items()},
     }
 
 
@@ -104,6 +118,8 @@ def read_gates(path: Path | str, stated: Stated) -> list[Gate]:
     """
     content = read_json(path) if str(path).endswith(".json") else _read_yaml(Path(path))
     if isinstance(content, dict) and "gates" in content:
+        if odd := sorted(str(key) for key in content if key != "gates"):
+            raise InputError(f"{path}: {odd[0]} beside gates means nothing: write it into each of them")
         content = content["gates"]
     if isinstance(content, dict) and content and all(isinstance(v, dict) for v in content.values()):
         content = [{"name": name, **entry} for name, entry in content.items()]
@@ -121,17 +137,26 @@ def read_gates(path: Path | str, stated: Stated) -> list[Gate]:
 
 
 def _of_suite(entry: dict, where: str) -> list[dict]:
-    """One gate for each task and metric of a harness configuration."""
+    """One gate for each task and metric of a harness configuration; what is said of a metric comes before what is said
+    of its task, and that before what is said of all."""
     found = []
     try:
         for task in entry["tasks"]:
             for metric in task["metrics"]:
-                shared = {key: entry[key] for key in ("limit", "n", "tolerance", "rtol") if key in entry}
-                name = " ".join([str(entry.get("model_name", "")), task["name"], metric["name"]]).strip()
-                found.append({**shared, "name": name, "expected": metric["value"]})
-    except (TypeError, KeyError):
+                said: dict = {}
+                for part in (entry, task, metric):
+                    own = {key: part[key] for key in _WAYS if key in part}
+                    other = {other for one in own for other in _WAYS[one]} - own.keys()
+                    said = {key: value for key, value in said.items() if key not in other} | own
+                name = " ".join(map(str, [entry.get("model_name", ""), task["name"], metric["name"]])).strip()
+                found.append({**said, "name": name, "expected": metric["value"]})
+    except (TypeError, KeyError, AttributeError):
         raise InputError(f"{where}: expected tasks: [{{name, metrics: [{{name, value}}]}}]") from None
     return found
+
+
+# What a configuration says of a gate → other ways of saying it.
+_WAYS = {"limit": ("n",), "n": ("limit",), "tolerance": ("rtol",), "rtol": ("tolerance",), "relative": (), "two_sided": ()}
 
 
 def made(entry: dict, stated: Stated, where: str, name: str) -> Gate:
@@ -147,6 +172,8 @@ def made(entry: dict, stated: Stated, where: str, name: str) -> Gate:
     two_sided = entry.get("two_sided", stated.two_sided)
     if not (isinstance(relative, bool) and isinstance(two_sided, bool)):
         raise InputError(f"{where}: relative and two_sided are true or false")
+    if "rtol" in entry and not relative:
+        raise InputError(f"{where}: rtol is a share of expected, and relative is false: give tolerance")
     expected = _number(entry.get("expected", stated.expected), f"{where}: expected", 1.0)
     tolerance = _number(entry.get("tolerance", entry.get("rtol", stated.tolerance)), f"{where}: tolerance", 1.0)
     n = _number(entry.get("n", entry.get("limit", stated.n)), f"{where}: n", LARGEST_N)
@@ -178,7 +205,14 @@ def _read_yaml(path: Path):
                          "JSON") from None
 
     class Loader(yaml.SafeLoader):
-        """A key given twice is an error: one of its values would be lost."""
+        """A key given twice is an error: one of its values would be lost. So is 0250, which YAML reads as 168, and
+        1:30, which it reads as 90."""
+
+        def construct_yaml_int(self, node):
+            text = self.construct_scalar(node)
+            if re.fullmatch(r"[-+]?0[0-9_]+|.*:.*", text):
+                raise ValueError(f"line {node.start_mark.line + 1}: {text} is not a number as one writes it")
+            return super().construct_yaml_int(node)
 
         def construct_mapping(self, node, deep=False):
             keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != MERGE]
@@ -187,6 +221,7 @@ def _read_yaml(path: Path):
                 raise ValueError(f"the key {str(twice)[:60]} is given twice, line {node.start_mark.line + 1}")
             return super().construct_mapping(node, deep)
 
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:

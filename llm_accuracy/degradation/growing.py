@@ -17,7 +17,7 @@ from ..scores.contract import plain
 from ..scores.lm_eval import sample_direction
 from ..scores.lm_eval_samples import read_sample
 from ..scores.score_values import score_number, told
-from ..scores.task_scores import Choices
+from ..scores.task_scores import ONLY_TASK, Choices
 
 Item = tuple[str, float, float]  # prompt id, baseline's score, candidate's score; NaN = missing
 
@@ -36,7 +36,7 @@ def read_stream(lines: Iterable[str], name: str, choices: Choices | None = None)
         record = parse_json(line.encode("utf-8", "surrogatepass"), where)
         if not isinstance(record, dict) or not {"prompt_id", "baseline", "candidate"} <= record.keys():
             raise InputError(f'{where}: expected {{"prompt_id": …, "baseline": 0, "candidate": 1}}')
-        if isinstance(record["prompt_id"], (dict, list)) or not str(record["prompt_id"] or "0").strip():
+        if isinstance(record["prompt_id"], (dict, list, type(None))) or not str(record["prompt_id"]).strip():
             raise InputError(f"{where}: prompt_id is {json.dumps(record['prompt_id'])[:40]}: every item needs a name")
         item = plain(record["prompt_id"])
         if item in seen:
@@ -74,9 +74,15 @@ class Growing:
         self.header: list[str] | None = None
         self.metric: tuple[str, str] | None = None
         self.scores: dict[str, float] = {}
+        self.names: list[str] = []  # of the items, in the order of the file
+        self.at: dict[str, int] = {}
+        self.tasks: dict[str, None] = {}  # those of a CSV, in their order
         self.hashes: dict[str, dict] = {}
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
+        if self.path.suffix == ".gz":
+            raise InputError(f"{path}: watch reads files that may still be growing, and these are not compressed: unpack "
+                             "it, or use pair")
 
     def higher_is_better(self) -> bool | None:
         """Whether a higher score is better, according to the user or to the results file next to finished samples; None
@@ -115,22 +121,25 @@ class Growing:
 
     def _read_csv(self, line: str) -> str | None:
         try:
-            cells = [cell.strip() for cell in next(csv.reader([line]))]
+            cells = next(csv.reader([line]))
         except csv.Error as error:
             raise InputError(f"{self.path}: row {self.lines}: not a row of a CSV ({error})") from None
         if self.header is None:
-            self.header = [cell.lstrip("\ufeff").lower() for cell in cells]
+            self.header = [cell.lstrip("\ufeff").strip().lower() for cell in cells]
             named_once = all(self.header.count(name) == 1 for name in ("prompt_id", "score"))
             if not named_once or {"run", "cluster"} & set(self.header):
                 raise InputError(f"{self.path}: row 1: watch needs the columns prompt_id,score[,task] and takes no "
                                  f"runs or clusters; it has {','.join(self.header)}")
+            if self.task not in (None, ONLY_TASK) and "task" not in self.header:
+                raise InputError(f"{self.path}: no task {self.task}: it has no column task")
             return None
         if len(cells) != len(self.header):
             raise InputError(f"{self.path}: row {self.lines}: {len(cells)} cells under {len(self.header)} columns")
         row = dict(zip(self.header, cells, strict=True))
+        self.tasks.setdefault(row.get("task", ONLY_TASK))
         if self.task and row.get("task", self.task) != self.task:
             return None
-        if not row["prompt_id"]:
+        if not row["prompt_id"].strip():
             raise InputError(f"{self.path}: row {self.lines}: prompt_id is empty; every score needs its item")
         item = row["prompt_id"] if self.task or "task" not in row else f"{row['task']}/{row['prompt_id']}"
         return self._keep(item, row["score"], {})
@@ -146,13 +155,60 @@ class Growing:
             raise InputError(f"{self.path}: row {self.lines}: item {item} occurs twice")
         self.scores[item] = _zero_one(value, f"{self.path}: row {self.lines}: score", self.choices.values)
         self.hashes[item] = hashes
+        self.at[item] = len(self.names)
+        self.names.append(item)
         return item
 
 
-def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0) -> Iterator[Item]:
+class PassedOver:
+    """Items that one of two growing files has gone past and the other lacks so far. What failed is often not written at
+    all, so that until the end nothing else tells a missing answer from one that is still to come.
+
+    count  of them; `lost` those that are lost if what is missing counts against the candidate
+    """
+
+    def __init__(self, baseline: Growing, candidate: Growing, lower_is_better: bool = False):
+        self.runs = baseline, candidate
+        self.worst = (0.0, 1.0) if lower_is_better else (1.0, 0.0)  # the score of each with which an item is lost
+        self.reached = [0, 0]
+        self.matched: set[str] = set()
+        self.open: dict[str, bool] = {}  # item → whether it is lost at worst
+        self.count = self.lost = 0
+
+    def match(self, items: Iterable[str]) -> None:
+        """Both have these items, or it is known that one never will."""
+        new = list(items)
+        self.matched.update(new)
+        for which, run in enumerate(self.runs):
+            end = max((run.at[item] for item in new if item in run.at), default=-1)
+            for name in run.names[self.reached[which] : end]:
+                if name not in self.matched and not np.isnan(run.scores[name]):
+                    self.open[name] = run.scores[name] == self.worst[which]
+            self.reached[which] = max(self.reached[which], end)
+        for item in new:
+            self.open.pop(item, None)
+        self.count, self.lost = len(self.open), sum(self.open.values())
+
+
+def in_order_of_files(baseline: Growing, candidate: Growing) -> list[str]:
+    """All items of both in the order of the baseline's file; those that only the candidate has follow the item that
+    they follow there."""
+    after: dict[str | None, list[str]] = {}
+    last = None
+    for name in candidate.names:
+        if name in baseline.at:
+            last = name
+        else:
+            after.setdefault(last, []).append(name)
+    return [*after.get(None, []), *(one for name in baseline.names for one in (name, *after.get(name, [])))]
+
+
+def follow(baseline: Growing, candidate: Growing, patience: float | None, interval: float = 1.0,
+           passed: PassedOver | None = None) -> Iterator[Item]:
     """Items of two growing files, as soon as both have them; at the end those that only one of them has.
 
     patience  seconds without new items after which the files are considered complete; None: read once
+    passed    is kept up to date
     """
     last = time.monotonic()
     while True:
@@ -163,6 +219,8 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
         late = candidate.read_new(finished)
         ready = [item for item in late if item in before] + [
             item for item in fresh if item in candidate.scores]
+        if passed:
+            passed.match(ready)
         for item in ready:
             for name in ("doc_hash", "target_hash"):
                 hashes = [run.hashes[item].get(name) for run in (baseline, candidate)]
@@ -173,9 +231,11 @@ def follow(baseline: Growing, candidate: Growing, patience: float | None, interv
         if fresh or late:
             last = time.monotonic()
         if finished:
-            yield from ((item, score, np.nan) for item, score in baseline.scores.items()
-                        if item not in candidate.scores)
-            yield from ((item, np.nan, score) for item, score in candidate.scores.items()
-                        if item not in baseline.scores)
+            for item in (*baseline.names, *candidate.names):
+                if item in baseline.at and item in candidate.at:
+                    continue
+                if passed:
+                    passed.match([item])
+                yield item, baseline.scores.get(item, np.nan), candidate.scores.get(item, np.nan)
             return
         time.sleep(interval)

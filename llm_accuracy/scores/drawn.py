@@ -17,6 +17,7 @@ from ..files import read_json
 from .task_scores import TaskScores
 
 RECORD = "drawn"  # the key of the record beside the tasks; the harness looks up its own tasks only
+MOST_ITEMS = 2_000_000  # of a bank: each is hashed
 CHOSEN = ("asked", "policy", "made of", "scores", "sources", "rounds")  # keys of files of items chosen by answers
 
 
@@ -52,6 +53,8 @@ def _drawn(banks: Mapping[str, Sequence[str]], sizes: Mapping[str, int], seed: i
 
 def content_of(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict:
     """The content of a sample's file. Ids that are all integers are written as such, as the harness needs them."""
+    if (total := sum(map(len, banks.values()))) > MOST_ITEMS:
+        raise InputError(f"the bank has {total:,} items, and samples are drawn of up to {MOST_ITEMS:,}: name a part of it")
     ordered = {task: _ordered(bank) for task, bank in banks.items()}
     sample = draw(ordered, n, seed)
     record = {"seed": seed, "n": {task: len(items) for task, items in sample.items()},
@@ -62,6 +65,13 @@ def content_of(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict:
 
 def _integers(items: Sequence[str]) -> bool:
     return all(item.isdecimal() and str(int(item)) == item for item in items)
+
+
+def _whole(number: object) -> int:
+    """Raises TypeError for anything but a whole number of 0 or more."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+        raise TypeError
+    return number
 
 
 def _ordered(items: Sequence[str]) -> list[str]:
@@ -97,15 +107,17 @@ class Drawn:
                              "not of the bank: take a sample of plan --write-samples (the selection.json of flips goes "
                              "to --items)")
         try:
-            seed, sizes = int(record["seed"]), {task: int(size) for task, size in record["n"].items()}
-            banks = {task: [str(i) for i in (range(bank) if isinstance(bank, int) else bank)]
+            seed, sizes = _whole(record["seed"]), {task: _whole(size) for task, size in record["n"].items()}
+            if sum(bank for bank in record["bank"].values() if isinstance(bank, int)) > MOST_ITEMS:
+                raise InputError(f"{path}: a bank of more than {MOST_ITEMS:,} items: it was edited")
+            banks = {task: [str(i) for i in (range(_whole(bank)) if isinstance(bank, (int, float)) else bank)]
                      for task, bank in record["bank"].items()}
             found = {task: [str(i) for i in items] for task, items in content.items() if task != RECORD}
             again = _drawn(banks, sizes, seed)
         except (TypeError, KeyError, ValueError, AttributeError):
             raise InputError(f"{path}: the record of how it was drawn is damaged; draw it again with plan "
                              "--write-samples") from None
-        wrong = [task for task in {**again, **found} if set(again.get(task, [])) != set(found.get(task, []))]
+        wrong = [task for task in {**again, **found} if again.get(task, []) != found.get(task, [])]
         if wrong or sizes != sizes_of(banks, sum(sizes.values())):
             where = f" ({', '.join(wrong[:3])})" if wrong else ""
             raise InputError(f"{path}: seed {seed} draws other items{where}: it was edited, or chosen in another way; "

@@ -21,6 +21,7 @@ from math import comb
 
 import numpy as np
 
+BEYOND = ", beyond what chance explains"
 LEVEL = 1e-3  # chance of refusing a new run, over all that is looked at
 ALL_SETS = 8  # up to so many runs every set of them is looked at; else sets of one, of two, and what these leave
 _TILTS = np.r_[0.0, np.geomspace(1e-3, 1e3, 500)]  # θ of Chernoff's bound, every one of which is valid
@@ -34,11 +35,14 @@ def reused(scores: np.ndarray, made_from: np.ndarray) -> str | None:
     n, runs = s.shape
     if n == 0 or runs < 2:
         return None
+    right = s.sum(axis=1).astype(int)
     for run in range(runs):
         if np.array_equal(x, s[:, run]):
-            return f"run {run + 1} of {runs}, on all {n:,} items"
-    right = s.sum(axis=1).astype(int)
-    return _of_some(x, s, right) or _of_all(x, right, runs)
+            chance = float(np.log(np.maximum(right, runs - right) / runs).sum())
+            how = BEYOND if chance < np.log(LEVEL) else ", which are too few to tell whether it is another one"
+            return f"run {run + 1} of {runs}, on all {n:,} items{how}"
+    found = _of_some(x, s, right) or _of_all(x, right, runs)
+    return found and found + BEYOND
 
 
 def _of_some(x: np.ndarray, s: np.ndarray, right: np.ndarray) -> str | None:

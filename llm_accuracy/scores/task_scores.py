@@ -349,12 +349,21 @@ class Selection:
             raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips") from None
         if not all(np.isin(scores, (0, 1)).all() for scores in made_from.values()):
             raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips: scores other than 0 and 1")
+        # Without them nothing would recognise the runs that the items were chosen on.
+        for task, items in tasks.items():
+            agreed = [item for item, scores in zip(items, made_from[task], strict=True) if np.ptp(scores) == 0]
+            if runs < 2 or agreed or len(set(items)) < len(items):
+                what = ("fewer than two runs" if runs < 2 else f"the runs agree on item {agreed[0]}" if agreed
+                        else "an item is there twice")
+                raise InputError(f"{path}: edited, or not of mcnemar_tests.py flips: {what}; make it again with flips")
         return cls(tasks, made_from, str(path))
 
     def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:
         """One run on the chosen items only. Raises InputError where it agrees with the runs that the items were chosen
         on, or with a combination of them, beyond what chance explains (`reuse`)."""
         kept = {task: scores for task, scores in run.items() if self.tasks.get(task)}
+        if not any(self.tasks.values()):
+            raise InputError(f"{self.source}: no item was chosen: the runs it was made from agree on all")
         if not kept:
             raise InputError(f"{name}: none of its tasks ({', '.join(run)}) is in {self.source}")
         chosen, own = {}, []
@@ -369,8 +378,8 @@ class Selection:
         found = reused(np.concatenate(own), np.concatenate([self.made_from[task] for task in kept]))
         if found:
             raise InputError(f"{name}: the items of {self.source} were chosen on this very run, or on what it is made "
-                             f"of: it agrees with {found}, beyond what chance explains, so a test on it means nothing: "
-                             "run the model again, with another seed")
+                             f"of: it agrees with {found}, so a test on it means nothing: run the model again, with "
+                             "another seed")
         return chosen
 
 

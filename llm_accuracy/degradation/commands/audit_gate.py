@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from ... import cli
 from ...errors import InputError
 from ...files import write_whole
 from ..defaults import ALPHA, check_alpha
-from ..words import as_json, note_text, percent, shorten
+from ..words import WIDTH, as_json, cell, note_text, percent, shorten
 from . import flags
 from .command import Command
 
@@ -45,6 +46,10 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"--flip {options.flip:g} must lie between 0 and 1")
     if not all(0 < drop < 100 for drop in options.drops):
         raise InputError("--drops are points, between 0 and 100")
+
+    places = [os.path.realpath(path) for path in options.gates]
+    if twice := [path for at, path in enumerate(options.gates) if places[at] in places[:at]]:
+        raise InputError(f"{twice[0]} is given twice: its gates would count twice")
 
     from ..gates import Stated, audit, made, read_gates, summary
 
@@ -85,14 +90,23 @@ def text(content: dict) -> str:
     """The table as printed, 80 columns for three drops, and what it rests on."""
     audits, median = content["gates"], content["median"]
     drops = list(audits[0]["power"])
-    width = 7 + 6 * len(drops)
-    lines = [f"{'':<30}{'threshold gate':>{width}}{'paired gate':>{width}}",
-             f"{'gate':<18}{'n':>7}{'pass':>5}" + 2 * (f"{'alarm':>7}" + "".join(f"{f'-{d}':>6}" for d in drops))]
-    for one in audits:
-        lines.append(f"{shorten(one['name'], 17):<18}{one['n']:>7,}{one['passes_from'] / one['n']:>5.2f}"
-                     + rates(one))
-    if len(audits) > 1:
-        lines.append(f"{f'median of {len(audits)}':<30}" + rates(median))
+    each = max(6, *(len(drop) + 2 for drop in drops))
+    width = 7 + each * len(drops)
+    items = max(7, *(len(f"{one['n']:,}") + 1 for one in audits))
+    first = 25 - items
+    sides = [("threshold gate", "false_alarm", "power"), ("paired gate", "paired_false_alarm", "paired_power")]
+    lines: list[str] = []
+    for shown in [sides] if 30 + 2 * width <= WIDTH else [sides[:1], sides[1:]]:  # beside each other, or one below
+        lines += ["" for _ in lines[:1]]
+        lines += [f"{'':<30}" + "".join(f"{title:>{width}}" for title, *_ in shown),
+                  f"{'gate':<{first}}{'n':>{items}}{'pass':>5}"
+                  + len(shown) * (f"{'alarm':>7}" + "".join(f"{f'-{d}':>{each}}" for d in drops))]
+        for one in audits:
+            lines.append(f"{cell(one['name'], first)}{one['n']:>{items},}{one['passes_from'] / one['n']:>5.2f}"
+                         + "".join(rates(one, alarm, kind, each) for _, alarm, kind in shown))
+        if len(audits) > 1:
+            lines.append(f"{f'median of {len(audits)}':<30}"
+                         + "".join(rates(median, alarm, kind, each) for _, alarm, kind in shown))
     lines += ["", note_text("alarm: how often it fails a model as good as expected; "
                             + ", ".join(f"-{d}" for d in drops)
                             + f": how often it fails one that is so many points worse, in percent. The paired gate is "
@@ -100,20 +114,23 @@ def text(content: dict) -> str:
                               f"baseline's answers kept; two equally good models are taken to differ on "
                               f"{percent(content['flip'])} of the questions (--flip)"),
               note_text("questions are taken as drawn at random, and the expected accuracy as the true one")]
-    never = [one["name"] for one in audits if one["passes_from"] == 0]
-    if never:
-        lines.append(note_text(f"{len(never)} of these gates can never fail: {shorten(', '.join(never), 60)}"))
+    for what in ("fail", "pass"):
+        if never := [one["name"] for one in audits if one["never"] == what]:
+            lines.append(note_text(f"{len(never)} of these gates can never {what}: {shorten(', '.join(never), 60)}"))
+    if lacking := [one["name"] for one in audits if None in (one["paired_false_alarm"], *one["paired_power"].values())]:
+        lines.append(note_text(f"- of {len(lacking)} gates ({shorten(', '.join(lacking), 60)}): with such an accuracy "
+                               "so many questions cannot be lost or gained; give a smaller --flip"))
     return "\n".join(lines)
 
 
-def rates(one: dict) -> str:
+def rates(one: dict, alarm: str, kind: str, width: int) -> str:
+    """The cells of one gate's false alarms and power, in percent."""
     def shown(value: float | None) -> str:
         if value is None:
             return "-"
         return f"{100 * value:.1f}" if value >= 0.0005 or value == 0 else "<.1"
 
-    return "".join(f"{shown(one[alarm]):>7}" + "".join(f"{shown(value):>6}" for value in one[kind].values())
-                   for alarm, kind in (("false_alarm", "power"), ("paired_false_alarm", "paired_power")))
+    return f"{shown(one[alarm]):>7}" + "".join(f"{shown(value):>{width}}" for value in one[kind].values())
 
 
 COMMAND = Command(

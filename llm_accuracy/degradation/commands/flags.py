@@ -79,6 +79,15 @@ def add_output_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
+def check_unused(options: argparse.Namespace, why: str, but: Sequence[str] = ()) -> None:
+    """Raise InputError, with the reason, for a flag of `add_reading_flags` that was given, except those named."""
+    blank = argparse.ArgumentParser()
+    add_reading_flags(blank)
+    for action in blank._actions:
+        if action.dest not in (*but, "help") and getattr(options, action.dest, action.default) != action.default:
+            raise InputError(f"{action.option_strings[0]}: {why}")
+
+
 # ---- objects made from them --------------------------------------------------------------------------------
 
 

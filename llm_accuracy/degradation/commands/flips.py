@@ -14,6 +14,7 @@ from .command import Command
 
 if TYPE_CHECKING:
     from ..repeats import Successes
+    from ..scales import Model
 
 COUNTS, HISTOGRAM, SELECTION, SAMPLES = ("success_counts.json", "success_histogram.pdf", "selection.json",
                                          "samples.json")
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     choices = flags.choices(options)
     runs = read_all_runs(options.runs, choices, options.task)
     tasks = repeats.count_successes(runs, options.max_excluded)
+    notes = copies(runs)
     whole, sources = repeats.together(tasks), list(runs)
 
     from .. import figures
@@ -56,12 +58,26 @@ def run(options: argparse.Namespace) -> int:
     for name, content in files.items():
         write_whole(options.output_dir / name, content)
     to = flags.prose(options.json)
-    print(text(tasks, whole, repeats.WARNING), file=to)
+    print("\n".join([text(tasks, whole, repeats.WARNING), *map(note_text, notes)]), file=to)
     print(f"files: {', '.join(str(options.output_dir / name) for name in files)}", file=to)
     flags.write_json(as_json({"runs": whole.runs, "sources": sources, "all": whole.summary(),
                               "tasks": {task: found.summary() for task, found in tasks.items()},
-                              "warning": repeats.WARNING}), options.json)
+                              "notes": notes, "warning": repeats.WARNING}), options.json)
     return 0
+
+
+def copies(runs: dict[str, Model]) -> list[str]:
+    """A line for every run with the content of one before it: given twice, it would make the noise floor too low."""
+    from ...scores.contents import identical
+
+    said, names = [], list(runs)
+    for at, name in enumerate(names):
+        for before in names[:at]:
+            if all(identical(runs[before][task], runs[name][task], task) for task in runs[name]):
+                said.append(f"{before} and {name} are the same content, item by item: if one run was given twice, the "
+                            "noise floor is too low")
+                break
+    return said
 
 
 def text(tasks: dict[str, Successes], whole: Successes, warning: str) -> str:

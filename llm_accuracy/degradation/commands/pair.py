@@ -33,8 +33,13 @@ def run(options: argparse.Namespace) -> int:
         raise InputError("pair needs BASELINE and CANDIDATE (or --counts N B C)")
     check_alpha(options.alpha)
     margin = Margin.parse(options.margin)
-    if options.counts and options.range:
-        raise InputError("--counts are items lost and gained, which have no --range")
+    if options.counts:
+        why = "--counts are items lost and gained, and no scores are read"
+        flags.check_unused(options, why)
+        own = {"--task": options.task, "--allow-same": options.allow_same,
+               "--missing-at-random": options.missing_at_random}
+        if given := [flag for flag, value in own.items() if value]:
+            raise InputError(f"{given[0]}: {why}")
 
     from ...redaction import redacted
     from ...visible import visible

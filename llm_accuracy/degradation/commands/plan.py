@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..rerun_plan import RerunPlan
 
 
+FEW_FLIPS = (0.01, 0.04)
+
+
 def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--n", type=cli.at_least(1), metavar="N", help="items (of each task)")
     to.add_argument("--flip", type=float, metavar="F", help="share of items on which the models differ")
@@ -38,9 +41,9 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="how many answers of a candidate `ask` would need on this baseline to say \"not degraded\": "
                          "the designs side by side, for the flip rates of --few-flips and a true drop of --drop "
                          "(default 0)")
-    to.add_argument("--few-flips", type=float, nargs="+", default=[0.01, 0.04], metavar="F",
+    to.add_argument("--few-flips", type=float, nargs="+", metavar="F",
                     help="with --few: shares of the questions that flip (default .01 .04)")
-    to.add_argument("--margin", default=str(MARGIN), metavar="M", help="with --few: as of `ask` (default .01)")
+    to.add_argument("--margin", metavar="M", help="with --few: as of `ask` (default .01)")
     flags.add_reading_flags(to)
     to.add_argument("--write-samples", type=Path, metavar="FILE",
                     help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
@@ -64,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
     if options.pilot and options.flip is not None:
         raise InputError("--pilot replaces --flip: give one or the other")
     check_alpha(options.alpha)
+    check_flags(options)
     if options.few:
         return few(options)
     known = dict(n=options.n, flip=math.nan if options.pilot else options.flip, drop=options.drop, power=options.power)
@@ -117,6 +121,19 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_flags(options: argparse.Namespace) -> None:
+    """Raise InputError for flags that mean nothing here."""
+    if not options.few:
+        for flag, given in (("--few-flips", options.few_flips), ("--margin", options.margin)):
+            if given is not None:
+                raise InputError(f"{flag} is for --few, and there is none")
+    if not (options.few or options.pilot or options.bank):
+        why = "nothing is read: it is for --pilot, --bank or --few"
+        flags.check_unused(options, why)
+        if options.task:
+            raise InputError(f"--task: {why}")
+
+
 def reruns(options: argparse.Namespace, plan: RerunPlan) -> int:
     """The plan of a pilot with reruns."""
     if options.plot or len(options.tasks) > 1 or options.tasks != [1]:
@@ -167,9 +184,9 @@ def few(options: argparse.Namespace) -> int:
 
     source = flags.source(options)
     bank = bank_of(replace(source, choices=replace(source.choices, margins=True)).read([options.few])[0], options.few)
-    stated, drop, power = Margin.parse(options.margin), options.drop or 0.0, options.power or 0.8
+    stated, drop, power = Margin.parse(options.margin or MARGIN), options.drop or 0.0, options.power or 0.8
     rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed)
-            for flip in options.few_flips]
+            for flip in options.few_flips or FEW_FLIPS]
     print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
     for note in bank.notes:
         print(note_text(note), file=flags.prose(options.json))

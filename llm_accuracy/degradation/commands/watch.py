@@ -23,7 +23,7 @@ from .command import Command
 if TYPE_CHECKING:
     from ...scores.task_scores import Choices
     from ..e_values import Watch
-    from ..growing import Item
+    from ..growing import Growing, Item, PassedOver
 
 
 def add(to: argparse.ArgumentParser) -> None:
@@ -34,9 +34,9 @@ def add(to: argparse.ArgumentParser) -> None:
                     help="the files are still growing: wait for more, until nothing has arrived for SECONDS")
     to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
-    to.add_argument("--order", choices=("random", "file"), default="random",
-                    help="of finished files: shuffled (the default), or as they stand, where that is random already")
-    to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of that shuffle (default 0)")
+    to.add_argument("--order", choices=("random", "file"),
+                    help="of finished files: shuffled (random, the default), or as they stand, where that is random already")
+    to.add_argument("--seed", type=cli.at_least(0), metavar="S", help="seed of that shuffle (default 0)")
     to.add_argument("--allow-same", action="store_true",
                     help="do not refuse a candidate that is the baseline's own content")
     to.add_argument("--missing-at-random", action="store_true",
@@ -52,32 +52,37 @@ def run(options: argparse.Namespace) -> int:
     flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if bool(options.baseline) != bool(options.candidate):
         raise InputError("watch needs BASELINE and CANDIDATE, or neither for JSON lines on standard input")
+    check_flags(options)
     check_alpha(options.alpha)
     margin = Margin.parse(options.margin).of_scale
 
     from ..e_values import Watch
+    from ..growing import Growing, PassedOver
     from ..order import ascending, check_not_grouped
 
     state, to = Watch(margin, options.alpha), flags.prose(options.json)
     choices = flags.choices(options)
+    if options.lower_is_better and True in choices.directions.values():
+        raise InputError("--lower-is-better and --higher-is-better true contradict each other")
+    options.lower_is_better |= set(choices.directions.values()) == {False}
+    if options.lower_is_better:
+        choices = replace(choices, directions={"*": False})
+    passed = None
+    shuffle = bool(options.baseline) and options.follow is None and options.order != "file"
     if options.baseline:
-        if options.lower_is_better and True in choices.directions.values():
-            raise InputError("--lower-is-better and --higher-is-better true contradict each other")
-        options.lower_is_better |= set(choices.directions.values()) == {False}
-        if options.lower_is_better:
-            choices = replace(choices, directions={"*": False})
-        shuffle = options.follow is None and options.order == "random"
-        arrivals = from_files(options.baseline, options.candidate, choices, options.task, options.follow,
-                              options.lower_is_better)
+        runs = Growing(options.baseline, choices, options.task), Growing(options.candidate, choices, options.task)
+        passed = PassedOver(*runs, options.lower_is_better) if options.follow is not None and not options.missing_at_random else None
+        arrivals = from_files(*runs, options.follow, options.lower_is_better, passed)
         if options.follow is None:
-            arrivals = iter(whole(arrivals, options))
-        order = f"shuffled, seed {options.seed}" if shuffle else "file" if options.follow is None else "arrival"
+            arrivals = iter(whole(arrivals, runs, options, shuffle))
+        order = f"shuffled, seed {options.seed or 0}" if shuffle else "file" if options.follow is None else "arrival"
     else:
         arrivals, order = from_stdin(choices), "arrival"
     rows: list[dict] = []
     skipped = 0
     last: str | None = None
     names: list[str] = []  # in order of arrival; of shuffled items none
+    same = options.follow is not None and not options.allow_same
 
     def tell(item: str) -> None:
         row = row_of(state, item)
@@ -99,7 +104,9 @@ def run(options: argparse.Namespace) -> int:
             print(f"{'items':>8}  {'item':<24}{'lost':>6}{'gained':>8}{'e worse':>12}{'e safe':>12}",
                   file=to, flush=True)
         last, *scores = arrived
-        state.add(*(scores[::-1] if options.lower_is_better else scores))
+        same = same and scores[0] == scores[1]
+        one, other = scores[::-1] if options.lower_is_better else scores
+        state.add(one, other, (passed.count, passed.lost) if passed else (0, 0))
         decided = state.decided_at == state.n
         if not order.startswith("shuffled"):
             names.append(last)
@@ -107,16 +114,24 @@ def run(options: argparse.Namespace) -> int:
                 check_not_grouped(names, UNSHUFFLED)
         if state.n % options.every == 0 or decided:
             tell(last)
+        if decided and same:
+            check_distinct(options)
         if decided and not options.keep_going:
             break
     if last is None:
-        raise InputError("nothing to watch: no item has a score")
+        raise InputError("nothing to watch: no item has a score" + (of_tasks(runs) if options.baseline else ""))
+    if same:
+        check_distinct(options)
     if not (state.n % options.every == 0 or state.decided_at == state.n):
         tell(last)
     check_not_grouped(names, UNSHUFFLED)
     doubts = [ASCENDING] if ascending(names) else []
+    if passed and passed.count:
+        doubts.append(f"{passed.count:,} items were passed over, and may still come: \"safe\" counts them against "
+                      "the candidate")
     print(conclusion(state, skipped, options.missing_at_random, doubts), file=to)
     final = {**row_of(state, last), "within_margin": state.within_margin, "skipped": skipped,
+             "passed_over": passed.count if passed else 0,
              "missing_at_random": options.missing_at_random, "order": order, "notes": doubts, "alpha": state.alpha,
              "margin": state.margin, "final": True}
     if options.json == "-":
@@ -132,25 +147,60 @@ ASCENDING = ("the ids arrived in ascending order, which is the order of the data
              "that order is random")
 
 
-def whole(arrivals: Iterator[Item], options: argparse.Namespace) -> list[Item]:
-    """All items of two finished files, shuffled unless --order file.
+def whole(arrivals: Iterator[Item], runs: tuple[Growing, Growing], options: argparse.Namespace,
+          shuffle: bool) -> list[Item]:
+    """All items of two finished files, shuffled or in the order of the files, where what is missing has its place.
 
     Raises InputError where both files are the same content, or the order of the files is to be kept and is none.
     """
-    from ...scores.contents import same_files
+    from ..growing import in_order_of_files
     from ..order import check_not_grouped, shuffled
 
     items = list(arrivals)
     there = [(one, other) for _, one, other in items if not (math.isnan(one) and math.isnan(other))]
-    same = all(one == other for one, other in there)
-    if there and same and not options.allow_same and same_files(options.baseline, options.candidate, options.task):
+    if there and all(one == other for one, other in there) and not options.allow_same:
+        check_distinct(options)
+    if shuffle:
+        return [items[i] for i in shuffled([name for name, *_ in items], options.seed or 0)]
+    found = {item[0]: item for item in items}
+    items = [found[name] for name in in_order_of_files(*runs)]
+    check_not_grouped([name for name, *_ in items], UNSHUFFLED)
+    return items
+
+
+def check_distinct(options: argparse.Namespace) -> None:
+    """Raise InputError where both files are the same content."""
+    from ...scores.contents import same_files
+
+    if options.baseline and same_files(options.baseline, options.candidate, options.task):
         raise InputError(f"{options.baseline} and {options.candidate} are the same content, item by item: a model "
                          "compared with itself passes every gate; name the candidate's own results, or add "
                          "--allow-same")
-    if options.order == "random":
-        return [items[i] for i in shuffled([name for name, *_ in items], options.seed)]
-    check_not_grouped([name for name, *_ in items], UNSHUFFLED)
-    return items
+
+
+def check_flags(options: argparse.Namespace) -> None:
+    """Raise InputError for flags that mean nothing here, or contradict each other."""
+    if options.range and tuple(options.range) != (0, 1):
+        raise InputError("--range: watch takes scores of 0 or 1; use pair for others")
+    if options.follow is not None and not 0 < options.follow < math.inf:
+        raise InputError(f"--follow {options.follow:g}: give the seconds to wait for more, above 0")
+    if options.follow is not None and options.baseline:
+        for flag, given in (("--order", options.order), ("--seed", options.seed)):
+            if given is not None:
+                raise InputError(f"{flag} is for finished files: with --follow items are taken as they arrive")
+    if not options.baseline:
+        own = {"--task": options.task, "--follow": options.follow, "--order": options.order, "--seed": options.seed,
+               "--allow-same": options.allow_same or None}
+        why = "it is for files, and there are none: standard input holds scores"
+        if given := [flag for flag, value in own.items() if value is not None]:
+            raise InputError(f"{given[0]}: {why}")
+        flags.check_unused(options, why, but=("value", "higher_is_better", "range", "max_size"))
+
+
+def of_tasks(runs: tuple[Growing, Growing]) -> str:
+    """Which tasks there are, where one was named."""
+    named = ", ".join(dict.fromkeys(task for run in runs for task in run.tasks))
+    return f": no task {runs[0].task}; the files have {named}" if runs[0].task and named else ""
 
 
 def from_stdin(choices: Choices) -> Iterator[Item]:
@@ -159,14 +209,13 @@ def from_stdin(choices: Choices) -> Iterator[Item]:
     return read_stream(sys.stdin, "standard input", choices)
 
 
-def from_files(baseline: str, candidate: str, choices: Choices, task: str | None, patience: float | None,
-               lower_is_better: bool) -> Iterator[Item]:
+def from_files(one: Growing, other: Growing, patience: float | None, lower_is_better: bool,
+               passed: PassedOver | None) -> Iterator[Item]:
     """Items of two growing files. Raises InputError if a log says that lower is better and the user did not."""
-    from ..growing import Growing, follow
+    from ..growing import follow
 
-    one, other = (Growing(path, choices, task) for path in (baseline, candidate))
     first = True
-    for item in follow(one, other, patience):
+    for item in follow(one, other, patience, passed=passed):
         if first and False in (one.higher_is_better(), other.higher_is_better()) and not lower_is_better:
             raise InputError(f"{one.path}: lower is better for this metric: add --lower-is-better")
         first = False
