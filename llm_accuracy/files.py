@@ -106,9 +106,11 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises InputError where it cannot be written; an error that names another file is passed on.
     """
     path = Path(path)
-    in_place = path.exists() and not path.is_file()  # a device or a pipe, which is never replaced by a file
-    if path.is_symlink() and not in_place:
-        path = Path(os.path.realpath(path))  # the link stays one
+    in_place = False
+    with suppress(OSError):  # a name too long is told below
+        in_place = path.exists() and not path.is_file()  # a device or a pipe, which is never replaced by a file
+        if path.is_symlink() and not in_place:
+            path = Path(os.path.realpath(path))  # the link stays one
     part = path if in_place else _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 
 import matplotlib.patheffects as patheffects
@@ -12,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from ..palette import PALETTE, titled, use_look
+from ..visible import visible
 from . import e_values, planning
 from .few_answers.plans import Designs
 from .mcnemar import p_exact, p_mid
@@ -50,7 +52,9 @@ def as_bytes(figure: plt.Figure, kind: str) -> bytes:
     """The figure as png, pdf or svg; the same figure gives the same bytes."""
     dates = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
     buffer = io.BytesIO()
-    with plt.rc_context({"svg.hashsalt": "llm-accuracy", "svg.fonttype": "none"}):
+    with plt.rc_context({"svg.hashsalt": "llm-accuracy", "svg.fonttype": "none"}), warnings.catch_warnings():
+        if kind == "svg":  # its text is drawn by the reader's own fonts
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure.savefig(buffer, format=kind, metadata=dates[kind])
     plt.close(figure)
     return buffer.getvalue()
@@ -134,7 +138,7 @@ def forest(rows: list[tuple[str, PairedResult, str]], point: str = "") -> plt.Fi
         axes.plot(scale * result.drop, at, **drawn | {"linestyle": "none"})
     axes.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes.axvline(scale * rows[0][1].margin, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
-    axes.set_yticks(range(len(rows)), [shorten(name, 62) for name, _, _ in rows], parse_math=False)
+    axes.set_yticks(range(len(rows)), [shorten(visible(name), 62) for name, _, _ in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     unit = " (points)" if scale == 100 else ""
     note = f"with 95 % interval; right of 0 the candidate is worse; dashed: the margin, {scale * rows[0][1].margin:g}"

@@ -156,7 +156,8 @@ def _of_suite(entry: dict, where: str) -> list[dict]:
 
 
 # What a configuration says of a gate → other ways of saying it.
-_WAYS = {"limit": ("n",), "n": ("limit",), "tolerance": ("rtol",), "rtol": ("tolerance",), "relative": (), "two_sided": ()}
+_WAYS: dict[str, tuple[str, ...]] = {"limit": ("n",), "n": ("limit",), "tolerance": ("rtol",), "rtol": ("tolerance",),
+                                     "relative": (), "two_sided": ()}
 
 
 def made(entry: dict, stated: Stated, where: str, name: str) -> Gate:

@@ -81,8 +81,8 @@ class Growing:
         if not self.path.is_file():
             raise InputError(f"{path}: no such file; watch reads one CSV or samples_<task>_<time>.jsonl a model")
         if self.path.suffix == ".gz":
-            raise InputError(f"{path}: watch reads files that may still be growing, and these are not compressed: unpack "
-                             "it, or use pair")
+            raise InputError(f"{path}: watch reads files that may still grow, which are not compressed: unpack it, or "
+                             "use pair")
 
     def higher_is_better(self) -> bool | None:
         """Whether a higher score is better, according to the user or to the results file next to finished samples; None

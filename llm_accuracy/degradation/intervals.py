@@ -167,7 +167,8 @@ def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: flo
     sizes = np.ones(sums.size) if clusters is None else np.bincount(clusters)
     groups = sums.size
     if groups < 2:
-        raise InputError("all items belong to one cluster: there is nothing to estimate the noise from")
+        what = "there is a single item" if sums.size == differences.size else "all items belong to one cluster"
+        raise InputError(f"{what}, and nothing to estimate the noise from: ask more, or leave it out")
     if largest == 0:  # one score everywhere, outside [0, 1]: what else could have been scored is unknown
         return MeanDrop(0.0, float("inf"), groups - 1)
     extra = largest * differences.size / groups

@@ -130,7 +130,7 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
         spread = float(np.ptp(scores)) or 1.0
         note = (f"the scale of these scores is not known: the margin of {resolved:g} and all drops are in their own "
                 f"units, and limits, 'safe' and 'means' take it that no score lies outside {scores.min():g} to "
-                f"{scores.max():g}, the range seen (--range LOW HIGH would make them points)")
+                f"{scores.max():g}, the range seen{_apart(pairs)} (--range LOW HIGH would make them points)")
         return resolved, min(1.0, resolved / spread), (note,)
     if not known or not all(one.higher_is_better for one in pairs):
         why = "lower scores are better" if known else "the scale of these scores is not known (state --range LOW HIGH)"
@@ -149,6 +149,15 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
             f"{limit:.4g} at confidence 1 - {RISK:g}, so a drop of {100 * resolved:.4g} points or more is too large "
             f"(the error rate of \"not degraded\" rises by {RISK:g})")
     return resolved, resolved, (note,)
+
+
+def _apart(pairs: list[Pairs]) -> str:
+    """The ranges of baseline and candidate, where they are not the same."""
+    import numpy as np
+
+    both = [np.concatenate([getattr(one, which) for one in pairs]) for which in ("baseline", "candidate")]
+    ends = [f"{scores.min():g} to {scores.max():g}" for scores in both]
+    return "" if ends[0] == ends[1] else f", {ends[0]} in the baseline and {ends[1]} in the candidate"
 
 
 def lower_limit(pairs: list[Pairs]) -> float:

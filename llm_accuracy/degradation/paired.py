@@ -205,6 +205,12 @@ def judge_matched(
 
 def judge_pairs(pairs: Pairs, **settings) -> PairedResult:
     """`judge_pair` of the output of `pair_up`, with its clusters, runs and missing answers."""
+    if pairs.size > 1 and pairs.clusters is not None and not pairs.clusters.any():
+        raise InputError(f"{pairs.task}: all {pairs.size:,} items belong to one cluster, and nothing tells the noise: "
+                         "ask more, or leave this task out")
+    if pairs.size == 1 and not (_zero_one(pairs.baseline) and _zero_one(pairs.candidate)):
+        raise InputError(f"{pairs.task}: there is a single item, which is not scored 0 or 1, and nothing tells the "
+                         "noise: ask more, or leave this task out")
     return judge_matched(pairs.baseline, pairs.candidate, clusters=pairs.clusters, answers=pairs.answers,
                          higher_is_better=pairs.higher_is_better, completed=pairs.completed, **settings)
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from ..errors import InputError
 from . import planning
-from .defaults import ALPHA, check_plan
+from .defaults import ALPHA, LARGEST_N, check_plan
 from .paired import judge_pair
 from .pairing import Pairs
 from .reruns import Noise
@@ -135,13 +135,15 @@ def over_pilot(known: Known, unknown: str, setting: Setting, ends: tuple[float, 
 def items_table(plan: Plan, setting: Setting) -> pd.DataFrame:
     """For numbers of items near the plan's: power, exact (simulated for a suite) and normal, and detectable drop."""
     rows = []
-    for items in sorted({max(1, round(plan["n"] * times)) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}):
+    near = {min(LARGEST_N, max(1, round(plan["n"] * times))) for times in (0.25, 0.5, 0.75, 1, 1.5, 2, 4)}
+    for items in sorted(near):
         known: Known = {**plan, "n": items, "power": None}
         row = {"items": items, "power": setting.answer("power", known),
                "power_normal": setting.normal("power", known)}
         if setting.tasks == 1:
-            row["smallest_drop"] = setting.answer("drop", {**plan, "n": items, "drop": None,
-                                                           "power": min(plan["power"], 0.999)})
+            wanted = {**plan, "n": items, "drop": None, "power": min(plan["power"], 0.999)}
+            # Of so few items that nothing could be called degraded, no drop is found with the power that they have, 0.
+            row["smallest_drop"] = setting.answer("drop", wanted) if plan["power"] > 0 else math.nan
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..scores.contents import identical
+from ..scores.contents import identical, in_both, one_task_twice
 from ..scores.contract import check_same_metric
 from ..scores.readers import named_path, read_matrix_models, read_model, read_model_list, read_runs
 from ..scores.task_scores import Choices, TaskScores
@@ -18,6 +19,7 @@ from .margins import DEFAULT_MARGIN, Margin, resolve
 from .pairing import Pairs, check_excluded, pair_up
 from .scales import UNIT, Model, inside, on_one_scale
 
+TWICE = 1e-9  # the chance of equal scores below which two tasks are one
 CHANCE = 0.01  # from which on a small task's agreement with the baseline's may be one
 
 @dataclass(frozen=True)
@@ -84,6 +86,12 @@ def check_distinct(pairs: Pairs, baseline: TaskScores, candidate: TaskScores, na
     candidate are the same content: a model compared with itself passes every gate. (One score everywhere, outside
     [0, 1], passes none; and logs that name two models are taken at their word, with a note.) A task of a `suite` that
     may agree `by_chance` is noted, not refused."""
+    if file := in_both(baseline, candidate, pairs.task):
+        said = f"{pairs.task}: {file} is among the runs of the baseline and of {name}"
+        if not allow_same:
+            raise InputError(f"{said}: a model compared with itself passes every gate; keep their runs apart, or add "
+                             "--allow-same")
+        pairs = replace(pairs, notes=(*pairs.notes, said))
     if not identical(baseline, candidate, pairs.task):
         if pairs.differences.any():
             return pairs
@@ -177,7 +185,30 @@ def _pair_tasks(baseline: Model, candidate: Model, baseline_name: str, name: str
                          f"{name} only); run it, or name the tasks to compare with --tasks")
     for task in baseline:
         check_same_metric(baseline[task], candidate[task])
-    return _with_margin([(baseline[task], candidate[task]) for task in baseline], list(baseline), max_excluded, margin)
+    suite, drop = _with_margin([(baseline[task], candidate[task]) for task in baseline], list(baseline), max_excluded,
+                               margin)
+    check_no_task_twice(suite, baseline)
+    return suite, drop
+
+
+def check_no_task_twice(suite: Sequence[Pairs], baseline: Model) -> None:
+    """Raise InputError where two tasks are one under two names, whose items would count twice: the same files, or the
+    same items with the same scores of both models, where chance does not explain that. Items of which it is known what
+    was asked are tested as one unit wherever they occur, and need no such look."""
+    seen: dict[bytes, Pairs] = {}
+    for pairs in suite:
+        order = np.argsort(pairs.items.astype(str), kind="stable")
+        scores = np.stack([pairs.baseline, pairs.candidate])[:, order]
+        key = hashlib.sha256("\x1f".join(pairs.items[order].astype(str)).encode("utf-8", "surrogatepass")
+                             + scores.tobytes()).digest()
+        before = seen.setdefault(key, pairs)
+        if before is pairs or all("content" in one.also for one in (before, pairs)):
+            continue
+        share = np.unique(scores, axis=1, return_counts=True)[1] / pairs.size
+        if pairs.size * np.log(np.square(share).sum()) < np.log(TWICE) or one_task_twice(baseline[before.task],
+                                                                                         baseline[pairs.task]):
+            raise InputError(f"tasks {before.task} and {pairs.task} have the same items with the same scores in both "
+                             "models: one task under two names would count twice; leave one out with --skip")
 
 
 # ---- several runs of one model -----------------------------------------------------------------------------

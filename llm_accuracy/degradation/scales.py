@@ -55,6 +55,9 @@ def _rescaled(runs: list[TaskScores], task: str, tasks: int) -> list[TaskScores]
         note = (f"{task}: all scores lie in [0, 1] and are taken as shares as they are, although --range says "
                 f"{stated}; if they are on that scale, compare this task alone")
         return [replace(run, notes=(*run.notes, note)) for run in runs]
+    if stated and unit and stated.width > MANY and any((_scores(run) > 0).any() for run in runs):
+        raise InputError(f"{task}: all scores lie in [0, 1], and --range says {stated}, on which they would hardly "
+                         "differ and any margin would pass: leave --range out if they are shares")
     if stated:
         found, how = stated, f"on the scale {stated} (--range)"
     elif not unit and all(inside(_scores(run), PERCENT) for run in runs) and any(

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from .task_scores import TaskScores
 
@@ -27,6 +28,33 @@ def identical(one: TaskScores, other: TaskScores, task: str) -> bool:
         return False
     return sorted(digest(Path(file), task) for file in one.read_from) == sorted(
         digest(Path(file), task) for file in other.read_from)
+
+
+def in_both(one: TaskScores, other: TaskScores, task: str) -> str | None:
+    """A file that is among those of both models, under whatever name, where one of them has several."""
+    if len(one.read_from) == len(other.read_from) == 1 or not any(
+            first.equals(second) for first in _columns(one) for second in _columns(other)):
+        return None
+    files = [file for file in (*one.read_from, *other.read_from) if Path(file).is_file()]
+    digests = {file: digest(Path(file), task) for file in dict.fromkeys(files)}
+    theirs = {digests[file] for file in other.read_from if file in digests}
+    return next((file for file in one.read_from if digests.get(file) in theirs), None)
+
+
+def _columns(log: TaskScores) -> list[pd.Series]:
+    """The scores of every run, sorted by item, without items that it lacks."""
+    table = log.frame[["score"]] if log.answers is None else log.answers
+    return [table.iloc[:, at].dropna().sort_index().rename(None) for at in range(table.shape[1])]
+
+
+def one_task_twice(one: TaskScores, other: TaskScores) -> bool:
+    """Whether two tasks of a model were read from the same rows of whole files, under two names."""
+    if not all(Path(file).is_file() for file in (*one.read_from, *other.read_from)):
+        return False
+    found = [[_digests(Path(file), stat.st_mtime_ns, stat.st_size) for file in log.read_from
+              for stat in (Path(file).stat(),)] for log in (one, other)]
+    whole = all(of_tasks is None for log in found for _, of_tasks in log)
+    return whole and sorted(every for every, _ in found[0]) == sorted(every for every, _ in found[1])
 
 
 def same_files(one: str, other: str, task: str | None) -> bool:

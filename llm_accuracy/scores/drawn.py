@@ -54,7 +54,8 @@ def _drawn(banks: Mapping[str, Sequence[str]], sizes: Mapping[str, int], seed: i
 def content_of(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict:
     """The content of a sample's file. Ids that are all integers are written as such, as the harness needs them."""
     if (total := sum(map(len, banks.values()))) > MOST_ITEMS:
-        raise InputError(f"the bank has {total:,} items, and samples are drawn of up to {MOST_ITEMS:,}: name a part of it")
+        raise InputError(f"the bank has {total:,} items, and samples are drawn of up to {MOST_ITEMS:,}: name a part of "
+                         "it")
     ordered = {task: _ordered(bank) for task, bank in banks.items()}
     sample = draw(ordered, n, seed)
     record = {"seed": seed, "n": {task: len(items) for task, items in sample.items()},

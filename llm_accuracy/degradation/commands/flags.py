@@ -168,7 +168,7 @@ def check_apart(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
         place = os.path.realpath(given)
         if place in own:
             raise InputError(f"{own[place]} is what is read, and would be overwritten: choose another name")
-        if given.is_dir() and (log := _log_in(place, own)):
+        if os.path.isdir(given) and (log := _log_in(place, own)):
             raise InputError(f"{own[log]} is one of the files in {given}, which is read, and would be overwritten: "
                              "choose another name")
 

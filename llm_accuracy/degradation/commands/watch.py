@@ -35,7 +35,8 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--every", type=cli.at_least(1), default=1, metavar="K", help="print every K-th item")
     to.add_argument("--keep-going", action="store_true", help="do not stop at the decision")
     to.add_argument("--order", choices=("random", "file"),
-                    help="of finished files: shuffled (random, the default), or as they stand, where that is random already")
+                    help="of finished files: shuffled (random, the default), or as they stand, where that is "
+                         "random already")
     to.add_argument("--seed", type=cli.at_least(0), metavar="S", help="seed of that shuffle (default 0)")
     to.add_argument("--allow-same", action="store_true",
                     help="do not refuse a candidate that is the baseline's own content")
@@ -71,7 +72,8 @@ def run(options: argparse.Namespace) -> int:
     shuffle = bool(options.baseline) and options.follow is None and options.order != "file"
     if options.baseline:
         runs = Growing(options.baseline, choices, options.task), Growing(options.candidate, choices, options.task)
-        passed = PassedOver(*runs, options.lower_is_better) if options.follow is not None and not options.missing_at_random else None
+        if options.follow is not None and not options.missing_at_random:
+            passed = PassedOver(*runs, options.lower_is_better)
         arrivals = from_files(*runs, options.follow, options.lower_is_better, passed)
         if options.follow is None:
             arrivals = iter(whole(arrivals, runs, options, shuffle))
