@@ -350,12 +350,13 @@ class Selection:
         if not all(np.isin(scores, (0, 1)).all() for scores in made_from.values()):
             raise InputError(f"{path}: not a selection.json of mcnemar_tests.py flips: scores other than 0 and 1")
         # Without them nothing would recognise the runs that the items were chosen on.
+        what = "fewer than two runs" if runs < 2 else None
         for task, items in tasks.items():
-            agreed = [item for item, scores in zip(items, made_from[task], strict=True) if np.ptp(scores) == 0]
-            if runs < 2 or agreed or len(set(items)) < len(items):
-                what = ("fewer than two runs" if runs < 2 else f"the runs agree on item {agreed[0]}" if agreed
-                        else "an item is there twice")
-                raise InputError(f"{path}: edited, or not of mcnemar_tests.py flips: {what}; make it again with flips")
+            what = what or next((f"the runs agree on item {item}" for item, scores in
+                                 zip(items, made_from[task], strict=True) if np.ptp(scores) == 0), None)
+            what = what or ("an item is there twice" if len(set(items)) < len(items) else None)
+        if what:
+            raise InputError(f"{path}: edited, or not of mcnemar_tests.py flips: {what}; make it again with flips")
         return cls(tasks, made_from, str(path))
 
     def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:

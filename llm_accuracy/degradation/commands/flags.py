@@ -180,8 +180,11 @@ def _log_in(folder: str, places: Iterable[str]) -> str | None:
         return None
     from ...scores.readers import READERS
 
-    readers = [reader.function("recognises") for reader in READERS.values() if reader.recognises]
-    return next((place for place in there if any(recognises(Path(place)) for recognises in readers)), None)
+    # lm-evaluation-harness takes whatever no other reader does; what it writes itself has one of two names.
+    readers = [reader.function("recognises") for name, reader in READERS.items() if reader.recognises
+               and name != "lm-eval"]
+    return next((place for place in there if os.path.basename(place).startswith(("results_", "samples_"))
+                 or any(recognises(Path(place)) for recognises in readers)), None)
 
 
 def inputs_of(options: argparse.Namespace) -> list[Path]:
