@@ -103,7 +103,7 @@ def test_a_stated_scale_does_not_hide_two_scales(tmp_path, baseline, candidate):
 def test_a_stated_scale_of_a_suite_is_that_of_the_tasks_beyond_zero_and_one(tmp_path):
     """Tasks on two scales are pooled; each task is compared on its own."""
     for name, scores in (("base", BASE), ("cand", CAND)):
-        rows = [f"q{i},{s:g},a" for i, s in enumerate(scores)] + [f"q{i},{5 * s:g},b" for i, s in enumerate(scores)]
+        rows = [f"q{i},{s:g},a" for i, s in enumerate(scores)] + [f"r{i},{5 * s:g},b" for i, s in enumerate(scores)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["prompt_id,score,task", *rows]) + "\n")
     refused = run_script("mcnemar_tests.py", "suite", "base.csv", "cand.csv", cwd=tmp_path, code=2)
     assert "scores outside [0, 1] cannot be pooled" in refused.stderr
