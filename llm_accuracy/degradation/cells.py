@@ -15,7 +15,7 @@ _STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 def harmless_text(text: str) -> str:
     """The text, with an apostrophe before it if it starts like a formula and is no number, and nothing unseen."""
-    text = visible(text, keep="\t")
+    text = visible(text, keep="\t\r")
     if not text.lstrip(" ").startswith(_STARTS):
         return text
     try:

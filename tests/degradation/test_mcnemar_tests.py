@@ -291,7 +291,7 @@ def test_suite_of_csvs_with_a_task_column(tmp_path):
         (tmp_path / f"{name}.csv").write_text(
             "task,prompt_id,score\n"
             + "".join(
-                f"{task},{i},{int((i + shift * (i % 9 == 0)) % 2)}\n" for task in "xyz" for i in range(90)
+                f"{task},{task}{i},{int((i + shift * (i % 9 == 0)) % 2)}\n" for task in "xyz" for i in range(90)
             )
         )
     done = script("suite", "base.csv", "cand.csv", cwd=tmp_path)
