@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
@@ -41,7 +40,8 @@ class PairedResult:
     they are not taken to be missing at random, the larger of it and the same p with those counted against the
     candidate. `drop_lower` and `drop_upper` are one-sided 1 − alpha limits of the pairs at hand, `best_lower` and
     `worst_upper` with the missing answers counted for and against the candidate. They always agree with the verdict:
-    degraded ⟺ drop_lower > 0 (or = 0 at p = alpha, and where sign flips show more than Gaffke's bound), margin excluded ⟺ the limit that p_safe belongs to ≤ margin.
+    degraded ⟺ drop_lower > 0 (or = 0 at p = alpha, and where sign flips show more than Gaffke's bound), margin
+    excluded ⟺ the limit that p_safe belongs to ≤ margin.
     Drops, limits, margin and means are in units of the score; if scores lie in [0, 1], .01 is one point.
     """
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from .bounded_means import Units
+from .sign_flips import generator_of
 
 FOR_VARIANCE = 0.1  # share of the error rate of the interval for new answers that its variance takes
 MOST_PERMUTED = 100_000_000  # scores that are permuted one by one, which takes seconds
@@ -82,7 +83,7 @@ def p_items_unchanged(baseline: np.ndarray, candidate: np.ndarray, draws: int, s
                              return_counts=True)
     if not np.isin(np.nan_to_num(pooled), (0.0, 1.0)).all():
         draws = max(999, min(draws, MOST_PERMUTED // pooled.size))
-    rng = np.random.default_rng([seed, *items.tolist()[:64]])
+    rng = generator_of(seed, kinds, items, np.array([observed]))
     sums = np.zeros(draws)
     for kind, number in zip(kinds, items.tolist(), strict=True):
         first, second = int(kind[0]), int(kind[1])

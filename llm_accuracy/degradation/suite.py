@@ -27,7 +27,7 @@ from .intervals import in_unit_range
 from .mcnemar import log10_p_exact, p_exact
 from .paired import PairedResult, drop_text, judge_pairs
 from .pooling import pooled_pair
-from .sign_flips import random_sign_sums
+from .sign_flips import generator_of, random_sign_sums
 from .units import units_of
 from .verdicts import UNDECIDED, verdict
 from .words import p_text
@@ -76,7 +76,7 @@ def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = DRAWS_OF_A_SUITE, seed: 
     The χ² null would be badly conservative, as p-values of counts are discrete.
     """
     totals = np.asarray(b) + np.asarray(c)
-    rng = np.random.default_rng([seed, *totals.tolist()])
+    rng = generator_of(seed, np.asarray(b), totals)
     statistics = np.zeros(draws)
     for m in totals[totals > 0].tolist():
         drawn = rng.binomial(m, 0.5, size=draws)
@@ -188,7 +188,7 @@ def _draw_sums(
     unit, task = np.divmod(cells, count)
     square_roots = np.sqrt(np.bincount(task, weights=values**2, minlength=count))
     observed = np.bincount(task, weights=values, minlength=count)
-    rng = np.random.default_rng([seed, values.size, count])
+    rng = generator_of(seed, values, task)
     drawn = np.zeros((draws, count))
     shared = (np.bincount(unit, minlength=units.max() + 1) > 1)[unit]
     for t in range(count):

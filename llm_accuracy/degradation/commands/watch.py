@@ -115,6 +115,10 @@ def run(options: argparse.Namespace) -> int:
         tell(last)
     check_not_grouped(names, UNSHUFFLED)
     doubts = [ASCENDING] if ascending(names) else []
+    if order.startswith("shuffled") and options.seed:
+        doubts.append(RESHUFFLED)
+    if options.follow is not None and state.decided_at and not options.keep_going:
+        doubts.append(NOT_ENDED)
     print(conclusion(state, skipped, options.missing_at_random, doubts), file=to)
     final = {**row_of(state, last), "within_margin": state.within_margin, "skipped": skipped,
              "missing_at_random": options.missing_at_random, "order": order, "notes": doubts, "alpha": state.alpha,
@@ -128,6 +132,11 @@ def run(options: argparse.Namespace) -> int:
 
 UNSHUFFLED = ("bring them into a random order first (finished files are shuffled without --follow and --order "
               "file), or watch one --task")
+RESHUFFLED = ("a seed is chosen before the first look: the best of several orders of the same items errs more often "
+              "than the error rate says")
+NOT_ENDED = ("decided while answers may still come: what one of the two never answers has not arrived and counts "
+             "neither way, and what comes first must be no easier than the rest; if failures are left out of the "
+             "files, finish them and use pair")
 ASCENDING = ("the ids arrived in ascending order, which is the order of the data set: the error rate holds only if "
              "that order is random")
 
