@@ -6,6 +6,8 @@ from scipy import stats
 
 from llm_accuracy.degradation import judge_pair
 from llm_accuracy.degradation.bounded_means import Units
+from llm_accuracy.degradation.margins import Margin, resolve
+from llm_accuracy.degradation.pairing import Completed, Pairs
 from llm_accuracy.degradation.report import _chance_notes, remarks
 from llm_accuracy.degradation.reruns import answers_interval
 from llm_accuracy.degradation.sign_flips import sign_flip_test
@@ -88,3 +90,24 @@ def test_one_of_many_candidates_is_bounded_without_independence():
 
     (said,) = _chance_notes({str(i): Row() for i in range(4)})
     assert "18.55% if they are independent, 20% at most" in said
+
+
+def test_a_recovery_over_several_tasks_is_of_all_of_them():
+    """95 % of .9 and .1 together is 2.5 points, a quarter of what the second task scores."""
+    tasks = [Pairs(task, np.arange(1000).astype(str), scores, scores)
+             for task, scores in (("t", (np.arange(1000) < 900) * 1.0), ("u", (np.arange(1000) < 100) * 1.0))]
+    _, _, (note,) = resolve(Margin.parse("recovery=95%"), tasks)
+    assert "points of all tasks together" in note
+    assert "together" not in resolve(Margin.parse("recovery=95%"), tasks[:1])[2][0]
+
+
+def test_degraded_on_what_both_answered():
+    """Twelve losses, one gain, and eleven answers of the candidate that are not there: gains, they would undo it."""
+    baseline = np.r_[np.ones(12), np.zeros(988)]
+    candidate = np.r_[np.zeros(12), np.ones(1), np.zeros(987)]
+    filled = np.r_[baseline, np.zeros(11)]
+    completed = Completed((filled, np.r_[candidate, np.zeros(11)]), (filled, np.r_[candidate, np.ones(11)]), None)
+    result = judge_pair(baseline, candidate, completed=completed)
+    assert result.verdict == "degraded" and result.best_lower <= 0
+    assert any("degraded on what both answered" in line for line in remarks(result))
+    assert not any("both answered" in line for line in remarks(judge_pair(baseline, candidate)))

@@ -121,7 +121,7 @@ def found_by(run: Run, library: Curves, plan: Plan, now: Capitals, decided: int 
         "asymptotic_low": _or_none(found.low[0]), "asymptotic_high": _or_none(found.high[0]),
         "p_safe": math.exp(-max(now.safe, 0.0)), "p_worse": math.exp(-max(now.worse, 0.0)),
         "lost": int((d > 1e-12).sum()), "gained": int((d < -1e-12).sum()),
-        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha)[0]), "missing_among_asked": 0,
+        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha, plan.budget)[0]), "missing_among_asked": 0,
         "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
         "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
         "stopped": bool(plan.stop and decided is not None),
