@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import betainc, logsumexp
 
 SMALLEST_FLOAT = sys.float_info.min  # smaller p-values are reported as this; log10_p has their magnitude
 
@@ -26,12 +26,19 @@ def p_exact(b, c):
 
     Swap b and c for the improvement test. Arrays are processed elementwise.
     """
-    return stats.binom.sf(np.subtract(b, 1), np.add(b, c), 0.5)
+    return _at_least(b, c)
 
 
 def p_mid(b, c):
     """P[X > b] + P[X = b]/2, X ~ Bin(b + c, ½): the mid-p version, less conservative, not guaranteed."""
-    return (p_exact(b, c) + stats.binom.sf(b, np.add(b, c), 0.5)) / 2
+    return (_at_least(b, c) + _at_least(np.add(b, 1), np.subtract(c, 1))) / 2
+
+
+def _at_least(b, c):
+    """P[Bin(b + c, ½) ≥ b], by the incomplete beta function that scipy.stats, too, has it from."""
+    b, c = np.asarray(b, float), np.asarray(c, float)
+    tail = betainc(np.maximum(b, 1), np.maximum(c, 0) + 1, 0.5)
+    return np.where(b <= 0, 1.0, np.where(c < 0, 0.0, tail))[()]
 
 
 def p_two_sided(b, c):
