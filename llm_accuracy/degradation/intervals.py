@@ -11,9 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, betainccinv, betaincinv, betaln, ndtr, ndtri, xlog1py, xlogy
+from scipy.special import (
+    betainc,
+    betaincc,
+    betainccinv,
+    betaincinv,
+    betaln,
+    ndtr,
+    ndtri,
+    stdtr,
+    stdtrit,
+    xlog1py,
+    xlogy,
+)
 
 from ..errors import InputError
 from .mcnemar import p_exact
@@ -107,9 +118,11 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
 
 
 def _beta_density(x: np.ndarray, a: float, b: float) -> np.ndarray:
-    """The density of Be(a, b), a and b at least 1; by logarithms, fifty times as quick, where these are right to 1e-12."""
+    """The density of Be(a, b), a and b ≥ 1; by logarithms, fifty times as quick, where these are right to 1e-12."""
     if a + b > 2_000:
-        return stats.beta.pdf(x, a, b)
+        from scipy.stats import beta  # takes a second to import
+
+        return beta.pdf(x, a, b)
     return np.exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
 
 
@@ -152,14 +165,14 @@ class MeanDrop:
     freedom: int
 
     def limit(self, prob: float) -> float:
-        return float(self.centre + self.error * stats.t.ppf(prob, self.freedom))
+        return float(self.centre + self.error * stdtrit(self.freedom, prob))
 
     def p_below(self, drop: float) -> float:
         """Small if the mean is shown to lie below `drop`."""
-        return float(stats.t.cdf((self.centre - drop) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (self.centre - drop) / self.error))
 
     def p_above(self, drop: float) -> float:
-        return float(stats.t.sf((self.centre - drop) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (drop - self.centre) / self.error))
 
 
 def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: float) -> MeanDrop:

@@ -25,7 +25,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, gammaln, ndtr, xlog1py, xlogy
-from scipy.stats import binom
 
 from .intervals import tango_interval, tango_score
 
@@ -156,6 +155,8 @@ def _weights(n: int, low: int, high: int, flip: np.ndarray) -> tuple[np.ndarray,
 def _log_pmf(k: float, n: float, share: np.ndarray) -> np.ndarray:
     """ln P[Bin(n, share) = k]; by logarithms of factorials where these are right to 1e-10, as they are quicker."""
     if n > LARGE:
+        from scipy.stats import binom  # takes a second to import
+
         return binom.logpmf(k, n, share)
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, share) + xlog1py(n - k, -share)
 

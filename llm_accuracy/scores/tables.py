@@ -39,7 +39,8 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
     models = _by_task(table, path, choices, notes)
     if "run" not in table:
         return models
-    return {str(task): replace(models[str(task)], answers=_answers(rows)) for task, rows in table.groupby("task", sort=False)}
+    return {str(task): replace(models[str(task)], answers=_answers(rows))
+            for task, rows in table.groupby("task", sort=False)}
 
 
 def _by_task(table: pd.DataFrame, path: Path, choices: Choices | None, notes: list[str]) -> dict[str, TaskScores]:
