@@ -20,13 +20,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from llm_accuracy.querying.best import Search
+from llm_accuracy.querying.best import FIRST, GROWTH, Search
 from llm_accuracy.querying.designs import schedule
 
 RANK_WITHOUT, RANK_WITH = 2, 8  # of the factorisation, without and with a history
 RIDGE = 2.0  # answers that a question's or a model's factors are shrunk by, without a history
 SWEEPS = 4  # of alternating least squares, each round
-CELLS = 2000  # of the grid that limits lie on
+CELLS = 1000  # of the grid that limits lie on
 BOLD = (0.5, 1.0, 2.0)  # bettors: multiples of the bet that is best for an interval
 MOST = 0.9  # of the bet that could lose everything
 LEAST = 1e-4  # variance of a residual, at least
@@ -44,9 +44,7 @@ def without_history(seen: np.ndarray) -> np.ndarray:
     left = np.where(there, z - rows[:, None], 0.0)
     columns = left.sum(0) / (there.sum(0) + RIDGE)
     left = np.where(there, left - columns, 0.0)
-    u, s, vt = np.linalg.svd(left, full_matrices=False)
-    u = u[:, :RANK_WITHOUT] * np.sqrt(s[:RANK_WITHOUT])
-    v = vt[:RANK_WITHOUT].T * np.sqrt(s[:RANK_WITHOUT])
+    u = np.linalg.eigh(left @ left.T)[1][:, -RANK_WITHOUT:]
     for _ in range(SWEEPS):
         v = _ridge(u, left.T, there.T)
         u = _ridge(v, left, there)
@@ -113,8 +111,7 @@ class Limits:
             # What is left is an interval: a bet against "θ ≤ m" is one against all smaller means.
             cut = at[out]
             if cut.size:
-                self._left[: cut.max() + 1 if side == 0 else 0] = False
-                self._left[cut.min() if side else CELLS + 1 :] = False
+                self._left[slice(cut.min(), None) if side else slice(cut.max() + 1)] = False
         self._seen += y.size
         self._squares += float((residuals**2).sum())
         left = np.flatnonzero(self._left)
@@ -123,14 +120,14 @@ class Limits:
             self.high = min(self.high, self._grid[min(left[-1] + 1, CELLS)])
 
 
-def own_questions(z: np.ndarray, rng: np.random.Generator, alpha: float, tolerance: float, predict: Predict,
-                  first: int, growth: float) -> tuple[int, int]:
+def own_questions(z: np.ndarray, rng: np.random.Generator, alpha: float, tolerance: float, predict: Predict
+                  ) -> tuple[int, int]:
     """(winner, answers): each model has an order of its own, limits of its own."""
     k, n = z.shape
     orders = np.array([rng.permutation(n) for _ in range(k)])
     seen, total, left = np.full((k, n), np.nan), np.zeros(k), np.arange(k)
     limits, t = [Limits(alpha / k) for _ in range(k)], 0
-    for size in schedule(n, n, first, growth):
+    for size in schedule(n, n, FIRST, GROWTH):
         p = predict(seen)
         for i in left:
             now = orders[i, t : t + size]

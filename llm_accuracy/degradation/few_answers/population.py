@@ -1,0 +1,158 @@
+"""New questions like these, from few answers to some of a bank's: exact e-values whenever one stops.
+
+A claim about new questions takes the bank's N questions as N independent draws (or as independent draws within each of
+its tasks, for new questions in the tasks' proportions): D* is the mean of d over the population, m what H0: D* ≥ m says.
+The candidate answers some of the bank, chosen by all that is known, the baseline's answers and margins included. Two
+chances, one after the other: which questions are in the bank, and which of them are asked.
+
+* *The bank.* For a share s in (0, 1) that was fixed before anything was seen, b = (d_1, …, d_N) and
+
+      e(b) = Π_j (1 + s (m − d_j)/(1 − m)) = exp V,      V = Σ_j v_j,   v_j = ln(1 + s (m − d_j)/(1 − m)),
+
+  E e(b) = Π_j (1 + s (m − E d_j)/(1 − m)) ≤ (1 + s (m − D*)/(1 − m))^N ≤ 1 under H0: by independence; by the mean of
+  logarithms, which allows for tasks whose means differ; and because D* ≥ m.
+* *The draws.* V is a sum over the bank as D is, so it is learned as D is (`run`): with p_j what the curves expect of v_j,
+
+      φ_t = Σ_asked v + Σ_open p + (v_I − p_I)/q_t(I)      has mean V given the bank and all before it,
+
+  so for every number w the capital M_t(w) = Σ_k π_k Π_{u ≤ t} (1 + g_k,u (φ_u − w)/(w − low_u)), 0 ≤ g < 1 fixed before
+  draw u, is a supermartingale of mean 1 at most *if V = w*; it need not be one otherwise.
+* *Both.* S_t = min_w e^w M_t(w) ≤ e^V M_t(V), hence E[S_τ | bank] ≤ e(b) E[M_τ(V) | bank] ≤ e(b) at every stopping time
+  τ, and E S_τ ≤ E e(b) ≤ 1. Further, P(S_t ≥ 1/α for some t | bank) ≤ min(1, α e(b)) (Ville), of mean α at most. So S
+  is an e-process for H0 although the questions were chosen adaptively. The mean of several, one for each s, is another.
+
+ln M is convex in w as long as no g depends on w (each factor is (1 − g) + g (φ − low)/(w − low), and sums of products of
+log-convex functions are log-convex), so w + ln M has one minimum, which is searched for between what the answers leave
+possible of V. All asked: V is known, and S is e(b) less what the bettor who bets nothing does not own.
+
+The same holds for new answers to these very questions, if every answer is drawn independently of the others: d_j then has
+a mean E d_j of its own, and the first step uses no more. Questions that belong together are not independent: refused.
+
+H0: D* ≤ m is the mirror image. Limits: H0 is tested for the values of a fixed list, from the largest down, and the limit
+is the last of them that is rejected, all before it being, too; the first true one is rejected with probability α at most.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .betting import BOLDEST
+from .run import LEAST_VARIANCE, Run
+
+SHARES = (0.9, 0.5, 0.2, 0.08)  # s, each with the same part of the capital
+NOTHING = 0.2  # part of the capital of the bettor who bets nothing
+LEADS = 0.5  # of those who bet on what the curves expect, shared by AIMS
+AIMS = (2.0, 0.0, -4.0)  # the w that they bet against
+FIXED = (0.6, 0.2, 0.06, 0.02)  # shares g of the bettors who do not look at the curves
+LEAST_GAP = 0.3  # of N ln(1 + s m/(1 − m)), V without a flip: V is taken to be no less than that
+STEPS, NEAR = 60, 0.01  # of the search for the least w + ln M; how near to it its lower bound must come
+TINY = 1e-9
+LIST = (0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.08, 0.065, 0.055, 0.045, 0.038, 0.032, 0.027, 0.023, 0.02, 0.017, 0.014,
+        0.012, 0.01, 0.0085, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001)  # of drops, down to none, for limits
+
+
+def payoff(d: np.ndarray, margin: float, share: float) -> np.ndarray:
+    """v of differences d ≤ 1."""
+    return np.log1p(share * (margin - d) / (1 - margin))
+
+
+class Rounds:
+    """A run's rounds as they were drawn, once for all margins: (round, what was open, w, P(lost | right), P(gained |
+    wrong)) each, (rows, N) but for the first."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.each = [(one, is_open, w, one.weights @ run.curves.down, one.weights @ run.curves.up)
+                     for one, is_open, w in run.as_drawn()]
+        self.open = np.ones((run.rows, run.known.size), bool)
+        np.put_along_axis(self.open, run.column("asked").astype(int), False, 1)
+
+
+class Totals:
+    """V of a run, for one margin, one share s and one direction (1: H0 says the drop is `margin` or more; −1: of −d).
+
+    phi, low, mean, variance  (rows, T) φ_t, the least it could have been, and the mean and variance expected of it
+    least, most               (rows,) V lies between them, by the answers
+    """
+
+    def __init__(self, rounds: Rounds, margin: float, share: float, sign: int):
+        run = rounds.run
+        x = run.known.scores
+        same, lost, gained = (payoff(sign * d, margin, share) for d in (np.zeros_like(x), x, x - 1))
+        worst, best = np.minimum(lost, gained), np.maximum(lost, gained)
+        columns: list[tuple[np.ndarray, ...]] = []
+        total = np.zeros(run.rows)
+        for one, is_open, w, down, up in rounds.each:
+            p = same + down * (lost - same) + up * (gained - same)
+            second = same**2 + down * (lost**2 - same**2) + up * (gained**2 - same**2)
+            variance = np.maximum(second - p**2, LEAST_VARIANCE * share**2)
+            mine, expects = np.take_along_axis(w, one.asked, 1), np.take_along_axis(p, one.asked, 1)
+            left = np.maximum(1 - np.cumsum(mine, 1) + mine, mine)
+            rest = np.where(is_open, p, 0.0).sum(1, keepdims=True) - np.cumsum(expects, 1) + expects
+            v = payoff(sign * one.d, margin, share)
+            known = total[:, None] + np.cumsum(v, 1) - v + rest
+            safe = np.where(is_open, w, 1.0)
+            least = np.where(is_open, (worst - p) / safe, np.inf).min(1, keepdims=True) * left
+            spread = (np.where(is_open, variance / safe, 0.0).sum(1, keepdims=True) * left
+                      - np.where(is_open, variance, 0.0).sum(1, keepdims=True))
+            columns.append((known + (v - expects) * left / mine, known + least, known, np.maximum(spread, TINY)))
+            total = total + v.sum(1)
+        self.phi, self.low, self.mean, self.variance = (np.concatenate(part, 1) for part in zip(*columns, strict=True))
+        self.least, self.most = (total + np.where(rounds.open, end, 0.0).sum(1) for end in (worst, best))
+        self._hope = max(LEAST_GAP * x.size * float(payoff(np.zeros(1), margin, share)[0]), TINY)
+
+    def bets(self) -> np.ndarray:
+        """(bettors, rows, T) shares g, none of which depends on w."""
+        found = []
+        for aim in AIMS:
+            gap = np.maximum(np.maximum(self.mean, self._hope) - aim, 0.1 * self._hope)
+            found.append(np.clip(gap / (self.variance + gap**2) * np.maximum(aim - self.low, TINY), 0, BOLDEST))
+        return np.stack([*found, *(np.full(self.phi.shape, g) for g in FIXED)])
+
+    def log_s(self) -> np.ndarray:
+        """(rows,) min_w of w + ln M(w) after all draws, from below."""
+        bets = self.bets()
+        owned = np.log(np.r_[np.full(len(AIMS), LEADS / len(AIMS)),
+                             np.full(len(FIXED), (1 - NOTHING - LEADS) / len(FIXED)), NOTHING])[:, None]
+        won = np.maximum(self.phi - self.low, 0.0) * bets
+
+        def f(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            """w + ln M and its derivative."""
+            room = np.maximum(w[:, None] - self.low, TINY)
+            kept = (1 - bets) * room + won
+            each = np.concatenate([np.log(kept / room).sum(2), np.zeros((1, w.size))]) + owned
+            slopes = np.concatenate([(won / (room * kept)).sum(2), np.zeros((1, w.size))])
+            whole = np.logaddexp.reduce(each, axis=0)
+            return w + whole, 1 - (np.exp(each - whole) * slopes).sum(0)
+
+        low = np.maximum(self.least, self.low.max(1))
+        return _least(f, low, np.maximum(self.most, low))
+
+
+def _least(f, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(rows,) a lower bound of a convex function between low and high, at most NEAR from its least value there.
+
+    f gives values and derivatives. Tangents at both ends bound it from below; where they meet, it is asked next.
+    """
+    (at_low, falls), (at_high, rises) = f(low), f(high)
+    for _ in range(STEPS):
+        # A minimum at an end: the function rises from low on, or falls up to high.
+        width = np.maximum(high - low, 0.0)
+        steep = np.maximum(rises - falls, TINY)
+        meet = np.clip((at_low - at_high + rises * width) / steep, 0.0, width)
+        bound = np.where(falls >= 0, at_low, np.where(rises <= 0, at_high, at_low + falls * meet))
+        if (np.minimum(at_low, at_high) - bound <= NEAR).all():
+            break
+        new = low + np.clip(meet, 0.1 * width, 0.9 * width)
+        at_new, slope = f(new)
+        up = slope > 0
+        low, at_low, falls = np.where(up, low, new), np.where(up, at_low, at_new), np.where(up, falls, slope)
+        high, at_high, rises = np.where(up, new, high), np.where(up, at_new, at_high), np.where(up, slope, rises)
+    return bound
+
+
+def log_e(rounds: Rounds, margin: float, sign: int = 1) -> np.ndarray:
+    """(rows,) ln S after all answers of a run, against "the population's drop is `margin` or more" (sign 1), or "is
+    −margin or less" (sign −1), margin in (−1, 1)."""
+    each = [Totals(rounds, margin, share, sign).log_s() for share in SHARES]
+    return np.logaddexp.reduce(each, axis=0) - np.log(len(SHARES))
