@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from ..errors import InputError
+from .claims import QUESTIONS, WORDS
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
 from .margins import check_against_scores, check_below_half
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from .pairing import Completed, Pairs
 
-CLAIM = "new questions like these"  # what p-values, limits and the interval are about
+CLAIM = WORDS[QUESTIONS]  # what p-values, limits and the interval are about
 
 @dataclass(frozen=True, repr=False)
 class PairedResult:

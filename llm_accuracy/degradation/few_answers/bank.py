@@ -112,6 +112,19 @@ def candidate_scores(bank: Bank, baseline: Model, candidate: Model, name: str) -
     return (found if bank.higher_is_better else 1 - found), tuple(dict.fromkeys(notes))
 
 
+def check_independent(model: Model, name: str) -> None:
+    """Raises InputError where questions belong together, by their clusters or, without those, their contents: then they
+    are no independent draws of a population, and nothing few answers say holds for new questions."""
+    clustered = any("cluster" in log.frame for log in model.values())
+    what, column = ("clusters", "cluster") if clustered else ("contents", "content")
+    labels = pd.concat([log.frame[column].dropna() for log in model.values() if column in log.frame]
+                       or [pd.Series(dtype=str)])
+    if repeated := int(labels.duplicated(keep=False).sum()):
+        raise InputError(f"{name}: {repeated:,} questions share their {what} with others (first: {labels.index[0]}), so "
+                         "they are no independent draws: --about bank needs none, and `pair` on all answers allows for "
+                         "them")
+
+
 def check_earlier(baseline: Model, earlier: Mapping[str, Model], candidate: Model | None = None) -> None:
     """Raises InputError for an earlier candidate, {name: scores}, with the contents of the baseline, which has no flips
     to learn from, of the candidate, whose flips must not be known, or of another earlier one."""

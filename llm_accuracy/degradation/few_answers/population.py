@@ -37,7 +37,8 @@ from __future__ import annotations
 import numpy as np
 
 from .betting import BOLDEST
-from .run import LEAST_VARIANCE, Run
+from .curves import Curves, Known
+from .run import LEAST_VARIANCE, Run, round_sizes
 
 SHARES = (0.9, 0.5, 0.2, 0.08)  # s, each with the same part of the capital
 NOTHING = 0.2  # part of the capital of the bettor who bets nothing
@@ -47,6 +48,7 @@ FIXED = (0.6, 0.2, 0.06, 0.02)  # shares g of the bettors who do not look at the
 LEAST_GAP = 0.3  # of N ln(1 + s m/(1 − m)), V without a flip: V is taken to be no less than that
 STEPS, NEAR = 60, 0.01  # of the search for the least w + ln M; how near to it its lower bound must come
 TINY = 1e-9
+ROWS = 4  # simulated runs without a flip
 LIST = (0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.08, 0.065, 0.055, 0.045, 0.038, 0.032, 0.027, 0.023, 0.02, 0.017, 0.014,
         0.012, 0.01, 0.0085, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001)  # of drops, down to none, for limits
 
@@ -156,3 +158,47 @@ def log_e(rounds: Rounds, margin: float, sign: int = 1) -> np.ndarray:
     −margin or less" (sign −1), margin in (−1, 1)."""
     each = [Totals(rounds, margin, share, sign).log_s() for share in SHARES]
     return np.logaddexp.reduce(each, axis=0) - np.log(len(SHARES))
+
+
+class Look:
+    """What is said of a run of one row after a round, at every drop of the list and the margin."""
+
+    def __init__(self, run: Run, margin: float):
+        self._rounds = Rounds(run)
+        self._drops = sorted({*LIST, margin, 0.0, -margin, *(-drop for drop in LIST)}, reverse=True)
+        self._known: dict[tuple[float, int], float] = {}
+
+    def _log_e(self, drop: float, sign: int) -> float:
+        if (drop, sign) not in self._known:
+            self._known[drop, sign] = float(log_e(self._rounds, drop, sign)[0])
+        return self._known[drop, sign]
+
+    def against(self, drop: float, sign: int, known: float) -> float:
+        """ln of the capital against "`drop` or more" (sign −1: of −D*) and against all larger drops of the list;
+        `known` where it is no larger than that."""
+        if self._log_e(drop, sign) <= known:
+            return known
+        return max(known, min(self._log_e(one, sign) for one in self._drops if one >= drop))
+
+    def limits(self, alpha: float) -> tuple[float, float]:
+        """Of D*, each 1 − alpha, whenever one stops; −1 and 1 where the list excludes nothing."""
+        ends = []
+        for sign in (1, -1):
+            end = 1.0
+            for drop in self._drops:
+                if self._log_e(drop, sign) < -np.log(alpha):
+                    break
+                end = drop
+            ends.append(end)
+        return -ends[1], ends[0]
+
+
+def least_questions(known: Known, library: Curves, first: int, margin: float, alpha: float, share: float) -> float:
+    """Questions after which "not degraded" is first possible of new questions, no flip being seen, to about 6 %; none
+    before `first`; infinite where it never is."""
+    run = Run(known, library, ROWS, np.random.default_rng([1, known.size]), share)
+    for size in round_sizes(known.size, known.size, growth=1.06):
+        run.answer(np.zeros(run.ask(size).shape))
+        if run.asked >= first and (log_e(Rounds(run), margin) >= -np.log(alpha)).any():
+            return float(run.asked)
+    return float("inf")
