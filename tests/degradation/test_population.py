@@ -4,7 +4,6 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy import stats
 from test_few_answers import Forced, enumerated, tilted
 
 from llm_accuracy.degradation.few_answers import curves, population

@@ -119,7 +119,7 @@ def test_a_bad_candidate_is_stopped_and_fails_the_gate(models, capsys):
 @pytest.mark.parametrize("higher, expected", [(True, (0.6, 0.55, 0.7)), (False, (0.4, 0.3, 0.45))])
 def test_the_accuracy_is_on_the_scale_of_the_metric(higher, expected):
     """Where lower is better, scores are turned round before they are compared; the accuracy is turned back."""
-    found = {"baseline_mean": 0.7, "drop": 0.1, "ci_low": 0.0, "ci_high": 0.15}
+    found = {"baseline_mean": 0.7, "drop": 0.1, "bank_low": 0.0, "bank_high": 0.15}
     assert tuple(paired_report.accuracy_of(found, higher).values()) == pytest.approx(expected)
     assert set(paired_report.accuracy_of(found | {"drop": None}, higher).values()) == {None}
 
