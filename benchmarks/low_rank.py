@@ -1,5 +1,5 @@
-"""Low-rank doubly robust elimination: a re-implementation of ours, from descriptions, of the idea of PULSE (Tolochinsky,
-Tenzer, Romano, arXiv 2605.10405), as a rival in `best.py`. No code and no settings of theirs were at hand.
+"""Low-rank doubly robust elimination: a re-implementation of ours, from descriptions, of the idea of PULSE, by
+Tolochinsky, Tenzer and Romano (arXiv 2605.10405), as a rival in `best.py`. No code or settings of theirs were at hand.
 
 What the descriptions say: answers that are missing are predicted by a low-rank factorisation of those that were seen;
 a doubly robust estimate of every model's mean corrects the predictions by the answers, so that it stays unbiased; its

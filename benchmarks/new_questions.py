@@ -3,10 +3,10 @@
     python benchmarks/new_questions.py nulls --rows 2000                   errors where the null is true: half an hour
     python benchmarks/new_questions.py power smollm2_blimp.csv.gz          questions to 80 %, of both claims: minutes
 
-nulls: banks of questions that are right with probability .7 before, with margins, are drawn from a population whose drop
-is the margin (then "not degraded" is wrong) or 0 (then "degraded" is); the candidate is asked in rounds, up to the whole
-bank. Told are the shares of runs that ever said the wrong thing, by the e-value for new questions and by that for the
-bank, which claims nothing about new questions. power: a bank of real margins, flips as noise beside them, no drop.
+nulls: banks of questions that are right with probability .7 before, with margins, are drawn from a population whose
+drop is the margin (then "not degraded" is wrong) or 0 (then "degraded" is); the candidate is asked in rounds, up to the
+whole bank. Told are the shares of runs that ever said the wrong thing, by the e-value for new questions and by that for
+the bank, which claims nothing about new questions. power: a bank of real margins, flips as noise beside them, no drop.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 BANK, QUESTIONS, ANSWERS = "bank", "questions", "answers"
 WORDS = {BANK: "this bank with these answers", QUESTIONS: "new questions like these",
          ANSWERS: "new answers to these"}
-ABOUT = (BANK, QUESTIONS)  # what few answers can be about: one answer of each model to a question says nothing of others
+ABOUT = (BANK, QUESTIONS)  # what few answers can be about: one answer to a question says nothing of others to it
 NO_ANSWERS = "new answers to these: that takes two runs of both models, answer by answer"
 
 

@@ -105,7 +105,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     check_below_half(margin, 1.0)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     if plan.about == QUESTIONS:
-        banks.check_independent(known_model, wanted.baseline)
+        banks.check_independent(known_model, wanted.baseline, stated)
     baseline = Baseline(known, library, known_bank.higher_is_better)
     if any(log.scale not in (None, (0.0, 1.0)) for log in known_model.values()):
         notes.append("the baseline's scores are taken as shares of their --range; the candidate's answers must be "

@@ -1,4 +1,4 @@
-"""New questions like these: e-values of mean 1 at most by enumeration of banks and draws; level by simulation of nulls."""
+"""New questions like these: e-values of mean at most 1 by enumeration of banks and draws, levels by simulation."""
 
 from itertools import product
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from test_few_answers import Forced, enumerated, tilted
 
+from llm_accuracy import populations
 from llm_accuracy.degradation.few_answers import curves, population
 from llm_accuracy.degradation.few_answers.population import SHARES, Rounds, Totals, log_e, payoff
 from llm_accuracy.degradation.few_answers.run import Run
@@ -13,17 +14,17 @@ from llm_accuracy.degradation.few_answers.run import Run
 KINDS = ((1, 0), (1, 1), (0, 0), (0, -1))  # (x, d) of a question: right or wrong before, lost, gained or neither
 
 
-def populations():
+def kinds():
     """{name: chances of KINDS}: least favourable flips (losses alone), both kinds, and many flips."""
     return {"losses alone": (0.5, 0.2, 0.3, 0.0), "both": (0.4, 0.3, 0.2, 0.1), "many": (0.1, 0.45, 0.15, 0.3)}
 
 
-@pytest.mark.parametrize("name", populations())
+@pytest.mark.parametrize("name", kinds())
 @pytest.mark.parametrize("share", [0.1, 1.0])
 def test_over_all_banks_and_all_draws_the_mean_is_at_most_one(name, share):
     """Every bank of three questions, every order of two or three draws, at the margin itself and where H0 is true with
     more; stopped at will: at the second draw if that says more than 1, else at the third."""
-    chances = np.array(populations()[name])
+    chances = np.array(kinds()[name])
     drop = float(chances @ [d for _, d in KINDS])
     for margin, sign in ((drop, 1), (drop - 0.05, 1), (-drop, -1)):
         whole = 0.0
@@ -67,4 +68,4 @@ def test_the_search_for_the_least_finds_it_from_below():
         capital = np.exp(np.log1p(bets[:, :, None] * odds).sum(3)) * owned[:, None, None]
         least = (w + np.log(capital.sum(0) + population.NOTHING)).min(1)
         found = made.log_s()
-        assert (found <= least + 1e-6).all() and (found >= least - population.NEAR - 1e-3).all()
+        assert (found <= least + 1e-6).all() and (found >= least - populations.NEAR - 1e-3).all()

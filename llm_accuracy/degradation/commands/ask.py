@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     banks.check_earlier(baseline, dict(zip(options.earlier, earlier, strict=True)), candidate)
     pairs, learned = banks.earlier_pairs(bank, baseline, list(zip(options.earlier, earlier, strict=True)))
     if options.about == claims.QUESTIONS:
-        banks.check_independent(baseline, options.baseline)
+        banks.check_independent(baseline, options.baseline, stated)
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
     mean = float(known.scores.mean())

@@ -1,7 +1,7 @@
 """New questions like these, from few answers to some of a bank's: exact e-values whenever one stops.
 
 A claim about new questions takes the bank's N questions as N independent draws (or as independent draws within each of
-its tasks, for new questions in the tasks' proportions): D* is the mean of d over the population, m what H0: D* ≥ m says.
+its tasks, for new questions in the tasks' proportions): D* is the mean of d over the population, and H0 says D* ≥ m.
 The candidate answers some of the bank, chosen by all that is known, the baseline's answers and margins included. Two
 chances, one after the other: which questions are in the bank, and which of them are asked.
 
@@ -9,9 +9,10 @@ chances, one after the other: which questions are in the bank, and which of them
 
       e(b) = Π_j (1 + s (m − d_j)/(1 − m)) = exp V,      V = Σ_j v_j,   v_j = ln(1 + s (m − d_j)/(1 − m)),
 
-  E e(b) = Π_j (1 + s (m − E d_j)/(1 − m)) ≤ (1 + s (m − D*)/(1 − m))^N ≤ 1 under H0: by independence; by the mean of
-  logarithms, which allows for tasks whose means differ; and because D* ≥ m.
-* *The draws.* V is a sum over the bank as D is, so it is learned as D is (`run`): with p_j what the curves expect of v_j,
+  E e(b) = Π_j (1 + s (m − E d_j)/(1 − m)) ≤ (1 + s (m − D*)/(1 − m))^N ≤ 1 under H0: by independence; by the concavity
+  of the logarithm, which allows for tasks whose means differ; and because D* ≥ m.
+* *The draws.* V is a sum over the bank as D is, so it is learned as D is (`run`): with p_j what the curves expect of
+  v_j
 
       φ_t = Σ_asked v + Σ_open p + (v_I − p_I)/q_t(I)      has mean V given the bank and all before it,
 
@@ -21,21 +22,22 @@ chances, one after the other: which questions are in the bank, and which of them
   τ, and E S_τ ≤ E e(b) ≤ 1. Further, P(S_t ≥ 1/α for some t | bank) ≤ min(1, α e(b)) (Ville), of mean α at most. So S
   is an e-process for H0 although the questions were chosen adaptively. The mean of several, one for each s, is another.
 
-ln M is convex in w as long as no g depends on w (each factor is (1 − g) + g (φ − low)/(w − low), and sums of products of
-log-convex functions are log-convex), so w + ln M has one minimum, which is searched for between what the answers leave
-possible of V. All asked: V is known, and S is e(b) less what the bettor who bets nothing does not own.
+w + ln M is convex in w as long as no g depends on w, so its minimum is found for certain (`populations`). All asked: V
+is known, and S is e(b) less what the bettor who bets nothing does not own.
 
-The same holds for new answers to these very questions, if every answer is drawn independently of the others: d_j then has
-a mean E d_j of its own, and the first step uses no more. Questions that belong together are not independent: refused.
+The same holds for new answers to these very questions, if every answer is drawn independently of the others: then d_j
+has a mean E d_j of its own, and the first step uses no more. Questions that belong together are not independent:
+refused.
 
-H0: D* ≤ m is the mirror image. Limits: H0 is tested for the values of a fixed list, from the largest down, and the limit
-is the last of them that is rejected, all before it being, too; the first true one is rejected with probability α at most.
+H0: D* ≤ m is the mirror image. Limits: H0 is tested for the values of a fixed list, from the largest down, and the
+limit is the last that is rejected, all before it being, too; the first true one is rejected with probability α at most.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from ...populations import TINY, least_evidence
 from .betting import BOLDEST
 from .curves import Curves, Known
 from .run import LEAST_VARIANCE, Run, round_sizes
@@ -46,8 +48,6 @@ LEADS = 0.5  # of those who bet on what the curves expect, shared by AIMS
 AIMS = (2.0, 0.0, -4.0)  # the w that they bet against
 FIXED = (0.6, 0.2, 0.06, 0.02)  # shares g of the bettors who do not look at the curves
 LEAST_GAP = 0.3  # of N ln(1 + s m/(1 − m)), V without a flip: V is taken to be no less than that
-STEPS, NEAR = 60, 0.01  # of the search for the least w + ln M; how near to it its lower bound must come
-TINY = 1e-9
 ROWS = 4  # simulated runs without a flip
 LIST = (0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.08, 0.065, 0.055, 0.045, 0.038, 0.032, 0.027, 0.023, 0.02, 0.017, 0.014,
         0.012, 0.01, 0.0085, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001)  # of drops, down to none, for limits
@@ -113,44 +113,8 @@ class Totals:
 
     def log_s(self) -> np.ndarray:
         """(rows,) min_w of w + ln M(w) after all draws, from below."""
-        bets = self.bets()
-        owned = np.log(np.r_[np.full(len(AIMS), LEADS / len(AIMS)),
-                             np.full(len(FIXED), (1 - NOTHING - LEADS) / len(FIXED)), NOTHING])[:, None]
-        won = np.maximum(self.phi - self.low, 0.0) * bets
-
-        def f(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            """w + ln M and its derivative."""
-            room = np.maximum(w[:, None] - self.low, TINY)
-            kept = (1 - bets) * room + won
-            each = np.concatenate([np.log(kept / room).sum(2), np.zeros((1, w.size))]) + owned
-            slopes = np.concatenate([(won / (room * kept)).sum(2), np.zeros((1, w.size))])
-            whole = np.logaddexp.reduce(each, axis=0)
-            return w + whole, 1 - (np.exp(each - whole) * slopes).sum(0)
-
-        low = np.maximum(self.least, self.low.max(1))
-        return _least(f, low, np.maximum(self.most, low))
-
-
-def _least(f, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """(rows,) a lower bound of a convex function between low and high, at most NEAR from its least value there.
-
-    f gives values and derivatives. Tangents at both ends bound it from below; where they meet, it is asked next.
-    """
-    (at_low, falls), (at_high, rises) = f(low), f(high)
-    for _ in range(STEPS):
-        # A minimum at an end: the function rises from low on, or falls up to high.
-        width = np.maximum(high - low, 0.0)
-        steep = np.maximum(rises - falls, TINY)
-        meet = np.clip((at_low - at_high + rises * width) / steep, 0.0, width)
-        bound = np.where(falls >= 0, at_low, np.where(rises <= 0, at_high, at_low + falls * meet))
-        if (np.minimum(at_low, at_high) - bound <= NEAR).all():
-            break
-        new = low + np.clip(meet, 0.1 * width, 0.9 * width)
-        at_new, slope = f(new)
-        up = slope > 0
-        low, at_low, falls = np.where(up, low, new), np.where(up, at_low, at_new), np.where(up, falls, slope)
-        high, at_high, rises = np.where(up, new, high), np.where(up, at_new, at_high), np.where(up, slope, rises)
-    return bound
+        owned = np.r_[np.full(len(AIMS), LEADS / len(AIMS)), np.full(len(FIXED), (1 - NOTHING - LEADS) / len(FIXED))]
+        return least_evidence(self.phi, self.low, self.bets(), owned, NOTHING, self.least, self.most)
 
 
 def log_e(rounds: Rounds, margin: float, sign: int = 1) -> np.ndarray:
