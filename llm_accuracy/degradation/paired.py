@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
+from ..claims import QUESTIONS, WORDS
 from ..errors import InputError
-from .claims import QUESTIONS, WORDS
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
 from .margins import check_against_scores, check_below_half

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .claims import ANSWERS, QUESTIONS, WORDS
+from ..claims import ANSWERS, QUESTIONS, WORDS
 from .defaults import check_numbers
 from .pairing import Pairs
 from .plans import Known, reruns_table

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..claims import BANK
 from ..degradation import commands
-from ..degradation.claims import BANK
 from ..degradation.commands import ask as replayed
 from ..degradation.commands import flags
 from ..degradation.commands.command import Command

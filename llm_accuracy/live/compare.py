@@ -26,7 +26,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..degradation.claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
+from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 from ..degradation.words import WIDTH

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import cli
-from ..degradation import claims
+from .. import claims, cli
 from ..degradation.commands import flags
 from ..degradation.defaults import check_alpha
 from ..degradation.margins import Margin, check_below_half

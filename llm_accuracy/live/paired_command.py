@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..degradation import claims
+from .. import claims
 from ..degradation.commands import flags
 from ..degradation.defaults import MARGIN, check_alpha
 from ..degradation.verdicts import CONDITIONS, fails

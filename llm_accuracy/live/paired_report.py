@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..degradation.claims import WORDS
+from ..claims import WORDS
 from ..degradation.few_answers.replay import lines
 from ..degradation.figures import COLOURS
 from ..degradation.page import table

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..degradation.claims import QUESTIONS
+from ..claims import QUESTIONS
 from ..degradation.few_answers import bank as banks
 from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known

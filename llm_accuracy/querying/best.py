@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..claims import BANK
 from ..errors import InputError
 from .designs import schedule
 
@@ -97,6 +98,11 @@ class Search:
         """The model that is ahead among those left."""
         return int(np.argmax(np.where(self.left, self._estimate, -np.inf)))
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.winner is not None
+
     def ask(self, expected: np.ndarray | None = None) -> np.ndarray:
         """(B,) the questions of the next round, for all models that are left.
 
@@ -104,7 +110,7 @@ class Search:
 
         Raises InputError while a round is unanswered, when the search has ended, and for another shape.
         """
-        if self._drawn is not None or self.winner is not None:
+        if self._drawn is not None or self.ended:
             raise InputError("the last round is not answered yet" if self._drawn is not None else "it has ended")
         size, n = self._sizes[self._round], int(self._open.sum())
         h = np.where(self._open, self._useful, 0.0)
@@ -141,13 +147,26 @@ class Search:
         if scores.shape != (alive.size, asked.size) or not ((scores >= 0) & (scores <= 1)).all():
             raise InputError(f"{alive.size} × {asked.size} scores between 0 and 1 are needed")
         self.calls += scores.size
-        n, leader = self.n_questions, self.leader
+        n = self.n_questions
         known = np.cumsum(scores, 1) - scores + self._sum[alive][:, None] + rest  # (L, B) Σ_asked z + Σ_open p
         phi = known + (scores - p) / q
         d = (scores - p)[:, None, :] - (scores - p)[None, :, :]             # [l, i]
         low = (known[:, None, :] - known[None, :, :] + least) / n
         y = phi[:, None, :] / n - phi[None, :, :] / n
-        mean, variance = self._expected(alive, spread)
+        beaten, covered = self._judged(alive, scores, y, low, *self._expected(alive, spread))
+        self._sum[alive] += scores.sum(1)
+        self._estimate[alive] += phi.sum(1)
+        self._disagree[np.ix_(alive, alive)] += (d**2 / q / n).sum(2)
+        self._open[asked] = False
+        self._draws += asked.size
+        self._drawn = None
+        self._after(alive, beaten, covered)
+
+    def _judged(self, alive: np.ndarray, scores: np.ndarray, y: np.ndarray, low: np.ndarray, mean: np.ndarray,
+                variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """((L,) who is beaten, (K, K) [l, i] for which "i is better than l by more than ε" is excluded) by a round:
+        scores (L, B), y and its least value (L, L, B), what `_expected` says of it."""
+        leader = self.leader
         for_best = self._grown(y[alive == leader][0], low[alive == leader][0], mean[alive == leader][0],
                                variance[alive == leader][0], 0.0)
         beaten = self._update(self._capital, (alive,), for_best, 1 / (DROPS * self.alpha))
@@ -156,13 +175,7 @@ class Search:
             grown = self._grown(y, low, mean, variance, self.tolerance)
             level = (self.n_models - 1) / ((1 - DROPS) * self.alpha)
             covered[np.ix_(alive, alive)] = self._update(self._tied, np.ix_(alive, alive), grown, level)
-        self._sum[alive] += scores.sum(1)
-        self._estimate[alive] += phi.sum(1)
-        self._disagree[np.ix_(alive, alive)] += (d**2 / q / n).sum(2)
-        self._open[asked] = False
-        self._draws += asked.size
-        self._drawn = None
-        self._after(alive, beaten, covered)
+        return beaten, covered
 
     def _expected(self, alive: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(L, L, 1) what D is taken to be, and (L, L, B) the variance of y, by the rounds before."""
@@ -194,8 +207,7 @@ class Search:
 
     def _after(self, alive: np.ndarray, beaten: np.ndarray, covered: np.ndarray) -> None:
         self._covered |= covered
-        if not self._open.any():
-            self.winner = int(alive[np.argmax(self._sum[alive])])
+        if not self._open.any() and self._settled(alive):
             return
         leader = self.leader
         for model, out in zip(alive, beaten, strict=True):
@@ -206,11 +218,20 @@ class Search:
         if all(self._covered[leader, model] for model in rest):
             self.winner = leader
 
+    def _settled(self, alive: np.ndarray) -> bool:
+        """Whether it is, now that all is asked of `alive`: then nothing is left to chance."""
+        self.winner = int(alive[np.argmax(self._sum[alive])])
+        return True
 
-def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator, **settings) -> Search:
-    """Ask until the winner is known."""
-    made = Search(n_models, n_questions, rng, **settings)
-    while made.winner is None:
+
+def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator, about: str = BANK,
+           **settings) -> Search:
+    """Ask until the winner is known, of this bank or (`claims.QUESTIONS`) of new questions like these; of those, it may
+    not be when all are asked."""
+    from .best_population import PopulationSearch
+
+    made = (Search if about == BANK else PopulationSearch)(n_models, n_questions, rng, **settings)
+    while not made.ended:
         asked = made.ask()
         made.tell(answers(np.flatnonzero(made.left), asked))
     return made

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 
-from ... import cli
+from ... import claims, cli
 from ...errors import InputError
-from .. import claims
 from ..defaults import check_alpha
 from ..margins import Margin, check_below_half
 from ..verdicts import fails

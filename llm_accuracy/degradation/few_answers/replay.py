@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ...randomness import stream
-from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 from ..words import note_text, p_text, percent
 from . import betting, population, simulation

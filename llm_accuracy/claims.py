@@ -6,7 +6,7 @@ BANK, QUESTIONS, ANSWERS = "bank", "questions", "answers"
 WORDS = {BANK: "this bank with these answers", QUESTIONS: "new questions like these",
          ANSWERS: "new answers to these"}
 ABOUT = (BANK, QUESTIONS)  # what few answers can be about: one answer to a question says nothing of others to it
-NO_ANSWERS = "new answers to these: that takes two runs of both models, answer by answer"
+NO_ANSWERS = "new answers to these: that takes two runs of the models, answer by answer"
 
 
 def add_flag(to) -> None:
