@@ -53,58 +53,63 @@ LIST = (0.5, 0.35, 0.25, 0.18, 0.13, 0.1, 0.08, 0.065, 0.055, 0.045, 0.038, 0.03
         0.012, 0.01, 0.0085, 0.007, 0.006, 0.005, 0.004, 0.003, 0.002, 0.001)  # of drops, down to none, for limits
 
 
-def payoff(d: np.ndarray, margin: float, share: float) -> np.ndarray:
+def payoff(d: np.ndarray, margin: float, share: float | np.ndarray) -> np.ndarray:
     """v of differences d ≤ 1."""
     return np.log1p(share * (margin - d) / (1 - margin))
 
 
 class Rounds:
-    """A run's rounds as they were drawn, once for all margins: (round, what was open, w, P(lost | right), P(gained |
-    wrong)) each, (rows, N) but for the first."""
+    """A run's rounds as they were drawn, once for all margins. `each`: the round, what was open, P(lost | right) and
+    P(gained | wrong) of every question, w and 1/w (0 where not open), (rows, N) each, w of what was asked and Σ_open w
+    at each draw, (rows, B)."""
 
     def __init__(self, run: Run):
         self.run = run
-        self.each = [(one, is_open, w, one.weights @ run.curves.down, one.weights @ run.curves.up)
-                     for one, is_open, w in run.as_drawn()]
+        self.each = []
+        for one, is_open, w in run.as_drawn():
+            mine = np.take_along_axis(w, one.asked, 1)
+            left = np.maximum(1 - np.cumsum(mine, 1) + mine, mine)
+            inverse = np.divide(1, w, out=np.zeros_like(w), where=is_open)
+            self.each.append((one, is_open, one.weights @ run.curves.down, one.weights @ run.curves.up, inverse, mine,
+                              left))
         self.open = np.ones((run.rows, run.known.size), bool)
         np.put_along_axis(self.open, run.column("asked").astype(int), False, 1)
 
 
 class Totals:
-    """V of a run, for one margin, one share s and one direction (1: H0 says the drop is `margin` or more; −1: of −d).
+    """V of a run, for one margin, every share s, and one direction (1: H0 says the drop is `margin` or more; −1: of
+    −d).
 
-    phi, low, mean, variance  (rows, T) φ_t, the least it could have been, and the mean and variance expected of it
-    least, most               (rows,) V lies between them, by the answers
+    phi, low, mean, variance  (shares, rows, T) φ_t, the least it could have been, its mean and variance as expected
+    least, most               (shares, rows) V lies between them, by the answers
     """
 
-    def __init__(self, rounds: Rounds, margin: float, share: float, sign: int):
+    def __init__(self, rounds: Rounds, margin: float, sign: int):
         run = rounds.run
-        x = run.known.scores
-        same, lost, gained = (payoff(sign * d, margin, share) for d in (np.zeros_like(x), x, x - 1))
+        x, shares = run.known.scores, np.array(SHARES)[:, None, None]
+        same, lost, gained = (payoff(sign * d[None, None], margin, shares) for d in (np.zeros_like(x), x, x - 1))
         worst, best = np.minimum(lost, gained), np.maximum(lost, gained)
         columns: list[tuple[np.ndarray, ...]] = []
-        total = np.zeros(run.rows)
-        for one, is_open, w, down, up in rounds.each:
+        total = np.zeros((len(SHARES), run.rows))
+        for one, is_open, down, up, inverse, mine, left in rounds.each:
             p = same + down * (lost - same) + up * (gained - same)
             second = same**2 + down * (lost**2 - same**2) + up * (gained**2 - same**2)
-            variance = np.maximum(second - p**2, LEAST_VARIANCE * share**2)
-            mine, expects = np.take_along_axis(w, one.asked, 1), np.take_along_axis(p, one.asked, 1)
-            left = np.maximum(1 - np.cumsum(mine, 1) + mine, mine)
-            rest = np.where(is_open, p, 0.0).sum(1, keepdims=True) - np.cumsum(expects, 1) + expects
-            v = payoff(sign * one.d, margin, share)
-            known = total[:, None] + np.cumsum(v, 1) - v + rest
-            safe = np.where(is_open, w, 1.0)
-            least = np.where(is_open, (worst - p) / safe, np.inf).min(1, keepdims=True) * left
-            spread = (np.where(is_open, variance / safe, 0.0).sum(1, keepdims=True) * left
-                      - np.where(is_open, variance, 0.0).sum(1, keepdims=True))
+            variance = np.where(is_open, np.maximum(second - p**2, LEAST_VARIANCE * shares**2), 0.0)
+            expects = np.take_along_axis(p, one.asked[None], 2)
+            rest = np.where(is_open, p, 0.0).sum(2, keepdims=True) - np.cumsum(expects, 2) + expects
+            v = payoff(sign * one.d, margin, shares)
+            known = total[:, :, None] + np.cumsum(v, 2) - v + rest
+            # (worst − p)/w is 0 where a question is not open, and at most 0 where it is.
+            least = ((worst - p) * inverse).min(2, keepdims=True) * left
+            spread = (variance * inverse).sum(2, keepdims=True) * left - variance.sum(2, keepdims=True)
             columns.append((known + (v - expects) * left / mine, known + least, known, np.maximum(spread, TINY)))
-            total = total + v.sum(1)
-        self.phi, self.low, self.mean, self.variance = (np.concatenate(part, 1) for part in zip(*columns, strict=True))
-        self.least, self.most = (total + np.where(rounds.open, end, 0.0).sum(1) for end in (worst, best))
-        self._hope = max(LEAST_GAP * x.size * float(payoff(np.zeros(1), margin, share)[0]), TINY)
+            total = total + v.sum(2)
+        self.phi, self.low, self.mean, self.variance = (np.concatenate(part, 2) for part in zip(*columns, strict=True))
+        self.least, self.most = (total + np.where(rounds.open, end, 0.0).sum(2) for end in (worst, best))
+        self._hope = np.maximum(LEAST_GAP * x.size * payoff(np.zeros(1), margin, shares), TINY)
 
     def bets(self) -> np.ndarray:
-        """(bettors, rows, T) shares g, none of which depends on w."""
+        """(bettors, shares, rows, T) bets g, none of which depends on w."""
         found = []
         for aim in AIMS:
             gap = np.maximum(np.maximum(self.mean, self._hope) - aim, 0.1 * self._hope)
@@ -112,16 +117,18 @@ class Totals:
         return np.stack([*found, *(np.full(self.phi.shape, g) for g in FIXED)])
 
     def log_s(self) -> np.ndarray:
-        """(rows,) min_w of w + ln M(w) after all draws, from below."""
+        """(shares, rows) min_w of w + ln M(w) after all draws, from below."""
         owned = np.r_[np.full(len(AIMS), LEADS / len(AIMS)), np.full(len(FIXED), (1 - NOTHING - LEADS) / len(FIXED))]
-        return least_evidence(self.phi, self.low, self.bets(), owned, NOTHING, self.least, self.most)
+        draws, bets = self.phi.shape[2], self.bets()
+        return least_evidence(self.phi.reshape(-1, draws), self.low.reshape(-1, draws),
+                              bets.reshape(len(bets), -1, draws), owned, NOTHING, self.least.ravel(), self.most.ravel()
+                              ).reshape(self.least.shape)
 
 
 def log_e(rounds: Rounds, margin: float, sign: int = 1) -> np.ndarray:
     """(rows,) ln S after all answers of a run, against "the population's drop is `margin` or more" (sign 1), or "is
     −margin or less" (sign −1), margin in (−1, 1)."""
-    each = [Totals(rounds, margin, share, sign).log_s() for share in SHARES]
-    return np.logaddexp.reduce(each, axis=0) - np.log(len(SHARES))
+    return np.logaddexp.reduce(Totals(rounds, margin, sign).log_s(), axis=0) - np.log(len(SHARES))
 
 
 class Look:
