@@ -6,7 +6,7 @@
 The matrix is halved in the order of its file; the first half is the history. Slices of `rows` consecutive models of the
 second half are the candidates. By method: the share of all answers that it took (mean over slices and seeds, and the
 worst slice's), how often the winner was worse than the best by more than half a point (with the slice where that was
-most frequent), all by `--alpha`; with `--slices` the cost of each slice.
+most frequent), and how often none was named, all by `--alpha`; with `--slices` the cost of each slice.
 
 Rivals: successive elimination on uniform samples, with intervals for every model after Hoeffding and Serfling, and with
 empirical ones for every pair after Bernstein and Serfling, both drawn without replacement, error spent over rounds as
@@ -27,6 +27,7 @@ import low_rank
 import memory
 
 from llm_accuracy import cli
+from llm_accuracy.claims import BANK, QUESTIONS
 from llm_accuracy.querying.best import search, usefulness
 from llm_accuracy.querying.designs import schedule
 from llm_accuracy.randomness import stream
@@ -54,6 +55,7 @@ def main(argv=None):
     methods = {
         "betting, questions by the history": lambda z, rng: ours(z, rng, args.alpha, useful),
         "betting, no history": lambda z, rng: ours(z, rng, args.alpha, None),
+        "about new questions, by the history": lambda z, rng: ours(z, rng, args.alpha, useful, QUESTIONS),
         "successive elimination, every pair": lambda z, rng: elimination(z, rng, args.alpha, pairs=True),
         "successive elimination, every model": lambda z, rng: elimination(z, rng, args.alpha, pairs=False),
         "low-rank, own questions, no history": lambda z, rng: low_rank.own_questions(
@@ -66,27 +68,29 @@ def main(argv=None):
             z, rng, args.alpha, TOLERANCE, by_history, useful),
     }
     print(f"{len(slices)} slices of {args.rows} models, {matrix.n_questions:,} questions, {args.seeds} seeds")
-    print(f"| {'method':<36} | % of answers | worst slice | wrong, % | worst slice |\n|---|---|---|---|---|")
+    print(f"| {'method':<36} | % of answers | worst slice | wrong, % | worst slice | open, % |\n"
+          "|---|---|---|---|---|---|")
     for name, method in methods.items():
         if args.only not in name:
             continue
-        cost, wrong = np.zeros((len(slices), args.seeds)), np.zeros((len(slices), args.seeds))
+        cost, wrong, undecided = np.zeros((3, len(slices), args.seeds))
         for i, z in enumerate(slices):
             means = z.mean(1)
             for seed in range(args.seeds):
                 winner, calls = method(z, stream("which is best", i, seed))
-                cost[i, seed], wrong[i, seed] = calls / z.size, means[winner] < means.max() - TOLERANCE - 1e-12
+                cost[i, seed], undecided[i, seed] = calls / z.size, winner is None
+                wrong[i, seed] = winner is not None and means[winner] < means.max() - TOLERANCE - 1e-12
         print(f"| {name:<36} | {100 * cost.mean():.1f} | {100 * cost.mean(1).max():.1f} | {100 * wrong.mean():.2f} | "
-              f"{100 * wrong.mean(1).max():.1f} |", flush=True)
+              f"{100 * wrong.mean(1).max():.1f} | {100 * undecided.mean():.1f} |", flush=True)
         if args.slices:
             print("|   by slice | " + " ".join(f"{100 * share:.0f}" for share in cost.mean(1)) + " |", flush=True)
 
 
-def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None) -> tuple[int, int]:
+def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None, about: str = BANK
+         ) -> tuple[int | None, int]:
     """(winner, answers) of the search."""
     found = search(lambda left, asked: z[np.ix_(left, asked)], *z.shape, rng, usefulness=useful, alpha=alpha,
-                   tolerance=TOLERANCE)
-    assert found.winner is not None
+                   tolerance=TOLERANCE, about=about)
     return found.winner, found.calls
 
 

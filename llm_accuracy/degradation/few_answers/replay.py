@@ -159,8 +159,8 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
     points, margin = _points, _points(result["margin"])
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
-    out = [f"{said[result['verdict']]}{within}: {result['asked']:,} of {result['of']:,} questions asked "
-           f"({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
+    out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
+           f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
            f"  drop           {points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
            f"{100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}",
            f"  one-sided      at least {points(result['drop_lower'])}, at most {points(result['drop_upper'])}, each "
