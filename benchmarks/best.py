@@ -27,8 +27,8 @@ import low_rank
 import memory
 
 from llm_accuracy import cli
-from llm_accuracy.claims import BANK, QUESTIONS
-from llm_accuracy.querying.best import search, usefulness
+from llm_accuracy.querying.best import Search, search, usefulness
+from llm_accuracy.querying.best_population import PopulationSearch
 from llm_accuracy.querying.designs import schedule
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.matrix import read_matrix
@@ -55,7 +55,7 @@ def main(argv=None):
     methods = {
         "betting, questions by the history": lambda z, rng: ours(z, rng, args.alpha, useful),
         "betting, no history": lambda z, rng: ours(z, rng, args.alpha, None),
-        "about new questions, by the history": lambda z, rng: ours(z, rng, args.alpha, useful, QUESTIONS),
+        "about new questions, by the history": lambda z, rng: ours(z, rng, args.alpha, useful, PopulationSearch),
         "successive elimination, every pair": lambda z, rng: elimination(z, rng, args.alpha, pairs=True),
         "successive elimination, every model": lambda z, rng: elimination(z, rng, args.alpha, pairs=False),
         "low-rank, own questions, no history": lambda z, rng: low_rank.own_questions(
@@ -86,11 +86,11 @@ def main(argv=None):
             print("|   by slice | " + " ".join(f"{100 * share:.0f}" for share in cost.mean(1)) + " |", flush=True)
 
 
-def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None, about: str = BANK
-         ) -> tuple[int | None, int]:
+def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None,
+         kind: type[Search] = Search) -> tuple[int | None, int]:
     """(winner, answers) of the search."""
     found = search(lambda left, asked: z[np.ix_(left, asked)], *z.shape, rng, usefulness=useful, alpha=alpha,
-                   tolerance=TOLERANCE, about=about)
+                   tolerance=TOLERANCE, kind=kind)
     return found.winner, found.calls
 
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..claims import BANK
 from ..errors import InputError
 from .designs import schedule
 
@@ -224,13 +223,11 @@ class Search:
         return True
 
 
-def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator, about: str = BANK,
-           **settings) -> Search:
-    """Ask until the winner is known, of this bank or (`claims.QUESTIONS`) of new questions like these; of those, it may
-    not be when all are asked."""
-    from .best_population import PopulationSearch
-
-    made = (Search if about == BANK else PopulationSearch)(n_models, n_questions, rng, **settings)
+def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator,
+           kind: type[Search] = Search, **settings) -> Search:
+    """Ask until the winner is known; of a `kind` about new questions (`best_population`) it may not be when all are
+    asked."""
+    made = kind(n_models, n_questions, rng, **settings)
     while not made.ended:
         asked = made.ask()
         made.tell(answers(np.flatnonzero(made.left), asked))

@@ -52,7 +52,8 @@ def main(argv: list[str]) -> int:
     from ..files import check_new, write_whole
     from ..randomness import stream
     from ..scores.matrix import read_matrix
-    from .best import search
+    from .best import Search, search
+    from .best_population import PopulationSearch
 
     if options.json not in (None, "-"):
         check_new(Path(options.json), options.overwrite)
@@ -72,7 +73,8 @@ def main(argv: list[str]) -> int:
     if options.history is not None:
         useful, said = _from_history(options.history, part.questions, names)
     found = search(lambda left, asked: scores[np.ix_(left, asked)], len(names), part.n_questions,
-                   stream("best", options.seed, part.n_questions), about=about, usefulness=useful, alpha=options.alpha,
+                   stream("best", options.seed, part.n_questions),
+                   PopulationSearch if about == claims.QUESTIONS else Search, usefulness=useful, alpha=options.alpha,
                    tolerance=tolerance)
     full = len(names) * part.n_questions
     result = {"winner": None if found.winner is None else names[found.winner],

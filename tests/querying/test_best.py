@@ -8,6 +8,7 @@ from scipy import stats
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import best, best_command
+from llm_accuracy.querying.best_population import PopulationSearch
 
 
 def bank(gaps, n, rng, correlated=0.7):
@@ -134,7 +135,7 @@ def test_the_best_of_new_questions_is_dropped_no_more_often_than_promised(tolera
     for _ in range(runs):
         z = drawn(80, rng)
         weights = np.where(z.mean(0) > 0.5, 1.0, 0.1) if useful else None
-        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 4, 80, rng, about="questions",
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 4, 80, rng, kind=PopulationSearch,
                             usefulness=weights, alpha=alpha, tolerance=tolerance)
         wrong += not found.left[2] or found.winner not in (None, 2)
         of_bank += z.mean(1).argmax() != 2
@@ -145,8 +146,8 @@ def test_the_best_of_new_questions_is_dropped_no_more_often_than_promised(tolera
 def test_new_questions_are_decided_where_the_bank_is_large_and_left_open_where_it_is_not():
     rng = np.random.default_rng(4)
     clear, close = bank((0.3, 0.0, 0.35), 1500, rng), bank((0.01, 0.0, 0.02), 300, rng)
-    made = [best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 3, z.shape[1], rng, about=about)
-            for z in (clear, close) for about in ("bank", "questions")]
+    made = [best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 3, z.shape[1], rng, kind=kind)
+            for z in (clear, close) for kind in (best.Search, PopulationSearch)]
     assert [one.winner for one in made[:3]] == [1, 1, 1] and made[1].calls > made[0].calls
     assert made[3].winner is None and made[3].ended and made[3].asked == 300
     with pytest.raises(InputError, match="ended"):
