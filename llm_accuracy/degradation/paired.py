@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from ..claims import QUESTIONS, WORDS
 from ..errors import InputError
@@ -313,7 +313,7 @@ def _of_answers(scores: PairedScores) -> dict[str, Any]:
     noise = None if scores.answers is None else split_noise(*scores.answers)
     if noise is None:
         return dict.fromkeys(("answers_low", "answers_high", "answer_noise", "item_noise"))
-    drop, half = float(scores.differences.mean()), float(stats.norm.isf(TWO_SIDED_LEVEL / 2)) * noise.error
+    drop, half = float(scores.differences.mean()), -float(ndtri(TWO_SIDED_LEVEL / 2)) * noise.error
     return {"answers_low": drop - half, "answers_high": drop + half, "answer_noise": noise.answers,
             "item_noise": noise.items}
 

@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
 from .intervals import in_unit_range
-from .mcnemar import log10_p_exact, p_exact
+from .mcnemar import at_least, log10_p_exact, p_exact
 from .paired import PairedResult, drop_text, judge_pairs
 from .pooling import pooled_pair
 from .sign_flips import random_sign_sums
@@ -106,7 +105,7 @@ def _p_any_reaches(z: tuple[int, int], totals: list[int]) -> float:
     """P[max_t Z_t ≥ x/√m] over independent tasks with these numbers of flips, z = (x, m)."""
     m = np.array(totals)
     least = np.array([_least_difference(total, *z) for total in totals])
-    tails = stats.binom.sf((least + m) // 2 - 1, m, 0.5)
+    tails = at_least((least + m) // 2, m - (least + m) // 2)
     if (tails >= 1).any():
         return 1.0
     return float(-np.expm1(np.log1p(-tails).sum()))
