@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..claims import QUESTIONS, WORDS
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_PAIR, MARGIN, check_alpha, check_margin
 from .intervals import TWO_SIDED_LEVEL, in_unit_range, melded_interval, melded_lower, tango_interval
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from .pairing import Completed, Pairs
 
-CLAIM = "new questions like these"  # what p-values, limits and the interval are about
+CLAIM = WORDS[QUESTIONS]  # what p-values, limits and the interval are about
 
 @dataclass(frozen=True, repr=False)
 class PairedResult:
