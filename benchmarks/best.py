@@ -1,16 +1,17 @@
 """Which of ten models is best, from how few answers?
 
-    python benchmarks/best.py MATRIX.csv.gz                   slices of ten of the newer half, 20 seeds: 8 minutes
-    python benchmarks/best.py MATRIX.csv.gz --seeds 5 --rows 10
+    python benchmarks/best.py MATRIX.csv.gz                   slices of ten of the newer half, 20 seeds: 40 minutes
+    python benchmarks/best.py MATRIX.csv.gz --seeds 5 --rows 10 --only low-rank
 
 The matrix is halved in the order of its file; the first half is the history. Slices of `rows` consecutive models of the
 second half are the candidates. By method: the share of all answers that it took (mean over slices and seeds, and the
 worst slice's), how often the winner was worse than the best by more than half a point (with the slice where that was
-most frequent), all by `--alpha`.
+most frequent), and how often none was named, all by `--alpha`; with `--slices` the cost of each slice.
 
 Rivals: successive elimination on uniform samples, with intervals for every model after Hoeffding and Serfling, and with
 empirical ones for every pair after Bernstein and Serfling, both drawn without replacement, error spent over rounds as
-α/(r (r + 1)); ended within the same tolerance.
+α/(r (r + 1)); ended within the same tolerance. And low-rank doubly robust elimination, a re-implementation of ours from
+descriptions of PULSE (`low_rank.py`), as described (every model its own questions) and, stronger, on the same ones.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import low_rank
 import memory
 
 from llm_accuracy import cli
-from llm_accuracy.querying.best import search, usefulness
+from llm_accuracy.querying.best import Search, search, usefulness
+from llm_accuracy.querying.best_population import PopulationSearch
 from llm_accuracy.querying.designs import schedule
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.matrix import read_matrix
@@ -40,37 +43,54 @@ def main(argv=None):
     parser.add_argument("--rows", type=cli.at_least(2), default=10, help="models in a slice")
     parser.add_argument("--seeds", type=cli.at_least(1), default=20)
     parser.add_argument("--alpha", type=float, default=0.05)
+    parser.add_argument("--only", default="", metavar="TEXT", help="methods with this in their names")
+    parser.add_argument("--slices", action="store_true", help="the share of answers of every slice, too")
     args = parser.parse_args(argv)
     matrix = read_matrix(args.matrix, cache=False)
     scores = matrix.scores.astype(float)
     half = len(scores) // 2
     history, newer = scores[:half], scores[half:]
     slices = [newer[i : i + args.rows] for i in range(0, len(newer) - args.rows + 1, args.rows)]
-    useful = usefulness(history)
+    useful, by_history = usefulness(history), low_rank.with_history(history)
     methods = {
         "betting, questions by the history": lambda z, rng: ours(z, rng, args.alpha, useful),
         "betting, no history": lambda z, rng: ours(z, rng, args.alpha, None),
+        "about new questions, by the history": lambda z, rng: ours(z, rng, args.alpha, useful, PopulationSearch),
         "successive elimination, every pair": lambda z, rng: elimination(z, rng, args.alpha, pairs=True),
         "successive elimination, every model": lambda z, rng: elimination(z, rng, args.alpha, pairs=False),
+        "low-rank, own questions, no history": lambda z, rng: low_rank.own_questions(
+            z, rng, args.alpha, TOLERANCE, low_rank.without_history),
+        "low-rank, own questions, history": lambda z, rng: low_rank.own_questions(
+            z, rng, args.alpha, TOLERANCE, by_history),
+        "low-rank, same questions, history": lambda z, rng: low_rank.same_questions(
+            z, rng, args.alpha, TOLERANCE, by_history),
+        "both: history's questions, low-rank": lambda z, rng: low_rank.same_questions(
+            z, rng, args.alpha, TOLERANCE, by_history, useful),
     }
     print(f"{len(slices)} slices of {args.rows} models, {matrix.n_questions:,} questions, {args.seeds} seeds")
-    print(f"| {'method':<36} | % of answers | worst slice | wrong, % | worst slice |\n|---|---|---|---|---|")
+    print(f"| {'method':<36} | % of answers | worst slice | wrong, % | worst slice | open, % |\n"
+          "|---|---|---|---|---|---|")
     for name, method in methods.items():
-        cost, wrong = np.zeros((len(slices), args.seeds)), np.zeros((len(slices), args.seeds))
+        if args.only not in name:
+            continue
+        cost, wrong, undecided = np.zeros((3, len(slices), args.seeds))
         for i, z in enumerate(slices):
             means = z.mean(1)
             for seed in range(args.seeds):
                 winner, calls = method(z, stream("which is best", i, seed))
-                cost[i, seed], wrong[i, seed] = calls / z.size, means[winner] < means.max() - TOLERANCE - 1e-12
+                cost[i, seed], undecided[i, seed] = calls / z.size, winner is None
+                wrong[i, seed] = winner is not None and means[winner] < means.max() - TOLERANCE - 1e-12
         print(f"| {name:<36} | {100 * cost.mean():.1f} | {100 * cost.mean(1).max():.1f} | {100 * wrong.mean():.2f} | "
-              f"{100 * wrong.mean(1).max():.1f} |", flush=True)
+              f"{100 * wrong.mean(1).max():.1f} | {100 * undecided.mean():.1f} |", flush=True)
+        if args.slices:
+            print("|   by slice | " + " ".join(f"{100 * share:.0f}" for share in cost.mean(1)) + " |", flush=True)
 
 
-def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None) -> tuple[int, int]:
+def ours(z: np.ndarray, rng: np.random.Generator, alpha: float, useful: np.ndarray | None,
+         kind: type[Search] = Search) -> tuple[int | None, int]:
     """(winner, answers) of the search."""
     found = search(lambda left, asked: z[np.ix_(left, asked)], *z.shape, rng, usefulness=useful, alpha=alpha,
-                   tolerance=TOLERANCE)
-    assert found.winner is not None
+                   tolerance=TOLERANCE, kind=kind)
     return found.winner, found.calls
 
 

@@ -38,6 +38,10 @@ class Units:
     sizes: np.ndarray
     largest: float
 
+    def mirrored(self) -> Units:
+        """Of the same units with baseline and candidate exchanged."""
+        return Units(-self.sums, self.sizes, self.largest)
+
     @property
     def effective(self) -> float:
         """(Σs)²/Σs²: the number of equal units that would be as informative."""

@@ -20,10 +20,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.special import betaln, logsumexp
 
 from .defaults import ALPHA, MARGIN, check_alpha, check_share
+from .mcnemar import at_least
 from .verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 
 BETS = 0.5 ** np.arange(1, 11)  # λ as shares of the largest one that cannot lose everything
@@ -35,7 +35,7 @@ def log_e_worse(b, c):
     m = b + c
     with np.errstate(divide="ignore"):  # an e-value too small for a float is 0
         # P[Be(b + 1, c + 1) > ½] = P[Bin(m + 1, ½) ≤ b]
-        return (m + 1) * np.log(2) + betaln(b + 1, c + 1) + stats.binom.logcdf(b, m + 1, 0.5)
+        return (m + 1) * np.log(2) + betaln(b + 1, c + 1) + np.log(at_least(c + 1, b))
 
 
 def log_capital(n, b, c, margin: float, bet: float):

@@ -11,9 +11,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 from scipy.optimize import brentq
-from scipy.special import betainc, betaincc, betaincinv, ndtr, ndtri
+from scipy.special import (
+    betainc,
+    betaincc,
+    betainccinv,
+    betaincinv,
+    betaln,
+    ndtr,
+    ndtri,
+    stdtr,
+    stdtrit,
+    xlog1py,
+    xlogy,
+)
 
 from ..errors import InputError
 from .mcnemar import p_exact
@@ -91,19 +102,28 @@ def _product_quantile(prob: float, theta: tuple[int, int], share: tuple[int, int
     over_theta = _beta_error(*theta) / _beta_mean(*theta) < 2 * _beta_error(*share) / max(
         2 * _beta_mean(*share) - 1, 1e-300)
     integrand = theta if over_theta else share
-    ends = {shape: stats.beta.isf(1e-17, *shape) for shape in (theta, share)}
-    low, high = stats.beta.ppf(1e-17, *integrand), ends[integrand]
+    ends = {shape: betainccinv(*shape, 1e-17) for shape in (theta, share)}
+    low, high = betaincinv(*integrand, 1e-17), ends[integrand]
 
     def tail(x: float) -> float:
         start = max(low, x if over_theta else (1 + x) / 2)
         at = start + _NODES * max(high - start, 0.0)
         beyond = betaincc(*share, (1 + x / at) / 2) if over_theta else betaincc(*theta, x / (2 * at - 1))
-        return max(high - start, 0.0) * float(_WEIGHTS @ (stats.beta.pdf(at, *integrand) * beyond))
+        return max(high - start, 0.0) * float(_WEIGHTS @ (_beta_density(at, *integrand) * beyond))
 
     if tail(1e-300) <= 1 - prob:  # all so near to 1 that the quadrature is lost in rounding: two quantiles are a bound
         return float(betaincinv(*theta, prob / 2) * (2 * betaincinv(*share, prob / 2) - 1))
     largest = float(ends[theta] * (2 * ends[share] - 1))
     return brentq(lambda x: tail(x) - (1 - prob), 1e-300, largest, xtol=1e-14)
+
+
+def _beta_density(x: np.ndarray, a: float, b: float) -> np.ndarray:
+    """The density of Be(a, b), a and b ≥ 1; by logarithms, fifty times as quick, where these are right to 1e-12."""
+    if a + b > 2_000:
+        from scipy.stats import beta  # takes a second to import
+
+        return beta.pdf(x, a, b)
+    return np.exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
 
 
 def _beta_mean(a: float, b: float) -> float:
@@ -145,14 +165,14 @@ class MeanDrop:
     freedom: int
 
     def limit(self, prob: float) -> float:
-        return float(self.centre + self.error * stats.t.ppf(prob, self.freedom))
+        return float(self.centre + self.error * stdtrit(self.freedom, prob))
 
     def p_below(self, drop: float) -> float:
         """Small if the mean is shown to lie below `drop`."""
-        return float(stats.t.cdf((self.centre - drop) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (self.centre - drop) / self.error))
 
     def p_above(self, drop: float) -> float:
-        return float(stats.t.sf((self.centre - drop) / self.error, self.freedom))
+        return float(stdtr(self.freedom, (drop - self.centre) / self.error))
 
 
 def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: float) -> MeanDrop:

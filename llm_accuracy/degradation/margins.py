@@ -148,6 +148,9 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
     note = (f"margin: {100 * margin.value:g}% of the baseline's score must be kept; it is {mean:.4g}, and at least "
             f"{limit:.4g} at confidence 1 - {RISK:g}, so a drop of {100 * resolved:.4g} points or more is too large "
             f"(the error rate of \"not degraded\" rises by {RISK:g})")
+    if len(pairs) > 1:
+        note += ("; these are points of all tasks together: of a task that the baseline scores lower on, they are more "
+                 f"than {100 * (1 - margin.value):.4g}%")
     return resolved, resolved, (note,)
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from scipy import stats
-from scipy.special import logsumexp
+from scipy.special import betainc, logsumexp
 
 SMALLEST_FLOAT = sys.float_info.min  # smaller p-values are reported as this; log10_p has their magnitude
 
@@ -26,12 +25,19 @@ def p_exact(b, c):
 
     Swap b and c for the improvement test. Arrays are processed elementwise.
     """
-    return stats.binom.sf(np.subtract(b, 1), np.add(b, c), 0.5)
+    return at_least(b, c)
 
 
 def p_mid(b, c):
     """P[X > b] + P[X = b]/2, X ~ Bin(b + c, ½): the mid-p version, less conservative, not guaranteed."""
-    return (p_exact(b, c) + stats.binom.sf(b, np.add(b, c), 0.5)) / 2
+    return (at_least(b, c) + at_least(np.add(b, 1), np.subtract(c, 1))) / 2
+
+
+def at_least(b, c):
+    """P[Bin(b + c, ½) ≥ b], by the incomplete beta function that scipy.stats, too, has it from."""
+    b, c = np.asarray(b, float), np.asarray(c, float)
+    tail = betainc(np.maximum(b, 1), np.maximum(c, 0) + 1, 0.5)
+    return np.where(b <= 0, 1.0, np.where(c < 0, 0.0, tail))[()]
 
 
 def p_two_sided(b, c):
@@ -46,7 +52,9 @@ def log10_p_exact(b: int, c: int) -> float:
         return float(np.log10(p))
     # So far out each term of the tail is a fraction of the one before; these many reach double precision.
     m = b + c
-    terms = stats.binom.logpmf(np.arange(b, min(m, b + 100 + int(4 * m**0.5)) + 1), m, 0.5)
+    from scipy.stats import binom  # takes a second to import
+
+    terms = binom.logpmf(np.arange(b, min(m, b + 100 + int(4 * m**0.5)) + 1), m, 0.5)
     return float(logsumexp(terms) / np.log(10))
 
 

@@ -97,7 +97,7 @@ class PairedScores:
         """Of H0: the candidate is better by the margin or more."""
         if self.counts and self.margin < 1:
             return unconditional.p_drop_excluded(self.n, *self.counts[::-1], self.margin)
-        return Units(-self.sums, self.units.sizes, self.largest).p_drop_excluded(self.margin)
+        return self.units.mirrored().p_drop_excluded(self.margin)
 
     def upper_limit(self, alpha: float) -> float:
         """The one-sided 1 − alpha upper limit of the drop that agrees with `p_drop_excluded`."""

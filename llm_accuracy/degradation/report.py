@@ -182,6 +182,10 @@ def remarks(result: PairedResult) -> list[str]:
         said.append("--missing-at-random: whether an answer is missing is taken to have nothing to do with whether it "
                     "is right; otherwise the drop may be as large as "
                     f"{amount(result.worst_upper, result)}{unit(result)}")
+    if result.verdict == DEGRADED and result.best_lower <= 0 < result.drop_lower:
+        said.append("degraded on what both answered; if whatever is missing were in the candidate's favour, it would "
+                    f"not be shown to be worse (at least {amount(result.best_lower, result)}{unit(result)})")
+    said += _of_sizes(result)
     if result.reason == TOO_FEW:
         said.append(_needed(result))
     if not result.can_reject:
@@ -193,6 +197,14 @@ def remarks(result: PairedResult) -> list[str]:
         said.append(f"the candidate beats the baseline (p = {p_text(result.p_improvement)}); if that "
                     "is unexpected, check that the two were not swapped")
     return said
+
+
+def _of_sizes(r: PairedResult) -> list[str]:
+    """What is assumed of clusters of unequal sizes: what a larger one would lose, no sample can tell."""
+    if r.units_effective > r.units * (1 - 1e-9):
+        return []
+    return ["clusters differ in size: limits, 'safe' and 'means' take it that there is none larger than the largest "
+            "here, also where the questions come from"]
 
 
 def _needed(r: PairedResult) -> str:
@@ -285,6 +297,7 @@ def report_suite(results: dict[str, SuiteResult], pairs: dict[str, list[Pairs]],
 def _safe_notes(name: str, result: SuiteResult) -> list[str]:
     """What "safe" rests on: the tasks that are not shown safe, and missing answers."""
     said = [f"{name}: {label} {text}" for label, text in _missing_rows(result.pooled)]
+    said += [f"{name}: {text}" for text in _of_sizes(result.pooled)]
     count, tasks = len(result.not_shown_safe), len(result.tasks)
     if count and tasks > 1 and (result.within_margin or result.per_task):
         named = ", ".join(result.not_shown_safe[:3]) + (", …" if count > 3 else "")
@@ -303,7 +316,8 @@ def _chance_notes(results: dict[str, SuiteResult]) -> list[str]:
         return [f"safe: adjusted for {count} candidates (Holm): a candidate at the margin passes with probability "
                 f"{percent(alpha)} at most, over all of them"]
     return [f"safe: each candidate at the margin passes with probability {percent(alpha)} at most; that one of {count} "
-            f"does, {percent(1 - (1 - alpha) ** count)} if they are independent; --adjust-safe keeps it to "
+            f"does, {percent(1 - (1 - alpha) ** count)} if they are independent, "
+            f"{percent(min(1.0, alpha * count))} at most; --adjust-safe keeps it to "
             f"{percent(alpha)}"]
 
 

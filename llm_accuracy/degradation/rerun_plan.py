@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from ..claims import ANSWERS, QUESTIONS, WORDS
 from .defaults import check_numbers
 from .pairing import Pairs
 from .plans import Known, reruns_table
 from .reruns import Noise, split_noise
 from .words import as_json, note_text, percent
-
-CLAIMS = {"questions": "new questions like these", "answers": "new answers to these"}
 
 
 class RerunPlan:
@@ -41,7 +40,7 @@ class RerunPlan:
         what = {"n": "items", "drop": "smallest drop, in points", "power": "power"}[self.unknown]
         told = " and ".join(filter(None, given))
         lines = [f"{what.capitalize()}, for {told} at error rate {percent(self.alpha)}:", "",
-                 f"  {'runs of each':>12}{CLAIMS['questions']:>28}{CLAIMS['answers']:>25}"]
+                 f"  {'runs of each':>12}{WORDS[QUESTIONS]:>28}{WORDS[ANSWERS]:>25}"]
         lines += [f"  {int(row['runs']):>12,}{self._shown(row['questions']):>28}{self._shown(row['answers']):>25}"
                   for row in self.table.to_dict("records")]
         total = self.noise.answers + self.noise.items

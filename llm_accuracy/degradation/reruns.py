@@ -12,7 +12,12 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri
 
+from .bounded_means import Units
+from .sign_flips import generator_of
+
+FOR_VARIANCE = 0.1  # share of the error rate of the interval for new answers that its variance takes
 MOST_PERMUTED = 100_000_000  # scores that are permuted one by one, which takes seconds
 SMALL = 200  # items up to which unlike models are warned of; see the size table
 
@@ -78,7 +83,7 @@ def p_items_unchanged(baseline: np.ndarray, candidate: np.ndarray, draws: int, s
                              return_counts=True)
     if not np.isin(np.nan_to_num(pooled), (0.0, 1.0)).all():
         draws = max(999, min(draws, MOST_PERMUTED // pooled.size))
-    rng = np.random.default_rng([seed, *items.tolist()[:64]])
+    rng = generator_of(seed, kinds, items, np.array([observed]))
     sums = np.zeros(draws)
     for kind, number in zip(kinds, items.tolist(), strict=True):
         first, second = int(kind[0]), int(kind[1])
@@ -144,3 +149,24 @@ def split_noise(baseline: np.ndarray, candidate: np.ndarray) -> Noise | None:
     total = float(differences.var(ddof=1)) if n > 1 else float("nan")
     return Noise(float(sum(var.mean() for var in within)), max(0.0, total - float(np.mean(of_means))),
                  float(np.sum(of_means) ** 0.5 / n))
+
+
+def answers_interval(baseline: np.ndarray, candidate: np.ndarray, width: float, level: float) -> tuple[float, float]:
+    """(low, high) for the mean drop (baseline − candidate) that new answers to the same items would have on average,
+    at confidence 1 − level; (n, runs) scores on a scale of this `width`, two runs or more of each.
+
+    About the mean over all runs there are, by a normal limit with the variance at its upper confidence limit (Gaffke's,
+    an item's variance being bounded by the scale): runs that agree everywhere have shown a variance of 0, which is not
+    what they have. Approximate in that normal limit only.
+    """
+    n = len(baseline)
+    bounds, terms = 0.0, np.zeros(n)  # an item's variance of the mean, at most, and as estimated
+    for one in (baseline, candidate):
+        runs = np.isfinite(one).sum(axis=1)
+        terms += np.nanvar(one, axis=1, ddof=1) / runs
+        half = runs // 2 * ((runs + 1) // 2)  # of r scores on a scale of width 1, Σ(x − x̄)² is at most half/r
+        bounds += float((half / (runs**2 * (runs - 1.0))).max())
+    most = Units(terms, np.ones(n), bounds * width**2).upper_limit(FOR_VARIANCE * level)
+    reach = float(ndtri(1 - (1 - FOR_VARIANCE) * level / 2)) * (most / n) ** 0.5
+    drop = float((_mean(baseline) - _mean(candidate)).mean())
+    return drop - reach, drop + reach

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ..errors import InputError
 from .defaults import ALPHA, DRAWS_OF_A_SUITE, MARGIN
 from .intervals import in_unit_range
-from .mcnemar import log10_p_exact, p_exact
+from .mcnemar import at_least, log10_p_exact, p_exact
 from .paired import PairedResult, drop_text, judge_pairs
 from .pooling import pooled_pair
-from .sign_flips import random_sign_sums
+from .sign_flips import generator_of, random_sign_sums
 from .units import units_of
 from .verdicts import UNDECIDED, verdict
 from .words import p_text
@@ -76,7 +75,7 @@ def p_fisher(b: np.ndarray, c: np.ndarray, draws: int = DRAWS_OF_A_SUITE, seed: 
     The χ² null would be badly conservative, as p-values of counts are discrete.
     """
     totals = np.asarray(b) + np.asarray(c)
-    rng = np.random.default_rng([seed, *totals.tolist()])
+    rng = generator_of(seed, np.asarray(b), totals)
     statistics = np.zeros(draws)
     for m in totals[totals > 0].tolist():
         drawn = rng.binomial(m, 0.5, size=draws)
@@ -106,7 +105,7 @@ def _p_any_reaches(z: tuple[int, int], totals: list[int]) -> float:
     """P[max_t Z_t ≥ x/√m] over independent tasks with these numbers of flips, z = (x, m)."""
     m = np.array(totals)
     least = np.array([_least_difference(total, *z) for total in totals])
-    tails = stats.binom.sf((least + m) // 2 - 1, m, 0.5)
+    tails = at_least((least + m) // 2, m - (least + m) // 2)
     if (tails >= 1).any():
         return 1.0
     return float(-np.expm1(np.log1p(-tails).sum()))
@@ -188,7 +187,7 @@ def _draw_sums(
     unit, task = np.divmod(cells, count)
     square_roots = np.sqrt(np.bincount(task, weights=values**2, minlength=count))
     observed = np.bincount(task, weights=values, minlength=count)
-    rng = np.random.default_rng([seed, values.size, count])
+    rng = generator_of(seed, values, task)
     drawn = np.zeros((draws, count))
     shared = (np.bincount(unit, minlength=units.max() + 1) > 1)[unit]
     for t in range(count):

@@ -25,15 +25,15 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import betainc, betaincinv, gammaln, ndtr, xlog1py, xlogy
-from scipy.stats import binom
 
 from .intervals import tango_interval, tango_score
 
 GAMMA = 1e-6  # of Berger and Boos: the flip rate may lie outside its range with this probability
-POINTS = 1_025  # of the nuisance flip rate; its local maxima are refined
+POINTS = 257  # of the nuisance flip rate; its local maxima are refined
 SMOOTH_POINTS = 257  # where at least MANY flips are expected at every one of them: 257 and 1,025 agree to 1e-7 there
 MANY = 1_000
 FEW_POINTS = 49  # while a limit is being searched for; what is found is checked with all of them
+NEAR = 2  # losses between a guess of the boundary and the first looks for it
 CHUNK = 64  # flip rates that share a window of m
 SMALL = 400_000  # flip rates times window up to which all of them share one, which saves calls
 WIDEST = 40_000  # values of m in a window that are summed one by one
@@ -63,8 +63,10 @@ class Region:
         """k_m, the most losses among m flips with T ≤ score; −1 where there are none. Ties count."""
         slack = 1e-9 * (1 + abs(self.score))
         low, high = np.full(m.size, -1.0), np.asarray(m, float)
+        guess = np.floor((m + self.n * self.drop + self.score * np.sqrt(np.maximum(m - self.n * self.drop**2, 0))) / 2)
+        looks = [guess - NEAR, guess + NEAR]  # around where it is if the flip rate is m/n; then halving
         while (high > low).any():
-            middle = np.ceil((low + high) / 2)
+            middle = np.clip(looks.pop(), low + 1, high) if looks else np.ceil((low + high) / 2)
             inside = tango_score(self.drop, self.n, middle, m - middle) <= self.score + slack
             low, high = np.where(inside, middle, low), np.where(inside, high, middle - 1)
         # Rounding must not break the two rules of the boundary; mended, it can only enclose more.
@@ -153,6 +155,8 @@ def _weights(n: int, low: int, high: int, flip: np.ndarray) -> tuple[np.ndarray,
 def _log_pmf(k: float, n: float, share: np.ndarray) -> np.ndarray:
     """ln P[Bin(n, share) = k]; by logarithms of factorials where these are right to 1e-10, as they are quicker."""
     if n > LARGE:
+        from scipy.stats import binom  # takes a second to import
+
         return binom.logpmf(k, n, share)
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1) + xlogy(k, share) + xlog1py(n - k, -share)
 
@@ -217,22 +221,16 @@ def p_drop_excluded(n: int, b: int, c: int, drop: float, points: int | None = No
 
 
 def _refined(region: Region, flip: np.ndarray, reached: np.ndarray) -> float:
-    """The largest probability between the neighbours of every local maximum of a grid."""
+    """The largest probability at the tops of the parabolas through every local maximum of a grid and its neighbours."""
     padded = np.r_[-1.0, reached, -1.0]
     peaks = np.flatnonzero((reached > padded[:-2]) & (reached >= padded[2:]))
-    left, right = flip[np.maximum(peaks - 1, 0)], flip[np.minimum(peaks + 1, flip.size - 1)]
-    best = 0.0
-    for _ in range(3):
-        inner = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 9)
-        order = np.argsort(inner, axis=None)
-        values = np.empty(inner.size)
-        values[order] = region.probability(inner.ravel()[order])
-        values = values.reshape(inner.shape)
-        best = max(best, float(values.max()))
-        at = values.argmax(axis=1)
-        rows = np.arange(at.size)
-        left, right = inner[rows, np.maximum(at - 1, 0)], inner[rows, np.minimum(at + 1, 8)]
-    return best
+    middle = np.clip(peaks, 1, flip.size - 2)  # at an end of the grid, the last parabola there is
+    before, after = flip[middle] - flip[middle - 1], flip[middle + 1] - flip[middle]
+    rise, fall = (reached[middle] - reached[middle - 1]) / before, (reached[middle] - reached[middle + 1]) / after
+    with np.errstate(invalid="ignore", divide="ignore"):
+        top = flip[middle] + (rise * after - fall * before) / (2 * (rise + fall))
+    top = np.clip(top[np.isfinite(top)], flip[0], flip[-1])
+    return float(region.probability(np.sort(top)).max()) if top.size else 0.0
 
 
 @lru_cache(maxsize=100_000)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..claims import BANK
 from ..degradation import commands
 from ..degradation.commands import ask as replayed
 from ..degradation.commands import flags
@@ -78,10 +79,12 @@ def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
     plan, before, wanted = manifest["plan"], manifest["baseline"], paired_command.wanted_plan(options)
     begun = {"baseline": before["name"], "--margin": before["stated_margin"], "--earlier": before["earlier"],
              "--budget": plan["budget"], "--alpha": plan["alpha"], "--seed": plan["seed"],
-             "--uniform-share": plan["share"], "--keep-going": not plan["stop"]}
+             "--uniform-share": plan["share"], "--keep-going": not plan["stop"],
+             "--about": plan.get("about", BANK)}
     now = {"baseline": options.baseline, "--margin": options.margin, "--earlier": options.earlier,
            "--budget": replayed.budget_of(options.budget, manifest["bank"]["questions"]), "--alpha": wanted["alpha"],
-           "--seed": wanted["seed"], "--uniform-share": wanted["share"], "--keep-going": not wanted["stop"]}
+           "--seed": wanted["seed"], "--uniform-share": wanted["share"], "--keep-going": not wanted["stop"],
+           "--about": wanted["about"]}
     for name, value in now.items():
         if value != begun[name]:
             raise InputError(f"{options.folder}: the run began with {name} {begun[name]}, not {value}; resume with the "

@@ -7,6 +7,11 @@ Runs are of one bank. Each has θ̂ and, at any level, an interval of its own, w
   Donner 2008): for symmetric ones, the usual √(h₁² + h₂²);
 * else [l₁ − u₂, u₁ − l₂] of the two 1 − α/2 intervals: no independence and nothing asymptotic is added.
 
+That is about this bank. About new questions like these, of which the bank's N are taken as independent draws, half of α
+goes to the interval of the bank and half to how far its mean lies from the population's (`populations.nearby`), of a
+score in [0, 1] or of a difference in [−1, 1]: the two models were asked different questions, so how their answers vary
+together is not known, and the worst is allowed for.
+
 Of m runs all m(m − 1)/2 differences hold together, each at α over their number. A run's rank is at least one more than
 the number of runs surely above it.
 """
@@ -15,21 +20,26 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from ..degradation.words import WIDTH
 from ..errors import InputError
+from ..populations import nearby
+from .bank import Bank
 from .run_folder import ACCURACY, COMPARISON, RunFolder
 
 
 @dataclass(frozen=True)
 class Side:
-    """One run: where it is, its model, θ̂, the interval at any alpha, whether that holds by a normal limit at one number
-    of questions (else exactly or at every look), what its draws are keyed by, and questions asked."""
+    """One run: where it is, its model, θ̂, the interval at any alpha, whether that holds by a normal limit at one
+    number of questions (else exactly or at every look), what its draws are keyed by, and questions asked."""
 
     path: Path
     model: str
@@ -40,6 +50,12 @@ class Side:
     asked: int
     of: int
     bank: dict[str, Any]
+    repeated: int = 0  # questions whose content others have, too
+
+    def about(self, claim: str, alpha: float) -> tuple[float, float]:
+        """The interval of what is claimed."""
+        return (self.interval(alpha) if claim == BANK else
+                nearby(*self.interval(alpha / 2), self.of, alpha / 2))
 
 
 @dataclass(frozen=True)
@@ -81,7 +97,7 @@ def _of_accuracy(path: Path) -> Side:
 
     return Side(path, run.manifest["model"], found.theta, interval, plan.interval == FIXED,
                 ("accuracy", run.manifest["model"], str(plan.seed)), found.asked, asking.bank.size,
-                run.manifest["bank"])
+                run.manifest["bank"], _repeated(asking.bank))
 
 
 def _of_comparison(path: Path) -> Side:
@@ -102,7 +118,13 @@ def _of_comparison(path: Path) -> Side:
     if not higher:
         raise InputError(f"{path}: a comparison by a metric of which lower is better has no accuracy to compare")
     return Side(path, run.manifest["model"], mean - found["drop"], interval, False,
-                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, run.manifest["bank"])
+                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, run.manifest["bank"],
+                _repeated(asking.bank))
+
+
+def _repeated(bank: Bank) -> int:
+    known = [] if bank.contents is None else [content for content in bank.contents.tolist() if content]
+    return len(known) - len(set(known))
 
 
 def check_one_bank(sides: Sequence[Side]) -> None:
@@ -119,8 +141,13 @@ def check_one_bank(sides: Sequence[Side]) -> None:
                                  "can be compared")
 
 
-def difference(one: Side, other: Side, alpha: float) -> Difference:
+def difference(one: Side, other: Side, alpha: float, claim: str = BANK) -> Difference:
     """Of two runs on one bank, at level 1 − alpha."""
+    if claim == QUESTIONS:
+        found = difference(one, other, alpha / 2)
+        low, high = nearby((1 + found.low) / 2, (1 + found.high) / 2, one.of, alpha / 2)
+        return replace(found, low=2 * low - 1, high=2 * high - 1,
+                       how=f"{found.how}; half the error rate for which questions are in the bank")
     d = one.estimate - other.estimate
     if one.normal and other.normal and one.key != other.key:
         (l1, u1), (l2, u2) = one.interval(alpha), other.interval(alpha)
@@ -133,22 +160,30 @@ def difference(one: Side, other: Side, alpha: float) -> Difference:
     return Difference(one.model, other.model, d, max(low, -1.0), min(high, 1.0), how)
 
 
-def compared(paths: Sequence[Path], margin: float, alpha: float) -> dict[str, Any]:
-    """Everything about these runs, the first of which is the baseline: as plain values."""
+def compared(paths: Sequence[Path], margin: float, alpha: float, claim: str = BANK) -> dict[str, Any]:
+    """Everything about these runs, the first of which is the baseline: as plain values. `claim`: `claims.ABOUT`.
+
+    Raises InputError where runs cannot be compared, or are of questions that are no independent draws and the claim is
+    about new ones.
+    """
     sides = [read_side(path) for path in paths]
     check_one_bank(sides)
+    if claim == QUESTIONS and (repeated := max(side.repeated for side in sides)):
+        raise InputError(f"{sides[0].path}: {repeated:,} questions repeat the content of others, so they are no "
+                         "independent draws: --about bank needs none")
     pairs = list(itertools.combinations(range(len(sides)), 2))
-    together = {pair: difference(sides[pair[0]], sides[pair[1]], alpha / len(pairs)) for pair in pairs}
+    together = {pair: difference(sides[pair[0]], sides[pair[1]], alpha / len(pairs), claim)
+                for pair in pairs}
     above = [[_above(together, i, j) for j in range(len(sides))] for i in range(len(sides))]
     runs = []
     for i, side in enumerate(sides):
-        low, high = side.interval(alpha)
+        low, high = side.about(claim, alpha)
         best = 1 + sum(above[j][i] for j in range(len(sides)))
         worst = len(sides) - sum(above[i][j] for j in range(len(sides)))
         runs.append({"run": str(side.path), "model": side.model, "estimate": side.estimate, "low": low, "high": high,
                      "asked": side.asked, "of": side.of, "rank_low": best, "rank_high": worst})
-    verdicts = [_verdict(sides[0], side, margin, alpha, len(sides) - 1) for side in sides[1:]]
-    return {"alpha": alpha, "margin": margin, "runs": runs, "verdicts": verdicts,
+    verdicts = [_verdict(sides[0], side, margin, alpha, len(sides) - 1, claim) for side in sides[1:]]
+    return {"alpha": alpha, "margin": margin, "about": claim, "claim": WORDS[claim], "runs": runs, "verdicts": verdicts,
             "differences": [vars(found) for found in together.values()]}
 
 
@@ -159,9 +194,9 @@ def _above(together: dict[tuple[int, int], Difference], i: int, j: int) -> bool:
     return together[i, j].low > 0 if i < j else together[j, i].high < 0
 
 
-def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates: int) -> dict[str, Any]:
+def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates: int, claim: str) -> dict[str, Any]:
     """One-sided limits of the drop, at alpha over the number of candidates; "degraded" wins."""
-    found = difference(baseline, side, min(2 * alpha / candidates, 0.49))
+    found = difference(baseline, side, min(2 * alpha / candidates, 0.49), claim)
     within = found.high < margin
     said = DEGRADED if found.low > 0 else NOT_DEGRADED if within else UNDECIDED
     return {"model": side.model, "run": str(side.path), "verdict": said, "within_margin": within,
@@ -183,7 +218,17 @@ def lines(result: dict[str, Any]) -> list[str]:
                    f"{100 * one['drop_lower']:.2f}, at most {100 * one['drop_upper']:.2f} points, margin "
                    f"{100 * result['margin']:g}")
         out.append(f"  ({one['how']})")
-    return out
+    return [*out, *textwrap.wrap(about_text(result), WIDTH)]
+
+
+def about_text(result: dict[str, Any]) -> str:
+    """What intervals, ranks and verdicts are about, and what of the other claims can be had."""
+    if result["about"] == BANK:
+        return (f"about {WORDS[BANK]}; not about {WORDS[QUESTIONS]} (--about questions). On {NO_ANSWERS}, which runs "
+                "do not keep")
+    return (f"about {WORDS[QUESTIONS]}, the bank's taken as independent draws of them (a run does not keep what ties "
+            f"questions, such as a passage), and about {WORDS[ANSWERS]} if every answer is independent of the others; "
+            f"narrower on {NO_ANSWERS}, which runs do not keep")
 
 
 def _rank(run: dict[str, Any]) -> str:

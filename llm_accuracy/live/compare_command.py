@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .. import cli
+from .. import claims, cli
 from ..degradation.commands import flags
 from ..degradation.defaults import check_alpha
 from ..degradation.margins import Margin, check_below_half
@@ -28,6 +28,7 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
     parser = cli.parser(DESCRIPTION)
     parser.prog = f"{prog} compare"
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="two or more folders of evaluations")
+    claims.add_flag(parser)
     flags.add_decision_flags(parser)
     flags.add_output_flags(parser)
     return parser
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
 
     from .compare import compared, lines
 
-    result = compared(options.runs, stated.of_scale, options.alpha)
+    result = compared(options.runs, stated.of_scale, options.alpha, claims.chosen(options.about))
     print(*lines(result), sep="\n", file=flags.prose(options.json))
     flags.write_json(as_json(result), options.json)
     return int(any(fails(one["verdict"], one["within_margin"], options.fail_on) for one in result["verdicts"]))

@@ -76,7 +76,7 @@ def export_comparison(comparison: Comparison, organization: str | None, relation
     details = {"questions_asked": str(result["asked"]), "seed": str(result["seed"]),
                "baseline": Path(result["baseline"]).name, "baseline_score": str(result["baseline_mean"]),
                "verdict": result["verdict"], "margin": str(result["margin"]), "drop": str(result["drop"]),
-               "drop_interval": f"{result['ci_low']:.6f} to {result['ci_high']:.6f}"}
+               "claim": result["claim"], "drop_interval": f"{result['ci_low']:.6f} to {result['ci_high']:.6f}"}
     return _written(comparison, result, name, result["estimate"],
                     Interval(result["low"], result["high"], 1 - result["alpha"],
                              "betting on the difference from a baseline known in full, "

@@ -89,6 +89,7 @@ class PairedAsking(Recorded):
         self.decided: int | None = None  # questions asked when it was
         self.least: float | None = None  # questions that "not degraded" takes at least, where it has been computed
         self._in_flight: list[str] = []
+        self._judged: replay.Judged | None = None
         self._found: dict[str, Any] | None = None  # by the rounds that are answered
         self._replay(audit)
 
@@ -120,10 +121,10 @@ class PairedAsking(Recorded):
             self._judge()
 
     def _judge(self) -> None:
-        now = replay.Capitals.of(self.paired, self.plan)
-        if self.decided is None and now.decided:
+        self._judged = replay.judged(self.paired, self.plan, self._judged)
+        if self.decided is None and self._judged.decided:
             self.decided = self.paired.asked
-        self._found = replay.found_by(self.paired, self.baseline.library, self.plan, now, self.decided)
+        self._found = replay.found_by(self.paired, self.baseline.library, self.plan, self._judged, self.decided)
 
     def finding(self) -> dict[str, Any] | None:
         """What the rounds that are answered say (`replay.found_by`); None before the first."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import claims
 from ..degradation.commands import flags
 from ..degradation.defaults import MARGIN, check_alpha
 from ..degradation.verdicts import CONDITIONS, fails
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .paired_run import Comparison, PairedWanted
 
 FIXED = ("margin", "earlier", "tasks", "need_margins", "no_margins", "uniform_share", "keep_going",
-         "allow_same")  # flags of a comparison that are fixed when it begins
+         "allow_same", "about")  # flags of a comparison that are fixed when it begins
 OUTPUTS = ("fail_on", "json", "junit", "markdown", "overwrite")
 BUDGET = "25%"  # questions at most, where nothing is said
 
@@ -40,6 +41,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     to.add_argument("--uniform-share", type=float, metavar="S", help="share of every draw that is uniform (.3)")
     to.add_argument("--keep-going", action="store_true", help="use the whole budget, do not stop at the decision")
     to.add_argument("--allow-same", action="store_true", help="do not refuse a candidate that is the baseline")
+    claims.add_flag(to)
     to.add_argument("--fail-on", choices=CONDITIONS, help="exit 1 on this outcome")
     add_files(to)
     flags.add_output_flags(to)  # type: ignore[arg-type]
@@ -91,6 +93,7 @@ def wanted_plan(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError("--no-margins and --need-margins: give one or the other")
     return {"stop": not options.keep_going, "alpha": alpha, "seed": options.seed or 0,
             "share": SHARE if options.uniform_share is None else options.uniform_share,
+            "about": claims.chosen(options.about),
             "max_minutes": options.max_minutes}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..claims import WORDS
 from ..degradation.few_answers.replay import lines
 from ..degradation.figures import COLOURS
 from ..degradation.page import table
@@ -33,7 +34,8 @@ def result_of(asking: PairedAsking, manifest: dict[str, Any]) -> dict[str, Any]:
         "least_questions": manifest["least_questions"], "answers": len(asking.answers),
         "verdict": UNDECIDED, "within_margin": False, "asked": 0, "of": asking.bank.size, "rounds": 0,
         "drop": None, "ci_low": None, "ci_high": None, "margin": plan.margin, "alpha": plan.alpha,
-        "budget": plan.budget, "seed": plan.seed, "lost": 0, "gained": 0}
+        "about": plan.about, "claim": WORDS[plan.about], "budget": plan.budget, "seed": plan.seed, "lost": 0,
+        "gained": 0}
     if found is not None:
         result |= found
     result |= accuracy_of(result, asking.baseline.higher_is_better)
@@ -46,11 +48,11 @@ def result_of(asking: PairedAsking, manifest: dict[str, Any]) -> dict[str, Any]:
 
 def accuracy_of(result: dict[str, Any], higher_is_better: bool) -> dict[str, float | None]:
     """The candidate's own mean on the scale of the metric, which is the baseline's, known in full, less the drop, and
-    its exact interval: estimate, low, high; None before there is a drop."""
+    its exact interval on this bank: estimate, low, high; None before there is a drop."""
     if result["drop"] is None:
         return dict.fromkeys(("estimate", "low", "high"))
     mean = result["baseline_mean"]
-    low, high = (min(max(mean - drop, 0.0), 1.0) for drop in (result["ci_high"], result["ci_low"]))
+    low, high = (min(max(mean - drop, 0.0), 1.0) for drop in (result["bank_high"], result["bank_low"]))
     estimate = min(max(mean - result["drop"], low), high)
     if not higher_is_better:
         low, estimate, high = 1 - high, 1 - estimate, 1 - low

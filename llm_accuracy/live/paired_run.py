@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..claims import QUESTIONS
 from ..degradation.few_answers import bank as banks
 from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known
@@ -103,6 +104,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
     check_below_half(margin, 1.0)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
+    if plan.about == QUESTIONS:
+        banks.check_independent(known_model, wanted.baseline, stated)
     baseline = Baseline(known, library, known_bank.higher_is_better)
     if any(log.scale not in (None, (0.0, 1.0)) for log in known_model.values()):
         notes.append("the baseline's scores are taken as shares of their --range; the candidate's answers must be "
@@ -134,7 +137,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
 
 def plan_of(plan: PairedPlan) -> dict[str, Any]:
     """As the manifest keeps it."""
-    return {name: getattr(plan, name) for name in ("budget", "stop", "margin", "alpha", "share", "seed", "max_minutes")}
+    return {name: getattr(plan, name) for name in ("budget", "stop", "margin", "alpha", "share", "seed", "max_minutes",
+                                                 "about")}
 
 
 def _part(known: Known, pair: curves.Pair, bank: banks.Bank, model: Model, log: Model, name: str) -> Known:
@@ -199,8 +203,10 @@ def audit(run: RunFolder) -> list[str]:
     path = run / "result.json"
     if path.exists() and not asking.outstanding:
         kept = read_json(path)
-        for name in ("verdict", "drop", "ci_low", "ci_high", "p_safe", "p_worse", "lost", "gained", "asked"):
+        for name in ("verdict", "claim", "drop", "ci_low", "ci_high", "p_safe", "p_worse", "lost", "gained", "asked"):
             value, here = found[name], kept.get(name)
+            if name == "claim" and here is None:  # written before claims were stated, when all were of the bank
+                continue
             if here != value and not (isinstance(here, float) and abs(here - value) <= 1e-9):
                 raise InputError(f"{path}: {name} is {here}, by the log it is {value}; add --report to write it again")
         said.append(f"{path.name}: {found['verdict']}, {found['drop']:.4f}, {found['ci_low']:.4f} to "

@@ -85,7 +85,7 @@ class Search:
         self._covered = np.zeros((k, k), bool)  # [l, i]: "i is better than l by more than ε" was excluded
         self._sizes = schedule(n, n, FIRST, GROWTH)
         self._round = 0
-        self._drawn: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._drawn: tuple[np.ndarray, ...] | None = None
 
     @property
     def asked(self) -> int:
@@ -97,12 +97,19 @@ class Search:
         """The model that is ahead among those left."""
         return int(np.argmax(np.where(self.left, self._estimate, -np.inf)))
 
-    def ask(self) -> np.ndarray:
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is asked."""
+        return self.winner is not None
+
+    def ask(self, expected: np.ndarray | None = None) -> np.ndarray:
         """(B,) the questions of the next round, for all models that are left.
 
-        Raises InputError while a round is unanswered, and when the search has ended.
+        expected  (K, N) p in [0, 1]: what is expected of every answer, by anything but the answers of this round
+
+        Raises InputError while a round is unanswered, when the search has ended, and for another shape.
         """
-        if self._drawn is not None or self.winner is not None:
+        if self._drawn is not None or self.ended:
             raise InputError("the last round is not answered yet" if self._drawn is not None else "it has ended")
         size, n = self._sizes[self._round], int(self._open.sum())
         h = np.where(self._open, self._useful, 0.0)
@@ -113,11 +120,18 @@ class Search:
         asked = first[race[first].argsort()]
         mine = w[asked]
         total = np.maximum(1 - np.cumsum(mine) + mine, mine)  # Σ_open w at each draw
-        farthest = (1 / w[self._open].min()) * total           # a little more than the largest 1/q of an open question
+        left = np.flatnonzero(self.left)
+        p = np.zeros((left.size, w.size)) if expected is None else expected[left]
+        if expected is not None and (expected.shape != (self.n_models, w.size) or not ((p >= 0) & (p <= 1)).all()):
+            raise InputError(f"{self.n_models} × {w.size} expected answers between 0 and 1 are needed")
+        # A little less than the least (d − p_l + p_i)/q of an open question.
+        least = np.array([((-1 - p[[i]] + p) / np.where(self._open, w, 1.0))[:, self._open].min(1)
+                          for i in range(left.size)])[:, :, None] * total
+        rest = p[:, self._open].sum(1, keepdims=True) - np.cumsum(p[:, asked], 1) + p[:, asked]  # (L, B) Σ_open p
         # How much y varies for each unit of disagreement, if models disagree where the usefulness says.
         squares = h[self._open] ** 2
         spread = float((squares / w[self._open]).sum() / squares.sum()) * total
-        self._drawn = asked, mine / total, farthest, spread
+        self._drawn = asked, mine / total, least, rest, p[:, asked], spread
         self._round += 1
         return asked
 
@@ -127,18 +141,31 @@ class Search:
         Raises InputError for another shape, or scores outside [0, 1].
         """
         assert self._drawn is not None
-        asked, q, farthest, spread = self._drawn
+        asked, q, least, rest, p, spread = self._drawn
         alive = np.flatnonzero(self.left)
         if scores.shape != (alive.size, asked.size) or not ((scores >= 0) & (scores <= 1)).all():
             raise InputError(f"{alive.size} × {asked.size} scores between 0 and 1 are needed")
         self.calls += scores.size
-        n, leader = self.n_questions, self.leader
-        before = np.cumsum(scores, 1) - scores + self._sum[alive][:, None]  # (L, B) Σ_asked z
-        phi = before + scores / q
-        d = scores[:, None, :] - scores[None, :, :]             # [l, i]
-        low = (before[:, None, :] - before[None, :, :] - farthest) / n
+        n = self.n_questions
+        known = np.cumsum(scores, 1) - scores + self._sum[alive][:, None] + rest  # (L, B) Σ_asked z + Σ_open p
+        phi = known + (scores - p) / q
+        d = (scores - p)[:, None, :] - (scores - p)[None, :, :]             # [l, i]
+        low = (known[:, None, :] - known[None, :, :] + least) / n
         y = phi[:, None, :] / n - phi[None, :, :] / n
-        mean, variance = self._expected(alive, spread)
+        beaten, covered = self._judged(alive, scores, y, low, *self._expected(alive, spread))
+        self._sum[alive] += scores.sum(1)
+        self._estimate[alive] += phi.sum(1)
+        self._disagree[np.ix_(alive, alive)] += (d**2 / q / n).sum(2)
+        self._open[asked] = False
+        self._draws += asked.size
+        self._drawn = None
+        self._after(alive, beaten, covered)
+
+    def _judged(self, alive: np.ndarray, scores: np.ndarray, y: np.ndarray, low: np.ndarray, mean: np.ndarray,
+                variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """((L,) who is beaten, (K, K) [l, i] for which "i is better than l by more than ε" is excluded) by a round:
+        scores (L, B), y and its least value (L, L, B), what `_expected` says of it."""
+        leader = self.leader
         for_best = self._grown(y[alive == leader][0], low[alive == leader][0], mean[alive == leader][0],
                                variance[alive == leader][0], 0.0)
         beaten = self._update(self._capital, (alive,), for_best, 1 / (DROPS * self.alpha))
@@ -147,13 +174,7 @@ class Search:
             grown = self._grown(y, low, mean, variance, self.tolerance)
             level = (self.n_models - 1) / ((1 - DROPS) * self.alpha)
             covered[np.ix_(alive, alive)] = self._update(self._tied, np.ix_(alive, alive), grown, level)
-        self._sum[alive] += scores.sum(1)
-        self._estimate[alive] += phi.sum(1)
-        self._disagree[np.ix_(alive, alive)] += (d**2 / q / n).sum(2)
-        self._open[asked] = False
-        self._draws += asked.size
-        self._drawn = None
-        self._after(alive, beaten, covered)
+        return beaten, covered
 
     def _expected(self, alive: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(L, L, 1) what D is taken to be, and (L, L, B) the variance of y, by the rounds before."""
@@ -185,8 +206,7 @@ class Search:
 
     def _after(self, alive: np.ndarray, beaten: np.ndarray, covered: np.ndarray) -> None:
         self._covered |= covered
-        if not self._open.any():
-            self.winner = int(alive[np.argmax(self._sum[alive])])
+        if not self._open.any() and self._settled(alive):
             return
         leader = self.leader
         for model, out in zip(alive, beaten, strict=True):
@@ -197,11 +217,18 @@ class Search:
         if all(self._covered[leader, model] for model in rest):
             self.winner = leader
 
+    def _settled(self, alive: np.ndarray) -> bool:
+        """Whether it is, now that all is asked of `alive`: then nothing is left to chance."""
+        self.winner = int(alive[np.argmax(self._sum[alive])])
+        return True
 
-def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator, **settings) -> Search:
-    """Ask until the winner is known."""
-    made = Search(n_models, n_questions, rng, **settings)
-    while made.winner is None:
+
+def search(answers: Answers, n_models: int, n_questions: int, rng: np.random.Generator,
+           kind: type[Search] = Search, **settings) -> Search:
+    """Ask until the winner is known; of a `kind` about new questions (`best_population`) it may not be when all are
+    asked."""
+    made = kind(n_models, n_questions, rng, **settings)
+    while not made.ended:
         asked = made.ask()
         made.tell(answers(np.flatnonzero(made.left), asked))
     return made

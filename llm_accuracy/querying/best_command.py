@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import textwrap
 from pathlib import Path
 
-from .. import cli
+from .. import claims, cli
 from ..errors import InputError
 
 DESCRIPTION = """Which of several models is best, from few of their answers?
@@ -17,8 +18,9 @@ DESCRIPTION = """Which of several models is best, from few of their answers?
 
 All models that are left are asked the same questions, round by round; the beaten are dropped. The answer is wrong (the
 winner worse than the best by more than the tolerance) with probability at most alpha, whatever the history says and
-whenever it ends. MATRIX is a wide CSV of scores in [0, 1]; of its answers only those are looked at that are asked for,
-so what is printed is what a live search would have cost."""
+whenever it ends. With --about questions that is said of new questions like the bank's, as far as the bank allows.
+MATRIX is a wide CSV of scores in [0, 1]; of its answers only those are looked at that are asked for, so what is printed
+is what a live search would have cost."""
 
 
 def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
@@ -30,6 +32,7 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
                         help="a matrix of other models: which questions tell models apart")
     parser.add_argument("--tolerance", default="0.5pt", metavar="T",
                         help="a model that is worse by no more may win: 0.5pt (default), .005, or 0")
+    claims.add_flag(parser)
     parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
     parser.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the draws (default 0)")
     parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - is standard output")
@@ -40,7 +43,7 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """argv: the command's name and its arguments."""
     options = build_parser().parse_args(argv[1:])
-    tolerance = tolerance_of(options.tolerance)
+    tolerance, about = tolerance_of(options.tolerance), claims.chosen(options.about)
 
     import sys
 
@@ -49,7 +52,8 @@ def main(argv: list[str]) -> int:
     from ..files import check_new, write_whole
     from ..randomness import stream
     from ..scores.matrix import read_matrix
-    from .best import search
+    from .best import Search, search
+    from .best_population import PopulationSearch
 
     if options.json not in (None, "-"):
         check_new(Path(options.json), options.overwrite)
@@ -69,11 +73,13 @@ def main(argv: list[str]) -> int:
     if options.history is not None:
         useful, said = _from_history(options.history, part.questions, names)
     found = search(lambda left, asked: scores[np.ix_(left, asked)], len(names), part.n_questions,
-                   stream("best", options.seed, part.n_questions), usefulness=useful, alpha=options.alpha,
+                   stream("best", options.seed, part.n_questions),
+                   PopulationSearch if about == claims.QUESTIONS else Search, usefulness=useful, alpha=options.alpha,
                    tolerance=tolerance)
-    assert found.winner is not None
     full = len(names) * part.n_questions
-    result = {"winner": names[found.winner], "alpha": options.alpha, "tolerance": tolerance, "seed": options.seed,
+    result = {"winner": None if found.winner is None else names[found.winner],
+              "leader": names[found.leader], "about": about, "claim": claims.WORDS[about], "alpha": options.alpha,
+              "tolerance": tolerance, "seed": options.seed,
               "answers": found.calls, "of": full, "questions": found.asked, "questions_of_bank": part.n_questions,
               "models": {name: {"left": bool(found.left[i]), "dropped_after": int(found.dropped_after[i]) or None,
                                 "mean_of_all_answers": float(scores[i].mean())} for i, name in enumerate(names)},
@@ -115,7 +121,10 @@ def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
     within = f" or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
-    out = [f"{result['winner']} is best{within} (error rate {100 * result['alpha']:g} %)",
+    left = [name for name, one in result["models"].items() if one["left"]]
+    said = (f"{result['winner']} is best{within}" if result["winner"] else
+            f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
+    out = [f"{said} (error rate {100 * result['alpha']:g} %)",
            f"{result['answers']:,} of {result['of']:,} answers ({100 * share:.1f} %), the last models asked "
            f"{result['questions']:,} of {result['questions_of_bank']:,} questions"]
     longest = max(map(len, result["models"]))
@@ -123,7 +132,17 @@ def lines(result: dict) -> list[str]:
         what = f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else (
             "the winner" if name == result["winner"] else "left, not shown to be better")
         out.append(f"  {name:<{longest}}  {what}; {100 * one['mean_of_all_answers']:.1f} % of all its answers right")
-    return [*out, *(f"  note: {note}" for note in result["notes"])]
+    return [*out, *(f"  note: {note}" for note in result["notes"]), *textwrap.wrap(about_text(result), 80)]
+
+
+def about_text(result: dict) -> str:
+    """What the winner is best at, and what of the other claims can be had."""
+    if result["about"] == claims.BANK:
+        return (f"about {result['claim']}; not about {claims.WORDS[claims.QUESTIONS]} (--about questions). On "
+                f"{claims.NO_ANSWERS}: a matrix has one")
+    return (f"about {result['claim']}, the bank's taken as independent draws of them (a matrix does not say what ties "
+            f"questions, such as a passage), and about {claims.WORDS[claims.ANSWERS]} if every question's answers are "
+            f"independent of the others'; narrower on {claims.NO_ANSWERS}: a matrix has one")
 
 
 def tolerance_of(text: str) -> float:

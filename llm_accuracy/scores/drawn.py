@@ -2,7 +2,8 @@
 
 The file is {task: [ids]} and, under `RECORD`, how it was drawn: a seed and each task's bank. So it can be drawn again,
 and what was chosen in any other way, by hand or by the answers, is told from it. Item i of a task comes at the rank of
-SHA-256("seed\\ttask\\ti"), and the first of each task are taken: the same on every machine and version.
+SHA-256("seed\\ttask\\ti"), and the first of each task are taken: the same on every machine. How many of each task is
+in proportion to its bank, what is left over by lot (`sizes_of`).
 """
 
 from __future__ import annotations
@@ -21,14 +22,25 @@ MOST_ITEMS = 2_000_000  # of a bank: each is hashed
 CHOSEN = ("asked", "policy", "made of", "scores", "sources", "rounds")  # keys of files of items chosen by answers
 
 
-def sizes_of(banks: Mapping[str, Sequence[str]], n: int) -> dict[str, int]:
-    """How many of n items each task gets: in proportion to its bank, rounded by largest remainder."""
-    total = sum(map(len, banks.values()))
-    exact = {task: n * len(bank) / total for task, bank in banks.items()}
-    sizes = {task: int(share) for task, share in exact.items()}
-    for task in sorted(exact, key=lambda task: (sizes[task] - exact[task], task))[: n - sum(sizes.values())]:
-        sizes[task] += 1
+def sizes_of(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict[str, int]:
+    """How many of n items each task gets: its share n·N_t/N rounded down, or up with the probability of the fraction
+    that is left over, so that every item of every task has the same chance n/N of being asked.
+
+    The fractions, in integers over N, are laid end to end in an order that the seed fixes, and a task is rounded up
+    where it covers a multiple of N after a start that the seed fixes (systematic sampling; Madow 1949). Rounded in any
+    fixed way, small tasks would weigh too much or too little, or never be asked.
+    """
+    total = sum(map(len, banks.values())) or 1  # 1: of a file without items, which is refused later
+    sizes = {task: n * len(bank) // total for task, bank in banks.items()}
+    at = int.from_bytes(_rank(seed, "sizes", "start")) % total
+    for task in sorted(banks, key=lambda task: _rank(seed, "sizes", "task", task)):
+        before, at = at, at + n * len(banks[task]) % total
+        sizes[task] += at // total - before // total
     return sizes
+
+
+def _rank(seed: int, *words: str) -> bytes:
+    return hashlib.sha256("\t".join([str(seed), *words]).encode("utf-8", "surrogatepass")).digest()
 
 
 def draw(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict[str, list[str]]:
@@ -38,14 +50,13 @@ def draw(banks: Mapping[str, Sequence[str]], n: int, seed: int) -> dict[str, lis
     if not 0 < n <= total:
         raise InputError(f"{n:,} items are to be drawn and the bank has {total:,}: ask all of it, allow a larger drop "
                          "or a lower power, or add questions")
-    return _drawn(banks, sizes_of(banks, n), seed)
+    return _drawn(banks, sizes_of(banks, n, seed), seed)
 
 
 def _drawn(banks: Mapping[str, Sequence[str]], sizes: Mapping[str, int], seed: int) -> dict[str, list[str]]:
     sample = {}
     for task, bank in banks.items():
-        ranks = {item: hashlib.sha256(f"{seed}\t{task}\t{item}".encode("utf-8", "surrogatepass")).digest()
-                 for item in bank}
+        ranks = {item: _rank(seed, task, item) for item in bank}
         first = set(sorted(bank, key=lambda item: ranks[item])[: sizes[task]])
         sample[task] = [item for item in bank if item in first]
     return sample
@@ -119,10 +130,11 @@ class Drawn:
             raise InputError(f"{path}: the record of how it was drawn is damaged; draw it again with plan "
                              "--write-samples") from None
         wrong = [task for task in {**again, **found} if again.get(task, []) != found.get(task, [])]
-        if wrong or sizes != sizes_of(banks, sum(sizes.values())):
+        if wrong or sizes != sizes_of(banks, sum(sizes.values()), seed):
             where = f" ({', '.join(wrong[:3])})" if wrong else ""
-            raise InputError(f"{path}: seed {seed} draws other items{where}: it was edited, or chosen in another way; "
-                             "draw it again with plan --write-samples")
+            raise InputError(f"{path}: seed {seed} draws other items{where}: it was edited, or chosen in another way "
+                             "(an earlier version rounded tasks by their names); draw it again with plan "
+                             "--write-samples")
         return cls({task: items for task, items in again.items() if items}, banks, str(path))
 
     def restrict(self, run: dict[str, TaskScores], name: str) -> dict[str, TaskScores]:

@@ -36,8 +36,11 @@ def read_csv(path: Path | str, choices: Choices | None = None) -> dict[str, Task
     """
     path, notes = Path(path), list[str]()
     table = _csv_table(path, choices, notes)
-    return {task: replace(scores, answers=_answers(table[table["task"] == task]))
-            for task, scores in _by_task(table, path, choices, notes).items()}
+    models = _by_task(table, path, choices, notes)
+    if "run" not in table:
+        return models
+    return {str(task): replace(models[str(task)], answers=_answers(rows))
+            for task, rows in table.groupby("task", sort=False)}
 
 
 def _by_task(table: pd.DataFrame, path: Path, choices: Choices | None, notes: list[str]) -> dict[str, TaskScores]:
@@ -129,7 +132,7 @@ def _csv_table(path: Path, choices: Choices | None, notes: list[str]) -> pd.Data
 def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     if not {"run", "cluster", "margin"} & set(rows):
         frame = pd.DataFrame({"score": rows["score"].to_numpy(), "runs": 1}, index=pd.Index(rows["prompt_id"]))
-        return frame.join(fingerprints(rows, path))
+        return _with(fingerprints(rows, path), frame)
     grouped = rows.groupby("prompt_id", sort=False)
     if "run" not in rows:
         frame = rows.set_index("prompt_id")[["score"]].assign(runs=1)
@@ -150,7 +153,11 @@ def _one_row_per_item(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
             item = rows["prompt_id"][several].iloc[0]
             raise InputError(f"{path}: row {_row(several, path)}: prompt_id {item} has more than one cluster")
         frame["cluster"] = grouped["cluster"].first()
-    return frame.join(fingerprints(rows, path))
+    return _with(fingerprints(rows, path), frame)
+
+
+def _with(prints: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if prints.empty else frame.join(prints)
 
 
 def _answers(rows: pd.DataFrame) -> pd.DataFrame | None:

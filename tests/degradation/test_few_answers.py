@@ -96,7 +96,7 @@ def test_exact_intervals_cover_by_enumeration(x, y, alpha):
     out = betting.excludes(draws, drop, alpha, 4)
     assert (out == ((drop < low - 1e-9) | (drop > high + 1e-9))).all()
     unseen = np.abs(x - y).sum() - np.abs(run.column("d")).sum(1)
-    assert chance @ (betting.most_unseen(run, alpha) >= np.floor(unseen)) >= 1 - alpha - 1e-12
+    assert chance @ (betting.most_unseen(run, alpha, 4) >= np.floor(unseen)) >= 1 - alpha - 1e-12
 
 
 def test_all_asked_is_the_drop_itself():

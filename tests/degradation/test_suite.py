@@ -233,7 +233,7 @@ def test_continuous_scores():
             )
         )
     result = suite.judge_suite(tasks, draws=4999)
-    assert result.verdict == verdicts.DEGRADED and result.decisive in ("max-drop: t2", "Fisher")
+    assert result.verdict == verdicts.DEGRADED and min(result.p_max_drop, result.p_fisher) <= result.p_pooled
     assert result.p_max_drop >= 1 / 5000
     with pytest.raises(InputError, match="t1: scores outside"):
         suite.judge_suite([tasks[0], pairs_of("t1", np.ones(3), scale=7.0)])

@@ -22,10 +22,11 @@ from scipy import stats
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from llm_accuracy import cli  # noqa: E402
-from llm_accuracy.degradation import e_values, mcnemar, reruns, suite  # noqa: E402
+from llm_accuracy.degradation import e_values, intervals, mcnemar, reruns, suite, unconditional  # noqa: E402
 from llm_accuracy.degradation.bounded_means import Units  # noqa: E402
 from llm_accuracy.degradation.sign_flips import sign_flip_test  # noqa: E402
 from llm_accuracy.files import around, put_between  # noqa: E402
+from llm_accuracy.scores import drawn  # noqa: E402
 
 ALPHA, MARK, ERROR = 0.05, "gate sizes", 1e-3
 DRAWS = 999
@@ -123,6 +124,77 @@ def skewed(n: int, p_value: Callable[[Units], float | None], worse_tail: bool = 
     return errors
 
 
+# ---- limits and intervals: how often they leave out the truth; samples; clusters of random sizes ----------------
+
+
+def at_least(n: int, chance: float, loss: float, exact: bool):
+    """The lower limit of the drop of n items, each gained whole with this chance and else a `loss` worse."""
+    drop = loss * (1 - chance) - chance
+
+    def above(gains: int) -> bool:
+        sums = np.r_[np.full(gains, -1.0), np.full(n - gains, loss)]
+        if exact:
+            return -Units(sums, np.ones(n), 1.0).mirrored().upper_limit(ALPHA) > drop
+        return intervals.mean_drop(sums, None, 1.0).limit(ALPHA) > drop
+
+    def errors(trials: int, rng: np.random.Generator) -> int:
+        gains, counts = np.unique(rng.binomial(n, chance, trials), return_counts=True)
+        return int(sum(count for gained, count in zip(gains, counts, strict=True) if above(int(gained))))
+
+    return errors
+
+
+def new_answers(n: int, runs: tuple[int, int], wrong: float):
+    """The 95 % interval for new answers: a baseline that is always right, a candidate that errs this often."""
+    def errors(trials: int, rng: np.random.Generator) -> int:
+        found, known = 0, {}
+        baseline = np.ones((n, runs[0]))
+        for _ in range(trials):
+            right = (rng.random((n, runs[1])) >= wrong).astype(float)
+            kind = tuple(np.bincount(right.sum(axis=1).astype(int), minlength=runs[1] + 1))
+            if kind not in known:
+                known[kind] = reruns.answers_interval(baseline, right, 1.0, ALPHA)
+            low, high = known[kind]
+            found += not low <= wrong <= high
+        return found
+
+    return errors
+
+
+def drawn_samples(tasks: int, items: int, n: int, drop: float):
+    """"Safe" by a sample of n items, drawn by task as `plan --write-samples` does, of a bank whose losses, exactly
+    `drop` of its items, all lie in the later half of the tasks."""
+    banks = {f"t{i:03d}": [str(j) for j in range(items)] for i in range(tasks)}
+    later = [(task, item) for task in list(banks)[tasks // 2 :] for item in banks[task]]
+
+    def errors(trials: int, rng: np.random.Generator) -> int:
+        found = 0
+        for seed in range(trials):
+            lost = {later[i] for i in rng.choice(len(later), round(drop * tasks * items), replace=False)}
+            b = sum((task, item) in lost for task, drawn_ in drawn.draw(banks, n, seed).items() for item in drawn_)
+            found += unconditional.p_drop_excluded(n, b, 0, drop) <= ALPHA
+        return found
+
+    return errors
+
+
+def random_sizes(groups: int, share: float, size: int, drop: float):
+    """Clusters of 1 item and, rarely, of `size`, of which alone some are lost: a sample without one knows nothing."""
+    lost = drop * (1 - share + share * size) / (share * size)
+
+    def errors(trials: int, rng: np.random.Generator) -> int:
+        large = rng.binomial(groups, share, trials)
+        rows = np.column_stack([large, rng.binomial(large, lost)])
+
+        def p_value(row: tuple[int, ...]) -> float:
+            sizes = np.r_[np.full(row[0], float(size)), np.ones(groups - row[0])]
+            return Units(np.where(np.arange(groups) < row[1], sizes, 0.0), sizes, 1.0).p_drop_excluded(drop)
+
+        return _of_outcomes(rows, p_value)
+
+    return errors
+
+
 # ---- e-values at any time, and suites --------------------------------------------------------------------------
 
 
@@ -140,6 +212,23 @@ def peeking(items: int, flip: float, drop: float, safe: bool):
                 losses, gains = np.meshgrid(np.arange(b.max() + 1), np.arange(c.max() + 1), indexing="ij")
                 log_e = e_values.log_e_worse(losses, gains)[b, c]
             found += int((log_e.max(axis=1) >= -np.log(ALPHA)).sum())
+        return found
+
+    return errors
+
+
+def best_seed(items: int, flip: float, seeds: int):
+    """`watch` of the same items in several orders, until one says "degraded"."""
+    orders = np.stack([np.random.default_rng(seed).permutation(items) for seed in range(seeds)])
+    most = np.arange(items // 2)  # of either kind; so many never flip
+    stops = e_values.log_e_worse(*np.meshgrid(most, most, indexing="ij")) >= -np.log(ALPHA)
+
+    def errors(trials: int, rng: np.random.Generator) -> int:
+        found = 0
+        for _ in range(trials):
+            d = rng.choice([1, -1, 0], size=items, p=[flip / 2, flip / 2, 1 - flip])
+            b, c = ((d[orders] == sign).cumsum(axis=1) for sign in (1, -1))
+            found += bool(stops[b, c].any())
         return found
 
     return errors
@@ -208,6 +297,20 @@ CELLS = (
     Cell("suite, combined", "3 nested tasks of the same 100 items", 100_000, shared_suites(100, 3)),
     Cell("worse, sign flips", "lognormal differences of mean 0, n = 50, σ = 1.6 and not cut", 20_000,
          skewed(50, lambda units: sign_flip_test(units.sums, DRAWS).p, sigma=1.6, cut=1e12), held=False),
+    Cell("at least, Gaffke", "80 items, 10 % gained, all others a quarter worse", 100_000,
+         at_least(80, 0.1, 0.25, True)),
+    Cell("at least, Bonett–Price t", "the same (what `pair` does not do)", 100_000, at_least(80, 0.1, 0.25, False),
+         held=False),
+    Cell("new answers, interval", "100 items, 2 runs each, 1 % of the candidate's answers wrong", 20_000,
+         new_answers(100, (2, 2), 0.01)),
+    Cell("new answers, interval", "300 items, 2 against 8 runs, 3 % wrong", 10_000, new_answers(300, (2, 8), 0.03)),
+    Cell("safe, `--samples`", "100 of 200 tasks of one item, drop 5 points, in the later half", 2_000,
+         drawn_samples(200, 1, 100, 0.05)),
+    Cell("safe, `--samples`", "150 of 100 tasks of 3 items, drop 5 points, in the later half", 2_000,
+         drawn_samples(100, 3, 150, 0.05)),
+    Cell("safe, Gaffke", "100 clusters of 1 item, 2 % of 20, which alone are lost, drop 5 points: larger than seen",
+         20_000, random_sizes(100, 0.02, 20, 0.05), held=False),
+    Cell("watch, worse", "400 items, 20 % flip, the best of 20 seeds", 2_000, best_seed(400, 0.2, 20), held=False),
 )
 
 

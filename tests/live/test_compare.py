@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import stats
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
@@ -119,3 +120,28 @@ def test_what_is_refused(runs, tmp_path):
 def other_bank(folder):
     (folder / "bank.csv").write_text("question\nx1\n")
     return folder / "bank.csv"
+
+
+def test_what_is_claimed_is_said_and_new_questions_take_more(runs, capsys):
+    bank, new = (compare.compared([runs / "good", runs / "bad"], 0.3, 0.05, claim) for claim in ("bank", "questions"))
+    assert bank["claim"] == "this bank with these answers" and new["claim"] == "new questions like these"
+    for here, there in zip([*bank["runs"], *bank["differences"]], [*new["runs"], *new["differences"]], strict=True):
+        assert there["low"] < here["low"] and here["high"] < there["high"]
+    assert "about this bank with these answers" in " ".join(compare.lines(bank))
+    assert "half the error rate for which questions are in the bank" in new["verdicts"][0]["how"]
+    words = ["compare", str(runs / "bad"), str(runs / "good"), "--margin", "10pt", "--fail-on", "not-shown-safe"]
+    assert compare_command.main([*words, "--about", "questions", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["about"] == "questions"
+
+
+def test_a_difference_of_new_questions_is_covered():
+    """Banks of 60 pairs of scores, all answered, drawn from a population: nothing but the bank is left to chance."""
+    rng, hits, runs = np.random.default_rng(1), 0, 2000
+    for _ in range(runs):
+        a, b = rng.random(60) < 0.8, rng.random(60) < 0.6
+        one, other = (Side(None, name, mean, lambda alpha, mean=mean: (mean, mean), False, (name,), 60, 60, {})
+                      for name, mean in (("a", a.mean()), ("b", b.mean())))
+        found = compare.difference(one, other, 0.4, "questions")
+        hits += found.low <= 0.2 <= found.high
+        assert one.about("questions", 0.4)[0] < a.mean() < one.about("questions", 0.4)[1]
+    assert stats.binom.cdf(hits, runs, 0.6) > 1e-3

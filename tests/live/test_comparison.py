@@ -119,7 +119,7 @@ def test_a_bad_candidate_is_stopped_and_fails_the_gate(models, capsys):
 @pytest.mark.parametrize("higher, expected", [(True, (0.6, 0.55, 0.7)), (False, (0.4, 0.3, 0.45))])
 def test_the_accuracy_is_on_the_scale_of_the_metric(higher, expected):
     """Where lower is better, scores are turned round before they are compared; the accuracy is turned back."""
-    found = {"baseline_mean": 0.7, "drop": 0.1, "ci_low": 0.0, "ci_high": 0.15}
+    found = {"baseline_mean": 0.7, "drop": 0.1, "bank_low": 0.0, "bank_high": 0.15}
     assert tuple(paired_report.accuracy_of(found, higher).values()) == pytest.approx(expected)
     assert set(paired_report.accuracy_of(found | {"drop": None}, higher).values()) == {None}
 
@@ -248,3 +248,47 @@ def test_answers_that_nobody_asked_for_and_a_baseline_that_changed(models, tmp_p
     with pytest.raises(InputError, match=r"baseline is not what the run began with.*base\.csv changed"):
         command.main([str(run), "--resume"])
     assert command.main([str(run), "--resume", "--as-begun"]) == 0
+
+
+def test_a_claim_about_new_questions_is_kept_to_and_audited(models, gentle, capsys):
+    """Said everywhere; resume and ask refuse another claim; the audit finds one that was changed."""
+    run = models / "new"
+    words = [str(models / "base.csv"), "--run", str(run), "--margin", "5pt", "--budget", "40%", "--model", "us/new"]
+    code = ask.main(["ask", *words, "--about", "questions", "--fail-on", "not-shown-safe", *program(models, "gentle"),
+                     "--json", str(models / "new.json"), "--markdown", str(models / "new.md")])
+    result = found(run)
+    assert result["claim"] == "new questions like these" and code == (not result["within_margin"])
+    assert result["ci_low"] < result["bank_low"] and result["bank_high"] < result["ci_high"]
+    assert json.loads((run / "manifest.json").read_text())["plan"]["about"] == "questions"
+    for text in (capsys.readouterr().out, (models / "new.md").read_text(), (run / "report.html").read_text()):
+        assert "new questions like these" in text
+    assert "this bank with these answers" in (gentle[0] / "report.html").read_text()
+    assert found(gentle[0])["claim"] == "this bank with these answers"
+    assert "begin with --about questions" in " ".join((models / "g.md").read_text().split())
+    assert command.main([str(run), "--audit"]) == 0
+    with pytest.raises(InputError, match="--about: fixed when the run began"):
+        command.main([str(run), "--resume", "--about", "bank"])
+    with pytest.raises(InputError, match="began with --about questions, not bank"):
+        ask.main(["ask", *words, "--resume", *program(models, "gentle")])
+    for name, old, new, said in (("result.json", "new questions like these", "this bank", "claim is this bank"),
+                                 ("manifest.json", '"about": "questions"', '"about": "bank"', "manifest.json")):
+        path = run / name
+        path.write_text(path.read_text().replace(old, new))
+        with pytest.raises(InputError, match=said):
+            command.main([str(run), "--audit"])
+
+
+def test_what_cannot_be_said_of_new_questions_is_refused(models, tmp_path):
+    rows = (models / "plain.csv").read_text().splitlines()
+    (tmp_path / "tied.csv").write_text("\n".join([rows[0] + ",cluster", *(
+        f"{row},passage {i // 3}" for i, row in enumerate(rows[1:]))]) + "\n")
+    for base, words, said in ((tmp_path / "tied.csv", [], "600 questions share their clusters"),
+                              (models / "plain.csv", ["--margin", "recovery=99%"], "baseline's score is not known")):
+        for head, call in (([str(tmp_path / "run"), "--baseline", str(base)], command.main),
+                           (["ask", str(base), "--replay", str(base)], ask.main)):
+            more = ["--files"] if call is command.main else ["--allow-same"]
+            with pytest.raises(InputError, match=said):
+                call([*head, "--about", "questions", *words, *more])
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="--about is for"):
+        command.main([str(tmp_path / "run"), "--history", "none", "--budget", "5", "--files", "--about", "questions"])

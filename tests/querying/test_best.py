@@ -8,6 +8,7 @@ from scipy import stats
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import best, best_command
+from llm_accuracy.querying.best_population import PopulationSearch
 
 
 def bank(gaps, n, rng, correlated=0.7):
@@ -101,6 +102,12 @@ def test_the_command(matrix, capsys):
     shown, result = capsys.readouterr().out, json.loads((matrix / "b.json").read_text())
     assert result["winner"] == "M2-1" and f"{result['answers']:,} of 900 answers" in shown
     assert result["answers"] < 900 and "M2-2" in shown and "4 models say" in shown
+    assert result["claim"] == "this bank with these answers" and "about this bank with these answers" in shown
+    assert best_command.main([*words, "--about", "questions", "--json", "-"]) == 0
+    asked, said = capsys.readouterr()
+    new = json.loads(asked)
+    assert new["about"] == "questions" and new["answers"] > result["answers"] and "independent draws" in said
+    assert new["winner"] in (None, "M2-1") and ("UNDECIDED" in said) == (new["winner"] is None)
     assert best_command.main(words) == 0
     for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
                        (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
@@ -111,3 +118,53 @@ def test_the_command(matrix, capsys):
     (matrix / "blank.csv").write_text("\n".join([*text[:2], text[2].replace(",1,", ",,", 1)]) + "\n")
     with pytest.raises(InputError, match="has no score on"):
         best_command.main(["best", str(matrix / "blank.csv")])
+
+
+def drawn(n, rng):
+    """(4, n) scores on questions of a population in which model 2 is best, by 4 points."""
+    hardness, means = rng.random(n), np.array([0.56, 0.5, 0.6, 0.56])
+    own = np.where(rng.random((4, n)) < 0.5, hardness, rng.random((4, n)))
+    return (own < means[:, None]).astype(float)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.03])
+@pytest.mark.parametrize("useful", [False, True])
+def test_the_best_of_new_questions_is_dropped_no_more_often_than_promised(tolerance, useful):
+    """Banks of 80 drawn anew, 80 searches at alpha .4; the bank's own winner is wrong of the population far oftener."""
+    rng, alpha, wrong, of_bank, runs = np.random.default_rng(3), 0.4, 0, 0, 80
+    for _ in range(runs):
+        z = drawn(80, rng)
+        weights = np.where(z.mean(0) > 0.5, 1.0, 0.1) if useful else None
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 4, 80, rng, kind=PopulationSearch,
+                            usefulness=weights, alpha=alpha, tolerance=tolerance)
+        wrong += not found.left[2] or found.winner not in (None, 2)
+        of_bank += z.mean(1).argmax() != 2
+    assert stats.binomtest(int(wrong), runs, alpha, alternative="greater").pvalue > 0.001
+    assert of_bank > wrong
+
+
+def test_new_questions_are_decided_where_the_bank_is_large_and_left_open_where_it_is_not():
+    rng = np.random.default_rng(4)
+    clear, close = bank((0.3, 0.0, 0.35), 1500, rng), bank((0.01, 0.0, 0.02), 300, rng)
+    made = [best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 3, z.shape[1], rng, kind=kind)
+            for z in (clear, close) for kind in (best.Search, PopulationSearch)]
+    assert [one.winner for one in made[:3]] == [1, 1, 1] and made[1].calls > made[0].calls
+    assert made[3].winner is None and made[3].ended and made[3].asked == 300
+    with pytest.raises(InputError, match="ended"):
+        made[3].ask()
+
+
+def test_expected_answers_leave_estimates_unbiased():
+    """Two thousand first rounds of two questions, with p that are wrong; to four standard errors."""
+    z, seen = np.array([[1, 0, 1, 1, 0, 1.0], [0, 0, 1, 0, 1, 0]]), []
+    p = np.linspace(0, 1, 12).reshape(2, 6)
+    for seed in range(2000):
+        made = best.Search(2, 6, np.random.default_rng(seed), usefulness=np.array([1, 2, 3, 4, 5, 0.1]))
+        made._sizes = [2, 4]
+        asked = made.ask(p)
+        made.tell(z[:, asked])
+        seen.append(made._estimate / 2)
+    seen = np.array(seen)
+    assert (np.abs(seen.mean(0) - z.sum(1)) < 4 * seen.std(0) / np.sqrt(len(seen))).all()
+    with pytest.raises(InputError, match="expected answers"):
+        best.Search(2, 6, np.random.default_rng(0)).ask(p + 1)

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from scipy import stats
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import large
 import live
+import low_rank
 import memory
 import suites
 import workers
@@ -92,3 +94,27 @@ def test_peak_memory_is_what_was_held(capsys):
     assert memory.with_peak(main)() == 1
     told = float(re.match(r"peak memory: (\d+) MiB", capsys.readouterr().out)[1])
     assert 190 < told - memory.resident("VmRSS") < 300
+
+
+def test_the_rival_of_best_is_right_and_its_limits_hold():
+    """Low-rank elimination at alpha .3 on made-up models, with and without a history: the winner, and the limits of one
+    model, 60 runs (binomial, 1e-3)."""
+    rng = np.random.default_rng(0)
+    ability, hard = rng.normal(size=30), rng.normal(size=300)
+    scores = (rng.random((30, 300)) < 1 / (1 + np.exp(hard - ability[:, None]))).astype(float)
+    order = np.argsort(scores.mean(1))
+    z, history = scores[order[[3, 12, 29]]], scores[np.delete(order, [3, 12, 29])]
+    for predict in (low_rank.without_history, low_rank.with_history(history)):
+        for method in (low_rank.own_questions, low_rank.same_questions):
+            winner, calls = method(z, np.random.default_rng(1), 0.05, 0.005, predict)
+            assert winner == 2 and calls <= z.size
+        missed = 0
+        for seed in range(60):
+            at, limits, seen, total = np.random.default_rng(seed).permutation(300), low_rank.Limits(0.3), 0, 0.0
+            p = predict(np.where(np.isin(np.arange(300), at[:20]), z, np.nan))[1]
+            for size in (20, 40, 80):
+                low_rank._one_round(limits, z[1, at[seen : seen + size]], p[at[seen:]] if seen else
+                                    np.full(300, 0.5), total, 300)
+                total, seen = total + z[1, at[seen : seen + size]].sum(), seen + size
+            missed += not limits.low <= z[1].mean() <= limits.high
+        assert stats.binom.sf(missed - 1, 60, 0.3) > 1e-3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from ... import cli
+from ... import claims, cli
 from ...errors import InputError
 from ..defaults import check_alpha
 from ..margins import Margin, check_below_half
@@ -32,6 +32,7 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the draws (default 0)")
     to.add_argument("--allow-same", action="store_true",
                     help="do not refuse a candidate that is the baseline's own content")
+    claims.add_flag(to)
     flags.add_decision_flags(to)
     flags.add_reading_flags(to)
     flags.add_output_flags(to)
@@ -67,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
                          "with itself passes every gate; name the candidate's own results, or add --allow-same")
     banks.check_earlier(baseline, dict(zip(options.earlier, earlier, strict=True)), candidate)
     pairs, learned = banks.earlier_pairs(bank, baseline, list(zip(options.earlier, earlier, strict=True)))
+    if options.about == claims.QUESTIONS:
+        banks.check_independent(baseline, options.baseline, stated)
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
     mean = float(known.scores.mean())
@@ -74,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     check_below_half(margin, 1.0)
     share = SHARE if options.uniform_share is None else options.uniform_share
     plan = Plan(budget_of(options.budget, known.size), not options.keep_going, margin, options.alpha, share,
-                options.seed)
+                options.seed, claims.chosen(options.about))
     result = replay(known, scores, library, plan)
     least = least_questions(known, library, plan)
     everything = known.scores - scores

@@ -131,6 +131,10 @@ def run(options: argparse.Namespace) -> int:
     if passed and passed.count:
         doubts.append(f"{passed.count:,} items were passed over, and may still come: \"safe\" counts them against "
                       "the candidate")
+    if order.startswith("shuffled") and options.seed:
+        doubts.append(RESHUFFLED)
+    if options.follow is not None and state.decided_at and not options.keep_going:
+        doubts.append(NOT_ENDED)
     print(conclusion(state, skipped, options.missing_at_random, doubts), file=to)
     final = {**row_of(state, last), "within_margin": state.within_margin, "skipped": skipped,
              "passed_over": passed.count if passed else 0,
@@ -145,6 +149,11 @@ def run(options: argparse.Namespace) -> int:
 
 UNSHUFFLED = ("bring them into a random order first (finished files are shuffled without --follow and --order "
               "file), or watch one --task")
+RESHUFFLED = ("a seed is chosen before the first look: the best of several orders of the same items errs more often "
+              "than the error rate says")
+NOT_ENDED = ("decided while answers may still come: what one of the two has not come to yet counts neither way, and "
+             "what comes first must be no easier than the rest; if failures are left out of the files, finish them and "
+             "use pair")
 ASCENDING = ("the ids arrived in ascending order, which is the order of the data set: the error rate holds only if "
              "that order is random")
 

@@ -12,6 +12,7 @@ from ...errors import InputError
 from ...scores.contents import identical
 from ...scores.contract import check_same_metric
 from ...scores.task_scores import TaskScores, check_same_questions
+from ..margins import Margin
 from .curves import Known, Pair
 
 Model = Mapping[str, TaskScores]
@@ -110,6 +111,22 @@ def candidate_scores(bank: Bank, baseline: Model, candidate: Model, name: str) -
     if stray:
         notes.append(f"{stray:,} answers of {name} are to questions that the baseline lacks; they are left out")
     return (found if bank.higher_is_better else 1 - found), tuple(dict.fromkeys(notes))
+
+
+def check_independent(model: Model, name: str, margin: Margin) -> None:
+    """Raises InputError where questions belong together, by their clusters or, without those, their contents: then they
+    are no independent draws of a population, and nothing few answers say holds for new questions. And for a margin
+    relative to the baseline's score, which is known for the bank only."""
+    if margin.kind == "recovery":
+        raise InputError("--margin recovery: of new questions the baseline's score is not known; state points (1pt) or "
+                         "--about bank")
+    clustered = any("cluster" in log.frame for log in model.values())
+    what, column = ("clusters", "cluster") if clustered else ("contents", "content")
+    labels = pd.concat([log.frame[column].dropna() for log in model.values() if column in log.frame]
+                       or [pd.Series(dtype=str)])
+    if repeated := int(labels.duplicated(keep=False).sum()):
+        raise InputError(f"{name}: {repeated:,} questions share their {what} with others, so they are no independent "
+                         "draws: --about bank needs none, and `pair` on all answers allows for them")
 
 
 def check_earlier(baseline: Model, earlier: Mapping[str, Model], candidate: Model | None = None) -> None:

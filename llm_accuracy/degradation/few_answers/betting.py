@@ -132,10 +132,11 @@ def upper_limit(draws: Draws, alpha: float, bets: np.ndarray) -> np.ndarray:
     return high
 
 
-def most_unseen(run: Run, alpha: float) -> np.ndarray:
-    """(rows,) at most so many of the questions not asked flip, in all their |d|; exact, 1 − α, whenever one stops."""
+def most_unseen(run: Run, alpha: float, planned: int) -> np.ndarray:
+    """(rows,) at most so many of the questions not asked flip, in all their |d|; exact, 1 − α, whenever one stops, if
+    `planned` questions, after which it is narrowest, was fixed before the first."""
     draws = Draws.of_flips(run)
-    limit = upper_limit(draws, alpha, planned_bets(draws, alpha, run.asked))
+    limit = upper_limit(draws, alpha, planned_bets(draws, alpha, planned))
     return np.floor(limit * run.known.size - np.abs(run.column("d")).sum(1) + 1e-6)
 
 

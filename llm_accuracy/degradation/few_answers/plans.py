@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from ...claims import BANK, QUESTIONS, WORDS
 from ...errors import InputError
 from ..words import percent
 from . import simulation
@@ -106,4 +107,5 @@ def lines(rows: Sequence[Designs], known: Known) -> list[str]:
         out.append(f"  a threshold on {gate['questions']:,.0f} random ones passes this candidate in "
                    f"{percent(round(gate['passes'], 3))}, one at the margin in "
                    f"{percent(round(gate['passes_at_margin'], 3))}")
+    out.append(f"about {WORDS[BANK]}; about {WORDS[QUESTIONS]} (ask --about questions) it takes more")
     return out

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ...randomness import stream
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 from ..words import note_text, p_text, percent
-from . import betting, simulation
+from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
 from .run import SHARE, Run, round_sizes
@@ -23,7 +24,7 @@ TRIALS = 20  # simulated runs without a flip, for the least number of questions 
 @dataclass(frozen=True)
 class Plan:
     """What was fixed before the first question: the most questions, whether to stop when decided, the margin (a share
-    of the scale), alpha, the uniform share and the seed."""
+    of the scale), alpha, the uniform share, the seed, and what is claimed (`claims.ABOUT`)."""
 
     budget: int
     stop: bool
@@ -31,13 +32,16 @@ class Plan:
     alpha: float = 0.05
     share: float = SHARE
     seed: int = 0
+    about: str = BANK
 
 
 def least_questions(known: Known, library: Curves, plan: Plan) -> float:
     """Questions after which "not degraded" is first possible, no flip being seen; infinite where it never is."""
     found = simulation.decisions(known, known.scores, library, TRIALS, plan.seed, margin=plan.margin, alpha=plan.alpha,
                                  share=plan.share)
-    return float(found.safe.min())
+    if plan.about == BANK or not np.isfinite(found.safe.min()):
+        return float(found.safe.min())
+    return population.least_questions(known, library, int(found.safe.min()), plan.margin, plan.alpha, plan.share)
 
 
 def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> dict[str, Any]:
@@ -45,14 +49,15 @@ def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> 
     missing = np.isnan(candidate)
     d = known.scores - np.where(missing, 0.0, candidate)
     run = begun(known, library, plan)
-    decided = None
+    decided, now = None, None
     for size in sizes(plan, known.size):
         run.answer(d[run.ask(size)])
-        now = Capitals.of(run, plan)
+        now = judged(run, plan, now)
         if decided is None and now.decided:
             decided = run.asked
             if plan.stop:
                 break
+    assert now is not None
     return found_by(run, library, plan, now, decided) | {
         "missing_among_asked": int(missing[run.column("asked")[0].astype(int)].sum())}
 
@@ -68,28 +73,16 @@ def sizes(plan: Plan, n_questions: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class Capitals:
-    """After a round: what a bettor saw, and ln of the largest capitals so far against "the margin or more" and "0 or
-    less"."""
+class Judged:
+    """After a round: ln of the largest capitals so far against "the margin or more" and "0 or less", whether each null
+    is rejected, the exact interval, and the one-sided limits."""
 
-    draws: betting.Draws
     safe: float
     worse: float
-    limit: float
-
-    @staticmethod
-    def of(run: Run, plan: Plan) -> Capitals:
-        draws = betting.Draws.of(run)
-        return Capitals(draws, float(betting.log_e_safe(draws, plan.margin).max()),
-                        float(betting.log_e_worse(draws, plan.margin).max()), -math.log(plan.alpha))
-
-    @property
-    def is_safe(self) -> bool:
-        return self.safe >= self.limit
-
-    @property
-    def is_worse(self) -> bool:
-        return self.worse >= self.limit
+    is_safe: bool
+    is_worse: bool
+    interval: tuple[float, float]
+    limits: tuple[float, float]
 
     @property
     def decided(self) -> bool:
@@ -101,27 +94,56 @@ class Capitals:
         return DEGRADED if self.is_worse else NOT_DEGRADED if self.is_safe else UNDECIDED
 
 
-def found_by(run: Run, library: Curves, plan: Plan, now: Capitals, decided: int | None) -> dict[str, Any]:
-    """What a run has found, all its rounds being answered; `decided`: after how many questions it was.
+def judged(run: Run, plan: Plan, before: Judged | None) -> Judged:
+    """A run after a round, `before` being how it was judged after the one before it (None: it is the first)."""
+    return _of_bank(run, plan) if plan.about == BANK else _of_population(run, plan, before)
 
-    The one-sided limits are of the very capitals that decide, so they never contradict the verdict.
-    """
-    draws = now.draws
-    found, d = estimate(run, plan.alpha), run.column("d")[0]
+
+def _of_bank(run: Run, plan: Plan) -> Judged:
+    """The one-sided limits are of the very capitals that decide, so they never contradict the verdict."""
+    draws = betting.Draws.of(run)
+    safe, worse = (float(log_e(draws, plan.margin).max()) for log_e in (betting.log_e_safe, betting.log_e_worse))
     low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
-    mirror = draws.mirrored()
+    mirror, limit = draws.mirrored(), -math.log(plan.alpha)
     upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
     lower = -betting.upper_limit(mirror, plan.alpha, betting.for_worse(mirror, plan.margin))[0]
+    return Judged(safe, worse, safe >= limit, worse >= limit, (float(low[0]), float(high[0])),
+                  (float(lower), float(upper)))
+
+
+def _of_population(run: Run, plan: Plan, before: Judged | None) -> Judged:
+    """The tightest limits of all looks, which decide: whenever one stops they hold together."""
+    look = population.Look(run, plan.margin)
+    lower, upper = look.limits(plan.alpha)
+    low, high = look.limits(plan.alpha / 2)
+    known = (0.0, 0.0) if before is None else (before.safe, before.worse)
+    safe, worse = look.against(plan.margin, 1, known[0]), look.against(0.0, -1, known[1])
+    if before is not None:
+        lower, upper = max(lower, before.limits[0]), min(upper, before.limits[1])
+        low, high = max(low, before.interval[0]), min(high, before.interval[1])
+    # Ends can cross, but with probability at most alpha.
+    return Judged(safe, worse, upper <= plan.margin, lower >= 0, (min(low, high), max(low, high)), (lower, upper))
+
+
+def found_by(run: Run, library: Curves, plan: Plan, now: Judged, decided: int | None) -> dict[str, Any]:
+    """What a run has found, all its rounds being answered; `decided`: after how many questions it was."""
+    found, d = estimate(run, plan.alpha), run.column("d")[0]
+    (low, high), (lower, upper) = now.interval, now.limits
     weights = run.weights[0]
+    of_bank = plan.about == BANK
+    bank = (low, high) if of_bank else [
+        float(end[0]) for end in betting.exact_interval(betting.Draws.of(run), plan.alpha, plan.budget)]
     return {
         "verdict": now.verdict, "within_margin": now.is_safe,
+        "about": plan.about, "claim": WORDS[plan.about], "bank_low": bank[0], "bank_high": bank[1],
         "asked": run.asked, "of": run.known.size, "rounds": len(run.rounds), "decided_after": decided,
-        "drop": float(found.drop[0]), "ci_low": float(low[0]), "ci_high": float(high[0]), "ci_method": "betting, exact",
-        "drop_lower": float(lower), "drop_upper": float(upper),
-        "asymptotic_low": _or_none(found.low[0]), "asymptotic_high": _or_none(found.high[0]),
+        "drop": float(found.drop[0]), "ci_low": low, "ci_high": high, "ci_method": "betting, exact",
+        "drop_lower": lower, "drop_upper": upper,
+        "asymptotic_low": _or_none(found.low[0]) if of_bank else None,
+        "asymptotic_high": _or_none(found.high[0]) if of_bank else None,
         "p_safe": math.exp(-max(now.safe, 0.0)), "p_worse": math.exp(-max(now.worse, 0.0)),
         "lost": int((d > 1e-12).sum()), "gained": int((d < -1e-12).sum()),
-        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha)[0]), "missing_among_asked": 0,
+        "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha, plan.budget)[0]), "missing_among_asked": 0,
         "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
         "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
         "stopped": bool(plan.stop and decided is not None),
@@ -137,8 +159,8 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
     points, margin = _points, _points(result["margin"])
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
-    out = [f"{said[result['verdict']]}{within}: {result['asked']:,} of {result['of']:,} questions asked "
-           f"({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
+    out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
+           f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
            f"  drop           {points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
            f"{100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}",
            f"  one-sided      at least {points(result['drop_lower'])}, at most {points(result['drop_upper'])}, each "
@@ -147,18 +169,25 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
            f"                 p = {p_text(result['p_worse'])} against \"the drop is 0 or less\"",
            f"  flips seen     {result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at most "
            f"{result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})"]
-    if result["asymptotic_low"] is None:
+    if result["about"] == QUESTIONS:
+        out.append("  by normality   no interval is made for new questions")
+    elif result["asymptotic_low"] is None:
         out.append(f"  by normality   no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} are "
                    "needed")
     else:
         out.append(f"  by normality   {100 * result['asymptotic_low']:.2f} to {100 * result['asymptotic_high']:.2f} "
                    "(asymptotic: no verdict rests on it)")
+    out.append(f"  about          {result['claim']}")
     out.append(f"  flips expected {result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)")
     if whole is not None:
         out.append(f"  all answers    {points(whole)}: what the run did not see")
     notes = []
     if result["asked"] < least and result["verdict"] != DEGRADED:
         plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
+        if not math.isfinite(least):
+            notes.append(f"no verdict \"not degraded\" is possible about {WORDS[result['about']]} on a bank of "
+                         f"{result['of']:,}, even without a flip: a larger bank, or a larger margin")
+    if math.isfinite(least) and result["asked"] < least and result["verdict"] != DEGRADED:
         notes.append(f"no verdict \"not degraded\" was possible with {result['asked']:,} questions: without a single "
                      f"flip this design needs {least:,.0f} (any design, where every question of a large bank can be "
                      f"lost: {plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
@@ -168,10 +197,19 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
     if result["stopped"]:
         notes.append("the run stopped when it was decided: the verdict and exact limits allow for that, the estimate "
                      "of the drop leans a little towards the decision")
-    notes.append("this is about this bank with these answers: chance is in the draw of the questions alone, so "
-                 "questions that belong together need no correction; it says nothing about new questions or new "
-                 "samples of the answers")
+    notes.append(about_text(result))
     return out + [note_text(note) for note in notes]
+
+
+def about_text(result: dict[str, Any]) -> str:
+    """What the verdict, p-values and limits are about, and what is to be had of the other claims."""
+    if result["about"] == BANK:
+        return (f"this is about {WORDS[BANK]}: chance is in the draw of the questions alone, so those that belong "
+                f"together need no correction. On {WORDS[QUESTIONS]}: begin with --about questions. On {NO_ANSWERS}")
+    return (f"this is about {WORDS[QUESTIONS]}: the bank's are taken as drawn independently of one another, in the "
+            f"tasks' proportions. Of {WORDS[BANK]} the {percent(1 - result['alpha'])} interval is "
+            f"{100 * result['bank_low']:.2f} to {100 * result['bank_high']:.2f}. If every answer is independent of the "
+            f"others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on {NO_ANSWERS}")
 
 
 def _points(share: float) -> str:

@@ -15,6 +15,7 @@ E_j/w_j, E standard exponential, in that order. So for every draw, given all bef
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,6 +40,7 @@ class Drawn:
     reach    (rows, B) Σ_open 1/q: by how much flips that depend on nothing would make φ_t vary
     farthest (rows, B) the largest 1/q of an open question
     certain_low, certain_high  Σ d_j of the whole bank lies between them, by the answers before this draw
+    weights  (rows, K) of the curves when it was drawn
     """
 
     asked: np.ndarray
@@ -53,6 +55,7 @@ class Drawn:
     farthest: np.ndarray
     certain_low: np.ndarray
     certain_high: np.ndarray
+    weights: np.ndarray
 
     @property
     def phi(self) -> np.ndarray:
@@ -132,8 +135,7 @@ class Run:
         if not 1 <= size <= n:
             raise InputError(f"a round of {size} questions: {n} are open")
         p, variance = self.expected()
-        h = np.where(self._open, self.weights @ self._best, 0.0)
-        w = np.where(self._open, (1 - self.share) * h / h.sum(1, keepdims=True) + self.share / n, 0.0)
+        w = self._chances(self.weights, self._open)
         with np.errstate(divide="ignore"):
             race = self.rng.standard_exponential(w.shape) / w
         first = np.argpartition(race, size - 1, axis=1)[:, :size] if size < race.shape[1] else np.argsort(race, axis=1)
@@ -141,6 +143,19 @@ class Run:
         asked = np.take_along_axis(first, order, 1)
         self.rounds.append(self._drawn(asked, p, variance, w))
         return asked
+
+    def _chances(self, weights: np.ndarray, is_open: np.ndarray) -> np.ndarray:
+        """(rows, N) w_j of a round, adding up to 1; 0 where a question is not open."""
+        h = np.where(is_open, weights @ self._best, 0.0)
+        return np.where(is_open, (1 - self.share) * h / h.sum(1, keepdims=True)
+                        + self.share / is_open.sum(1, keepdims=True), 0.0)
+
+    def as_drawn(self) -> Iterator[tuple[Drawn, np.ndarray, np.ndarray]]:
+        """(round, what was open, w) of every round, (rows, N) each, as it was when it was drawn."""
+        is_open = np.ones(self._open.shape, bool)
+        for one in self.rounds:
+            yield one, is_open.copy(), self._chances(one.weights, is_open)
+            np.put_along_axis(is_open, one.asked, False, 1)
 
     def _drawn(self, asked: np.ndarray, p: np.ndarray, variance: np.ndarray, w: np.ndarray) -> Drawn:
         """The round; what depends on its own answers is left for `answer`."""
@@ -157,7 +172,7 @@ class Run:
         farthest = np.where(self._open, 1 / safe, 0.0).max(1, keepdims=True) * left
         blank = np.full(asked.shape, np.nan)
         return Drawn(asked, blank.copy(), expects, mine / left, open_p, open_p + least * left, open_p + most * left,
-                     np.maximum(spread, 0.0), reach, farthest, blank.copy(), blank.copy())
+                     np.maximum(spread, 0.0), reach, farthest, blank.copy(), blank.copy(), self.weights)
 
     def answer(self, d: np.ndarray) -> None:
         """The differences (rows, B) of the round in flight, in the order of its draws.
