@@ -57,6 +57,8 @@ class Case:
 
 def run(script: str, *words: object) -> tuple[int, str, str]:
     """(exit code, standard output, standard error) of a script, in this process."""
+    if (folder := str((ROOT / script).parent)) not in sys.path:  # where Python looks for a script's neighbours
+        sys.path.append(folder)
     spec = importlib.util.spec_from_file_location("script", ROOT / script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
