@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _asked(options: argparse.Namespace, driver: str) -> int:
-    outputs = paired_command.Outputs.of(options)
+    outputs = paired_command.Outputs.of(options, options.folder)
     words = getattr(options, driver.replace("-", "_"))
     request = Request(driver, "" if words is True else words, options.folder, options.model, options.metric,
                       options.filter, options.show_questions)

@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.baseline is None:
             raise InputError(f"{extra[0]} is for a comparison, with --baseline")
     if options.baseline is not None:
-        outputs, request = paired_command.Outputs.of(options), _request(options)
+        outputs, request = paired_command.Outputs.of(options, options.run), _request(options)
         assert request is not None
         return paired_command.begin_or_resume(run, paired_command.wanted_of(options, request), request, outputs,
                                               show_questions=options.show_questions)

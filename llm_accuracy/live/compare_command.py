@@ -37,7 +37,7 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """argv: the command's name and its arguments."""
     options = build_parser().parse_args(argv[1:])
-    flags.check_targets(options.json, options.overwrite)
+    flags.check_targets(options.json, options.overwrite, inputs=flags.files_of(options.runs))
     check_alpha(options.alpha)
     stated = Margin.parse(options.margin)
     if stated.kind == "recovery":

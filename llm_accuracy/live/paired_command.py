@@ -108,10 +108,11 @@ class Outputs:
     overwrite: bool = False
 
     @staticmethod
-    def of(options: argparse.Namespace) -> Outputs:
-        """Raises InputError where a file is in the way."""
+    def of(options: argparse.Namespace, run: Path) -> Outputs:
+        """Raises InputError where a file is in the way, or is what is read: the run's own, or an input's."""
         made = Outputs(*(getattr(options, name) for name in OUTPUTS))
-        flags.check_targets(made.json, made.overwrite, made.markdown, made.junit)
+        flags.check_targets(made.json, made.overwrite, made.markdown, made.junit,
+                            inputs=[*flags.inputs_of(options), *flags.files_of([run])])
         return made
 
     def write(self, result: dict[str, Any], run: Path) -> int:
@@ -170,7 +171,7 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     begun = run.manifest(COMPARISON)["baseline"]["name"]
     if options.baseline not in (None, begun):
         raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")
-    outputs = Outputs.of(options)
+    outputs = Outputs.of(options, options.run)
     if options.audit:
         print("\n".join(audit(run)))
         return 0

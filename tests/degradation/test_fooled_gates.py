@@ -58,6 +58,7 @@ def refused(command, message):
     ("suite one=b.csv two=c.csv --json c.csv", "c.csv is what is read"),
     ("suite b.csv runs/summary.csv --output-dir runs", "runs/summary.csv is what is read"),
     ("suite b.csv c.csv --output-dir runs --markdown runs/summary.md", "one file"),
+    ("suite list.json --json c.csv", "c.csv is what is read"),
     ("watch b.csv c.csv --json c.csv", "c.csv is what is read"),
     ("plan --flip .05 --drop .02 --bank b.csv --write-samples b.csv", "b.csv is what is read"),
     ("flips b.csv c.csv --json c.csv", "c.csv is what is read"),
@@ -68,6 +69,7 @@ def test_what_is_read_is_not_overwritten(folder, command, message):
     for name in ("0", "1", "summary"):
         write(f"runs/{name}.csv", BASE)
     (folder / "gates.json").write_text('{"expected": 0.5, "tolerance": 0.1, "n": 10}')
+    (folder / "list.json").write_text('{"one": {"t": "b.csv"}, "two": {"t": "c.csv"}}')
     refused(f"{command} --overwrite", message)
 
 

@@ -112,7 +112,9 @@ def test_what_is_refused(runs, tmp_path):
                         ([runs / "good", runs / "begun"], "has not ended"),
                         ([runs / "good", runs / "nowhere"], "holds no evaluation"),
                         ([runs / "good", other], "only runs on the same questions"),
-                        ([runs / "good", runs / "bad", "--margin", "recovery=99%"], "known in full")):
+                        ([runs / "good", runs / "bad", "--margin", "recovery=99%"], "known in full"),
+                        ([runs / "good", runs / "bad", "--overwrite", "--json", runs / "bad" / "result.json"],
+                         "is what is read")):
         with pytest.raises(InputError, match=said):
             compare_command.main(["compare", *map(str, words)])
 

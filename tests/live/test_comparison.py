@@ -227,6 +227,8 @@ def test_other_bad_input(models, gentle, tmp_path):
         (["--run", run, "--files", "--replay", "x.csv"], "one or the other"), ([], "--replay names"),
         (["--replay", "x.csv", "--junit", "j.xml"], "--junit goes with --run"),
         (["--run", str(gentle[0]), "--resume", "--margin", "2pt", "--files"], "began with --margin 3pt, not 2pt"),
+        (["--run", str(gentle[0]), "--resume", "--files", "--overwrite", "--json", str(gentle[0] / "result.json")],
+         "is what is read"),
     ):
         with pytest.raises(InputError, match=said):
             ask.main(["ask", str(models / "base.csv"), *words])

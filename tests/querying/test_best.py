@@ -111,7 +111,8 @@ def test_the_command(matrix, capsys):
     assert best_command.main(words) == 0
     for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
                        (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
-                       (["--alpha", "2"], "alpha"), (["--k", "M2-0"], "Two models")):
+                       (["--alpha", "2"], "alpha"), (["--k", "M2-0"], "Two models"),
+                       (["--json", str(matrix / "M2.csv"), "--overwrite"], "is what is read")):
         with pytest.raises(InputError, match=said):
             best_command.main([*words, *more])
     text = (matrix / "M2.csv").read_text().splitlines()

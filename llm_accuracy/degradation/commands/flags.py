@@ -198,7 +198,15 @@ def inputs_of(options: argparse.Namespace) -> list[Path]:
 
 
 _INPUTS = ("baseline", "candidate", "models", "runs", "pilot", "bank", "few", "gates", "matrix", "items", "samples",
-           "task_metrics", "replay", "earlier")
+           "task_metrics", "replay", "earlier", "history")
+
+
+def files_of(runs: Iterable[Path]) -> list[Path]:
+    """The files by which folders of live runs are read, audited and shown."""
+    return [run / name for run in runs for name in _OF_A_RUN]
+
+
+_OF_A_RUN = ("manifest.json", "queries.jsonl", "responses.jsonl", "result.json", "report.html")
 
 
 def write_json(text: str, json: str | None) -> None:

@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     source = flags.source(options, options.tasks, options.skip)
     models = read_models(source, options.models)
     check_models(models)
+    written = [Path(target) for target in (*outputs, options.json) if target and target != "-"]
+    flags.check_apart(written, {Path(log.source) for suite in models.values() for log in suite.values()})
     baseline = options.baseline or next(iter(models))
     if baseline not in models:
         raise InputError(f"--baseline {baseline}: no such model; there are {', '.join(models)}")
