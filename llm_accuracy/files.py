@@ -165,6 +165,20 @@ def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist; make it first")
 
 
+def check_apart(targets: Iterable[Path], inputs: Iterable[Path]) -> dict[str, Path]:
+    """{real path: target}. Raises InputError where two outputs are one file, or one is a file that is read."""
+    own: dict[str, Path] = {}
+    for target in (one for one in targets if one.is_file() or not one.exists()):  # a device may be named twice
+        place = os.path.realpath(target)
+        if place in own:
+            raise InputError(f"{own[place]} and {target} are one file: give every output a name of its own")
+        own[place] = target
+    for given in inputs:
+        if (place := os.path.realpath(given)) in own:
+            raise InputError(f"{own[place]} is what is read, and would be overwritten: choose another name")
+    return own
+
+
 # ---- reading, within limits --------------------------------------------------------------------------------
 
 class _Unpacked(io.RawIOBase):

@@ -49,14 +49,15 @@ def main(argv: list[str]) -> int:
 
     import numpy as np
 
-    from ..degradation.commands.flags import check_targets
-    from ..files import write_whole
+    from ..files import check_apart, check_new, write_whole
     from ..randomness import stream
     from ..scores.matrix import read_matrix
     from .best import Search, search
     from .best_population import PopulationSearch
 
-    check_targets(options.json, options.overwrite, inputs=[path for path in (options.matrix, options.history) if path])
+    if options.json not in (None, "-"):
+        check_new(Path(options.json), options.overwrite)
+        check_apart([Path(options.json)], [path for path in (options.matrix, options.history) if path])
     matrix = read_matrix(options.matrix)
     names = options.k or matrix.models.tolist()
     rows = {name: i for i, name in enumerate(matrix.models.tolist())}

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import cli
+from ... import cli, files
 from ...errors import InputError
 from ...files import check_new, write_whole
 from ...scores.flags import add_choice_flags, choices_of
@@ -158,17 +158,10 @@ def check_targets(json: str | None, overwrite: bool, *others: Path | None, input
 def check_apart(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
     """Raise InputError where two outputs are one file, or an output is a file that is read: one of the `inputs`, or a
     log in a folder of them."""
-    own: dict[str, Path] = {}
-    for target in (one for one in targets if one.is_file() or not one.exists()):  # a device may be named twice
-        place = os.path.realpath(target)
-        if place in own:
-            raise InputError(f"{own[place]} and {target} are one file: give every output a name of its own")
-        own[place] = target
+    inputs = list(inputs)
+    own = files.check_apart(targets, inputs)
     for given in inputs:
-        place = os.path.realpath(given)
-        if place in own:
-            raise InputError(f"{own[place]} is what is read, and would be overwritten: choose another name")
-        if os.path.isdir(given) and (log := _log_in(place, own)):
+        if os.path.isdir(given) and (log := _log_in(os.path.realpath(given), own)):
             raise InputError(f"{own[log]} is one of the files in {given}, which is read, and would be overwritten: "
                              "choose another name")
 
