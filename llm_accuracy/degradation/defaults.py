@@ -8,6 +8,7 @@ from ..errors import InputError
 
 ALPHA = 0.05  # error rate
 MARGIN = 0.01  # the smallest drop that matters, in score units
+INTERVALS = ("tango", "melded-exact")  # two-sided ones of 0/1 scores of independent items
 MAX_EXCLUDED = 0.005  # share of the items that may lack a partner or a score; at most half the margin, see below
 DRAWS_OF_A_PAIR = 99_999  # sign flips of one pair, where its test is not exact
 DRAWS_OF_A_SUITE = 19_999  # of Fisher's null, and of the sign draws of a suite that is judged

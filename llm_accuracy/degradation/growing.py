@@ -164,7 +164,8 @@ class PassedOver:
     """Items that one of two growing files has gone past and the other lacks so far. What failed is often not written at
     all, so that until the end nothing else tells a missing answer from one that is still to come.
 
-    count  of them; `lost` those that are lost if what is missing counts against the candidate
+    count  of them; `lost` those that are lost if what is missing counts against the candidate, kept as they come and
+           go: at the end items are matched one by one
     """
 
     def __init__(self, baseline: Growing, candidate: Growing, lower_is_better: bool = False):
@@ -173,7 +174,11 @@ class PassedOver:
         self.reached = [0, 0]
         self.matched: set[str] = set()
         self.open: dict[str, bool] = {}  # item → whether it is lost at worst
-        self.count = self.lost = 0
+        self.lost = 0
+
+    @property
+    def count(self) -> int:
+        return len(self.open)
 
     def match(self, items: Iterable[str]) -> None:
         """Both have these items, or it is known that one never will."""
@@ -184,10 +189,10 @@ class PassedOver:
             for name in run.names[self.reached[which] : end]:
                 if name not in self.matched and not np.isnan(run.scores[name]):
                     self.open[name] = run.scores[name] == self.worst[which]
+                    self.lost += self.open[name]
             self.reached[which] = max(self.reached[which], end)
         for item in new:
-            self.open.pop(item, None)
-        self.count, self.lost = len(self.open), sum(self.open.values())
+            self.lost -= self.open.pop(item, False)
 
 
 def in_order_of_files(baseline: Growing, candidate: Growing) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .defaults import MOST_COUNTED, check_alpha, check_margin
+from .defaults import INTERVALS, MOST_COUNTED, check_alpha, check_margin
 
 
 def score_vector(given: Any, name: str) -> np.ndarray:
@@ -69,8 +69,8 @@ def check_settings(alpha: float, margin: float, interval: str, higher_is_better:
     """Raise InputError for a setting that is not of its kind, or out of range."""
     check_alpha(alpha)
     check_margin(margin)
-    if interval not in ("tango", "melded-exact"):
-        raise InputError(f"interval = {interval!r}: tango or melded-exact")
+    if interval not in INTERVALS:
+        raise InputError(f"interval = {interval!r}: {' or '.join(INTERVALS)}")
     if not isinstance(higher_is_better, (bool, np.bool_)):
         raise InputError(f"higher_is_better = {higher_is_better!r}: True or False is needed")
     for name, value, least in (("draws", draws, 1), ("seed", seed, 0)):

@@ -67,15 +67,15 @@ class PopulationSearch(Search):
         if not len(d):
             return np.zeros(0)
         q, farthest, rest = self._q[: d.shape[1]], self._farthest[: d.shape[1]], self.n_questions - d.shape[1]
+        draws = np.arange(d.shape[1])
+        open_now = self.n_questions - draws
         each = []
         for share in SHARES:
             v = np.log1p(share * (d + margin) / (1 - margin))
             least, same, most = (float(np.log1p(share * (end + margin) / (1 - margin))) for end in (-1, 0, 1))
             known = np.cumsum(v, 1) - v
-            open_now = self.n_questions - np.arange(d.shape[1])
             # p = v of no difference, for all open questions
             phi, low = known + open_now * same + (v - same) / q, known + open_now * same + (least - same) * farthest
-            draws = np.arange(d.shape[1])
             mean = (np.cumsum(phi, 1) - phi) / (draws + PRIOR)
             varied = ((v - same) / q) ** 2
             prior = PRIOR * 0.25 * (share * self.n_questions) ** 2

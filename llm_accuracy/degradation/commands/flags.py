@@ -15,7 +15,7 @@ from ... import cli, files
 from ...errors import InputError
 from ...files import check_new, write_whole
 from ...scores.flags import add_choice_flags, choices_of
-from ..defaults import ALPHA, MARGIN, MAX_EXCLUDED, largest_excluded
+from ..defaults import ALPHA, INTERVALS, MARGIN, MAX_EXCLUDED, largest_excluded
 from ..verdicts import CONDITIONS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_test_flags(to: argparse.ArgumentParser, draws: int) -> None:
     to.add_argument("--missing-at-random", action="store_true",
                     help="leave items that only one of the two answered out of \"safe\" (default: count them against "
                          "the candidate)")
-    to.add_argument("--interval", choices=("tango", "melded-exact"), default="tango",
+    to.add_argument("--interval", choices=INTERVALS, default="tango",
                     help="method of the two-sided 95%% interval of 0/1 scores")
     add_reading_flags(to)
     to.add_argument("--draws", type=cli.at_least(999), default=draws, metavar="R",
