@@ -144,7 +144,8 @@ def plain_name(name: str, flag: str) -> str:
 def write_whole(path: Path | str, content: str | bytes) -> None:
     """Write a file so that a reader sees all of it or none; its folder is created. Raises as `atomic` does."""
     with atomic(path) as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
+        # What UTF-8 has no bytes for, halves of characters out of undecodable names, is spelt: \\udcff
+        stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool = False) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import atomic
+from ..scores.score_values import decimal
+from ..visible import shortened
 
 COLUMNS = ("question", "task", "content", "cost", "prompt")
 
@@ -33,6 +35,11 @@ class Bank:
     def __post_init__(self):
         if not len(self.questions):
             raise InputError("there are no questions to ask")
+        try:
+            "\n".join(self.questions.tolist()).encode()
+        except UnicodeEncodeError as error:
+            part = shortened(error.object[max(0, error.start - 20) : error.end])
+            raise InputError(f"a question's name is not text: …{part}") from None
         names, counts = np.unique(self.questions, return_counts=True)
         if (counts > 1).any():
             raise InputError(f"question {names[counts > 1][0]!r} is there twice; give each its own name")
@@ -69,10 +76,7 @@ class Bank:
         """
         given: dict[str, float] = {}
         for line, row in read_rows(path, ("question", "cost")):
-            try:
-                cost = float(row["cost"])
-            except ValueError:
-                cost = float("nan")
+            cost = decimal(row["cost"])
             if not 0 < cost < np.inf:
                 raise InputError(f"{path}: line {line}: cost {row['cost']!r} of {row['question']}: a number above 0 is "
                                  "needed")
@@ -132,6 +136,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
             reader = csv.DictReader(stream)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
+            if twice := [name for name in header if header.count(name) > 1 and name in needed]:
+                raise InputError(f"{path}: line 1: the header names {twice[0]} twice; which one counts?")
             for name in needed:
                 if name not in header:
                     raise InputError(f"{path}: line 1: the header must name {','.join(needed)}, not "

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from .. import cli
 from ..errors import InputError
 from ..redaction import hidden
+from ..visible import visible
 from . import paired_command
 from .drivers import DRIVERS, Request
 
+OF_EXPORT = ("organization", "benchmark", "relationship")
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
 DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
 
@@ -67,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     end.add_argument("--exact", action="store_true", default=None,
                      help="with --half-width: an interval that rests on no normal limit")
     end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
-    end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    end.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     paired_command.add_flags(parser)
     fine = parser.add_argument_group("details")
     fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
@@ -96,10 +99,13 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .run_folder import COMPARISON, RunFolder
+    from .run_folder import COMPARISON, RunFolder, as_written
 
     run = RunFolder(options.run)
     again = options.resume or options.report or options.audit or options.export
+    if options.resume:
+        with as_written(run / "manifest.json"):
+            _check_as_begun(options, run.manifest())
     if again and run.begun and run.manifest().get("kind") == COMPARISON:
         return paired_command.again(options, run, _request(options))
     if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
@@ -116,7 +122,7 @@ def _run(options: argparse.Namespace) -> int:
 
     live = Live()
     if options.audit:
-        print("\n".join(audit(run)))
+        print(*audit(run), sep="\n")
         return 0
     if options.report or options.export:
         from .export import export, rewritten
@@ -148,11 +154,12 @@ def _run(options: argparse.Namespace) -> int:
             result = go_on(evaluation, live)
         finally:
             run.release()
-    print(f"{result['model']}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, {result['asked']:,} of "
-          f"{result['of']:,} questions{'; ' + result['stopped'] if result['stopped'] else ''})")
+    print(f"{visible(result['model'])}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, "
+          f"{result['asked']:,} of {result['of']:,} questions"
+          f"{'; ' + result['stopped'] if result['stopped'] else ''})")
     if result["history"]["sentence"]:
         print(result["history"]["sentence"])
-    print(f"{run / 'report.html'}")
+    print(visible(str(run / "report.html")))
     return 0
 
 
@@ -166,11 +173,24 @@ def _check(options: argparse.Namespace) -> None:
         if options.run or chosen or again:
             extra = options.run or f"--{chosen[0] if chosen else again}"
             raise InputError(f"--forecast asks nothing: leave {extra} away")
+        _leave_away(options, "--forecast", {*fixed, "model", "as_begun", "show_questions", "baseline", *OF_EXPORT}
+                    - {"budget", "half_width", "questions"}, (*paired_command.FIXED, *paired_command.OUTPUTS))
         if options.history is None:
             raise InputError("--forecast: --history names what it is to be made from (none, with --questions)")
         return
     if options.run is None:
         raise InputError("RUN is missing: the folder that the evaluation is kept in")
+    if options.model is not None and not options.model.strip():
+        raise InputError("--model: a name is needed")
+    if again != "resume":
+        _leave_away(options, f"--{again}" if again else "a new run", {"as_begun"})
+    if again != "export":
+        _leave_away(options, f"--{again}" if again else "a run without --export", OF_EXPORT)
+    if again in ("audit", "report", "export"):
+        _leave_away(options, f"--{again}", {"history", "model", "metric", "filter", "questions",
+                                            *(name.replace("-", "_") for name in chosen)})
+    if again == "audit":
+        _leave_away(options, "--audit", {"show_questions"})
     if again:
         if fixed:
             raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
@@ -187,6 +207,23 @@ def _check(options: argparse.Namespace) -> None:
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")
+
+
+def _leave_away(options: argparse.Namespace, what: str, flags: Iterable[str], more: tuple[str, ...] = ()) -> None:
+    """Raises InputError for a flag that `what` does not look at: it would be ignored in silence."""
+    for name in (*sorted(flags), *more):
+        if getattr(options, name, None) not in (None, False, []):
+            raise InputError(f"--{name.replace('_', '-')} has no place beside {what}: leave it away")
+
+
+def _check_as_begun(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    """Raises InputError where a run is resumed with another model, metric or filter than it began with."""
+    asked = manifest["asked"]
+    for name in ("model", "metric", "filter"):
+        begun = {asked[name], manifest["model"]} if name == "model" else {asked[name]}
+        if (given := getattr(options, name)) not in {None, *begun}:
+            began = f"--{name} {asked[name]}" if asked[name] else f"no --{name}"
+            raise InputError(f"the run began with {began}; leave --{name} {given} away, or begin another run")
 
 
 def _request(options: argparse.Namespace) -> Request | None:

@@ -50,9 +50,9 @@ class QueryLog:
         try:
             record = json.loads(line)
             known = record.pop("check")
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise InputError(f"{self.path}: line {number + 1} is not a record of this log; restore the file") from None
-        if record.get("n") != number or known != self._check(record):
+        if record.get("n") != number or not isinstance(record.get("kind"), str) or known != self._check(record):
             raise InputError(f"{self.path}: line {number + 1} was edited, or lines before it are missing; restore the "
                              "file")
         self._last = known

@@ -7,10 +7,13 @@ of it, and whatever was answered earlier; a blank score is not an answer yet.
 from __future__ import annotations
 
 import csv
+import os
 from typing import Any
 
 from ...errors import InputError
-from ...files import atomic
+from ...files import atomic, check_size
+from ...scores.score_values import decimal
+from ...visible import shortened
 from ..bank import Bank, read_rows
 from .driver import Request, Round, Take
 
@@ -23,14 +26,24 @@ class Files:
         self.model = request.model or request.folder.absolute().name
         self.settings: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
+        self._names: set[str] = set()  # names of the bank's questions
 
     def bank(self) -> None:
         return None
 
     def ask(self, asked: Round, bank: Bank, take: Take) -> None:
         answers = self.folder / "answers.csv"
-        if answers.exists():
-            take([(question, score, {}) for question, score in self._read()])
+        self._names = set(bank.questions.tolist())
+        if not os.path.lexists(answers):
+            return
+        if not answers.is_file():  # a pipe would be waited for
+            raise InputError(f"{answers}: not a file; write question,score to a file of that name")
+        check_size(answers.stat().st_size, str(answers))
+        found = self._read()
+        try:
+            take([(question, score, {}) for question, score in found])
+        except InputError as error:
+            raise InputError(f"{answers}: {error}") from None
 
     def write(self, asked: Round, bank: Bank) -> str:
         """List what is to be answered; returns what to do."""
@@ -43,21 +56,27 @@ class Files:
                 f"{self.folder / 'answers.csv'} and add --resume")
 
     def _read(self) -> list[tuple[str, float]]:
-        """The answers that have a score. Raises InputError, with the line, for one that is no score in [0, 1]."""
-        path, found = self.folder / "answers.csv", []
+        """The answers that have a score. Raises InputError, with the line, for one that is no score in [0, 1], and for
+        a question with two."""
+        path = self.folder / "answers.csv"
+        found: dict[str, tuple[float, int]] = {}
         for line, row in read_rows(path, ("question", "score")):
-            text = row["score"].strip()
+            text, question = row["score"].strip(), self._named(row["question"])
             if not text:
                 continue
-            try:
-                score = {"true": 1.0, "false": 0.0}.get(text.lower())
-                score = float(text) if score is None else score
-            except ValueError:
-                score = float("nan")
+            score = {"true": 1.0, "false": 0.0}.get(text.lower(), decimal(text))
             if not 0 <= score <= 1:
-                raise InputError(f"{path}: line {line}: {row['question']}: score {text!r}; scores lie in [0, 1]")
-            found.append((row["question"].strip(), score))
-        return found
+                raise InputError(f"{path}: line {line}: {shortened(question)}: score {shortened(text)}; scores lie in "
+                                 "[0, 1]")
+            before, there = found.setdefault(question, (score, line))
+            if before != score:
+                raise InputError(f"{path}: line {line}: {shortened(question)} has score {score:g}, and {before:g} in "
+                                 f"line {there}; leave one")
+        return [(question, score) for question, (score, _) in found.items()]
+
+    def _named(self, cell: str) -> str:
+        """The question that a cell names: as it is where it is one, else without blanks around it."""
+        return cell if cell in self._names else cell.strip()
 
     def close(self, result: dict[str, Any]) -> None:
         (self.folder / "ask.csv").unlink(missing_ok=True)
