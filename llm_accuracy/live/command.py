@@ -111,6 +111,8 @@ def _run(options: argparse.Namespace) -> int:
     if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
         if options.baseline is None:
             raise InputError(f"{extra[0]} is for a comparison, with --baseline")
+    if again and options.baseline is not None:
+        raise InputError(f"{options.run} holds no comparison: leave --baseline away")
     if options.baseline is not None:
         outputs, request = paired_command.Outputs.of(options, options.run), _request(options)
         assert request is not None
@@ -118,7 +120,6 @@ def _run(options: argparse.Namespace) -> int:
                                               show_questions=options.show_questions)
     from .evaluate import Wanted, audit, begin, go_on, reopen, resume
     from .live_line import Live
-    from .results import line_of
 
     live = Live()
     if options.audit:
@@ -154,13 +155,20 @@ def _run(options: argparse.Namespace) -> int:
             result = go_on(evaluation, live)
         finally:
             run.release()
-    print(f"{visible(result['model'])}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, "
-          f"{result['asked']:,} of {result['of']:,} questions"
-          f"{'; ' + result['stopped'] if result['stopped'] else ''})")
+    print(_last_line(result))
     if result["history"]["sentence"]:
         print(result["history"]["sentence"])
     print(visible(str(run / "report.html")))
     return 0
+
+
+def _last_line(result: dict[str, Any]) -> str:
+    """`new: accuracy 23.0 % ± 5.6 (95 % interval, 100 of 2,000 questions; the budget is used up)`"""
+    from .results import line_of
+
+    interval = f"{100 * (1 - result['alpha']):.10g} % interval{', provisional' * result['provisional']}, "
+    return (f"{visible(result['model'])}: {line_of(result)} ({interval if result['estimate'] is not None else ''}"
+            f"{result['asked']:,} of {result['of']:,} questions; {result['stopped'] or 'it goes on with --resume'})")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -199,6 +207,8 @@ def _check(options: argparse.Namespace) -> None:
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
+    if options.max_minutes is not None and chosen == ["files"]:
+        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
     if options.baseline is not None:
         return
     if options.cost is not None and options.exact:

@@ -27,6 +27,7 @@ from .run_folder import RunFolder
 
 Say = Callable[[str], None]
 PAGE_AGE = 3.0    # seconds
+OF_A_ROUND = ("ask.csv", "responses.jsonl")  # files that a driver needs while a round is in flight
 MOST_FILES = 2000  # of what was given beforehand, whose fingerprints are kept one by one
 
 
@@ -191,6 +192,8 @@ def go_on(evaluation: OpenRun, live: Live) -> dict[str, Any]:
     """
     asking, driver = evaluation.asking, evaluation.driver
     if asking.ended is not None or driver is None:
+        for name in OF_A_ROUND:  # of a process that was killed after the end
+            (evaluation.run / name).unlink(missing_ok=True)
         return evaluation.write()
     clock = Clock(asking.spent)
     try:

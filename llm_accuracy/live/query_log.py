@@ -91,8 +91,11 @@ class QueryLog:
 
     def _write(self, content: bytes, sync: bool) -> None:
         """At the end of the last whole line: what a failed write has left is overwritten."""
+        new = sync and not self.path.exists()
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
+            if new:
+                _sync_folder(self.path.parent)
             os.ftruncate(handle, self._whole)
             os.lseek(handle, self._whole, os.SEEK_SET)
             view = memoryview(content)
@@ -106,3 +109,12 @@ class QueryLog:
         finally:
             os.close(handle)
         self._whole += len(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the name of a new file in it survives a failure of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -107,8 +107,9 @@ class Recorded:
         for number, record in enumerate(self.log.records, start=1):
             try:
                 self._again(record, audit)
-            except InputError:
-                raise
+            except InputError as error:
+                where = "" if str(error).startswith(str(self.log.path)) else f"{self.log.path}: line {number}: "
+                raise InputError(f"{where}{error}") from None
             except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
                 raise InputError(f"{self.log.path}: line {number} is no record that a run writes there; restore the "
                                  "file") from None
