@@ -18,11 +18,12 @@ NOT_OF_THE_LOG = ("log", "same_answers", "notes")
 
 def whole_log(run: RunFolder) -> QueryLog:
     """The log of a run. Raises InputError where lines are gone that were there when result.json was written."""
-    log, path = QueryLog(run / "queries.jsonl"), run / "result.json"
-    try:
+    path = run / "result.json"
+    try:  # before the log, which another process may be writing meanwhile
         before = read_json(path)["log"]["records"] if path.exists() else 0
     except (InputError, KeyError, TypeError):
-        return log  # it is written again; an audit says what is wrong with it
+        before = 0  # it is written again; an audit says what is wrong with it
+    log = QueryLog(run / "queries.jsonl")
     if isinstance(before, int) and before > len(log.records):
         raise InputError(f"{log.path}: {len(log.records):,} lines, and {before:,} when {path.name} was written: the "
                          "last ones are missing; restore the file")
@@ -50,4 +51,7 @@ def same_result(run: OpenRun, found: str) -> str:
             continue
         raise InputError(f"{path}: {name} is {shortened(kept.get(name))}, by the log it is "
                          f"{shortened(here.get(name))}; add --report to write it again")
+    there = kept["notes"] if isinstance(kept.get("notes"), list) else []
+    if missing := [note for note in here["notes"] if note not in there]:
+        raise InputError(f"{path}: the note {shortened(missing[0])} is missing; add --report to write it again")
     return f"{path.name}: {found}, is what the log gives, and so is all else in it"

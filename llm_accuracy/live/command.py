@@ -89,6 +89,11 @@ def main(argv: list[str] | None = None) -> int:
         return _run(options)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
+    except KeyboardInterrupt:
+        begun = options.run is not None and (options.run / "manifest.json").exists()
+        print("interrupted; " + ("what was answered is kept, --resume goes on" if begun else "nothing has begun"),
+              file=sys.stderr)
+        return cli.INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:

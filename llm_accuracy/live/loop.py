@@ -80,7 +80,9 @@ def beginning(run: RunFolder, begun: Callable[[], Any], read: list[Path]) -> Any
         run.check_new()  # another process may have been quicker
         return begun()
     except BaseException:
-        if not run.begun:
+        if run.begun:
+            run.release()
+        else:
             run.clear()
         raise
 

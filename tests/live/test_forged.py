@@ -100,7 +100,8 @@ def test_a_log_without_its_last_lines_is_found(run):
     lambda result: result | {"provisional": True}, lambda result: result | {"extra": 1},
     lambda result: {name: value for name, value in result.items() if name != "low"},
     lambda result: result | {"sub_scores": {"a": 1}}, lambda result: result | {"estimate": "0.5"},
-    lambda result: [result], lambda result: {}, lambda result: result | {"log": None}, lambda result: 5,
+    lambda result: result | {"notes": []}, lambda result: [result], lambda result: {},
+    lambda result: result | {"log": None}, lambda result: 5,
 ])
 def test_a_forged_result_is_found(run, change):
     path = run / "result.json"

@@ -6,7 +6,6 @@ of it, and whatever was answered earlier; a blank score is not an answer yet.
 
 from __future__ import annotations
 
-import csv
 import os
 from typing import Any
 
@@ -14,7 +13,7 @@ from ...errors import InputError
 from ...files import atomic, check_size
 from ...scores.score_values import decimal
 from ...visible import shortened
-from ..bank import Bank, read_rows
+from ..bank import Bank, csv_writer, read_rows
 from .driver import Request, Round, Take
 
 
@@ -49,7 +48,7 @@ class Files:
         """List what is to be answered; returns what to do."""
         tasks = {} if bank.tasks is None else dict(zip(bank.questions.tolist(), bank.tasks.tolist(), strict=True))
         with atomic(self.folder / "ask.csv", "w") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
+            writer = csv_writer(stream, bank.questions, bank.tasks)
             writer.writerow(("question", "task", "round"))
             writer.writerows((name, tasks.get(name, ""), asked.number) for name in asked.questions)
         return (f"{len(asked.questions):,} questions are in {self.folder / 'ask.csv'}: write question,score to "
