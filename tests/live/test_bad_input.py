@@ -4,13 +4,16 @@ import csv
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT
 from test_evaluate import N, asked, begin, board, by_hand, grader, records  # noqa: F401  board is a fixture
 
+from llm_accuracy import cli
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import command
 from llm_accuracy.live.bank import Bank
@@ -374,3 +377,18 @@ def test_what_is_provisional_is_said(board, capsys):  # noqa: F811
     answer(board / "run", asked(board / "run"))
     command.main([str(board / "run"), "--resume"])
     assert "(95 % interval, provisional, 8 of 120 questions; it goes on with --resume)" in capsys.readouterr().out
+
+
+def test_who_interrupts_is_told_how_to_go_on(board):  # noqa: F811
+    words = [str(board / "run"), "--history", str(board / "M1.csv"), "--budget", "40", "--command", "exec sleep 60"]
+    running = subprocess.Popen([sys.executable, "-m", "llm_accuracy", "evaluate", *words], cwd=ROOT, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a job's is ignored
+    log = board / "run" / "queries.jsonl"
+    while running.poll() is None and not log.exists():
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == cli.INTERRUPTED and "Traceback" not in said
+    assert said.splitlines()[-1] == "interrupted; what was answered is kept, --resume goes on"
