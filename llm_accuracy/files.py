@@ -10,6 +10,7 @@ memory is taken, and `--max-size` (`limit_to`) moves the limits.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -125,7 +126,8 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     except OSError as error:
         if error.filename is not None and not _is_ours(error.filename, path, part):
             raise
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+        way_out = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another place"
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {way_out}") from None
     finally:
         if not in_place:
             with suppress(OSError):

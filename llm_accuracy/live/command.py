@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from .. import cli
@@ -34,7 +33,7 @@ RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(DESCRIPTION)
     parser.prog = "llm-accuracy evaluate"
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of the evaluation")
+    parser.add_argument("run", type=cli.path, nargs="?", metavar="RUN", help="folder of the evaluation")
     parser.add_argument("--forecast", action="store_true",
                         help="instead of a run: the half-widths that budgets give with this history")
     again = parser.add_argument_group("a run that exists").add_mutually_exclusive_group()
@@ -53,15 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
         how.add_argument(f"--{way.name}", help=way.help, **taken)
     what = parser.add_argument_group("what is known")
     what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load)")
-    what.add_argument("--history", nargs="+", type=Path, metavar="PATH",
+    what.add_argument("--history", nargs="+", type=cli.path, metavar="PATH",
                       help="logs, a matrix, an .npz of factors, or none: models that have answered these questions")
-    what.add_argument("--questions", type=Path, metavar="CSV",
+    what.add_argument("--questions", type=cli.path, metavar="CSV",
                       help="files, command: the bank, question[,task], where no history names it")
     what.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
     what.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
-    what.add_argument("--factors", type=Path, metavar="NPZ",
+    what.add_argument("--factors", type=cli.path, metavar="NPZ",
                       help="keep the fitted factors here, and use them again while the history is the same")
-    what.add_argument("--cost", type=Path, metavar="CSV",
+    what.add_argument("--cost", type=cli.path, metavar="CSV",
                       help="question,cost (tokens, seconds): choose by information per cost")
     what.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
     end = parser.add_argument_group("when to stop")

@@ -70,6 +70,8 @@ def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     read = [path for path in (*wanted.history, wanted.questions, wanted.cost) if path is not None and str(path) != NONE]
     if wanted.factors is not None:
         check_apart([wanted.factors], read)
+        if wanted.factors.exists() and not wanted.factors.is_file():
+            raise InputError(f"--factors {wanted.factors}: not a file; name one that is kept for the factors")
         if Path(os.path.realpath(wanted.factors)).is_relative_to(os.path.realpath(run.path)):
             raise InputError(f"--factors {wanted.factors} lies in {run.path}, which keeps the factors anyway: choose "
                              "another place for them, to be used by other runs")

@@ -273,11 +273,19 @@ def test_words_that_mean_nothing_begin_nothing(board, words, said):  # noqa: F81
     assert not (board / "run").exists()
 
 
-@pytest.mark.parametrize("minutes", ["nan", "-1", "inf"])
-def test_minutes_are_a_number(board, minutes, capsys):  # noqa: F811
+@pytest.mark.parametrize(("flag", "value"), [("--max-minutes", "nan"), ("--max-minutes", "-1"),
+                                             ("--max-minutes", "inf"), ("--factors", ""), ("--questions", " "),
+                                             ("--cost", "")])
+def test_a_value_that_is_none(board, flag, value, capsys):  # noqa: F811
     with pytest.raises(SystemExit):
-        begin(board, "--budget", "40", f"--max-minutes={minutes}", *grader(board))
-    assert "--max-minutes" in capsys.readouterr().err and not (board / "run").exists()
+        begin(board, "--budget", "40", f"{flag}={value}", *grader(board))
+    assert flag in capsys.readouterr().err and not (board / "run").exists()
+
+
+def test_a_folder_without_a_name_is_not_the_current_one(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["", "--history", "none", "--budget", "40", "--files"])
+    assert "a path is needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -347,6 +355,8 @@ def test_a_run_does_not_lie_in_its_own_history(board):  # noqa: F811
         begin(board, "--budget", "40", "--files", "--factors", str(board / "M1.csv"))
     with pytest.raises(InputError, match="keeps the factors anyway"):
         begin(board, "--budget", "40", "--files", "--factors", str(board / "run" / "factors.npz"))
+    with pytest.raises(InputError, match="not a file"):
+        begin(board, "--budget", "40", "--files", "--factors", str(board))
     assert not (board / "run").exists()
 
 
