@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Protocol
 
 from ..errors import InputError
@@ -73,6 +73,10 @@ class Recorded:
     def outstanding(self) -> list[Any]:
         """Keys of what was asked and not answered yet."""
         raise NotImplementedError
+
+    def waiting(self) -> Container[Any]:
+        """The same, to look keys up in."""
+        return set(self.outstanding)
 
     def draw(self) -> dict[str, Any]:
         """The next round: round, questions and, for each, p, probability and expected; questions [] where the budget is
@@ -146,7 +150,7 @@ class Recorded:
         An answer that is there already counts as it was first recorded. Raises InputError, before anything is
         recorded, for a question that was never asked and for anything but a score in [0, 1].
         """
-        outstanding, new = set(self.outstanding), {}
+        outstanding, new = self.waiting(), {}
         for key, score, more in answers:
             value = score_of(in_words(key), score)
             if key in outstanding and key not in new:

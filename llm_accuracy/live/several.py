@@ -3,6 +3,7 @@ asked the same questions, and the beaten are dropped."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,8 @@ class Several(Recorded):
         kind = PopulationSearch if plan.about == QUESTIONS else Search
         self.search = kind(len(plan.models), bank.size, stream("best", plan.seed, bank.size), usefulness=useful,
                            alpha=plan.alpha, tolerance=plan.tolerance, budget=plan.questions)
-        self._asked: list[str] = []    # the questions of the round in flight
-        self._in_flight: list[Key] = []
+        self._asked: list[str] = []  # the questions of the round in flight
+        self._waiting: dict[Key, None] = {}  # what of it is not answered, in the order of asking
         self._replay(audit)
 
     def key(self, record: dict[str, Any]) -> Key:
@@ -83,7 +84,7 @@ class Several(Recorded):
         at = self.search.ask()
         self.round += 1
         self._asked = self.bank.questions[at].tolist()
-        self._in_flight = [(model, question) for model in self.left for question in self._asked]
+        self._waiting = dict.fromkeys((model, question) for model in self.left for question in self._asked)
         return {"round": self.round, "models": self.left, "questions": list(self._asked),
                 "probability": self.search.probabilities.tolist()}
 
@@ -94,16 +95,20 @@ class Several(Recorded):
 
     @property
     def outstanding(self) -> list[Key]:
-        return [key for key in self._in_flight if key not in self.answers]
+        return list(self._waiting)
+
+    def waiting(self) -> Container[Key]:
+        return self._waiting
 
     def told(self, key: Key, score: float) -> None:
         """Answers count when their round is answered by all models."""
-        if key not in self._in_flight:
+        if key not in self._waiting:
             raise InputError(f"{self.log.path}: an answer of {key[0]!r} to {key[1]!r}, which its round has not asked")
-        if all(other == key for other in self.outstanding):
-            given = self.answers | {key: score}
-            self.search.tell(np.array([[given[model, question] for question in self._asked] for model in self.left]))
-            self._in_flight = []
+        del self._waiting[key]
+        self.answers[key] = score
+        if not self._waiting:
+            self.search.tell(np.array([[self.answers[model, question] for question in self._asked]
+                                       for model in self.left]))
 
     # --- what is known -----------------------------------------------------------------------------
 
