@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import claims, cli
 from ..errors import InputError
+from ..visible import visible
 
 DESCRIPTION = """Which of several models is best, from few of their answers?
 
@@ -137,7 +138,8 @@ def lines(result: dict) -> list[str]:
         what = f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else (
             "the winner" if name == result["winner"] else "left, not shown to be better")
         out.append(f"  {name:<{longest}}  {what}; {_score(one)}")
-    return [*out, *(f"  note: {note}" for note in result["notes"]), *textwrap.wrap(about_text(result), 80)]
+    out += [f"  note: {note}" for note in result["notes"]]
+    return [*map(visible, out), *textwrap.wrap(about_text(result), 80)]
 
 
 def _score(one: dict) -> str:
