@@ -5,14 +5,15 @@
 
 A `Recorded` is always made from the log: what the log has is drawn again and compared, so a run that was killed
 anywhere goes on as if it had not been, and an audit is the same thing without a driver. What draws and learns is the
-subclass's: `asking.Asking` (how good is it?), `paired.PairedAsking` (did it get worse?).
+subclass's: `asking.Asking` (how good is it?), `paired.PairedAsking` (did it get worse?), `several.Several` (which of
+several models is best?). An answer belongs to a key: a question, or, of several models, (model, question).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Protocol
 
 from ..errors import InputError
@@ -63,13 +64,14 @@ class Recorded:
     """
 
     plan: AnyPlan
+    numbers: tuple[str, ...] = ("p", "probability", "expected")  # that an "ask" has of each of its questions
     elsewhere = "in the history"  # where else the questions were put, as messages call it
     other_words = "predictions may be off, the estimate stays unbiased"  # and what they do
 
     def __init__(self, bank: Bank, plan: AnyPlan, log: QueryLog):
         self.bank, self.plan, self.log = bank, plan, log
         self.round = 0
-        self.answers: dict[str, float] = {}
+        self.answers: dict[Any, float] = {}
         self.logged: list[dict[str, Any]] = []  # the ask records
         self.spent = 0.0  # seconds on rounds that earlier processes have finished
         self.looked = False  # at the round asked last
@@ -79,17 +81,29 @@ class Recorded:
 
     # --- the subclass's ----------------------------------------------------------------------------
 
+    def key(self, record: dict[str, Any]) -> Any:
+        """What an answer's record is the answer to."""
+        return record["question"]
+
+    def record(self, key: Any, score: float, more: dict[str, Any]) -> dict[str, Any]:
+        """The record of an answer."""
+        return {"question": key, "score": score, **more}
+
     @property
-    def outstanding(self) -> list[str]:
-        """Questions asked and not answered yet."""
+    def outstanding(self) -> list[Any]:
+        """Keys of what was asked and not answered yet."""
         raise NotImplementedError
+
+    def waiting(self) -> Container[Any]:
+        """The same, to look keys up in."""
+        return set(self.outstanding)
 
     def draw(self) -> dict[str, Any]:
         """The next round: round, questions and, for each, p, probability and expected; questions [] where the budget is
         used up."""
         raise NotImplementedError
 
-    def told(self, question: str, score: float) -> None:
+    def told(self, key: Any, score: float) -> None:
         """Learn from an answer."""
         raise NotImplementedError
 
@@ -127,7 +141,7 @@ class Recorded:
             self.logged.append(record)
             self.looked = False
         elif kind == "answer":
-            self._told(record["question"], record["score"])
+            self._told(self.key(record), record["score"])
         elif kind == "look":
             self.spent = float(record["seconds"])
             if audit:
@@ -146,10 +160,10 @@ class Recorded:
         where = f"{self.log.path}: round {logged['round']}"
         if not drawn["questions"] or logged["round"] != self.round:
             raise InputError(f"{where} is not the next one of this run's; restore the file")
-        if logged["questions"] != drawn["questions"]:
+        if any(logged.get(name) != drawn.get(name) for name in ("questions", "models")):
             raise InputError(f"{where}: other questions follow from what is known beforehand on this machine; go on "
                              "where it began")
-        for name in ("p", "probability", "expected"):
+        for name in self.numbers:
             for question, one, other in zip(drawn["questions"], logged[name], drawn[name], strict=True):
                 if not math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR):
                     raise InputError(f"{where}, question {question}: {name} is {one:.12g} in the log, {other:.12g} by "
@@ -168,9 +182,9 @@ class Recorded:
                 raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]} in the "
                                  f"log, {value} by its answers")
 
-    def _told(self, question: str, score: float) -> None:
-        self.told(question, score)
-        self.answers[question] = score
+    def _told(self, key: Any, score: float) -> None:
+        self.told(key, score)
+        self.answers[key] = score
 
     # --- going on ----------------------------------------------------------------------------------
 
@@ -183,29 +197,29 @@ class Recorded:
             self.looked = False
         return record["questions"]
 
-    def take(self, answers: Iterable[tuple[str, object, dict[str, Any]]]) -> int:
-        """Record answers, (question, score, whatever else is known of it), and learn from them; how many were new.
+    def take(self, answers: Iterable[tuple[Any, object, dict[str, Any]]]) -> int:
+        """Record answers, (key, score, whatever else is known of it), and learn from them; how many were new.
 
         An answer that is there already counts as it was first recorded. Raises InputError, before anything is
         recorded, for a question that was never asked and for anything but a score in [0, 1].
         """
-        outstanding, new = set(self.outstanding), {}
+        outstanding, new = self.waiting(), {}
         again: list[str] = []
-        for question, score, more in answers:
-            value = score_of(question, score)
-            if question in outstanding and question not in new:
-                new[question] = {"question": question, "score": value, **more}
-            elif question in self.answers or question in new:
-                first = new[question]["score"] if question in new else self.answers[question]
+        for key, score, more in answers:
+            value = score_of(in_words(key), score)
+            if key in outstanding and key not in new:
+                new[key] = self.record(key, value, more)
+            elif key in self.answers or key in new:
+                first = new[key]["score"] if key in new else self.answers[key]
                 if first != value:
-                    again.append(f"{question} was {first:g} first and {value:g} later")
+                    again.append(f"{in_words(key)} was {first:g} first and {value:g} later")
             else:
-                raise InputError(f"an answer to {shortened(question)}, which has not been asked; only what is asked "
-                                 "may be answered")
+                raise InputError(f"an answer to {shortened(in_words(key))}, which has not been asked; only what is "
+                                 "asked may be answered")
         if new:
             self.log.append("answer", new.values())
-            for question, record in new.items():
-                self._told(question, record["score"])
+            for key, record in new.items():
+                self._told(key, record["score"])
         if again and not self._contradicted:
             self._contradicted = True
             self.note(f"{CONTRADICTED}: {again[0]}; what is recorded first counts, of other questions, too")
@@ -220,6 +234,13 @@ class Recorded:
     def complete(self) -> bool:
         """Whether the whole budget is answered."""
         return len(self.answers) >= self.plan.budget
+
+    @property
+    def used_up(self) -> str:
+        """Why it ends when the budget is answered."""
+        if len(self.answers) == self.bank.size:
+            return "all questions are asked"
+        return "the largest budget is used up" if self.plan.watched else "the budget is used up"
 
     def look(self, seconds: float) -> None:
         """Log what is known after a round."""
@@ -245,8 +266,7 @@ class Recorded:
         if reason := self.enough():
             return reason
         if self.complete:
-            return ("all questions are asked" if len(self.answers) == self.bank.size else
-                    "the largest budget is used up" if self.plan.watched else "the budget is used up")
+            return self.used_up
         if self.plan.max_minutes is not None and self.round and seconds >= 60 * self.plan.max_minutes:
             return f"{self.plan.max_minutes:g} minutes are over"
         return None
@@ -267,6 +287,11 @@ class Recorded:
         if all(record["text"] != text for record in self.log.of("note")):
             self.log.append("note", [{"text": text}])
             self.news.append(text)
+
+
+def in_words(key: Any) -> str:
+    """A question, or model: question."""
+    return key if isinstance(key, str) else ": ".join(key)
 
 
 class Clock:

@@ -14,11 +14,14 @@ from ...files import atomic, check_size
 from ...scores.score_values import decimal
 from ...visible import shortened
 from ..bank import Bank, csv_writer, read_rows
+from ..recorded import in_words
 from .driver import Request, Round, Take
 
 
 class Files:
     """See the module."""
+
+    columns: tuple[str, ...] = ("question",)  # that name what is asked
 
     def __init__(self, request: Request):
         self.folder = request.folder
@@ -36,42 +39,51 @@ class Files:
         if not os.path.lexists(answers):
             return
         if not answers.is_file():  # a pipe would be waited for
-            raise InputError(f"{answers}: not a file; write question,score to a file of that name")
+            raise InputError(f"{answers}: not a file; write {','.join(self.columns)},score to a file of that name")
         check_size(answers.stat().st_size, str(answers))
         found = self._read()
         try:
-            take([(question, score, {}) for question, score in found])
+            take([(key, score, {}) for key, score in found])
         except InputError as error:
             raise InputError(f"{answers}: {error}") from None
+
+    def key(self, row: dict[str, str]) -> Any:
+        """What a row of RUN/answers.csv answers."""
+        return self._named(row["question"])
+
+    def cells(self, key: Any) -> tuple[str, ...]:
+        """The first cells of its row in RUN/ask.csv, the question last."""
+        return (key,)
 
     def write(self, asked: Round, bank: Bank) -> str:
         """List what is to be answered; returns what to do."""
         tasks = {} if bank.tasks is None else dict(zip(bank.questions.tolist(), bank.tasks.tolist(), strict=True))
         with atomic(self.folder / "ask.csv", "w") as stream:
             writer = csv_writer(stream, bank.questions, bank.tasks)
-            writer.writerow(("question", "task", "round"))
-            writer.writerows((name, tasks.get(name, ""), asked.number) for name in asked.questions)
-        return (f"{len(asked.questions):,} questions are in {self.folder / 'ask.csv'}: write question,score to "
-                f"{self.folder / 'answers.csv'} and add --resume")
+            writer.writerow((*self.columns, "task", "round"))
+            writer.writerows((*cells, tasks.get(cells[-1], ""), asked.number) for cells in
+                             map(self.cells, asked.questions))
+        return (f"{len(asked.questions):,} questions are in {self.folder / 'ask.csv'}: write "
+                f"{','.join(self.columns)},score to {self.folder / 'answers.csv'} and add --resume")
 
-    def _read(self) -> list[tuple[str, float]]:
+    def _read(self) -> list[tuple[Any, float]]:
         """The answers that have a score. Raises InputError, with the line, for one that is no score in [0, 1], and for
         a question with two."""
         path = self.folder / "answers.csv"
-        found: dict[str, tuple[float, int]] = {}
-        for line, row in read_rows(path, ("question", "score")):
-            text, question = row["score"].strip(), self._named(row["question"])
+        found: dict[Any, tuple[float, int]] = {}
+        for line, row in read_rows(path, (*self.columns, "score")):
+            text, key = row["score"].strip(), self.key(row)
             if not text:
                 continue
             score = {"true": 1.0, "false": 0.0}.get(text.lower(), decimal(text))
             if not 0 <= score <= 1:
-                raise InputError(f"{path}: line {line}: {shortened(question)}: score {shortened(text)}; scores lie in "
-                                 "[0, 1]")
-            before, there = found.setdefault(question, (score, line))
+                raise InputError(f"{path}: line {line}: {shortened(in_words(key))}: score {shortened(text)}; scores lie "
+                                 "in [0, 1]")
+            before, there = found.setdefault(key, (score, line))
             if before != score:
-                raise InputError(f"{path}: line {line}: {shortened(question)} has score {score:g}, and {before:g} in "
-                                 f"line {there}; leave one")
-        return [(question, score) for question, (score, _) in found.items()]
+                raise InputError(f"{path}: line {line}: {shortened(in_words(key))} has score {score:g}, and {before:g} "
+                                 f"in line {there}; leave one")
+        return [(key, score) for key, (score, _) in found.items()]
 
     def _named(self, cell: str) -> str:
         """The question that a cell names: as it is where it is one, else without blanks around it."""
