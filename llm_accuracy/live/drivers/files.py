@@ -75,14 +75,13 @@ class Files:
             text, key = row["score"].strip(), self.key(row)
             if not text:
                 continue
+            where = f"{path}: line {line}: {shortened(in_words(key))}"
             score = {"true": 1.0, "false": 0.0}.get(text.lower(), decimal(text))
             if not 0 <= score <= 1:
-                raise InputError(f"{path}: line {line}: {shortened(in_words(key))}: score {shortened(text)}; scores lie "
-                                 "in [0, 1]")
+                raise InputError(f"{where}: score {shortened(text)}; scores lie in [0, 1]")
             before, there = found.setdefault(key, (score, line))
             if before != score:
-                raise InputError(f"{path}: line {line}: {shortened(in_words(key))} has score {score:g}, and {before:g} "
-                                 f"in line {there}; leave one")
+                raise InputError(f"{where} has score {score:g}, and {before:g} in line {there}; leave one")
         return [(key, score) for key, (score, _) in found.items()]
 
     def _named(self, cell: str) -> str:
