@@ -103,13 +103,14 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .run_folder import COMPARISON, RunFolder, as_written
+    from .run_folder import BEST, COMPARISON, RunFolder, as_written
 
     run = RunFolder(options.run)
     again = options.resume or options.report or options.audit or options.export
     if options.resume:
         with as_written(run / "manifest.json"):
-            _check_as_begun(options, run.manifest())
+            if (manifest := run.manifest()).get("kind") != BEST:
+                _check_as_begun(options, manifest)
     if again and run.begun and run.manifest().get("kind") == COMPARISON:
         return paired_command.again(options, run, _request(options))
     if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
