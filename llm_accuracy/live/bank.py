@@ -17,6 +17,7 @@ from ..scores.score_values import decimal
 from ..visible import shortened
 
 LONGEST = 10_000  # letters of a name
+DEAREST = 1e9     # times the cheapest cost: dearer questions would never be asked
 COLUMNS = ("question", "task", "content", "cost", "prompt")
 
 
@@ -94,7 +95,12 @@ class Bank:
         lacking = [name for name in self.questions.tolist() if name not in given]
         if lacking:
             raise InputError(f"{path}: {len(lacking):,} questions have no cost, first {lacking[0]}; name every one")
-        return replace(self, costs=np.array([given[name] for name in self.questions.tolist()]))
+        costs = np.array([given[name] for name in self.questions.tolist()])
+        least, most = float(costs.min()), float(costs.max())
+        if most / DEAREST > least or not 1e-30 <= least <= most <= 1e30:
+            raise InputError(f"{path}: costs from {least:g} to {most:g}: the dearest question may cost {DEAREST:,.0f} "
+                             "times as much as the cheapest, in a unit in which both lie between 1e-30 and 1e30")
+        return replace(self, costs=costs)
 
     def prompted(self, prompts: dict[str, str]) -> Bank:
         """With the fingerprints of the history's prompts, where it has any."""

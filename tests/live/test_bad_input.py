@@ -131,6 +131,14 @@ def test_costs_that_lack_a_question(board):  # noqa: F811
         begin(board, "--budget", "40", "--files", "--cost", str(board / "costs.csv"))
 
 
+@pytest.mark.parametrize("costs", [(1e300, 1e-300), (1e308, 1e308), (1e10, 1), (1e-300, 1e-300)])
+def test_costs_that_numbers_do_not_hold(board, costs):  # noqa: F811
+    names = json.loads((board / "answers.json").read_text())
+    (board / "costs.csv").write_text("question,cost\n" + "".join(f"{n},{costs[i % 2]}\n" for i, n in enumerate(names)))
+    with pytest.raises(InputError, match=r"costs\.csv: costs from"):
+        begin(board, "--budget", "40", "--files", "--cost", str(board / "costs.csv"))
+
+
 def test_limits_are_those_of_the_child_only():
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
