@@ -44,7 +44,7 @@ def forecast(history: list[Path], listed: Path | None, budget: str | None, half_
     ends = np.cumsum(schedule(bank.size, bank.size))
     end = int(ends[ends >= needed][0])
     watched = [] if half_width is None else [
-        f"By --half-width {half_width}, which ends with a round: about {needed:,} to {end:,} questions, of models whose "
-        "scores vary more than these models' more."]
+        f"By --half-width {half_width}, which ends with a round: about {needed:,} to {end:,} questions, "
+        "more of a model whose scores vary more than theirs."]
     return [*found.notes, *forecasting.lines(expected, budgets, widths), *watched]
 

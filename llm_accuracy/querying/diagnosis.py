@@ -15,9 +15,9 @@ Intervals are valid whatever the history is; a bad one only makes them wide. Whe
 The history is said to mislead when the gain is less than SHORT of what it promises (`Promise`) and the answers
 contradict it: the estimate is beyond the accuracies of all its models and at a distance of more than FAR, or surprise
 and standardised excess of the dispersion together are beyond CONTRADICTED, or the interval is wider than that of random
-questions (a gain below HURTS, from SURE questions on and where STEADY surprises were to be expected). Else a small
-gain alone is no reason, as it varies from model to model, nor is a contradiction alone, as large samples contradict
-every model.
+questions (a gain below HURTS, from SURE questions on and where STEADY surprises were to be expected). Of answers
+that are all alike neither gain nor distance says anything. Else a small gain alone is no reason, as it varies from
+model to model, nor is a contradiction alone, as large samples contradict every model.
 
 Something else is a history that is taken at its word. Where nearly all of the bank seems certain, few of its questions
 are asked, and until one of them comes out otherwise nothing shows that others might; the interval covers as if none
@@ -42,6 +42,7 @@ from scipy import special
 from .factors import Factors
 from .round_estimates import RoundEstimate, dispersion, weights
 from .rounds import Round
+from .unseen import alike
 
 # Chosen on random halves and thirds by accuracy of the five development boards.
 SHORT = 0.75        # of the promised gain
@@ -126,6 +127,7 @@ class Diagnoses(NamedTuple):
     asked    questions
     trust    None where it was not looked at
     surprises  that the predictor expects among the answers, ν_s of `round_estimates`
+    alike    whether all answers are (`unseen`): only the predictions can then be contradicted
     """
 
     gain: np.ndarray
@@ -137,12 +139,14 @@ class Diagnoses(NamedTuple):
     asked: int
     trust: Trust | None = None
     surprises: np.ndarray | float = np.inf
+    alike: np.ndarray | bool = False
 
     def misled(self, promise: Promise) -> np.ndarray:
         """(rows,) bool."""
         surprising = np.hypot(self.surprise, np.maximum(self.excess, 0)) > CONTRADICTED
         hurt = (self.gain < HURTS) & (self.asked >= SURE) & (self.surprises >= STEADY)
-        contradicted = (self.beyond & (np.abs(self.distance) > FAR)) | surprising | hurt
+        far = self.beyond & (np.abs(self.distance) > FAR)
+        contradicted = surprising | ((far | hurt) & ~np.asarray(self.alike))
         return (self.gain < SHORT * promise.gain) & contradicted & (self.asked >= LEAST)
 
 
@@ -161,7 +165,7 @@ def diagnose(rounds: Sequence[Round], found: RoundEstimate, promise: Promise) ->
                                                                                      np.inf))
     return Diagnoses(gain, residual.sum(1) / np.sqrt(d * total), 1 + excess / total, excess / np.sqrt(d * of_excess),
                      distance, (found.theta < promise.least) | (found.theta > promise.most), asked,
-                     Trust.of(rounds, found), found.surprises)
+                     Trust.of(rounds, found), found.surprises, alike(answers))
 
 
 def _population_variance(rounds: Sequence[Round], found: RoundEstimate) -> np.ndarray:
@@ -206,14 +210,14 @@ class HistoryDiagnosis:
     on_trust: bool = False
 
     @staticmethod
-    def of(found: Diagnoses, promise: Promise, row: int = 0, told: bool = True,
-           alike: bool = False) -> HistoryDiagnosis:
-        """told: whether there is a history, as nothing is said of none; alike: whether all answers are."""
+    def of(found: Diagnoses, promise: Promise, row: int = 0, told: bool = True) -> HistoryDiagnosis:
+        """told: whether there is a history, as nothing is said of none."""
         gain, misleads, trust = float(found.gain[row]), told and bool(found.misled(promise)[row]), found.trust
         share, tried, rests = (0.0, 0, False) if trust is None else (
             float(trust.share[row]), int(trust.asked[row]), told and bool(trust.rests[row]) and found.asked >= LEAST)
         sentences = [_sentence(gain, promise)] * misleads + [_trusting(share, tried)] * rests
-        return HistoryDiagnosis(gain if np.isfinite(gain) and not alike else None, promise.gain,
+        same = bool(np.broadcast_to(found.alike, found.gain.shape)[row])
+        return HistoryDiagnosis(gain if np.isfinite(gain) and not same else None, promise.gain,
                                 float(found.surprise[row]), float(found.dispersion[row]), float(found.distance[row]),
                                 misleads, "; ".join(sentences), share, tried, rests)
 

@@ -28,7 +28,7 @@ from .round_estimates import RoundEstimate, estimate
 from .rounds import Round, Rounds
 from .setting import DEFAULT_SETTING, Setting
 from .trace import Trace
-from .unseen import ALIKE, Allowing
+from .unseen import Allowing, alike
 
 NOTHING_YET = "nothing has been answered yet, so there is nothing to estimate"
 
@@ -155,9 +155,7 @@ class InRounds:
 
     def history(self) -> HistoryDiagnosis:
         rounds = self._complete()
-        found = Allowing(rounds, self._told)
-        return HistoryDiagnosis.of(diagnose(rounds, found.plain, self._promise), self._promise,
-                                   told=self._told, alike=bool(found.alike[0]))
+        return HistoryDiagnosis.of(diagnose(rounds, estimate(rounds), self._promise), self._promise, told=self._told)
 
     def gain(self) -> float | None:
         return self.history().gain
@@ -261,7 +259,7 @@ class OneAtATime:
     def gain(self) -> float | None:
         trace, found = self.trace, self.estimate()
         (answers,), (q,), variance = trace.answers, trace.q, float(found.se[0]) ** 2  # type: ignore[attr-defined]
-        if not 0 < variance < np.inf or np.ptp(answers) <= ALIKE:
+        if not 0 < variance < np.inf or alike(trace.answers)[0]:
             return None
         mean, open_ = np.clip(found.theta[0], 0, 1), self._n_questions - np.arange(len(answers))
         # Of partial credit the mean of z(1 − z) is missing from S²; a draw stands for 1/(q n) of the open questions.

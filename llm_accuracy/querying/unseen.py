@@ -48,7 +48,7 @@ class Allowing:
         self.plain: RoundEstimate = estimate(rounds)
         self.told, self.theta = told, self.plain.theta
         answers = np.concatenate([one.answers for one in rounds], 1)
-        self.alike = np.ptp(answers, axis=1) <= ALIKE
+        self.alike = alike(answers)
         self._common, self._asked = answers.mean(1), answers.shape[1]
 
     def interval(self, alpha: float = ALPHA) -> Interval:
@@ -78,6 +78,11 @@ class Allowing:
     def _certain(self, band: Interval) -> Interval:
         least, most = self.plain.known / self.plain.size, (self.plain.known + self.plain.n_open) / self.plain.size
         return Interval(np.clip(band.low, least, most), np.clip(band.high, least, most))
+
+
+def alike(answers: np.ndarray) -> np.ndarray:
+    """(rows,) bool: whether all of (rows, T) are, to ALIKE of the scale."""
+    return np.ptp(answers, axis=1) <= ALIKE
 
 
 def _around(one: Interval, other: Interval) -> Interval:

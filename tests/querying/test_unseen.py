@@ -105,7 +105,7 @@ def test_with_a_history_and_answers_that_differ_nothing_changes():
 
 
 def test_a_history_that_foresees_rare_failures_is_not_said_to_mislead():
-    """An easy bank, all of whose models are nearly always right, and new ones that are. The gain of a model that has all
+    """An easy bank, all of whose models are nearly always right, and new ones that are. The gain of one that has all
     right used to be 0, and each of them was told that the history predicts it badly."""
     rng = np.random.default_rng(3)
     p = 1 - 0.3 * rng.random(300) ** 8
@@ -121,7 +121,7 @@ def test_of_no_history_nothing_is_said():
     found = answered(untold(450), 200, 1.0)
     assert not found.history.misleads and not found.history.on_trust and found.history.sentence == ""
     promise = Promise(0.5, 0.1, 0.4, 0.6, 3.0)
-    rounds = traced(untold(300), exactly(3, 300, 20), [100])[100]
+    rounds = traced(untold(300), exactly(60, 300, 20), [100])[100]
     said = diagnose(rounds, estimate(rounds), promise)
     assert said.misled(promise).all()
     assert HistoryDiagnosis.of(said, promise).sentence and not HistoryDiagnosis.of(said, promise, told=False).sentence
