@@ -43,8 +43,8 @@ class Live:
         before, since = self._begun_with or (0, 0.0)
         new, seconds = done - before, clock.seconds - since
         known = new > 0 and seconds > 1 and done < budget
-        left = f", about {duration(seconds / new * (budget - done))} left" if known else ""
         most = "at most " if asking.plan.watched else ""
+        left = f", {most or 'about '}{duration(seconds / new * (budget - done))} left" if known else ""
         return f"{done:,} of {most}{budget:,} asked, {self._estimate}{left}"
 
     def say(self, text: str) -> None:
