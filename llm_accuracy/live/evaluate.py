@@ -16,7 +16,7 @@ from .bank import Bank
 from .drivers import DRIVERS, Driver, Request
 from .history import History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
-from .plans import Plan, plan_of, stop_of
+from .plans import Plan, few, plan_of, stop_of
 from .query_log import QueryLog
 from .results import line_of, result_of
 from .run_folder import ACCURACY, FORMAT, RunFolder
@@ -85,7 +85,8 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     factors = factors_of(history, bank, settings.get("seed", 0), wanted.factors, told.append)
     n_models = len(factors.U) if history.factors is not None else len(history.models)
     told += worth(factors, n_models, bank.tasks)
-    plan = plan_of(bank.size, factors, **stop, **settings)
+    plan = plan_of(bank.size, factors, **stop, **settings, priced=bank.costs is not None)
+    told += few(plan, bank.size, n_models)
     if plan.watched:
         told.append(f"interval: {plan.interval}, chosen beforehand: about {plan.planned:,} of {bank.size:,} questions "
                     f"are expected to give ± {100 * (plan.half_width or 0):g} points")

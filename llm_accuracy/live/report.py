@@ -10,18 +10,22 @@ from ..degradation.page import table
 from . import figures
 from .asking import Asking
 from .pieces import capital, document, fact_table, svg
-from .plans import FIXED
-from .results import further, surprises
+from .plans import EVERY_ROUND, EXACT, FIXED
+from .results import further, surprises, with_interval
 
 MOST_SURPRISING = 15
+HOLDS_BY_TASK = {FIXED: "They hold at the budget that was chosen beforehand.",
+                 EVERY_ROUND: "They hold after every round at once, as the estimate's does.",
+                 EXACT: "They are by normality and for one look: not exact, and not valid at an end that the answers "
+                        "have chosen."}
 
 
 def page(asking: Asking, manifest: dict[str, Any], result: dict[str, Any], show_questions: bool = False) -> str:
     """The page; question ids only, unless `show_questions` and the log has what they ask."""
     rows = surprises(asking)
-    body = [_headline(result), *_running(asking, result), *_tasks(result), *_asked(asking, rows, show_questions),
-            *_history(result), *_cost(result), *_further(asking, result), *_settings(asking, manifest), *_notes(result),
-            *_audit(asking, manifest, result)]
+    body = [_headline(result), *_running(asking, result), *_tasks(asking, result),
+            *_asked(asking, rows, show_questions), *_history(result), *_cost(result), *_further(asking, result),
+            *_settings(asking, manifest), *_notes(result), *_audit(asking, manifest, result)]
     title = f"{result['model']}: accuracy from {result['asked']:,} of {result['of']:,} questions"
     return document(title, body)
 
@@ -31,8 +35,7 @@ def _headline(result: dict[str, Any]) -> str:
     if result["estimate"] is None:
         parts.append('<p class="headline" id="estimate">no estimate yet</p>')
     else:
-        parts.append(f'<p class="headline" id="estimate">{100 * result["estimate"]:.1f} % '
-                     f'± {100 * result["half_width"]:.1f}</p>')
+        parts.append(f'<p class="headline" id="estimate">{with_interval(result)}</p>')
         parts.append(f"<p>{100 * (1 - result['alpha']):g} % interval: {100 * result['low']:.1f} to "
                      f"{100 * result['high']:.1f} %. It {escape(result['interval'])}"
                      f"{'; provisional until then' if result['provisional'] else ''}.</p>")
@@ -58,7 +61,7 @@ def _running(asking: Asking, result: dict[str, Any]) -> list[str]:
             f'<p class="small">{small}</p>']
 
 
-def _tasks(result: dict[str, Any]) -> list[str]:
+def _tasks(asking: Asking, result: dict[str, Any]) -> list[str]:
     if not result["sub_scores"]:
         return []
     rows = [(task, f"{one['asked']:,} of {one['of']:,}", _percent(one["estimate"]),
@@ -67,7 +70,8 @@ def _tasks(result: dict[str, Any]) -> list[str]:
             for task, one in result["sub_scores"].items()]
     return ["<h2>Sub-scores by task</h2>", svg(figures.tasks(result["sub_scores"])),
             table(("task", "asked", "accuracy, %", "interval", "all intervals together"), rows),
-            '<p class="small">Thin lines and the last column: intervals that hold for all tasks together.</p>']
+            '<p class="small">Thin lines and the last column: intervals that hold for all tasks together. '
+            f"{HOLDS_BY_TASK[asking.plan.interval]}</p>"]
 
 
 def _asked(asking: Asking, rows: list[dict[str, Any]], show_questions: bool) -> list[str]:

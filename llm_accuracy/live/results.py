@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from .. import __version__
+from ..querying.diagnosis import HURTS, SURE
 from ..querying.session import Finding
 from .asking import Asking
 from .history import identical
 from .plans import EVERY_ROUND, EXACT, FIXED
 
 BINS = 10  # of predicted probability, in the calibration
+ASIDE = 0.1  # of the half-width: an interval whose middle is further from the estimate is no ±
 INTERVALS = {FIXED: "holds at the budget that was chosen beforehand (growing rounds)",
              EVERY_ROUND: "holds after every round at once (growing rounds; the error rate is shared out among them "
                           "beforehand)",
@@ -54,15 +55,18 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
 
 
 def sub_scores(asking: Asking) -> dict[str, dict[str, Any]]:
-    """Accuracy by task, with intervals of their own and, `low_all` and `high_all`, that hold together; of a half-width,
-    which has no such interval by task, the fixed one."""
+    """Accuracy by task, with intervals of their own and, `low_all` and `high_all`, that hold together: at the budget,
+    or after every round at once as the estimate's do. Of --exact, which has none by task, by normality for one look."""
     session, plan = asking.session, asking.plan
     if not session.tasks:
         return {}
-    alone = session.sub_scores(plan.alpha)
-    together = session.sub_scores(plan.alpha, simultaneous=True)
     assert asking.bank.tasks is not None
     sizes = Counter(asking.bank.tasks.tolist())
+    level = plan.level(asking.bank.size, asking.complete_rounds) if plan.in_rounds else plan.alpha
+    alone = session.sub_scores(level or plan.alpha)
+    together = session.sub_scores(level or plan.alpha, simultaneous=True)
+    if not level:
+        alone = together = {task: asking.claiming_nothing(one, task) for task, one in alone.items()}
     return {task: {"estimate": one.theta, "low": one.low, "high": one.high, "low_all": together[task].low,
                    "high_all": together[task].high, "asked": one.asked, "of": sizes[task]}
             for task, one in alone.items()}
@@ -77,8 +81,8 @@ def history_of(asking: Asking, found: Finding | None, manifest: dict[str, Any]) 
         return known
     diagnosis = asking.session.estimate(asking.plan.alpha).history
     if diagnosis is None:  # one question after the other: the gain by the fixed interval of the same answers
-        gain = _gain(asking)
-        hurts = gain is not None and gain < 0.9 and found.asked >= 100
+        gain = asking.session.gain()
+        hurts = manifest["history"]["models"] > 0 and gain is not None and gain < HURTS and found.asked >= SURE
         return known | {"gain": gain, "misleads": hurts, "sentence":
                         "the history predicts this model badly: intervals are valid but no narrower than with random "
                         "questions" if hurts else ""}
@@ -102,15 +106,6 @@ def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict
         by_cost = 1 / ((1 / t - 1 / n) / gain + 1 / n) / random
     return {"asked": spent, "bank": float(costs.sum()), "each": spent / t if t else None, "each_of_bank": mean,
             "random": random, "gain": by_cost}
-
-
-def _gain(asking: Asking) -> float | None:
-    """(1 − T/N) θ̂(1 − θ̂)/T over the variance of the fixed interval of the same answers."""
-    one = asking.session.estimate(asking.plan.alpha)
-    deviation = (one.high - one.low) / 2 / special.ndtri(1 - asking.plan.alpha / 2)
-    if deviation <= 0:
-        return None
-    return float((1 - one.asked / asking.bank.size) * one.theta * (1 - one.theta) / one.asked / deviation**2)
 
 
 def calibration(logged: Sequence[dict[str, Any]], answers: dict[str, float]) -> list[dict[str, float]]:
@@ -155,8 +150,15 @@ def further(asking: Asking, result: dict[str, Any]) -> list[tuple[int, float]]:
     return [*((budget, width * math.sqrt(1 / budget - 1 / size) / now) for budget in budgets), (size, 0.0)]
 
 
+def with_interval(result: dict[str, Any]) -> str:
+    """`61.3 % ± 2.4`; where the interval lies otherwise about the estimate, by more than a tenth of its half-width, as
+    near 0 and 1, its ends: `100.0 %, 86.2 to 100.0`."""
+    theta, low, high = (100 * result[name] for name in ("estimate", "low", "high"))
+    if abs((low + high) / 2 - theta) > ASIDE * (high - low) / 2:
+        return f"{theta:.1f} %, {low:.1f} to {high:.1f}"
+    return f"{theta:.1f} % ± {100 * result['half_width']:.1f}"
+
+
 def line_of(result: dict[str, Any]) -> str:
-    """`61.3 % ± 2.4`, or that there is nothing yet."""
-    if result["estimate"] is None:
-        return "no estimate yet"
-    return f"accuracy {100 * result['estimate']:.1f} % ± {100 * result['half_width']:.1f}"
+    """`accuracy 61.3 % ± 2.4`, or that there is nothing yet."""
+    return "no estimate yet" if result["estimate"] is None else f"accuracy {with_interval(result)}"
