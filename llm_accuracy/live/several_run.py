@@ -15,16 +15,16 @@ from ..claims import QUESTIONS
 from ..errors import InputError
 from ..files import atomic, read_json
 from ..querying.best import usefulness
-from ..querying.session import questions_of
+from ..querying.session import budget_of
+from .audits import whole_log
 from .bank import Bank, digest
-from .drivers import DRIVERS, Driver, Request
+from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
 from .evaluate import bank_of
 from .history import History, aligned, other_limits, read_history
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, files_of, opened_again, versions
-from .plans import number_of
 from .query_log import QueryLog
-from .run_folder import BEST, FORMAT, RunFolder
+from .run_folder import BEST, FORMAT, RunFolder, as_written
 from .several import Several, SeveralPlan, by_hand
 
 USEFUL = "useful.npy"
@@ -79,7 +79,7 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 
     Raises InputError for whatever cannot be used.
     """
-    return beginning(run, lambda: _begun(run, wanted, say))
+    return beginning(run, lambda: _begun(run, wanted, say), wanted.history)
 
 
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
@@ -99,7 +99,7 @@ def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
         notes += [note for note in other_limits(history, getattr(one, "limits", None)) if note not in notes]
     for note in notes:
         say(note)
-    most = bank.size if wanted.budget is None else questions_of(number_of(wanted.budget), bank.size)
+    most = bank.size if wanted.budget is None else budget_of(wanted.budget, bank.size)
     plan = SeveralPlan(tuple(names), most, **wanted.plan)
     asked = [asked_of(request, one) | {"name": name, "loaded": one.model, "bank": _prints(one)}
              for name, request, one in zip(names, wanted.requests, members.values(), strict=False)]
@@ -137,6 +137,8 @@ def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
 def _check_names(names: list[str]) -> None:
     if len(names) < 2:
         raise InputError("which is best? Two models are needed, or more: a driver's flag for each, or --files and --k")
+    for name in names:
+        check_name(name)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]} is there twice: name the models, in their order, with --k")
@@ -198,12 +200,13 @@ def reopen(run: RunFolder, audit: bool = False) -> Contest:
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
     manifest = run.manifest(BEST)
-    bank = Bank.load(run / "questions.csv")
-    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-    useful = _useful(run / USEFUL)
-    compare(known(useful), manifest["known"], run / USEFUL)
-    plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
-    return Contest(run, manifest, Several(bank, useful, plan, QueryLog(run / "queries.jsonl"), audit))
+    with as_written(run / "manifest.json"):
+        bank = Bank.load(run / "questions.csv")
+        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        useful = _useful(run / USEFUL)
+        compare(known(useful), manifest["known"], run / USEFUL)
+        plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
+        return Contest(run, manifest, Several(bank, useful, plan, whole_log(run), audit))
 
 
 def _useful(path: Path) -> np.ndarray | None:
