@@ -25,9 +25,9 @@ did (docs/rounds.md, Limits). So where most of the bank is certain and the inter
 rule out, that is said (`Trust.rests`).
 
 Measured on the five development boards (`python benchmarks/misleading_history.py`, table in docs/own_data.md), means
-over boards: it is set for 2.8–4.1 % of the models of random halves (at most 6.3 % on one board at one budget); with the
-weakest third of the models as history of the strongest for 43 % at 20 questions and 59 % at 100, the other way round
-for 50 % and 74 %; of models whose answers are dealt to other questions for 26 % and 86 %. It is meant for one look.
+over boards: it is set for 2.7–3.7 % of the models of random halves (at most 6.3 % on one board at one budget); with the
+weakest third of the models as history of the strongest for 40 % at 20 questions and 57 % at 100, the other way round
+for 49 % and 71 %; of models whose answers are dealt to other questions for 23 % and 77 %. It is meant for one look.
 """
 
 from __future__ import annotations
