@@ -138,7 +138,7 @@ class RunFolder:
 
     def manifest(self, kind: str | None = None) -> dict[str, Any]:
         """Raises InputError where there is none, for one of another format, for one that was edited, and where the run
-        is not of this kind (ACCURACY or COMPARISON; None: either)."""
+        is not of this kind (None: ACCURACY or COMPARISON)."""
         path = self.path / "manifest.json"
         if not path.is_file():
             raise InputError(f"{self.path} holds no evaluation (no manifest.json); begin one: give --history and a "
@@ -156,6 +156,9 @@ class RunFolder:
         its = manifest.get("kind", ACCURACY)
         if its not in NAMES:
             raise InputError(f"{path}: {shortened(its)} is no kind of a run; use the version that wrote it")
+        if kind is None and its == BEST:
+            raise InputError(f"{self.path} holds {NAMES[BEST]}: `llm-accuracy best --run {self.path}` goes on with it "
+                             "(--resume, --report, --audit)")
         if kind is not None and its != kind:
             raise InputError(f"{self.path} holds {NAMES[its]}, not {NAMES[kind]}")
         return manifest
