@@ -224,7 +224,10 @@ def _ask(evaluation: OpenRun, driver: Driver, live: Live, clock: Clock) -> str |
         return new
 
     round_ = Round(asking.round, asking.outstanding, lambda done, of: live.progress(asking, clock, done, of))
+    if not isinstance(driver, Files):
+        live.asks(asking, clock)
     driver.ask(round_, asking.bank, take)
+    live.heard(asking, clock)
     if isinstance(driver, Files):
         if not asking.outstanding:
             return None
