@@ -6,7 +6,7 @@ import shutil
 import sys
 
 from ..cli import duration
-from .recorded import Clock, Recorded
+from .recorded import Clock, Recorded, counted
 
 TOO_SOON = 1.0  # seconds of asking, before which no time left is told
 
@@ -30,8 +30,8 @@ class Live:
         """A round goes out to a model (to a person, whose time nobody can tell, it goes without this)."""
         self._at, self._of = len(asking.answers), len(asking.outstanding)
         self._before = (self._at, clock.seconds)
-        self._rewrite(f"{self._line(asking, clock)}, round {asking.round}: {self._of:,} "
-                      f"question{'s' * (self._of != 1)}")
+        self._rewrite(f"{self._line(asking, clock)}, round {asking.round}: "
+                      f"{counted(self._of, 'question')}")
 
     def heard(self, asking: Recorded, clock: Clock) -> None:
         """It is answered."""
@@ -66,7 +66,8 @@ class Live:
         done, budget = len(asking.answers), asking.plan.budget
         most = "at most " if asking.plan.watched else ""
         left = self._left(done, budget, clock, share)
-        return f"{done:,} of {most}{budget:,} asked, {self._estimate}" + (f", {most or 'about '}{left} left" * bool(left))
+        told = f", {most or 'about '}{left} left" if left else ""
+        return f"{done:,} of {most}{budget:,} asked, {self._estimate}{told}"
 
     def _left(self, done: int, budget: int, clock: Clock, share: float) -> str:
         told, seconds = float(self._told), self._seconds

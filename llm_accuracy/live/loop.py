@@ -84,7 +84,8 @@ def beginning(run: RunFolder, begun: Callable[[], Any]) -> Any:
 def asked_of(request: Request, driver: Driver) -> dict[str, Any]:
     """Who is asked and how, for the manifest; without keys."""
     return {"driver": request.driver, "words": hidden(request.words), "model": request.model,
-            "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings)}
+            "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings),
+            "flags": _redacted(request.flags)}
 
 
 def files_of(paths: list[Path]) -> dict[str, str]:

@@ -196,6 +196,11 @@ class Recorded:
             self.log.append("note", [{"text": text}])
 
 
+def counted(n: int, what: str) -> str:
+    """1 question, 1,200 questions."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 class Clock:
     """Seconds since it was made, on top of those that earlier processes have spent."""
 

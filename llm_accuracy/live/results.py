@@ -12,6 +12,7 @@ from scipy import special
 
 from .. import __version__
 from ..querying.session import Finding
+from ..visible import visible
 from .asking import Asking
 from .history import identical
 from .plans import EVERY_ROUND, EXACT, FIXED
@@ -35,7 +36,7 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
                 if name in asking.answers]
     result: dict[str, Any] = {
         "format": 1, "model": session.model, "estimate": None, "asked": len(asking.answers), "of": asking.bank.size,
-        "budget": plan.budget, "alpha": plan.alpha, "interval": INTERVALS[plan.interval],
+        "budget": plan.budget, "alpha": plan.alpha, "interval": interval_of(asking),
         "stopped": asking.ended, "rounds": asking.round}
     if found is not None:
         result |= {"estimate": found.theta, "low": found.low, "high": found.high,
@@ -47,10 +48,20 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
         result["cost"] = cost_of(asking.bank.costs, [j for j, _ in answered], result["history"].get("gain"))
     result["same_answers"] = identical(responses, [j for j, _ in answered], [z for _, z in answered])
     result["notes"] = [*manifest["notes"], *(record["text"] for record in asking.log.of("note"))]
-    result["notes"] += [f"{name} of the history has given the very same answers to every question asked: if it is this "
-                        "model, the history knows it already" for name in result["same_answers"]]
+    result["notes"] += [same_of(name) for name in result["same_answers"]]
     result["log"] = {"records": len(asking.log.records), "version": __version__}
     return result
+
+
+def interval_of(asking: Asking) -> str:
+    """What its interval claims: "it …"."""
+    fixed, answers = asking.plan.interval == FIXED, len(asking.answers)
+    if fixed and answers == asking.bank.size:
+        return "is the accuracy itself: every question of the bank is answered"
+    if fixed and asking.ended is not None and not asking.complete:
+        return ("holds at these questions where how long answers take has nothing to do with whether they are right "
+                "(growing rounds, ended by --max-minutes)")
+    return INTERVALS[asking.plan.interval]
 
 
 def sub_scores(asking: Asking) -> dict[str, dict[str, Any]]:
@@ -75,14 +86,17 @@ def history_of(asking: Asking, found: Finding | None, manifest: dict[str, Any]) 
                              "calibration": calibration(asking.logged, asking.answers), "sentence": ""}
     if found is None:
         return known
+    size = asking.bank.size
     diagnosis = asking.session.estimate(asking.plan.alpha).history
     if diagnosis is None:  # one question after the other: the gain by the fixed interval of the same answers
         gain = _gain(asking)
         hurts = gain is not None and gain < 0.9 and found.asked >= 100
-        return known | {"gain": gain, "misleads": hurts, "sentence":
+        return known | {"gain": gain, "random": random_questions(found.asked, size, gain), "misleads": hurts,
+                        "sentence":
                         "the history predicts this model badly: intervals are valid but no narrower than with random "
                         "questions" if hurts else ""}
-    return known | {"gain": diagnosis.gain, "promised": diagnosis.promised, "surprise": diagnosis.surprise,
+    return known | {"gain": diagnosis.gain, "random": random_questions(found.asked, size, diagnosis.gain),
+                    "promised": diagnosis.promised, "surprise": diagnosis.surprise,
                     "dispersion": diagnosis.dispersion,
                     "distance": diagnosis.distance if math.isfinite(diagnosis.distance) else None,
                     "misleads": diagnosis.misleads, "sentence": diagnosis.sentence}
@@ -97,11 +111,18 @@ def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict
     n, t, spent, mean = len(costs), len(asked), float(costs[list(asked)].sum()), float(costs.mean())
     random = spent / mean
     by_cost = None
-    if gain is not None and 0 < t < n and random < n:
-        # Random questions of the same interval: 1/T' − 1/N = (1/T − 1/N) / gain.
-        by_cost = 1 / ((1 / t - 1 / n) / gain + 1 / n) / random
+    if (same := random_questions(t, n, gain)) is not None and random < n:
+        by_cost = same / random
     return {"asked": spent, "bank": float(costs.sum()), "each": spent / t if t else None, "each_of_bank": mean,
             "random": random, "gain": by_cost}
+
+
+def random_questions(asked: int, of: int, gain: float | None) -> float | None:
+    """How many random questions an interval as narrow takes, T': 1/T' − 1/N = (1/T − 1/N) / gain. Of a large bank that
+    is gain · T; never more than the bank has. None where it is not known, and where all are asked."""
+    if gain is None or gain <= 0 or not 0 < asked < of:
+        return None
+    return 1 / ((1 / asked - 1 / of) / gain + 1 / of)
 
 
 def _gain(asking: Asking) -> float | None:
@@ -153,6 +174,30 @@ def further(asking: Asking, result: dict[str, Any]) -> list[tuple[int, float]]:
     budgets = [budget for budget in (2 * asked, 4 * asked, 8 * asked) if budget < size]
     width = result["half_width"]
     return [*((budget, width * math.sqrt(1 / budget - 1 / size) / now) for budget in budgets), (size, 0.0)]
+
+
+def said_of(result: dict[str, Any]) -> list[str]:
+    """Lines for the terminal: the estimate and what it rests on, what the history was worth, what is doubtful."""
+    of, none = f"{result['asked']:,} of {result['of']:,} questions", result["estimate"] is None
+    if result["provisional"]:
+        rests = f"{result['asked']:,} of the budget's {result['budget']:,} questions are answered"
+    else:
+        interval = "" if none else f"{100 * (1 - result['alpha']):g} % interval, "
+        rests = f"{interval}{of}; {result['stopped'] or 'not ended'}"
+    yet = ", provisional" * (result["provisional"] and not none)
+    said = [f"{visible(result['model'])}: {line_of(result)}{yet} ({rests})"]
+    known = result["history"]
+    if known["sentence"]:
+        said.append(known["sentence"])
+    elif not result["provisional"] and known["models"] and (known.get("random") or 0) > 1.05 * result["rests_on"]:
+        said.append(f"random questions: about {known['random']:,.0f} would have been needed for as narrow an interval")
+    return said + [same_of(name) for name in result["same_answers"]]
+
+
+def same_of(name: str) -> str:
+    """Of a model of the history with the same answers."""
+    return (f"{visible(name)} of the history has given the very same answers to every question asked: if it is this "
+            "model, the history knows it already")
 
 
 def line_of(result: dict[str, Any]) -> str:

@@ -68,6 +68,20 @@ class RunFolder:
         os.write(handle, str(os.getpid()).encode())
         self._lock = handle
 
+    def locked_by(self) -> str | None:
+        """The process that works on the folder, if one does; only looks."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except OSError:
+            return os.read(handle, 32).decode(errors="replace").strip() or "another"
+        finally:
+            os.close(handle)
+
     def release(self) -> None:
         """Let go of the lock."""
         if self._lock is not None:
@@ -85,7 +99,8 @@ class RunFolder:
     def check_empty(self) -> None:
         """Raises InputError where the folder holds an evaluation, or files of somebody else."""
         if self.begun:
-            raise InputError(f"{self.path} holds an evaluation: add --resume to go on with it, or choose another name")
+            raise InputError(f"{self.path} holds an evaluation: add --resume to go on with it, or choose another name "
+                             f"(llm-accuracy evaluate {self.path} says where it stands)")
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a file is in the way; choose another name")
         others = sorted({entry.name for entry in self.path.iterdir()} - OURS) if self.path.is_dir() else []

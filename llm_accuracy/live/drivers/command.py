@@ -82,8 +82,8 @@ class Command:
 
     def _silent(self) -> None:
         if not self._heard:
-            print(f"\n--command {hidden(self.words)}: no answer for {SILENT:g} seconds; if it has given any, they wait in a "
-                  "buffer: it must flush its output after every line", file=sys.stderr, flush=True)
+            print(f"\n--command {hidden(self.words)}: no answer for {SILENT:g} seconds; if it has given any, they wait "
+                  "in a buffer: it must flush its output after every line", file=sys.stderr, flush=True)
 
     def _parsed(self, line: str) -> tuple[str, object]:
         try:
@@ -119,8 +119,8 @@ def _check(words: str) -> None:
     if not PLAIN.fullmatch(first) or ("/" in first and os.path.isfile(path) and os.access(path, os.X_OK)):
         return
     if "/" in first:
-        why = "not executable: chmod +x it, or name its interpreter, as in python grade.py" if os.path.exists(path) else (
-            "no such file")
+        why = ("not executable: chmod +x it, or name its interpreter, as in python grade.py"
+               if os.path.exists(path) else "no such file")
     elif subprocess.run(["sh", "-c", f"command -v -- {first}"], capture_output=True).returncode == 0:
         return
     else:

@@ -39,7 +39,8 @@ class Files:
             writer = csv.writer(stream, lineterminator="\n")
             writer.writerow(("question", "task", "round"))
             writer.writerows((name, tasks.get(name, ""), asked.number) for name in asked.questions)
-        return (f"{len(asked.questions):,} questions are in {self.folder / 'ask.csv'}: write question,score to "
+        n = len(asked.questions)
+        return (f"{n:,} question{'s are' if n != 1 else ' is'} in {self.folder / 'ask.csv'}: write question,score to "
                 f"{self.folder / 'answers.csv'} and add --resume")
 
     def _read(self) -> list[tuple[str, float]]:
