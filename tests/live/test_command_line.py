@@ -139,7 +139,7 @@ def test_interrupted_says_how_to_go_on(bank):
     process = subprocess.Popen([sys.executable, ROOT / "evaluate_model.py", "run", *NONE, "--budget", "60", "--command",
                                 f"exec {sys.executable} slow.py 2> errors.txt"], stderr=subprocess.PIPE, text=True)
     log = bank / "run" / "queries.jsonl"
-    for _ in range(300):
+    for _ in range(1200):
         if log.exists() and '"answer"' in log.read_text():
             break
         time.sleep(0.1)
