@@ -19,7 +19,7 @@ COMMANDS = {
     "evaluate": ("llm_accuracy.live.command", "how good is it? a live model, from few of a benchmark's questions"),
     "forecast": ("llm_accuracy.querying.forecast_command", "how many questions an accuracy takes, with a history"),
     "compare": ("llm_accuracy.live.compare_command", "how do models differ that were each asked few questions?"),
-    "best": ("llm_accuracy.querying.best_command", "which of several models is best? The beaten are dropped early"),
+    "best": ("llm_accuracy.live.best", "which of several models is best? The beaten are dropped early"),
     "pair": (_DEGRADATION, "did it get worse? one task, two models"),
     "suite": (_DEGRADATION, "did it get worse? many tasks, one or many candidates"),
     "plan": (_DEGRADATION, "how many questions such a test needs"),

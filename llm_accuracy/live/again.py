@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
+from ..cli import INTERRUPTED
 from ..errors import InputError
 from ..files import read_json
 from . import paired_command
-from .run_folder import COMPARISON, RunFolder
+from .run_folder import ACCURACY, BEST, COMPARISON, NAMES, RunFolder
 
 FIXED = ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed", "max_minutes", "cost",
          "questions", "factors", *paired_command.FIXED)  # by the first command of a run
-NAMES = ("model", "metric", "filter")  # which are kept with the driver's words
+KEPT = ("model", "metric", "filter")  # which are kept with the driver's words
 
 
 def fixed(options: argparse.Namespace) -> dict[str, str]:
@@ -30,13 +32,16 @@ def fixed(options: argparse.Namespace) -> dict[str, str]:
 def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
     """Raises InputError for a flag with another value than the run began with. Given again with the same one it does no
     harm: whoever repeats a command adds --resume to it."""
+    if manifest.get("kind", ACCURACY) == BEST:
+        raise InputError(f"{options.run} holds {NAMES[BEST]}: give the same flag to llm-accuracy best --run "
+                         f"{options.run}")
     asked = manifest["asked"]
     begun = asked.get("flags")
     for name, value in fixed(options).items():
         if begun is None or begun.get(name) != value:
             then = "" if begun is None else (f" ({begun[name]})" if name in begun else " (without it)")
             raise InputError(f"{_flag(name)}: fixed when the run began{then}; leave it away, or begin another run")
-    for name in NAMES:
+    for name in KEPT:
         value = getattr(options, name)
         if value is not None and value not in (asked[name], manifest["model"] if name == "model" else None):
             raise InputError(f"{_flag(name)} {value}: the run began with {asked[name] or manifest['model']}; leave it "
@@ -48,10 +53,18 @@ def status(run: RunFolder) -> list[str]:
     """Where a run stands, by what it wrote after its last round; only looks."""
     manifest = run.manifest()
     path = run / "result.json"
-    name = f"llm-accuracy evaluate {run.path}"
+    kind = manifest.get("kind", ACCURACY)
+    name = _command(run.path, kind)
+    publishes = "" if kind == BEST else ", --export eee publishes it"
     if not path.exists():
-        said, ended = [f"{manifest['model']}: begun {manifest['begun']}, no round is answered yet"], False
-    elif manifest.get("kind") == COMPARISON:
+        model = manifest.get("model") or f"{len(manifest['models'])} models"
+        said, ended = [f"{model}: begun {manifest['begun']}, no round is answered yet"], False
+    elif kind == BEST:
+        from .several_report import text_of as winner_of
+
+        result = read_json(path)
+        said, ended = winner_of(result)[:1], bool(result["ended"])
+    elif kind == COMPARISON:
         from .paired_report import text_of
 
         result = read_json(path)
@@ -63,16 +76,26 @@ def status(run: RunFolder) -> list[str]:
         said, ended = said_of(result), bool(result["stopped"])
     working = run.locked_by()
     next_ = (f"process {working} is working on it" if working else
-             f"it has ended; {name} --audit checks it, --export eee publishes it" if ended else
+             f"it has ended; {name} --audit checks it{publishes}" if ended else
              f"{name} --resume goes on with it")
     return [*said, *([str(run / "report.html")] if (run / "report.html").exists() else []), next_]
 
 
-def interrupted(run: Path | None) -> str:
-    """What Ctrl-C has left."""
-    if run is not None and RunFolder(run).begun:
-        return (f"interrupted; what was answered is kept: llm-accuracy evaluate {run} --resume goes on")
+def interrupted(run: Path | None) -> int:
+    """Say what Ctrl-C has left; returns the exit code."""
+    print(f"\n{_left(run)}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _left(run: Path | None) -> str:
+    if run is not None and (folder := RunFolder(run)).begun:
+        kind = folder.manifest().get("kind", ACCURACY)
+        return f"interrupted; what was answered is kept: {_command(run, kind)} --resume goes on"
     return "interrupted; nothing had begun"
+
+
+def _command(run: Path, kind: str) -> str:
+    return f"llm-accuracy {'best --run' if kind == BEST else 'evaluate'} {run}"
 
 
 def _flag(name: str) -> str:

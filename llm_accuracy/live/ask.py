@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
     try:
         return _asked(options, chosen[0])
+    except KeyboardInterrupt:
+        return again.interrupted(options.folder)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
 

@@ -105,8 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(options)
     except KeyboardInterrupt:
-        print(f"\n{again.interrupted(options.run)}", file=sys.stderr)
-        return cli.INTERRUPTED
+        return again.interrupted(options.run)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
 

@@ -22,7 +22,7 @@ from .drivers import DRIVERS, Driver, Request
 from .drivers.driver import Round
 from .drivers.files import Files
 from .live_line import Live
-from .recorded import Clock, Recorded
+from .recorded import Clock, Recorded, in_words
 from .run_folder import RunFolder
 
 Say = Callable[[str], None]
@@ -125,22 +125,30 @@ def driver_again(run: OpenRun, given: Request | None, show_questions: bool) -> D
     Raises InputError where it is another model, other questions, or another way of asking.
     """
     manifest = run.manifest
-    driver = DRIVERS[manifest["asked"]["driver"]].open(_request(manifest, given, run.run, show_questions))
-    if driver.model != manifest["model"]:
-        raise InputError(f"the model is {driver.model} now and was {manifest['model']}: begin another run for it")
+    return opened_again(manifest["asked"], manifest["model"], manifest["bank"], given, run.run.path, show_questions)
+
+
+def opened_again(asked: dict[str, Any], model: str, bank: dict[str, Any], given: Request | None, folder: Path,
+                 show_questions: bool) -> Driver:
+    """The driver of a `model`, as `asked` of it, the manifest's; `bank`: the fingerprints of its questions.
+
+    Raises InputError as `driver_again` does.
+    """
+    driver = DRIVERS[asked["driver"]].open(_request(asked, given, folder, show_questions))
+    if driver.model != model:
+        raise InputError(f"the model is {driver.model} now and was {model}: begin another run for it")
     if (own := driver.bank()) is not None:
         prints = own.fingerprints()
         del prints["the costs"], prints["the history's prompts"]
-        compare(prints, manifest["bank"], "the model's questions")
+        compare(prints, bank, "the model's questions")
     for name, value in _redacted(driver.settings).items():
-        if manifest["asked"]["settings"].get(name) != value:
-            raise InputError(f"{name} is {value!r} now and was {manifest['asked']['settings'].get(name)!r}: what "
+        if asked["settings"].get(name) != value:
+            raise InputError(f"{name} is {value!r} now and was {asked['settings'].get(name)!r}: what "
                              "is asked in another way is another evaluation; ask as before, or begin another run")
     return driver
 
 
-def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, show_questions: bool) -> Request:
-    asked = manifest["asked"]
+def _request(asked: dict[str, Any], given: Request | None, folder: Path, show_questions: bool) -> Request:
     words = asked["words"]
     if given is not None:
         if (given.driver, hidden(given.words)) != (asked["driver"], words):
@@ -150,7 +158,7 @@ def _request(manifest: dict[str, Any], given: Request | None, run: RunFolder, sh
     elif REDACTED in words:
         raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "
                          f"--{asked['driver']} again, with the key")
-    return Request(asked["driver"], words, run.path, asked["model"], asked["metric"], asked["filter"], show_questions)
+    return Request(asked["driver"], words, folder, asked["model"], asked["metric"], asked["filter"], show_questions)
 
 
 def check_files(begun: dict[str, Any], given: list[Path] | None, what: str) -> None:
@@ -235,7 +243,7 @@ def _ask(evaluation: OpenRun, driver: Driver, live: Live, clock: Clock) -> str |
         return driver.write(replace(round_, questions=asking.outstanding), asking.bank)
     if asking.outstanding:
         raise InputError(f"{len(asking.outstanding)} questions of round {asking.round} were not answered, first "
-                         f"{asking.outstanding[0]}; add --resume to ask them again")
+                         f"{in_words(asking.outstanding[0])}; add --resume to ask them again")
     return None
 
 
@@ -246,8 +254,7 @@ def _reason(asking: Recorded, clock: Clock) -> str | None:
     if reason := asking.enough():
         return reason
     if asking.complete:
-        return ("all questions are asked" if len(asking.answers) == asking.bank.size else
-                "the largest budget is used up" if asking.plan.watched else "the budget is used up")
+        return asking.used_up
     if asking.plan.max_minutes is not None and asking.round and clock.seconds >= 60 * asking.plan.max_minutes:
         return f"{asking.plan.max_minutes:g} minutes are over"
     return None

@@ -5,14 +5,15 @@
 
 A `Recorded` is always made from the log: what the log has is drawn again and compared, so a run that was killed
 anywhere goes on as if it had not been, and an audit is the same thing without a driver. What draws and learns is the
-subclass's: `asking.Asking` (how good is it?), `paired.PairedAsking` (did it get worse?).
+subclass's: `asking.Asking` (how good is it?), `paired.PairedAsking` (did it get worse?), `several.Several` (which of
+several models is best?). An answer belongs to a key: a question, or, of several models, (model, question).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Protocol
 
 from ..errors import InputError
@@ -47,29 +48,42 @@ class Recorded:
     """
 
     plan: AnyPlan
+    numbers: tuple[str, ...] = ("p", "probability", "expected")  # that an "ask" has of each of its questions
     elsewhere = "in the history"  # where else the questions were put, as messages call it
     other_words = "predictions may be off, the estimate stays unbiased"  # and what they do
 
     def __init__(self, bank: Bank, plan: AnyPlan, log: QueryLog):
         self.bank, self.plan, self.log = bank, plan, log
         self.round = 0
-        self.answers: dict[str, float] = {}
+        self.answers: dict[Any, float] = {}
         self.logged: list[dict[str, Any]] = []  # the ask records
         self.spent = 0.0  # seconds on rounds that earlier processes have finished
 
     # --- the subclass's ----------------------------------------------------------------------------
 
+    def key(self, record: dict[str, Any]) -> Any:
+        """What an answer's record is the answer to."""
+        return record["question"]
+
+    def record(self, key: Any, score: float, more: dict[str, Any]) -> dict[str, Any]:
+        """The record of an answer."""
+        return {"question": key, "score": score, **more}
+
     @property
-    def outstanding(self) -> list[str]:
-        """Questions asked and not answered yet."""
+    def outstanding(self) -> list[Any]:
+        """Keys of what was asked and not answered yet."""
         raise NotImplementedError
+
+    def waiting(self) -> Container[Any]:
+        """The same, to look keys up in."""
+        return set(self.outstanding)
 
     def draw(self) -> dict[str, Any]:
         """The next round: round, questions and, for each, p, probability and expected; questions [] where the budget is
         used up."""
         raise NotImplementedError
 
-    def told(self, question: str, score: float) -> None:
+    def told(self, key: Any, score: float) -> None:
         """Learn from an answer."""
         raise NotImplementedError
 
@@ -89,7 +103,7 @@ class Recorded:
                 self._same(record, self.draw())
                 self.logged.append(record)
             elif record["kind"] == "answer":
-                self._told(record["question"], record["score"])
+                self._told(self.key(record), record["score"])
             elif record["kind"] == "look":
                 self.spent = record["seconds"]
                 if audit:
@@ -98,10 +112,10 @@ class Recorded:
     def _same(self, logged: dict[str, Any], drawn: dict[str, Any]) -> None:
         """Raises InputError where the log's questions or probabilities are not those that follow here."""
         where = f"{self.log.path}: round {logged['round']}"
-        if logged["questions"] != drawn["questions"]:
+        if any(logged.get(name) != drawn.get(name) for name in ("questions", "models")):
             raise InputError(f"{where}: other questions follow from what is known beforehand on this machine; go on "
                              "where it began")
-        for name in ("p", "probability", "expected"):
+        for name in self.numbers:
             for question, one, other in zip(drawn["questions"], logged[name], drawn[name], strict=True):
                 if not math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR):
                     raise InputError(f"{where}, question {question}: {name} is {one:.12g} in the log, {other:.12g} by "
@@ -112,15 +126,13 @@ class Recorded:
         seen = self.seen() or {}
         for name in logged.keys() & (seen.keys() or {"asked"}):
             value = seen.get(name, math.nan)
-            same = (logged[name] == value if isinstance(value, str | None) else
-                    math.isclose(logged[name], value, rel_tol=NEAR, abs_tol=NEAR))
-            if not same:
+            if not _same(logged[name], value):
                 raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]} in the "
                                  f"log, {value} by its answers")
 
-    def _told(self, question: str, score: float) -> None:
-        self.told(question, score)
-        self.answers[question] = score
+    def _told(self, key: Any, score: float) -> None:
+        self.told(key, score)
+        self.answers[key] = score
 
     # --- going on ----------------------------------------------------------------------------------
 
@@ -132,24 +144,24 @@ class Recorded:
             self.logged.append(record)
         return record["questions"]
 
-    def take(self, answers: Iterable[tuple[str, object, dict[str, Any]]]) -> int:
-        """Record answers, (question, score, whatever else is known of it), and learn from them; how many were new.
+    def take(self, answers: Iterable[tuple[Any, object, dict[str, Any]]]) -> int:
+        """Record answers, (key, score, whatever else is known of it), and learn from them; how many were new.
 
         An answer that is there already counts as it was first recorded. Raises InputError, before anything is
         recorded, for a question that was never asked and for anything but a score in [0, 1].
         """
-        outstanding, new = set(self.outstanding), {}
-        for question, score, more in answers:
-            value = score_of(question, score)
-            if question in outstanding and question not in new:
-                new[question] = {"question": question, "score": value, **more}
-            elif question not in self.answers and question not in new:
-                raise InputError(f"an answer to {question!r}, which has not been asked; only what is asked may be "
+        outstanding, new = self.waiting(), {}
+        for key, score, more in answers:
+            value = score_of(in_words(key), score)
+            if key in outstanding and key not in new:
+                new[key] = self.record(key, value, more)
+            elif key not in self.answers and key not in new:
+                raise InputError(f"an answer to {in_words(key)!r}, which has not been asked; only what is asked may be "
                                  "answered")
         if new:
             self.log.append("answer", new.values())
-            for question, record in new.items():
-                self._told(question, record["score"])
+            for key, record in new.items():
+                self._told(key, record["score"])
         return len(new)
 
     @property
@@ -163,6 +175,13 @@ class Recorded:
     def complete(self) -> bool:
         """Whether the whole budget is answered."""
         return len(self.answers) >= self.plan.budget
+
+    @property
+    def used_up(self) -> str:
+        """Why it ends when the budget is answered."""
+        if len(self.answers) == self.bank.size:
+            return "all questions are asked"
+        return "the largest budget is used up" if self.plan.watched else "the budget is used up"
 
     def look(self, seconds: float) -> None:
         """Log what is known after a round."""
@@ -199,6 +218,22 @@ class Recorded:
 def counted(n: int, what: str) -> str:
     """1 question, 1,200 questions."""
     return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same, numbers in them to rounding."""
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR)
+    return one == other
+
+
+def in_words(key: Any) -> str:
+    """A question, or model: question."""
+    return key if isinstance(key, str) else ": ".join(key)
 
 
 class Clock:

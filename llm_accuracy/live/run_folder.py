@@ -4,6 +4,8 @@
     questions.csv    the bank: names, tasks, fingerprints of contents, costs
     factors.npz      the factors of the history, as they were fitted
     baseline.npz     in the place of factors, of a comparison: the baseline's scores and margins, the curves of flips
+    useful.npy       of a search for the best of several models: which questions tell models apart, by the history
+    models/          what is each model's own there: a harness's log, responses in flight
     queries.jsonl    every question and every answer, in the order of events (`query_log`)
     responses.jsonl  what a harness's model has answered in the round in flight, before it is scored (lm-eval only)
     result.json, report.html   rewritten after every round
@@ -26,11 +28,13 @@ from ..errors import InputError
 from ..files import read_json, write_whole
 
 FORMAT = 1
-OURS = {"manifest.json", "questions.csv", "factors.npz", "baseline.npz", "queries.jsonl", "responses.jsonl",
-        "result.json", "report.html", "lock", "ask.csv", "answers.csv", "harness.log", "inspect", "eee"}
-ACCURACY, COMPARISON = "accuracy", "comparison"  # the kinds of runs; a manifest without one is of the first
-NAMES = {ACCURACY: "an evaluation of one model", COMPARISON: "a comparison with a baseline"}
-FOLDERS = {"inspect", "eee"}
+OURS = {"manifest.json", "questions.csv", "factors.npz", "baseline.npz", "useful.npy", "queries.jsonl",
+        "responses.jsonl", "result.json", "report.html", "lock", "ask.csv", "answers.csv", "harness.log", "inspect",
+        "eee", "models"}
+ACCURACY, COMPARISON, BEST = "accuracy", "comparison", "best"  # the kinds of runs; a manifest without one is the first
+NAMES = {ACCURACY: "an evaluation of one model", COMPARISON: "a comparison with a baseline",
+         BEST: "a search for the best of several models"}
+FOLDERS = {"inspect", "eee", "models"}
 
 
 class RunFolder:

@@ -46,6 +46,7 @@ class Search:
     usefulness  (N,) above 0: how much each question is expected to tell, such as √(p(1 − p)) by a history; or None
     alpha       chance that the winner is worse than the best by more than the tolerance
     tolerance   ε, in [0, 1)
+    budget      questions at most; None: all. When they are asked and several models are left, it stays open
 
     Raises InputError for fewer than two models, and for alpha or a tolerance that are none.
     """
@@ -57,6 +58,7 @@ class Search:
     alpha: float = 0.05
     tolerance: float = 0.0
     share: float = SHARE
+    budget: int | None = None
     left: np.ndarray = field(init=False)  # (K,) bool: not dropped
     calls: int = field(init=False, default=0)  # answers taken, of all models
     dropped_after: np.ndarray = field(init=False)  # (K,) questions; 0 where it is left
@@ -83,7 +85,7 @@ class Search:
         self._capital = np.zeros((k, 1 + len(FIXED)))        # ln, against "i is best"
         self._tied = np.zeros((k, k, 1 + len(FIXED)))        # ln, [l, i] against "i is better than l by more than ε"
         self._covered = np.zeros((k, k), bool)  # [l, i]: "i is better than l by more than ε" was excluded
-        self._sizes = schedule(n, n, FIRST, GROWTH)
+        self._sizes = schedule(n if self.budget is None else self.budget, n, FIRST, GROWTH)
         self._round = 0
         self._drawn: tuple[np.ndarray, ...] | None = None
 
@@ -100,7 +102,22 @@ class Search:
     @property
     def ended(self) -> bool:
         """Whether nothing more is asked."""
-        return self.winner is not None
+        return self.winner is not None or (self._drawn is None and self._round >= len(self._sizes))
+
+    @property
+    def estimates(self) -> np.ndarray:
+        """(K,) the mean of each model's answers to all questions, unbiased after any number of rounds that is fixed
+        beforehand, clipped to [0, 1]; of a dropped one by what it was asked. NaN before the first round."""
+        asked = np.where(self.left, self._draws, self.dropped_after)
+        with np.errstate(invalid="ignore"):
+            drawn = self._estimate / asked / self.n_questions
+        return np.clip(np.where(asked == self.n_questions, self._sum / self.n_questions, drawn), 0, 1)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(B,) that each question of the round that is being asked had when it was drawn."""
+        assert self._drawn is not None
+        return self._drawn[1]
 
     def ask(self, expected: np.ndarray | None = None) -> np.ndarray:
         """(B,) the questions of the next round, for all models that are left.

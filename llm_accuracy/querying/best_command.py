@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import claims, cli
 from ..errors import InputError
+from ..visible import visible
 
 DESCRIPTION = """Which of several models is best, from few of their answers?
 
@@ -42,7 +43,11 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """argv: the command's name and its arguments."""
-    options = build_parser().parse_args(argv[1:])
+    return run(build_parser().parse_args(argv[1:]))
+
+
+def run(options: argparse.Namespace) -> int:
+    """The search by flags that are parsed: of a matrix."""
     tolerance, about = tolerance_of(options.tolerance), claims.chosen(options.about)
 
     import sys
@@ -121,7 +126,7 @@ def _from_history(path: Path, questions, names: list[str]):
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
-    within = f" or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
+    within = f", or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -132,18 +137,26 @@ def lines(result: dict) -> list[str]:
     for name, one in sorted(result["models"].items(), key=lambda item: -(item[1]["dropped_after"] or 10**9)):
         what = f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else (
             "the winner" if name == result["winner"] else "left, not shown to be better")
-        out.append(f"  {name:<{longest}}  {what}; {100 * one['mean_of_all_answers']:.1f} % of all its answers right")
-    return [*out, *(f"  note: {note}" for note in result["notes"]), *textwrap.wrap(about_text(result), 80)]
+        out.append(f"  {name:<{longest}}  {what}; {_score(one)}")
+    out += [f"  note: {note}" for note in result["notes"]]
+    return [*map(visible, out), *textwrap.wrap(about_text(result), 80)]
+
+
+def _score(one: dict) -> str:
+    if "mean_of_all_answers" in one:
+        return f"{100 * one['mean_of_all_answers']:.1f} % of all its answers right"
+    return "nothing known yet" if one["estimate"] is None else f"about {100 * one['estimate']:.1f} % right"
 
 
 def about_text(result: dict) -> str:
-    """What the winner is best at, and what of the other claims can be had."""
+    """What the winner is best at, and what of the other claims can be had; of live models (`live.several`), too."""
+    here = "a run" if "kind" in result else "a matrix"
     if result["about"] == claims.BANK:
         return (f"about {result['claim']}; not about {claims.WORDS[claims.QUESTIONS]} (--about questions). On "
-                f"{claims.NO_ANSWERS}: a matrix has one")
-    return (f"about {result['claim']}, the bank's taken as independent draws of them (a matrix does not say what ties "
+                f"{claims.NO_ANSWERS}: {here} has one")
+    return (f"about {result['claim']}, the bank's taken as independent draws of them ({here} does not say what ties "
             f"questions, such as a passage), and about {claims.WORDS[claims.ANSWERS]} if every question's answers are "
-            f"independent of the others'; narrower on {claims.NO_ANSWERS}: a matrix has one")
+            f"independent of the others'; narrower on {claims.NO_ANSWERS}: {here} has one")
 
 
 def tolerance_of(text: str) -> float:

@@ -35,10 +35,6 @@ class PopulationSearch(Search):
         self._scores = np.full((self.n_models, self.n_questions), np.nan)  # in the order of asking
         self._q, self._farthest = np.empty(self.n_questions), np.empty(self.n_questions)
 
-    @property
-    def ended(self) -> bool:
-        return self.winner is not None or not self._open.any()
-
     def ask(self, expected: np.ndarray | None = None) -> np.ndarray:
         if expected is not None:
             raise InputError("a search about new questions expects no answers")

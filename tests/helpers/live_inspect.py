@@ -2,7 +2,7 @@
 this package's requirements, to which inspect_ai in .venv-inspect is added.
 
     python live_inspect.py tasks FOLDER       write task.py and answers.json
-    python live_inspect.py steps                 commands `evaluate …`, see forks.py; `baseline FOLDER` has
+    python live_inspect.py steps                 commands `evaluate …` and `best …`, see forks.py; `baseline FOLDER` has
                                                  inspect_ai itself evaluate row/base on the whole task, its log
                                                  going to FOLDER
 
@@ -105,12 +105,12 @@ if __name__ == "__main__":
         import inspect_ai._eval.run  # noqa: F401  once, before the children, as what draws pages
         from forks import run_steps
 
-        from llm_accuracy import cli
-        from llm_accuracy.live import command, paired_report, paired_run  # noqa: F401
+        from llm_accuracy import __main__, cli
+        from llm_accuracy.live import command, paired_report, paired_run, several_run  # noqa: F401
 
         def do(words):
             if words[0] == "baseline":
                 return write_baseline(words[1])
-            return command.main(words)
+            return __main__.main(words)
 
         run_steps(lambda words: cli.run(lambda _: do(words)))

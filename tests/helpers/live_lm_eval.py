@@ -3,7 +3,7 @@ has this package's requirements, to which the packages of the harness in .venv-l
 
     python live_lm_eval.py tasks FOLDER          write the tasks live_a and live_b, M1.csv and answers.json
     python live_lm_eval.py logs FOLDER MODELS    have the harness log the first models of M1.csv to FOLDER/logs
-    python live_lm_eval.py steps                 commands `evaluate …`, see forks.py
+    python live_lm_eval.py steps                 commands `evaluate …` and `best …`, see forks.py
 
 The model `row` looks its answers up in answers.json ({question: right}) and writes each request it answers to
 calls.txt. It ends the process (kill -9) after LIVE_DIE_AFTER answers, and fails after LIVE_FAIL_AFTER.
@@ -137,8 +137,12 @@ if __name__ == "__main__":
         write_logs(Path(sys.argv[2]), int(sys.argv[3]))
     else:
         from forks import run_steps
+        from lm_eval.tasks import TaskManager
 
-        from llm_accuracy import cli
-        from llm_accuracy.live import command
+        from llm_accuracy import __main__, cli
+        from llm_accuracy.live import command, several_run  # noqa: F401  once, before the children
+        from llm_accuracy.live.drivers.lm_eval import one_index
 
-        run_steps(lambda words: cli.run(lambda _: command.main(words)))
+        with one_index():
+            TaskManager()
+        run_steps(lambda words: cli.run(lambda _: __main__.main(words)))

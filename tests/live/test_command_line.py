@@ -243,3 +243,14 @@ def test_the_end_says_what_the_history_was_worth(bank, capsys):
     result = json.loads((bank / "run" / "result.json").read_text())["history"]
     assert result["random"] > 42
     assert f"random questions: about {result['random']:,.0f} would have been needed for as narrow an interval" in shown
+
+
+def test_a_search_for_the_best_is_told_apart(bank, capsys):
+    from llm_accuracy.live import best
+
+    best.main(["best", "--run", "run", "--questions", "bank.csv", "--k", "a", "b", "--files"])
+    capsys.readouterr()
+    assert command.main(["run"]) == 0
+    assert "llm-accuracy best --run run --resume goes on with it" in capsys.readouterr().out
+    with pytest.raises(InputError, match="a search for the best of several models: give the same flag to llm-accuracy"):
+        command.main(["run", "--resume"])

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import cli
+from ... import claims, cli
 from ...errors import InputError
 from ...files import write_whole
 from ..defaults import ALPHA, MARGIN, check_alpha, check_plan
@@ -44,6 +44,8 @@ def add(to: argparse.ArgumentParser) -> None:
     to.add_argument("--few-flips", type=float, nargs="+", metavar="F",
                     help="with --few: shares of the questions that flip (default .01 .04)")
     to.add_argument("--margin", metavar="M", help="with --few: as of `ask` (default .01)")
+    to.add_argument("--about", choices=claims.ABOUT, help="with --few: as of `ask`: this bank (default), or new "
+                                                          "questions like its own")
     flags.add_reading_flags(to)
     to.add_argument("--write-samples", type=Path, metavar="FILE",
                     help="draw so many items of the bank, by --seed and stratified by task: the --samples of the "
@@ -124,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
 def check_flags(options: argparse.Namespace) -> None:
     """Raise InputError for flags that mean nothing here."""
     if not options.few:
-        for flag, given in (("--few-flips", options.few_flips), ("--margin", options.margin)):
+        for flag, given in (("--few-flips", options.few_flips), ("--margin", options.margin),
+                            ("--about", options.about)):
             if given is not None:
                 raise InputError(f"{flag} is for --few, and there is none")
     if not (options.few or options.pilot or options.bank):
@@ -185,7 +188,8 @@ def few(options: argparse.Namespace) -> int:
     source = flags.source(options)
     bank = bank_of(replace(source, choices=replace(source.choices, margins=True)).read([options.few])[0], options.few)
     stated, drop, power = Margin.parse(options.margin or MARGIN), options.drop or 0.0, options.power or 0.8
-    rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed)
+    rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed,
+                            claims.chosen(options.about))
             for flip in options.few_flips or FEW_FLIPS]
     print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
     for note in bank.notes:

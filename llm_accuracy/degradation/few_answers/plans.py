@@ -11,12 +11,16 @@ import pandas as pd
 
 from ...claims import BANK, QUESTIONS, WORDS
 from ...errors import InputError
+from ..e_values import log_e_safe
 from ..words import percent
-from . import simulation
+from . import population, simulation
 from .curves import Known, default_library
+from .replay import GROWTH
+from .run import Run, round_sizes
 from .simple_random import questions_needed, threshold_passes
 
-ROWS = 100  # simulated runs of a design
+ROWS, ROWS_OF_NEW = 100, 40  # simulated runs of a design, about the bank and about new questions
+POPULATION = 1_000_000  # questions of a bank of which a few thousand are as good as independent draws
 FIXED, WATCHED, CHOSEN = ("simple random, one look", "simple random, stop when decided",
                           "chosen by margins, stop when decided")
 
@@ -25,7 +29,7 @@ FIXED, WATCHED, CHOSEN = ("simple random, one look", "simple random, stop when d
 class Designs:
     """For one flip rate: {design: questions, infinite where it never gets there}, the best of them and why; beside them
     a plain threshold gate on as many random questions as the best takes, {"questions": n, "passes": this candidate,
-    "passes_at_margin": one whose drop is the margin}, chances."""
+    "passes_at_margin": one whose drop is the margin}, chances; about: what "not degraded" is said of."""
 
     flip: float
     drop: float
@@ -35,15 +39,18 @@ class Designs:
     best: str
     why: str
     threshold: dict[str, float]
+    about: str = BANK
 
     def content(self) -> dict:
         """As JSON."""
         return asdict(self)
 
 
-def designs(known: Known, flip: float, drop: float, margin: float, alpha: float, power: float, seed: int) -> Designs:
+def designs(known: Known, flip: float, drop: float, margin: float, alpha: float, power: float, seed: int,
+            about: str = BANK) -> Designs:
     """Questions to "not degraded" with this power by each design; the flips fall as noise beside the margins would
-    have it where margins are known, else anywhere.
+    have it where margins are known, else anywhere. About new questions the bank is taken for draws of them in which the
+    rates are just these, and no design has more questions than it.
 
     Raises InputError for a baseline of partial credit, a drop that is the margin or more, or impossible flips.
     """
@@ -58,25 +65,71 @@ def designs(known: Known, flip: float, drop: float, margin: float, alpha: float,
     where = simulation.EVEN if known.margins is None else simulation.THIN
     candidate = simulation.candidate_like(known, flip, drop, np.random.default_rng([seed, known.size]), where)
     d = known.scores - candidate
-    fixed = questions_needed(known.size, int((d > 0).sum()), int((d < 0).sum()), margin, alpha, power)
-    found = {FIXED: math.inf if fixed is None else float(fixed)}
+    size = known.size if about == BANK else POPULATION
+    fixed = questions_needed(size, *_flips(d, size), margin, alpha, power)
+    found = {FIXED: math.inf if fixed is None or fixed > known.size else float(fixed)}
     plain = Known(known.scores)
-    for name, what in ((WATCHED, plain), *(((CHOSEN, known),) if known.margins is not None else ())):
-        found[name] = simulation.decisions(what, candidate, default_library(what), ROWS, seed, margin=margin,
-                                           alpha=alpha, enough=power).questions(power)
+    found[WATCHED] = (_decided(plain, candidate, margin, alpha, power, seed) if about == BANK else
+                      _watched(d, margin, alpha, power, seed))
+    if known.margins is not None:
+        decided = _decided if about == BANK else _decided_of_new
+        found[CHOSEN] = decided(known, candidate, margin, alpha, power, seed)
     best = min(found, key=lambda name: found[name])
     n = int(min(found[best], known.size))
     at_margin = simulation.candidate_like(known, max(flip, margin), margin, np.random.default_rng([seed, 1]))
     passes = {"questions": float(n)}
     for name, differences in (("passes", d), ("passes_at_margin", known.scores - at_margin)):
-        passes[name] = threshold_passes(known.size, n, int((differences > 0).sum()), int((differences < 0).sum()),
-                                        margin)
-    return Designs(flip, drop, margin, power, found, best, _why(best, found), passes)
+        passes[name] = threshold_passes(size, n, *_flips(differences, size), margin)
+    return Designs(flip, drop, margin, power, found, best, _why(best, found, about), passes, about)
 
 
-def _why(best: str, found: dict[str, float]) -> str:
+def _flips(d: np.ndarray, size: int) -> tuple[int, int]:
+    """(lost, gained) of a bank of so many questions, with the rates of d."""
+    return round((d > 0).sum() * size / d.size), round((d < 0).sum() * size / d.size)
+
+
+def _decided(known: Known, candidate: np.ndarray, margin: float, alpha: float, power: float, seed: int) -> float:
+    """Questions after which this share of simulated runs has said "not degraded"; infinite where never."""
+    return simulation.decisions(known, candidate, default_library(known), ROWS, seed, margin=margin, alpha=alpha,
+                                enough=power).questions(power)
+
+
+def _decided_of_new(known: Known, candidate: np.ndarray, margin: float, alpha: float, power: float, seed: int
+                    ) -> float:
+    """The same of new questions."""
+    run = Run(known, default_library(known), ROWS_OF_NEW, np.random.default_rng([seed, known.size]))
+    said = np.full(ROWS_OF_NEW, np.inf)
+    for size in round_sizes(known.size, known.size, growth=GROWTH):
+        run.answer((known.scores - candidate)[run.ask(size)])
+        sure = population.log_e(population.Rounds(run), margin) >= -math.log(alpha)
+        said = np.where(sure & np.isinf(said), run.asked, said)
+        if np.isfinite(said).mean() >= power:
+            break
+    return _quantile(said, power)
+
+
+def _watched(d: np.ndarray, margin: float, alpha: float, power: float, seed: int) -> float:
+    """The same by `watch`, whose questions come in random order."""
+    rng, said = np.random.default_rng([seed, d.size]), []
+    n = np.arange(1, d.size + 1)
+    for _ in range(ROWS):
+        order = rng.permutation(d)
+        sure = log_e_safe(n, np.cumsum(order > 0), np.cumsum(order < 0), margin) >= -math.log(alpha)
+        said.append(float(n[sure.argmax()]) if sure.any() else math.inf)
+    return _quantile(np.array(said), power)
+
+
+def _quantile(said: np.ndarray, power: float) -> float:
+    return float(np.sort(said)[math.ceil(power * said.size) - 1])
+
+
+def _why(best: str, found: dict[str, float], about: str) -> str:
     if math.isinf(found[best]):
         return "no design gets there on this bank: state a larger margin"
+    if about == QUESTIONS and best == WATCHED:
+        return "stopping early saves more than one look is worth: compare with watch, in a random order"
+    if best == FIXED and about == QUESTIONS:
+        return "a random sample is one of new questions, too: draw it with plan --write-samples, compare with pair"
     if best == FIXED:
         return "looking again and again costs more here than it gains; but a bad candidate is not stopped early"
     if best == CHOSEN:
@@ -94,18 +147,20 @@ def table(rows: Sequence[Designs]) -> pd.DataFrame:
 def lines(rows: Sequence[Designs], known: Known) -> list[str]:
     """The designs side by side, in words."""
     first = rows[0]
-    out = [f"questions of {known.size:,} (all of them leave nothing to chance) to \"not degraded by "
+    sure = " (all of them leave nothing to chance)" if first.about == BANK else ""
+    out = [f"questions of {known.size:,}{sure} to \"not degraded by "
            f"{100 * first.margin:g} points\" with {percent(first.power)} power, true drop "
            f"{100 * first.drop:g} points", ""]
     for row in rows:
         out.append(f"{percent(row.flip)} of the questions flip")
         for name, count in row.questions.items():
             said = f"{count:,.0f}" if math.isfinite(count) else "never"
-            out.append(f"  {name:<38}{said:>8}{'  <- best' if name == row.best else ''}")
+            out.append(f"  {name:<38}{said:>8}{'  <- best' if name == row.best and math.isfinite(count) else ''}")
         out.append(f"  {row.why}")
         gate = row.threshold
         out.append(f"  a threshold on {gate['questions']:,.0f} random ones passes this candidate in "
                    f"{percent(round(gate['passes'], 3))}, one at the margin in "
                    f"{percent(round(gate['passes_at_margin'], 3))}")
-    out.append(f"about {WORDS[BANK]}; about {WORDS[QUESTIONS]} (ask --about questions) it takes more")
+    out.append(f"about {WORDS[BANK]}; about {WORDS[QUESTIONS]} (--about questions) it takes more" if first.about == BANK
+               else f"about {WORDS[QUESTIONS]}, of which the bank's are independent draws, and no more are to be had")
     return out

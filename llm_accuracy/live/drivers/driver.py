@@ -16,16 +16,18 @@ from ...redaction import hidden
 if TYPE_CHECKING:
     from ..bank import Bank
 
-Answer = tuple[str, object, dict[str, Any]]  # question, score, what else is known of it
+Answer = tuple[Any, object, dict[str, Any]]  # question, score, what else is known of it
 Take = Callable[[Iterable[Answer]], int]
 
 
 @dataclass
 class Round:
-    """number  from 1; questions  still to be answered; progress(done, of)  may be told how far it is"""
+    """number  from 1; questions  still to be answered; progress(done, of)  may be told how far it is
+
+    Of several models (`panel`) questions are pairs (model, question)."""
 
     number: int
-    questions: list[str]
+    questions: list[Any]
     progress: Callable[[int, int], None] = lambda done, of: None
 
 

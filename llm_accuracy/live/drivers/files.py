@@ -18,6 +18,8 @@ from .driver import Request, Round, Take
 class Files:
     """See the module."""
 
+    columns: tuple[str, ...] = ("question",)  # that name what is asked
+
     def __init__(self, request: Request):
         self.folder = request.folder
         self.model = request.model or request.folder.absolute().name
@@ -30,23 +32,32 @@ class Files:
     def ask(self, asked: Round, bank: Bank, take: Take) -> None:
         answers = self.folder / "answers.csv"
         if answers.exists():
-            take([(question, score, {}) for question, score in self._read()])
+            take([(key, score, {}) for key, score in self._read()])
+
+    def key(self, row: dict[str, str]) -> Any:
+        """What a row of RUN/answers.csv answers."""
+        return row["question"].strip()
+
+    def cells(self, key: Any) -> tuple[str, ...]:
+        """The first cells of its row in RUN/ask.csv, the question last."""
+        return (key,)
 
     def write(self, asked: Round, bank: Bank) -> str:
         """List what is to be answered; returns what to do."""
         tasks = {} if bank.tasks is None else dict(zip(bank.questions.tolist(), bank.tasks.tolist(), strict=True))
         with atomic(self.folder / "ask.csv", "w") as stream:
             writer = csv.writer(stream, lineterminator="\n")
-            writer.writerow(("question", "task", "round"))
-            writer.writerows((name, tasks.get(name, ""), asked.number) for name in asked.questions)
+            writer.writerow((*self.columns, "task", "round"))
+            writer.writerows((*cells, tasks.get(cells[-1], ""), asked.number) for cells in
+                             map(self.cells, asked.questions))
         n = len(asked.questions)
-        return (f"{n:,} question{'s are' if n != 1 else ' is'} in {self.folder / 'ask.csv'}: write question,score to "
-                f"{self.folder / 'answers.csv'} and add --resume")
+        return (f"{n:,} question{'s are' if n != 1 else ' is'} in {self.folder / 'ask.csv'}: write "
+                f"{','.join(self.columns)},score to {self.folder / 'answers.csv'} and add --resume")
 
-    def _read(self) -> list[tuple[str, float]]:
+    def _read(self) -> list[tuple[Any, float]]:
         """The answers that have a score. Raises InputError, with the line, for one that is no score in [0, 1]."""
         path, found = self.folder / "answers.csv", []
-        for line, row in read_rows(path, ("question", "score")):
+        for line, row in read_rows(path, (*self.columns, "score")):
             text = row["score"].strip()
             if not text:
                 continue
@@ -57,7 +68,7 @@ class Files:
                 score = float("nan")
             if not 0 <= score <= 1:
                 raise InputError(f"{path}: line {line}: {row['question']}: score {text!r}; scores lie in [0, 1]")
-            found.append((row["question"].strip(), score))
+            found.append((self.key(row), score))
         return found
 
     def close(self, result: dict[str, Any]) -> None:

@@ -38,6 +38,8 @@ PATIENCE = 60  # seconds for the evaluation to write its log once it has been to
 class Inspect:
     """See the module. Raises InputError for a task or a model that cannot be loaded."""
 
+    one_at_a_time = True  # in a process
+
     def __init__(self, request: Request):
         try:
             import inspect_ai
@@ -149,6 +151,7 @@ class Inspect:
         if self._thread is not None:
             self._rounds.put(None)
             self._thread.join(PATIENCE)
+            self._thread = None
 
 
 def _source(driver: Inspect):

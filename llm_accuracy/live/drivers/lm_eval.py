@@ -79,7 +79,8 @@ class LmEval:
     def _loaded(self) -> dict[str, Any]:
         """{name: task}, every one with its number of few-shot examples set as `simple_evaluate` will."""
         with self._quiet(), in_one_line("--lm-eval: the tasks cannot be loaded"):
-            self._manager = self.config.process_tasks(self.config.metadata)
+            with one_index():
+                self._manager = self.config.process_tasks(self.config.metadata)
             tasks = dict(self._manager.load(self.config.tasks)["tasks"])
         if not tasks:
             raise InputError("--lm-eval: --tasks names no task; lm-eval ls tasks lists what is installed")
@@ -220,6 +221,36 @@ class _Refusing(argparse.ArgumentParser):
 def _seeds(seeds: list[int | None] | None) -> dict[str, int | None]:
     names = ("random_seed", "numpy_random_seed", "torch_random_seed", "fewshot_random_seed")
     return dict(zip(names, seeds or [], strict=False))
+
+
+_own_tasks: dict[Path, dict] = {}
+
+
+@contextlib.contextmanager
+def one_index() -> Iterator[None]:
+    """The harness reads some thirteen thousand files of its own to know its tasks (six seconds and more): once in a
+    process, not once for every model that is asked. A harness that indexes them in another way does so every time."""
+    from lm_eval.tasks import manager
+
+    index, original = getattr(manager, "TaskIndex", None), None
+    if index is None or not callable(original := getattr(index, "build", None)):
+        yield
+        return
+    own = Path(manager.__file__).parent
+
+    def build(paths, **settings):
+        found: dict = {}
+        for path in paths:
+            if path == own and own not in _own_tasks:
+                _own_tasks[own] = original([own], **settings)
+            found |= _own_tasks[own] if path == own else original([path], **settings)
+        return found
+
+    index.build = staticmethod(build)
+    try:
+        yield
+    finally:
+        index.build = staticmethod(original)
 
 
 @contextlib.contextmanager

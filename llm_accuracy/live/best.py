@@ -1,0 +1,203 @@
+"""The command best: of models whose answers are all there (a matrix), or of models that are asked (--run)."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import claims
+from ..degradation.commands import flags
+from ..errors import InputError
+from ..querying import best_command
+from ..redaction import hidden
+from . import again
+from .drivers import DRIVERS, Request
+from .run_folder import BEST, RunFolder
+
+if TYPE_CHECKING:
+    from .several_run import SeveralWanted
+
+DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history M1.csv
+
+""", """--k MODEL MODEL … --history M1.csv
+    llm-accuracy best --run RUN --history runs/ --lm-eval "--model hf --model_args pretrained=A --tasks mmlu" \\
+        --lm-eval "--model hf --model_args pretrained=B --tasks mmlu"           live models, a flag for each
+    llm-accuracy best --run RUN --inspect task.py@mmlu --k openai/a openai/b    one task, each of these models
+    llm-accuracy best --run RUN --resume                                        (also --report, --audit)
+
+""")
+AGAIN = ("resume", "report", "audit")
+FIXED = {"tolerance": "0.5pt", "about": None, "alpha": 0.05, "seed": 0, "budget": None, "max_minutes": None,
+         "questions": None, "k": None}  # what is fixed when a run begins, and where it is not given
+
+
+class Add(argparse.Action):
+    """--lm-eval ARGS and the like, once a model, in their order."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        asked = [*(getattr(namespace, self.dest) or []), ((option_string or "").lstrip("-"), values or "")]
+        setattr(namespace, self.dest, asked)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = best_command.build_parser()
+    parser.description = DESCRIPTION
+    matrix = next(action for action in parser._actions if action.dest == "matrix")
+    matrix.nargs, matrix.required = "?", False
+    for action in parser._actions:
+        if action.dest == "history":
+            action.nargs, action.metavar = "+", "PATH"
+            action.help = "other models' answers, a matrix (live models: or logs, factors): which questions tell " \
+                          "models apart"
+    live = parser.add_argument_group("models that are asked")
+    live.add_argument("--run", dest="folder", type=Path, metavar="RUN",
+                      help="keep the search in this folder; the models are asked by one of these, once a model:")
+    for way in DRIVERS.values():
+        live.add_argument(f"--{way.name}", action=Add, dest="asked", nargs=None if way.metavar else 0,
+                          metavar=way.metavar, help=way.help)
+    live.add_argument("--model", nargs="+", metavar="MODEL", help="inspect: the models to load (default: those of --k)")
+    live.add_argument("--questions", type=Path, metavar="CSV",
+                      help="files, command: the bank, question[,task], where no history names it")
+    live.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
+    live.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
+    live.add_argument("--budget", metavar="B", help="questions of a model at most, or a share (default: all)")
+    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    again = live.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with RUN")
+    again.add_argument("--report", action="store_true", help="write result.json and report.html again")
+    again.add_argument("--audit", action="store_true", help="recompute every question, probability and look")
+    live.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """argv: the command's name and its arguments."""
+    options = build_parser().parse_args(argv[1:])
+    if options.folder is None:
+        return _replayed(options)
+    if options.matrix is not None:
+        raise InputError(f"{options.matrix} has all answers, --run asks for them: give one or the other")
+    try:
+        return _asked(options)
+    except KeyboardInterrupt:
+        return again.interrupted(options.folder)
+    except InputError as error:
+        raise InputError(hidden(str(error))) from None
+
+
+def _replayed(options: argparse.Namespace) -> int:
+    live = [name for name in ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN,
+                              "as_begun") if getattr(options, name)]
+    if live:
+        flag = options.asked[0][0] if live[0] == "asked" else live[0].replace("_", "-")
+        raise InputError(f"--{flag}: --run RUN names the folder that the search is kept in")
+    if options.matrix is None:
+        raise InputError("which models? Give a MATRIX of all answers, or --run RUN and a driver's flag for each model")
+    if options.history is not None:
+        if len(options.history) > 1:
+            raise InputError("--history: beside a matrix, one matrix of other models")
+        options.history = options.history[0]
+    return best_command.run(options)
+
+
+def _asked(options: argparse.Namespace) -> int:
+    run = RunFolder(options.folder)
+    flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of([options.folder]),
+                                                              *flags.files_of(options.history or [])])
+    if any(getattr(options, name) for name in AGAIN):
+        return _again(options, run)
+    if not options.asked:
+        raise InputError(f"how are the models asked? Give one of {', '.join('--' + name for name in DRIVERS)}, once a "
+                         "model (or --resume)")
+    from .live_line import Live
+    from .loop import go_on
+    from .several_run import begin
+
+    live = Live()
+    try:
+        result = go_on(begin(run, _wanted(options), live.say), live)
+    finally:
+        run.release()
+    return _told(options, run, result)
+
+
+def _wanted(options: argparse.Namespace) -> SeveralWanted:
+    """Raises InputError for words that cannot be used."""
+    from ..degradation.defaults import check_alpha
+    from .several_run import SeveralWanted
+
+    check_alpha(options.alpha)
+    plan = {"tolerance": best_command.tolerance_of(options.tolerance), "alpha": options.alpha, "seed": options.seed,
+            "about": claims.chosen(options.about), "max_minutes": options.max_minutes}
+    requests = _requests(options)
+    names = list(options.k or [])
+    if options.asked[0][0] != "files" and names and len(names) != len(requests):
+        raise InputError(f"--k names {len(names)} models, {len(requests)} are asked: name each")
+    return SeveralWanted(requests, names, list(options.history or []), options.budget, plan, options.questions)
+
+
+def _requests(options: argparse.Namespace) -> list[Request]:
+    """One a model; of --files one for all."""
+    asked, names, models = options.asked, options.k or [], options.model or []
+    ways = {way for way, _ in asked}
+    if "files" in ways and len(asked) > 1:
+        raise InputError("--files asks all models by two files: give it once, alone, and name the models with --k")
+    if models and ways != {"inspect"}:
+        raise InputError("--model is for --inspect; models that are asked in other ways are named with --k")
+    if "command" in ways and not names:
+        raise InputError("--k names the models, in the order of the flags that ask them: a program does not say its "
+                         "model's name")
+    loaded = models or names
+    if ways == {"inspect"} and len(asked) == 1 and len(loaded) > 1:
+        asked = asked * len(loaded)
+    if ways == {"inspect"} and len(loaded) not in (0, len(asked)) and len(loaded) != 1:
+        raise InputError(f"--inspect is there {len(asked)} times, with {len(loaded)} models: give it once, or once a "
+                         "model")
+    if ways == {"inspect"} and len(loaded) == 1:
+        loaded = loaded * len(asked)
+    if "files" in ways:
+        loaded = []
+    return [Request(way, words, options.folder, loaded[i] if i < len(loaded) else None, options.metric,
+                    options.filter) for i, (way, words) in enumerate(asked)]
+
+
+def _again(options: argparse.Namespace, run: RunFolder) -> int:
+    from .live_line import Live
+    from .loop import go_on
+    from .several_run import audit, reopen, resume
+
+    for name, default in FIXED.items():
+        if getattr(options, name) != default:
+            raise InputError(f"--{name.replace('_', '-')}: fixed when the run began; leave it away, or begin another "
+                             "run")
+    if options.audit:
+        print("\n".join(audit(run)))
+        return 0
+    live = Live()
+    try:
+        if options.report:
+            run.manifest(BEST)
+            run.lock()
+            result = reopen(run).write()
+        else:
+            requests = _requests(options) if options.asked else []
+            result = go_on(resume(run, requests, options.history, options.as_begun, live.say), live)
+    finally:
+        run.release()
+    return _told(options, run, result)
+
+
+def _told(options: argparse.Namespace, run: RunFolder, result: dict[str, Any]) -> int:
+    from ..degradation.words import as_json
+    from .several_report import text_of
+
+    to = flags.prose(options.json)
+    print(*text_of(result), sep="\n", file=to)
+    if not result["ended"]:
+        print(f"the search has not ended: add --resume to go on with {run.path}", file=to)
+    print(run / "report.html", file=to)
+    flags.write_json(as_json(result), options.json)
+    sys.stdout.flush()
+    return 0

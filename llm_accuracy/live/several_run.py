@@ -1,0 +1,286 @@
+"""Begin, resume and audit a search for the best of several live models."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..claims import QUESTIONS
+from ..errors import InputError
+from ..files import atomic, read_json
+from ..querying.best import usefulness
+from ..querying.session import questions_of
+from .bank import Bank, digest
+from .drivers import DRIVERS, Driver, Request
+from .drivers.panel import Panel, PanelFiles
+from .evaluate import bank_of
+from .history import History, aligned, other_limits, read_history
+from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, files_of, opened_again, versions
+from .plans import number_of
+from .query_log import QueryLog
+from .run_folder import BEST, FORMAT, RunFolder
+from .several import Several, SeveralPlan, by_hand
+
+USEFUL = "useful.npy"
+BY_FILES = "files"
+
+
+@dataclass
+class SeveralWanted:
+    """What the command line asks for; see `best` for the flags.
+
+    requests  one a model, in their order; of --files one for all
+    names     of the models; [] where the drivers know them
+    budget    questions of each model at most, as it was written
+    plan      further fields of `SeveralPlan`
+    """
+
+    requests: list[Request]
+    names: list[str]
+    history: list[Path]
+    budget: str | None
+    plan: dict[str, Any]
+    questions: Path | None = None
+
+
+@dataclass
+class Contest(OpenRun):
+    """A search that is open."""
+
+    asking: Several
+
+    def result(self) -> dict[str, Any]:
+        from .several_report import result_of
+
+        return result_of(self.asking, self.manifest)
+
+    def page(self, result: dict[str, Any]) -> str:
+        from .several_report import page
+
+        return page(self.asking, self.manifest, result)
+
+    def line(self, result: dict[str, Any]) -> str:
+        left = sum(one["left"] for one in result["models"].values())
+        leader = result["models"][result["leader"]]
+        return (f"{result['questions']:,} questions, {left} of {len(result['models'])} models left, {result['leader']} "
+                f"ahead with about {100 * leader['estimate']:.1f} %")
+
+
+# --- beginning -----------------------------------------------------------------------------------------
+
+def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
+    """A new search: everything is checked and read before the folder holds anything but its lock.
+
+    Raises InputError for whatever cannot be used.
+    """
+    return beginning(run, lambda: _begun(run, wanted, say))
+
+
+def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
+    first = wanted.requests[0]
+    history = read_history(wanted.history, first.metric, first.filter)
+    names, members = _members(wanted)
+    SeveralPlan(tuple(names), 1, **wanted.plan)
+    driver = PanelFiles(first, names) if first.driver == BY_FILES else Panel(members, _folders(run, names))
+    bank = bank_of(driver, history, wanted.questions)
+    if wanted.plan["about"] == QUESTIONS:
+        _check_independent(bank)
+    history = aligned(history, bank)
+    bank = bank.prompted(history.prompts)
+    useful, said = what_tells_apart(history, names)
+    notes = [*history.notes, *first.notes, *said]
+    for one in members.values():
+        notes += [note for note in other_limits(history, getattr(one, "limits", None)) if note not in notes]
+    for note in notes:
+        say(note)
+    most = bank.size if wanted.budget is None else questions_of(number_of(wanted.budget), bank.size)
+    plan = SeveralPlan(tuple(names), most, **wanted.plan)
+    asked = [asked_of(request, one) | {"name": name, "loaded": one.model, "bank": _prints(one)}
+             for name, request, one in zip(names, wanted.requests, members.values(), strict=False)]
+    manifest = {
+        "format": FORMAT, "kind": BEST, "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "models": names, "asked": asked or [asked_of(first, driver)], "plan": asdict(plan),
+        "bank": {"questions": bank.size} | bank.fingerprints(),
+        "history": {"kind": history.kind, "models": len(history.models),
+                    "paths": [str(path.absolute()) for path in wanted.history if str(path) != "none"],
+                    "files": files_of(wanted.history)},
+        "known": known(useful), "notes": notes, "versions": versions() | driver.versions}
+    bank.save(run / "questions.csv")
+    if useful is not None:
+        with atomic(run / USEFUL, "wb") as stream:
+            np.save(stream, useful)
+    (run / "queries.jsonl").unlink(missing_ok=True)
+    run.write_manifest(json.loads(json.dumps(manifest)))
+    return Contest(run, manifest, Several(bank, useful, plan, QueryLog(run / "queries.jsonl")), driver)
+
+
+def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
+    """(the models' names, their drivers; none of --files). Raises InputError for names that are not one for each."""
+    if wanted.requests[0].driver == BY_FILES:
+        _check_names(wanted.names)
+        return wanted.names, {}
+    opened: list[Driver] = []
+    for i, request in enumerate(wanted.requests):
+        folder = _folder(wanted.requests[0].folder, i)
+        opened.append(DRIVERS[request.driver].open(replace(request, folder=folder)))
+    names = wanted.names or [driver.model for driver in opened]
+    _check_names(names)
+    return names, dict(zip(names, opened, strict=True))
+
+
+def _check_names(names: list[str]) -> None:
+    if len(names) < 2:
+        raise InputError("which is best? Two models are needed, or more: a driver's flag for each, or --files and --k")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{twice[0]} is there twice: name the models, in their order, with --k")
+
+
+def _folder(run: Path, i: int) -> Path:
+    return run / "models" / str(i + 1)
+
+
+def _folders(run: RunFolder, names: list[str]) -> dict[str, Path]:
+    return {name: _folder(run.path, i) for i, name in enumerate(names)}
+
+
+def _prints(driver: Driver) -> dict[str, Any] | None:
+    return None if (own := driver.bank()) is None else own.fingerprints()
+
+
+def _check_independent(bank: Bank) -> None:
+    """Raises InputError where two questions have one content: they are no independent draws of a population."""
+    if bank.contents is None:
+        return
+    known = [content for content in bank.contents.tolist() if content]
+    twice = next((content for content, count in Counter(known).items() if count > 1), None)
+    if twice is not None:
+        same = bank.questions[bank.contents == twice][:2].tolist()
+        raise InputError(f"--about questions: {' and '.join(same)} have one content, so they are no independent draws "
+                         "of new questions; leave --about away, or take one of them out of the task")
+
+
+def what_tells_apart(history: History, names: list[str]) -> tuple[np.ndarray | None, list[str]]:
+    """((N,) √(p(1 − p)) of each question by the history, notes); None without one. Candidates in it are left out."""
+    if history.factors is not None:
+        p = np.clip(np.asarray(history.factors.history_mean, float), 0.02, 0.98)
+        return np.sqrt(p * (1 - p)), ["history: the factors' means say which questions tell models apart"]
+    if history.responses is None:
+        return None, ["no history: questions are drawn at random"]
+    scores = np.where(history.responses.observed, history.responses.scores, np.nan).astype(float)
+    candidates = {name.lower() for name in names}
+    kept = np.array([str(name).lower() not in candidates for name in history.models])
+    notes = []
+    if left_out := int((~kept).sum()):
+        notes.append(f"history: {left_out:,} of its models are candidates; their answers there are not used")
+    if not kept.any():
+        return None, [*notes, "no history: questions are drawn at random"]
+    return usefulness(scores[kept]), [*notes, f"history: {int(kept.sum()):,} models say which questions tell models "
+                                              "apart"]
+
+
+def known(useful: np.ndarray | None) -> dict[str, str | None]:
+    """Its fingerprint, by the name that a message gives it."""
+    return {"which questions tell models apart": digest(useful)}
+
+
+# --- opening again -------------------------------------------------------------------------------------
+
+def reopen(run: RunFolder, audit: bool = False) -> Contest:
+    """A search as its files have it: everything that was drawn is drawn again and compared.
+
+    Raises InputError where a file was changed, saying which, or does not follow from the others.
+    """
+    manifest = run.manifest(BEST)
+    bank = Bank.load(run / "questions.csv")
+    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+    useful = _useful(run / USEFUL)
+    compare(known(useful), manifest["known"], run / USEFUL)
+    plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
+    return Contest(run, manifest, Several(bank, useful, plan, QueryLog(run / "queries.jsonl"), audit))
+
+
+def _useful(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); restore the file") from None
+
+
+def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, as_begun: bool, say: Say) -> Contest:
+    """A search to go on with, its models open; see `evaluate.resume`. requests: the drivers' flags, where they were
+    given again, [] else."""
+    run.manifest(BEST)
+    run.lock()
+    contest = reopen(run)
+    manifest, log = contest.manifest, contest.asking.log
+    if log.torn:
+        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    if not as_begun:
+        check_files(manifest["history"], history, "history")
+    if contest.asking.ended is None:
+        contest.driver = _opened_again(run, manifest, requests)
+    return contest
+
+
+def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Request]) -> Panel | PanelFiles:
+    asked, names = manifest["asked"], manifest["models"]
+    if requests and len(requests) != len(asked):
+        raise InputError(f"the run began with {len(asked)} models and is given {len(requests)}: resume with the same, "
+                         "or leave them away")
+    if asked[0]["driver"] == BY_FILES:
+        return PanelFiles(Request(BY_FILES, "", run.path), names)
+    given: list[Request | None] = [*requests] or [None] * len(asked)
+    members = {one["name"]: opened_again(one, one["loaded"], one["bank"] or {}, request, _folder(run.path, i), False)
+               for i, (one, request) in enumerate(zip(asked, given, strict=True))}
+    return Panel(members, _folders(run, names))
+
+
+# --- auditing ------------------------------------------------------------------------------------------
+
+def audit(run: RunFolder) -> list[str]:
+    """Recompute every draw, its probability, and every look from the log; returns what was compared.
+
+    Raises InputError for the first thing that does not follow.
+    """
+    asking = reopen(run, audit=True).asking
+    said = [f"{sum(len(record['questions']) for record in asking.logged):,} questions in {asking.round} rounds: every "
+            "one follows from the history, the seed and the answers before it, with its probability and the models "
+            "that were left",
+            f"{len(list(asking.log.of('look')))} looks in the log: each follows from the answers"]
+    plain = by_hand(asking)
+    if not plain:
+        return [*said, "nothing can be said yet"]
+    for name, value, estimate in zip(asking.plan.models, plain.values(), asking.search.estimates, strict=True):
+        if abs(value - estimate) > 1e-9:
+            raise InputError(f"{run.path}: by hand the log gives {name} {value}, by the run it is {estimate}")
+    said.append("the means by hand, from q and the answers alone: " +
+                ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
+    path = run / "result.json"
+    if path.exists() and not asking.outstanding:
+        _check_result(path, asking, plain)
+        said.append(f"{path.name}: the winner, the models that are left and all means are what the log gives")
+    return said
+
+
+def _check_result(path: Path, asking: Several, means: dict[str, float]) -> None:
+    """Raises InputError where result.json says another winner, other models left or other means than the log."""
+    kept = read_json(path)
+    given = kept.get("models")
+    models = {name: one for name, one in given.items() if isinstance(one, dict)} if isinstance(given, dict) else {}
+    left = [name for name, one in models.items() if one.get("left")]
+    told: list[tuple[str, Any, Any]] = [("winner", kept.get("winner"), asking.winner),
+                                        ("models left", left, asking.left)]
+    told += [(f"the mean of {name}", models.get(name, {}).get("estimate"), value) for name, value in means.items()]
+    for what, here, value in told:
+        near = isinstance(here, float | int) and isinstance(value, float) and abs(here - value) <= 1e-9
+        if here != value and not near:
+            raise InputError(f"{path}: {what} is {here}, by the log {value}; add --report to write it again")
