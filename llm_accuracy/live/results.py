@@ -12,6 +12,7 @@ import numpy as np
 from .. import __version__
 from ..querying.diagnosis import HURTS, SURE
 from ..querying.session import Finding
+from ..visible import visible
 from .asking import Asking
 from .history import identical
 from .plans import EVERY_ROUND, EXACT, FIXED
@@ -36,7 +37,7 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
                 if name in asking.answers]
     result: dict[str, Any] = {
         "format": 1, "model": session.model, "estimate": None, "asked": len(asking.answers), "of": asking.bank.size,
-        "budget": plan.budget, "alpha": plan.alpha, "interval": INTERVALS[plan.interval],
+        "budget": plan.budget, "alpha": plan.alpha, "interval": interval_of(asking),
         "stopped": asking.ended, "rounds": asking.round}
     if found is not None:
         result |= {"estimate": found.theta, "low": found.low, "high": found.high,
@@ -48,10 +49,20 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
         result["cost"] = cost_of(asking.bank.costs, [j for j, _ in answered], result["history"].get("gain"))
     result["same_answers"] = identical(responses, [j for j, _ in answered], [z for _, z in answered])
     result["notes"] = [*manifest["notes"], *(record["text"] for record in asking.log.of("note"))]
-    result["notes"] += [f"{name} of the history has given the very same answers to every question asked: if it is this "
-                        "model, the history knows it already" for name in result["same_answers"]]
+    result["notes"] += [same_of(name) for name in result["same_answers"]]
     result["log"] = {"records": len(asking.log.records), "version": __version__}
     return result
+
+
+def interval_of(asking: Asking) -> str:
+    """What its interval claims: "it …"."""
+    fixed, answers = asking.plan.interval == FIXED, len(asking.answers)
+    if fixed and answers == asking.bank.size:
+        return "is the accuracy itself: every question of the bank is answered"
+    if fixed and asking.ended is not None and not asking.complete:
+        return ("holds at these questions where how long answers take has nothing to do with whether they are right "
+                "(growing rounds, ended by --max-minutes)")
+    return INTERVALS[asking.plan.interval]
 
 
 def sub_scores(asking: Asking) -> dict[str, dict[str, Any]]:
@@ -79,14 +90,17 @@ def history_of(asking: Asking, found: Finding | None, manifest: dict[str, Any]) 
                              "calibration": calibration(asking.logged, asking.answers), "sentence": ""}
     if found is None:
         return known
+    size = asking.bank.size
     diagnosis = asking.session.estimate(asking.plan.alpha).history
     if diagnosis is None:  # one question after the other: the gain by the fixed interval of the same answers
         gain = asking.session.gain()
         hurts = manifest["history"]["models"] > 0 and gain is not None and gain < HURTS and found.asked >= SURE
-        return known | {"gain": gain, "misleads": hurts, "sentence":
+        return known | {"gain": gain, "random": random_questions(found.asked, size, gain), "misleads": hurts,
+                        "sentence":
                         "the history predicts this model badly: intervals are valid but no narrower than with random "
                         "questions" if hurts else ""}
-    return known | {"gain": diagnosis.gain, "promised": diagnosis.promised, "surprise": diagnosis.surprise,
+    return known | {"gain": diagnosis.gain, "random": random_questions(found.asked, size, diagnosis.gain),
+                    "promised": diagnosis.promised, "surprise": diagnosis.surprise,
                     "dispersion": diagnosis.dispersion,
                     "distance": diagnosis.distance if math.isfinite(diagnosis.distance) else None,
                     "misleads": diagnosis.misleads, "sentence": diagnosis.sentence}
@@ -101,11 +115,18 @@ def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict
     n, t, spent, mean = len(costs), len(asked), float(costs[list(asked)].sum()), float(costs.mean())
     random = spent / mean
     by_cost = None
-    if gain is not None and 0 < t < n and random < n:
-        # Random questions of the same interval: 1/T' − 1/N = (1/T − 1/N) / gain.
-        by_cost = 1 / ((1 / t - 1 / n) / gain + 1 / n) / random
+    if (same := random_questions(t, n, gain)) is not None and random < n:
+        by_cost = same / random
     return {"asked": spent, "bank": float(costs.sum()), "each": spent / t if t else None, "each_of_bank": mean,
             "random": random, "gain": by_cost}
+
+
+def random_questions(asked: int, of: int, gain: float | None) -> float | None:
+    """How many random questions an interval as narrow takes, T': 1/T' − 1/N = (1/T − 1/N) / gain. Of a large bank that
+    is gain · T; never more than the bank has. None where it is not known, and where all are asked."""
+    if gain is None or gain <= 0 or not 0 < asked < of:
+        return None
+    return 1 / ((1 / asked - 1 / of) / gain + 1 / of)
 
 
 def calibration(logged: Sequence[dict[str, Any]], answers: dict[str, float]) -> list[dict[str, float]]:
@@ -157,6 +178,31 @@ def with_interval(result: dict[str, Any]) -> str:
     if abs((low + high) / 2 - theta) > ASIDE * (high - low) / 2:
         return f"{theta:.1f} %, {low:.1f} to {high:.1f}"
     return f"{theta:.1f} % ± {100 * result['half_width']:.1f}"
+
+
+def said_of(result: dict[str, Any]) -> list[str]:
+    """Lines for the terminal: the estimate and what it rests on, what the history was worth, what is doubtful."""
+    of, none = f"{result['asked']:,} of {result['of']:,} questions", result["estimate"] is None
+    if result["provisional"]:
+        rests = f"{result['asked']:,} of the budget's {result['budget']:,} questions are answered"
+    else:
+        interval = "" if none else f"{100 * (1 - result['alpha']):g} % interval, "
+        rests = f"{interval}{of}; {result['stopped'] or 'not ended'}"
+    yet = ", provisional" * (result["provisional"] and not none)
+    said = [f"{visible(result['model'])}: {line_of(result)}{yet} ({rests})"]
+    known = result["history"]
+    if known["sentence"]:
+        said.append(known["sentence"])
+    elif not none and not result["provisional"] and known["models"] and (
+            (known.get("random") or 0) > 1.05 * result["rests_on"]):
+        said.append(f"random questions: about {known['random']:,.0f} would have been needed for as narrow an interval")
+    return said + [same_of(name) for name in result["same_answers"]]
+
+
+def same_of(name: str) -> str:
+    """Of a model of the history with the same answers."""
+    return (f"{visible(name)} of the history has given the very same answers to every question asked: if it is this "
+            "model, the history knows it already")
 
 
 def line_of(result: dict[str, Any]) -> str:

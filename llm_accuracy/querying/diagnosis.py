@@ -2,9 +2,11 @@
 
 Intervals are valid whatever the history is; a bad one only makes them wide. Whether it does is seen in the answers:
 
-    gain        (1 − T/N) Ŝ²/T ÷ V: as many times more random questions would have been needed for this interval, with
-                Ŝ² the variance of the scores estimated from the same answers, and raised where surprises are rare as V
-                is: else nothing seems worse than random questions to a model that has all right
+    gain        (1 − T/N) Ŝ²/T ÷ V: the variance with T random questions over that of the estimate, with Ŝ² the variance
+                of the scores estimated from the same answers, and raised where surprises are rare as V is: else nothing
+                seems worse than random questions to a model that has all right. Of a large bank as many times more
+                random questions would have been needed for this interval; of any, T' with 1/T' − 1/N =
+                (1/T − 1/N) / gain
     surprise    Σ (z − p) / √(d Σ w): the sum of right answers against the predictions; ± 1 where they are right
     dispersion  1 + Σ (z − p)(1 − 2p) / Σ w: the squared residuals against their expectation, 1 where predictions are
                 right and more where they are too sure. For 0/1 scores it is Σ (z − p)² / Σ w.
@@ -189,8 +191,8 @@ def _population_variance(rounds: Sequence[Round], found: RoundEstimate) -> np.nd
 class HistoryDiagnosis:
     """Of one evaluation: how its history has served it. None where nothing can be said.
 
-    gain        as many times more random questions would have been needed; None where all answers are alike, of which
-                random questions would say as little. promised: what the history led to expect
+    gain        the variance with as many random questions over the estimate's; None where all answers are alike, of
+                which random questions would say as little. promised: what the history led to expect
     surprise, dispersion, distance  see the module
     misleads    whether it is said to mislead
     trusted, trusted_asked  share of the bank that it is taken at its word for, and how many of those were asked

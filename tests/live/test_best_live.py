@@ -177,7 +177,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(board, whole, given, 
 def test_other_commands_and_other_runs_are_told_apart(board, whole):
     from llm_accuracy.live import command
 
-    with pytest.raises(InputError, match="a search for the best of several models: `llm-accuracy best --run"):
+    with pytest.raises(InputError, match="of several models: give the same flag to llm-accuracy best --run"):
         command.main([str(whole), "--resume"])
 
 

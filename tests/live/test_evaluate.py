@@ -170,7 +170,7 @@ def test_bad_answers_leave_the_run_intact(board, rows, said):
     assert command.main([str(board / "run"), "--audit"]) == 0
 
 
-@pytest.mark.parametrize("program", ["false", "echo nonsense", "exec cat", "no-such-program"])
+@pytest.mark.parametrize("program", ["false", "echo nonsense", "exec cat", "true && no-such-program"])
 def test_a_program_that_fails_is_one_line(board, program, capfd):
     with pytest.raises(InputError) as caught:
         begin(board, "--budget", "40", "--command", program)
@@ -208,12 +208,14 @@ def test_the_report_as_a_browser_shows_it(board):
     document, shot = render(board / "run" / "report.html", board)
     shown, result = text_of(document), json.loads((board / "run" / "result.json").read_text())
     for part in ("<b>new</b>", f"{100 * result['estimate']:.1f} % ± {100 * result['half_width']:.1f}",
-                 "40 of at most 40 questions asked; the bank has 120", "Ended: the budget is used up",
+                 "40 of 40 questions asked; the bank has 120", "Accuracy on the 120 questions of a, b",
+                 "Ended: the budget is used up",
                  "Estimate against questions asked", "Sub-scores by task", "Which questions were asked",
                  "Did the history serve?", "What it cost", "What more questions would give", "To cite and to audit",
                  f"spent {result['cost']['asked']:,.4g} of 360 for the whole bank"):
         assert part in shown, part
-    assert document.count("<svg") == 4 and "<b>new" not in document and shot.stat().st_size > 10_000
+    assert document.count("<svg") == document.count('<svg role="img" aria-label="') == 4
+    assert "<b>new" not in document and shot.stat().st_size > 10_000
     urls = set(re.findall(r"https?://[^\s\"'<>]+", document))
     assert all(url.startswith("http://www.w3.org/") for url in urls)  # names of XML dialects, never loaded
     assert command.main([str(board / "run"), "--audit"]) == 0
