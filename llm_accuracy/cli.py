@@ -203,6 +203,13 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
     return same
 
 
+def path(text: str) -> Path:
+    """An argparse type: a path; no blank one, as of a variable that is not set, which would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a path is needed, not an empty text (. is the current folder)")
+    return Path(text)
+
+
 def stem(text: str) -> Path:
     """An argparse type: the beginning of file names, such as figures/audit."""
     if not Path(text).name or Path(text).name == "..":

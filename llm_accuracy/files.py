@@ -10,6 +10,7 @@ memory is taken, and `--max-size` (`limit_to`) moves the limits.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
@@ -125,7 +126,8 @@ def atomic(path: Path | str, mode: str = "wb") -> Iterator[IO[Any]]:
     except OSError as error:
         if error.filename is not None and not _is_ours(error.filename, path, part):
             raise
-        raise InputError(f"{path}: cannot be written ({error.strerror or error}); choose another place") from None
+        way_out = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another place"
+        raise InputError(f"{path}: cannot be written ({error.strerror or error}); {way_out}") from None
     finally:
         if not in_place:
             with suppress(OSError):
@@ -144,7 +146,8 @@ def plain_name(name: str, flag: str) -> str:
 def write_whole(path: Path | str, content: str | bytes) -> None:
     """Write a file so that a reader sees all of it or none; its folder is created. Raises as `atomic` does."""
     with atomic(path) as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
+        # What UTF-8 has no bytes for, halves of characters out of undecodable names, is spelt: \\udcff
+        stream.write(content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
 
 
 def check_new(targets: Path | Iterable[Path], overwrite: bool, make_parent: bool = False) -> None:

@@ -45,7 +45,7 @@ def writing(log: Path | str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = _locked(path, log)
     except OSError as error:
-        _remove_empty(made)
+        remove_empty(made)
         raise InputError(f"{log.parent}: cannot be written ({error.strerror or error}); choose another --logs-dir"
                          ) from None
     _HELD.add(key)
@@ -56,7 +56,7 @@ def writing(log: Path | str) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()  # while it is locked, so that nobody else has it by then
         os.close(handle)
-        _remove_empty(made)
+        remove_empty(made)
 
 
 def _locked(path: Path, log: Path) -> int:
@@ -76,7 +76,7 @@ def _locked(path: Path, log: Path) -> int:
                 raise
             print(f"{log}: this disk knows no locks, so nothing stops a second command from writing the same log: run "
                   "one at a time", file=sys.stderr)
-        if _is_still(path, handle):
+        if is_still(path, handle):
             break
         os.close(handle)  # its holder removed it between our opening and locking it: another try
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace("\n", " ")
@@ -86,14 +86,16 @@ def _locked(path: Path, log: Path) -> int:
     return handle
 
 
-def _is_still(path: Path, handle: int) -> bool:
+def is_still(path: Path, handle: int) -> bool:
+    """Whether an open file still has its name."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(handle))
     except FileNotFoundError:
         return False
 
 
-def _remove_empty(folders: list[Path]) -> None:
+def remove_empty(folders: list[Path]) -> None:
+    """Remove folders, the innermost first, up to one that holds something."""
     for folder in folders:  # the innermost first
         try:
             folder.rmdir()

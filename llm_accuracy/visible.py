@@ -16,6 +16,14 @@ def visible(text: str, keep: str = "") -> str:
                        else found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shortened(value: object, most: int = 80) -> str:
+    """A value as a message quotes it; of a long one the beginning."""
+    if isinstance(value, int) and abs(value) >= 10**most:
+        return f"a number of more than {most} digits"  # which Python does not write out
+    shown = repr(value)
+    return shown if len(shown) <= most else f"{shown[:most]}…"
+
+
 def columns(text: str) -> int:
     """The columns that a text takes on a terminal."""
     if text.isascii():

@@ -59,11 +59,13 @@ class Asking(Recorded):
 
     def finding(self, alpha: float | None = None) -> Finding | None:
         """The estimate by the plan's interval; None while there is none. alpha: another than the plan's."""
-        if not self.answers or ((rounds := self.complete_rounds) == 0 and self.plan.in_rounds):
-            return None
         plan = self.plan if alpha is None else replace(self.plan, alpha=alpha)
-        if not plan.in_rounds:
+        if not plan.in_rounds:  # of a question whose forerunners are not all answered nothing is known yet
+            if not self.logged or self.logged[0]["questions"][0] not in self.answers:
+                return None
             return self.session.watch(plan.alpha, True, plan.planned)
+        if not (rounds := self.complete_rounds):
+            return None
         if level := plan.level(self.bank.size, rounds):
             return self.session.estimate(level)
         return self.claiming_nothing(self.session.estimate(self.plan.alpha))

@@ -7,12 +7,16 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ..errors import InputError
 from ..files import atomic
+from ..scores.score_values import decimal
+from ..visible import shortened
 
+LONGEST = 10_000  # letters of a name
 COLUMNS = ("question", "task", "content", "cost", "prompt")
 
 
@@ -33,6 +37,11 @@ class Bank:
     def __post_init__(self):
         if not len(self.questions):
             raise InputError("there are no questions to ask")
+        for array in (self.questions, self.tasks):
+            if array is not None:
+                _check_names(array)
+        if not all(map(str.strip, self.questions.tolist())):
+            raise InputError("a question's name is blank; give each a name of its own")
         names, counts = np.unique(self.questions, return_counts=True)
         if (counts > 1).any():
             raise InputError(f"question {names[counts > 1][0]!r} is there twice; give each its own name")
@@ -69,10 +78,7 @@ class Bank:
         """
         given: dict[str, float] = {}
         for line, row in read_rows(path, ("question", "cost")):
-            try:
-                cost = float(row["cost"])
-            except ValueError:
-                cost = float("nan")
+            cost = decimal(row["cost"])
             if not 0 < cost < np.inf:
                 raise InputError(f"{path}: line {line}: cost {row['cost']!r} of {row['question']}: a number above 0 is "
                                  "needed")
@@ -99,7 +105,7 @@ class Bank:
         columns = [self.questions, *(column if column is not None else [""] * self.size
                                      for column in (self.tasks, self.contents, self.costs, self.prompts))]
         with atomic(path, "w") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
+            writer = csv_writer(stream, self.questions, self.tasks)
             writer.writerow(COLUMNS)
             writer.writerows(zip(*(column.tolist() if isinstance(column, np.ndarray) else column
                                    for column in columns), strict=True))
@@ -111,6 +117,23 @@ class Bank:
         known = {name: column for name, column in columns.items() if (column != "").any()}
         costs = known["cost"].astype(float) if "cost" in known else None
         return Bank(columns["question"], known.get("task"), known.get("content"), costs, known.get("prompt"))
+
+
+def _check_names(names: np.ndarray) -> None:
+    """Raises InputError for names that a file could not hold, or not give back."""
+    if (longest := names.dtype.itemsize // 4) > LONGEST:
+        raise InputError(f"a name of a question or task has {longest:,} letters; {LONGEST:,} at most")
+    try:
+        "\n".join(names.tolist()).encode()
+    except UnicodeEncodeError as error:
+        part = shortened(error.object[max(0, error.start - 20) : error.end])
+        raise InputError(f"a name of a question or task is not text: …{part}") from None
+
+
+def csv_writer(stream: IO[str], *names: np.ndarray | None):
+    """A writer of rows with such names: csv quotes a line feed in one, but not a carriage return."""
+    quoted = any("\r" in "".join(column.tolist()) for column in names if column is not None)
+    return csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL)
 
 
 def digest(array: np.ndarray | None) -> str | None:
@@ -132,6 +155,8 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
             reader = csv.DictReader(stream)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header
+            if twice := [name for name in header if header.count(name) > 1 and name in needed]:
+                raise InputError(f"{path}: line 1: the header names {twice[0]} twice; which one counts?")
             for name in needed:
                 if name not in header:
                     raise InputError(f"{path}: line 1: the header must name {','.join(needed)}, not "

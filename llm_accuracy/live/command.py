@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from .. import cli
 from ..errors import InputError
 from ..redaction import hidden
+from ..visible import visible
 from . import paired_command
 from .drivers import DRIVERS, Request
 
+OF_EXPORT = ("organization", "benchmark", "relationship")
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
 DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
 
@@ -31,7 +33,7 @@ RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(DESCRIPTION)
     parser.prog = "llm-accuracy evaluate"
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="folder of the evaluation")
+    parser.add_argument("run", type=cli.path, nargs="?", metavar="RUN", help="folder of the evaluation")
     parser.add_argument("--forecast", action="store_true",
                         help="instead of a run: the half-widths that budgets give with this history")
     again = parser.add_argument_group("a run that exists").add_mutually_exclusive_group()
@@ -50,15 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
         how.add_argument(f"--{way.name}", help=way.help, **taken)
     what = parser.add_argument_group("what is known")
     what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load)")
-    what.add_argument("--history", nargs="+", type=Path, metavar="PATH",
+    what.add_argument("--history", nargs="+", type=cli.path, metavar="PATH",
                       help="logs, a matrix, an .npz of factors, or none: models that have answered these questions")
-    what.add_argument("--questions", type=Path, metavar="CSV",
+    what.add_argument("--questions", type=cli.path, metavar="CSV",
                       help="files, command: the bank, question[,task], where no history names it")
     what.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
     what.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
-    what.add_argument("--factors", type=Path, metavar="NPZ",
+    what.add_argument("--factors", type=cli.path, metavar="NPZ",
                       help="keep the fitted factors here, and use them again while the history is the same")
-    what.add_argument("--cost", type=Path, metavar="CSV",
+    what.add_argument("--cost", type=cli.path, metavar="CSV",
                       help="question,cost (tokens, seconds): choose by information per cost")
     what.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
     end = parser.add_argument_group("when to stop")
@@ -67,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     end.add_argument("--exact", action="store_true", default=None,
                      help="with --half-width: an interval that rests on no normal limit")
     end.add_argument("--max-budget", metavar="B", help="with --half-width: questions at most")
-    end.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    end.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     paired_command.add_flags(parser)
     fine = parser.add_argument_group("details")
     fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
@@ -86,6 +88,11 @@ def main(argv: list[str] | None = None) -> int:
         return _run(options)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
+    except KeyboardInterrupt:
+        begun = options.run is not None and (options.run / "manifest.json").exists()
+        print("interrupted; " + ("what was answered is kept, --resume goes on" if begun else "nothing has begun"),
+              file=sys.stderr)
+        return cli.INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -96,15 +103,20 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .run_folder import COMPARISON, RunFolder
+    from .run_folder import COMPARISON, RunFolder, as_written
 
     run = RunFolder(options.run)
     again = options.resume or options.report or options.audit or options.export
+    if options.resume:
+        with as_written(run / "manifest.json"):
+            _check_as_begun(options, run.manifest())
     if again and run.begun and run.manifest().get("kind") == COMPARISON:
         return paired_command.again(options, run, _request(options))
     if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
         if options.baseline is None:
             raise InputError(f"{extra[0]} is for a comparison, with --baseline")
+    if again and options.baseline is not None:
+        raise InputError(f"{options.run} holds no comparison: leave --baseline away")
     if options.baseline is not None:
         outputs, request = paired_command.Outputs.of(options, options.run), _request(options)
         assert request is not None
@@ -112,11 +124,10 @@ def _run(options: argparse.Namespace) -> int:
                                               show_questions=options.show_questions)
     from .evaluate import Wanted, audit, begin, go_on, reopen, resume
     from .live_line import Live
-    from .results import line_of
 
     live = Live()
     if options.audit:
-        print("\n".join(audit(run)))
+        print(*audit(run), sep="\n")
         return 0
     if options.report or options.export:
         from .export import export, rewritten
@@ -148,12 +159,20 @@ def _run(options: argparse.Namespace) -> int:
             result = go_on(evaluation, live)
         finally:
             run.release()
-    print(f"{result['model']}: {line_of(result)} ({100 * (1 - result['alpha']):g} % interval, {result['asked']:,} of "
-          f"{result['of']:,} questions{'; ' + result['stopped'] if result['stopped'] else ''})")
+    print(_last_line(result))
     if result["history"]["sentence"]:
         print(result["history"]["sentence"])
-    print(f"{run / 'report.html'}")
+    print(visible(str(run / "report.html")))
     return 0
+
+
+def _last_line(result: dict[str, Any]) -> str:
+    """`new: accuracy 23.0 % ± 5.6 (95 % interval, 100 of 2,000 questions; the budget is used up)`"""
+    from .results import line_of
+
+    interval = f"{100 * (1 - result['alpha']):.10g} % interval{', provisional' * result['provisional']}, "
+    return (f"{visible(result['model'])}: {line_of(result)} ({interval if result['estimate'] is not None else ''}"
+            f"{result['asked']:,} of {result['of']:,} questions; {result['stopped'] or 'it goes on with --resume'})")
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -166,11 +185,24 @@ def _check(options: argparse.Namespace) -> None:
         if options.run or chosen or again:
             extra = options.run or f"--{chosen[0] if chosen else again}"
             raise InputError(f"--forecast asks nothing: leave {extra} away")
+        _leave_away(options, "--forecast", {*fixed, "model", "as_begun", "show_questions", "baseline", *OF_EXPORT}
+                    - {"budget", "half_width", "questions"}, (*paired_command.FIXED, *paired_command.OUTPUTS))
         if options.history is None:
             raise InputError("--forecast: --history names what it is to be made from (none, with --questions)")
         return
     if options.run is None:
         raise InputError("RUN is missing: the folder that the evaluation is kept in")
+    if options.model is not None and not options.model.strip():
+        raise InputError("--model: a name is needed")
+    if again != "resume":
+        _leave_away(options, f"--{again}" if again else "a new run", {"as_begun"})
+    if again != "export":
+        _leave_away(options, f"--{again}" if again else "a run without --export", OF_EXPORT)
+    if again in ("audit", "report", "export"):
+        _leave_away(options, f"--{again}", {"history", "model", "metric", "filter", "questions",
+                                            *(name.replace("-", "_") for name in chosen)})
+    if again == "audit":
+        _leave_away(options, "--audit", {"show_questions"})
     if again:
         if fixed:
             raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
@@ -179,6 +211,8 @@ def _check(options: argparse.Namespace) -> None:
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
+    if options.max_minutes is not None and chosen == ["files"]:
+        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
     if options.baseline is not None:
         return
     if options.cost is not None and options.exact:
@@ -187,6 +221,23 @@ def _check(options: argparse.Namespace) -> None:
     if options.history is None:
         raise InputError("--history: logs, a matrix or factors of models that have answered these questions (none, for "
                          "no history)")
+
+
+def _leave_away(options: argparse.Namespace, what: str, flags: Iterable[str], more: tuple[str, ...] = ()) -> None:
+    """Raises InputError for a flag that `what` does not look at: it would be ignored in silence."""
+    for name in (*sorted(flags), *more):
+        if getattr(options, name, None) not in (None, False, []):
+            raise InputError(f"--{name.replace('_', '-')} has no place beside {what}: leave it away")
+
+
+def _check_as_begun(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    """Raises InputError where a run is resumed with another model, metric or filter than it began with."""
+    asked = manifest["asked"]
+    for name in ("model", "metric", "filter"):
+        begun = {asked[name], manifest["model"]} if name == "model" else {asked[name]}
+        if (given := getattr(options, name)) not in {None, *begun}:
+            began = f"--{name} {asked[name]}" if asked[name] else f"no --{name}"
+            raise InputError(f"the run began with {began}; leave --{name} {given} away, or begin another run")
 
 
 def _request(options: argparse.Namespace) -> Request | None:

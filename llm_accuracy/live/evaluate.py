@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
-from ..files import read_json
+from ..files import check_apart
 from ..querying.factors import Factors
 from ..scores.matrix import Responses
 from .asking import Asking, plain_estimate
+from .audits import same_result, whole_log
 from .bank import Bank
-from .drivers import DRIVERS, Driver, Request
-from .history import History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
+from .drivers import DRIVERS, Driver, Request, check_name
+from .history import NONE, History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
 from .plans import Plan, few, plan_of, stop_of
 from .query_log import QueryLog
 from .results import line_of, result_of
-from .run_folder import ACCURACY, FORMAT, RunFolder
+from .run_folder import ACCURACY, FORMAT, RunFolder, as_written
 
 __all__ = ["Evaluation", "Wanted", "audit", "begin", "go_on", "reopen", "resume"]
 
@@ -63,7 +67,15 @@ def begin(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
 
     Raises InputError for whatever cannot be used.
     """
-    return beginning(run, lambda: _begun(run, wanted, say))
+    read = [path for path in (*wanted.history, wanted.questions, wanted.cost) if path is not None and str(path) != NONE]
+    if wanted.factors is not None:
+        check_apart([wanted.factors], read)
+        if wanted.factors.exists() and not wanted.factors.is_file():
+            raise InputError(f"--factors {wanted.factors}: not a file; name one that is kept for the factors")
+        if Path(os.path.realpath(wanted.factors)).is_relative_to(os.path.realpath(run.path)):
+            raise InputError(f"--factors {wanted.factors} lies in {run.path}, which keeps the factors anyway: choose "
+                             "another place for them, to be used by other runs")
+    return beginning(run, lambda: _begun(run, wanted, say), read)
 
 
 def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
@@ -71,6 +83,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     Plan(stop_of(None, **stop)[0], **settings)  # what is wrong with words is said before anything is read or loaded
     history = read_history(wanted.history, request.metric, request.filter)
     driver = DRIVERS[request.driver].open(request)
+    check_name(driver.model)
     bank = bank_of(driver, history, wanted.questions)
     stop_of(bank.size, **stop)
     if wanted.cost is not None:
@@ -150,13 +163,16 @@ def reopen(run: RunFolder, audit: bool = False) -> Evaluation:
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
     manifest = run.manifest(ACCURACY)
-    bank = Bank.load(run / "questions.csv")
-    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-    factors = Factors.load(run / "factors.npz", "evaluate_model.py")
-    compare(of_factors(factors), manifest["factors"], run / "factors.npz")
-    plan = Plan(**manifest["plan"])
-    log = QueryLog(run / "queries.jsonl")
-    return Evaluation(run, manifest, Asking(bank, factors, plan, manifest["model"], log, audit))
+    with as_written(run / "manifest.json"):
+        bank = Bank.load(run / "questions.csv")
+        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        factors = Factors.load(run / "factors.npz", "evaluate_model.py")
+        compare(of_factors(factors), manifest["factors"], run / "factors.npz")
+        if np.asarray(factors.questions, str).tolist() != bank.questions.tolist():
+            raise InputError(f"{run / 'factors.npz'}: not of the questions in questions.csv; restore both")
+        plan = Plan(**manifest["plan"])
+        log = whole_log(run)
+        return Evaluation(run, manifest, Asking(bank, factors, plan, manifest["model"], log, audit))
 
 
 def resume(run: RunFolder, request: Request | None, history: list[Path] | None, as_begun: bool, say: Say,
@@ -214,13 +230,4 @@ def audit(run: RunFolder) -> list[str]:
         if plain is None or abs(min(max(plain, 0.0), 1.0) - found.theta) > 1e-9:
             raise InputError(f"{run.path}: by hand the log gives {plain}, the estimate is {found.theta}")
         said.append(f"the estimate by hand, from p, π and the answers alone: {plain:.6f}")
-    path = run / "result.json"
-    if path.exists() and not asking.outstanding:
-        kept = read_json(path)
-        for name, value in (("estimate", found.theta), ("low", found.low), ("high", found.high)):
-            if kept.get(name) is None or abs(kept[name] - value) > 1e-9:
-                raise InputError(f"{path}: {name} is {kept.get(name)}, by the log it is {value}; add --report to write "
-                                 "it again")
-        said.append(f"{path.name}: {found.theta:.4f}, {found.low:.4f} to {found.high:.4f}, is what the log gives")
-    return said
-
+    return [*said, same_result(evaluation, f"{found.theta:.4f}, {found.low:.4f} to {found.high:.4f}")]

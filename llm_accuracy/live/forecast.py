@@ -9,10 +9,10 @@ import numpy as np
 from ..errors import InputError
 from ..querying import forecasting
 from ..querying.designs import schedule
-from ..querying.session import questions_of
+from ..querying.session import budget_of
 from .bank import Bank
 from .history import aligned, read_history
-from .plans import EVERY_ROUND, WIDER, half_width_of, number_of
+from .plans import EVERY_ROUND, WIDER, half_width_of
 
 BUDGETS = (20, 50, 100, 200, 500)
 
@@ -36,7 +36,7 @@ def forecast(history: list[Path], listed: Path | None, budget: str | None, half_
         assert found.responses is not None
         bank = Bank.of(found.questions, found.responses.tasks)
     found = aligned(found, bank)
-    budgets = [questions_of(number_of(budget), bank.size)] if budget is not None else (
+    budgets = [budget_of(budget, bank.size)] if budget is not None else (
         [size for size in BUDGETS if size < bank.size] or [bank.size])
     widths = forecasting.HALF_WIDTHS if half_width is None else (half_width_of(half_width),)
     expected = forecasting.forecast(found.responses, budgets, bank.size)

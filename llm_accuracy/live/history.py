@@ -11,7 +11,6 @@ Blanks are allowed everywhere. Nothing is dropped or matched without a note.
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import pandas as pd
 
 from .. import cli
 from ..errors import InputError
+from ..files import first_line, reading
 from ..querying import factors as fitting
 from ..querying.diagnosis import Promise
 from ..querying.factors import Factors, Fit
@@ -103,6 +103,9 @@ def read_history(paths: list[Path], metric: str | None = None, filter_: str | No
     for path in paths:
         if not path.exists():
             raise InputError(f"--history {path}: no such file or folder (none, for no history)")
+        if not (path.is_file() or path.is_dir()):
+            raise InputError(f"--history {path}: neither a file nor a folder; what comes through a pipe is read once "
+                             "only: write it to a file first")
     if paths[0].suffix == ".npz":
         if len(paths) > 1:
             raise InputError("--history: one file of factors, not several")
@@ -155,9 +158,10 @@ def kind_of(path: Path) -> str:
             raise InputError(f"--history {path}: an empty folder (none, for no history)")
         return reader_of(path).name
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(newline="", encoding="utf-8-sig") as stream:
-            header = next(csv.reader([stream.readline()]), [])
-    except (OSError, UnicodeDecodeError, EOFError) as error:
+        with reading(path) as stream:
+            lines = first_line(stream, str(path)).decode("utf-8-sig").splitlines()
+        header = next(csv.reader(lines[:1]), [])
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--history {path}: cannot be read ({error})") from None
     return "long" if {"model", "question", "score"} <= set(header) else "wide"
 

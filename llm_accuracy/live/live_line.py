@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from ..cli import duration
+from ..visible import visible
 from .recorded import Clock, Recorded
 
 
@@ -49,7 +50,7 @@ class Live:
 
     def say(self, text: str) -> None:
         self.close()
-        print(text, file=self.stream, flush=True)
+        print(visible(text), file=self.stream, flush=True)
 
     def close(self) -> None:
         """End the line that is being rewritten."""

@@ -27,6 +27,7 @@ from .run_folder import RunFolder
 
 Say = Callable[[str], None]
 PAGE_AGE = 3.0    # seconds
+OF_A_ROUND = ("ask.csv", "responses.jsonl")  # files that a driver needs while a round is in flight
 MOST_FILES = 2000  # of what was given beforehand, whose fingerprints are kept one by one
 
 
@@ -66,17 +67,22 @@ class OpenRun:
 
 # --- beginning -----------------------------------------------------------------------------------------
 
-def beginning(run: RunFolder, begun: Callable[[], Any]) -> Any:
-    """What `begun` makes of a new, locked folder; a run that cannot begin leaves nothing of it.
+def beginning(run: RunFolder, begun: Callable[[], Any], read: list[Path]) -> Any:
+    """What `begun` makes of a new, locked folder; a run that cannot begin leaves nothing of it. read: files and
+    folders that it reads.
 
-    Raises InputError for a folder that holds something, and whatever `begun` raises.
+    Raises InputError for a folder that holds something, or lies in one that is read, and whatever `begun` raises.
     """
     run.check_empty()
+    run.check_apart(read)
     run.lock()
     try:
+        run.check_new()  # another process may have been quicker
         return begun()
     except BaseException:
-        if not run.begun:
+        if run.begun:
+            run.release()
+        else:
             run.clear()
         raise
 
@@ -196,6 +202,8 @@ def go_on(evaluation: OpenRun, live: Live) -> dict[str, Any]:
     """
     asking, driver = evaluation.asking, evaluation.driver
     if asking.ended is not None or driver is None:
+        for name in OF_A_ROUND:  # of a process that was killed after the end
+            (evaluation.run / name).unlink(missing_ok=True)
         return evaluation.write()
     clock = Clock(asking.spent)
     try:
@@ -208,10 +216,10 @@ def go_on(evaluation: OpenRun, live: Live) -> dict[str, Any]:
             if asking.unseen:
                 if asking.round == 1 and (told := asking.other_prompts()):
                     asking.note(told)
-                    live.say(told)
+                    _say_news(asking, live)
                 asking.look(clock.seconds)
                 live.show(evaluation.line(evaluation.write(more_to_come=True)), asking, clock)
-            if reason := _reason(asking, clock):
+            if reason := asking.reason(clock.seconds):
                 asking.end(reason)
                 break
             asking.ask()
@@ -222,12 +230,19 @@ def go_on(evaluation: OpenRun, live: Live) -> dict[str, Any]:
         live.close()
 
 
+def _say_news(asking: Recorded, live: Live) -> None:
+    for text in asking.news:
+        live.say(text)
+    asking.news.clear()
+
+
 def _ask(evaluation: OpenRun, driver: Driver, live: Live, clock: Clock) -> str | None:
     """One round; what somebody else has to do before it can be finished, if so."""
     asking = evaluation.asking
 
     def take(answers) -> int:
         new = asking.take(answers)
+        _say_news(asking, live)
         live.count(asking, clock)
         return new
 
@@ -240,17 +255,4 @@ def _ask(evaluation: OpenRun, driver: Driver, live: Live, clock: Clock) -> str |
     if asking.outstanding:
         raise InputError(f"{len(asking.outstanding)} questions of round {asking.round} were not answered, first "
                          f"{in_words(asking.outstanding[0])}; add --resume to ask them again")
-    return None
-
-
-def _reason(asking: Recorded, clock: Clock) -> str | None:
-    """Why no further round is asked, or None."""
-    if asking.outstanding:
-        return None
-    if reason := asking.enough():
-        return reason
-    if asking.complete:
-        return asking.used_up
-    if asking.plan.max_minutes is not None and asking.round and clock.seconds >= 60 * asking.plan.max_minutes:
-        return f"{asking.plan.max_minutes:g} minutes are over"
     return None

@@ -18,15 +18,15 @@ from ..degradation.margins import Margin, check_below_half
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
 from ..errors import InputError
-from ..files import read_json
 from ..scores.readers import named_path
+from .audits import same_result, whole_log
 from .bank import Bank
 from .baseline import Model, check_earlier, in_order, matched, same_model, with_difficulty
-from .drivers import DRIVERS, Request
+from .drivers import DRIVERS, Request, check_name
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, versions
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
-from .run_folder import COMPARISON, FORMAT, RunFolder
+from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
 
 
 @dataclass
@@ -79,7 +79,8 @@ def begin(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
 
     Raises InputError for whatever cannot be used.
     """
-    return beginning(run, lambda: _begun(run, wanted, say))
+    read = [named_path(name)[1] for name in (wanted.baseline, *wanted.earlier)]
+    return beginning(run, lambda: _begun(run, wanted, say), [*map(Path, read), *wanted.history])
 
 
 def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
@@ -89,6 +90,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
     model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
     driver = DRIVERS[wanted.request.driver].open(wanted.request)
+    check_name(driver.model)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
         banks.bank_of(known_model, wanted.baseline, wanted.use_margins, wanted.need_margins), bank, known_model)
@@ -157,12 +159,13 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
     manifest = run.manifest(COMPARISON)
-    bank = Bank.load(run / "questions.csv")
-    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-    baseline = Baseline.load(run / "baseline.npz")
-    compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
-    plan = PairedPlan(**manifest["plan"])
-    return Comparison(run, manifest, PairedAsking(bank, baseline, plan, QueryLog(run / "queries.jsonl"), audit))
+    with as_written(run / "manifest.json"):
+        bank = Bank.load(run / "questions.csv")
+        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        baseline = Baseline.load(run / "baseline.npz")
+        compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
+        plan = PairedPlan(**manifest["plan"])
+        return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
 
 
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
@@ -200,15 +203,5 @@ def audit(run: RunFolder) -> list[str]:
     if plain is None or abs(plain - found["drop"]) > 1e-9:
         raise InputError(f"{run.path}: by hand the log gives a drop of {plain}, by the run it is {found['drop']}")
     said.append(f"the drop by hand, from p, q and the answers alone: {plain:.6f}")
-    path = run / "result.json"
-    if path.exists() and not asking.outstanding:
-        kept = read_json(path)
-        for name in ("verdict", "claim", "drop", "ci_low", "ci_high", "p_safe", "p_worse", "lost", "gained", "asked"):
-            value, here = found[name], kept.get(name)
-            if name == "claim" and here is None:  # written before claims were stated, when all were of the bank
-                continue
-            if here != value and not (isinstance(here, float) and abs(here - value) <= 1e-9):
-                raise InputError(f"{path}: {name} is {here}, by the log it is {value}; add --report to write it again")
-        said.append(f"{path.name}: {found['verdict']}, {found['drop']:.4f}, {found['ci_low']:.4f} to "
-                    f"{found['ci_high']:.4f}, is what the log gives")
-    return said
+    return [*said, same_result(comparison, f"{found['verdict']}, {found['drop']:.4f}, {found['ci_low']:.4f} to "
+                               f"{found['ci_high']:.4f}")]

@@ -23,8 +23,9 @@ from ..querying.diagnosis import Promise
 from ..querying.factors import Factors
 from ..querying.looks import FEWEST, levels
 from ..querying.policies import GrowingRounds, Policy, named
-from ..querying.session import check_alpha, questions_of
+from ..querying.session import budget_of, check_alpha
 from ..querying.setting import ALPHA
+from ..scores.score_values import decimal
 
 FIXED, EVERY_ROUND, EXACT = "fixed", "every round", "exact"
 # Half-widths of the intervals that may be watched, in those of a fixed budget (benchmarks/watched_widths.py).
@@ -55,6 +56,10 @@ class Plan:
 
     def __post_init__(self):
         check_alpha(self.alpha)
+        if not (isinstance(self.first, int) and self.first >= 1 and isinstance(self.budget, int) and self.budget >= 1):
+            raise InputError(f"a first round of {self.first} questions, and {self.budget} in all: each is 1 or more")
+        if self.interval not in WIDER | {FIXED: 1}:
+            raise InputError(f"interval {self.interval!r}: there are {', '.join((FIXED, *WIDER))}")
         if not 1 <= self.growth <= 10:
             raise InputError(f"--growth {self.growth:g}: how many times larger each round is, from 1 to 10")
 
@@ -97,10 +102,7 @@ def half_width_of(text: str) -> float:
     """
     plain = text.strip().lower()
     points = plain.removesuffix("pt")
-    try:
-        value = float(points) / (100 if points != plain else 1)
-    except ValueError:
-        value = float("nan")
+    value = decimal(points) / (100 if points != plain else 1)
     if not 0 < value < 0.5:
         raise InputError(f"--half-width {text}: write 1pt (one point of 100) or .01 (the share of the scale), less "
                          "than half of it")
@@ -148,8 +150,9 @@ def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: st
         raise InputError("--max-budget goes with --half-width; --budget is a budget already")
     width = None if half_width is None else half_width_of(half_width)
     most = max_budget if budget is None else budget
-    size = sys.maxsize if n_questions is None else n_questions
-    return size if most is None else questions_of(number_of(most), size), width
+    if most is not None:
+        return budget_of(most) if n_questions is None else budget_of(most, n_questions), width
+    return sys.maxsize if n_questions is None else n_questions, width
 
 
 def expected_questions(half_width: float, interval: str, n_questions: int, factors: Factors,
@@ -160,8 +163,3 @@ def expected_questions(half_width: float, interval: str, n_questions: int, facto
     target = half_width / WIDER[interval] / float(special.ndtri(1 - alpha / 2))
     # target² = (1/T − 1/N) variance
     return int(np.clip(math.ceil(1 / (target**2 / variance + 1 / n_questions)), 1, n_questions))
-
-
-def number_of(text: str | int) -> str | int:
-    """A command line's budget as `questions_of` takes it."""
-    return int(text) if isinstance(text, str) and text.strip().isdigit() else text

@@ -50,9 +50,9 @@ class QueryLog:
         try:
             record = json.loads(line)
             known = record.pop("check")
-        except (ValueError, KeyError, AttributeError, TypeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise InputError(f"{self.path}: line {number + 1} is not a record of this log; restore the file") from None
-        if record.get("n") != number or known != self._check(record):
+        if record.get("n") != number or not isinstance(record.get("kind"), str) or known != self._check(record):
             raise InputError(f"{self.path}: line {number + 1} was edited, or lines before it are missing; restore the "
                              "file")
         self._last = known
@@ -91,8 +91,11 @@ class QueryLog:
 
     def _write(self, content: bytes, sync: bool) -> None:
         """At the end of the last whole line: what a failed write has left is overwritten."""
+        new = sync and not self.path.exists()
         handle = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
+            if new:
+                _sync_folder(self.path.parent)
             os.ftruncate(handle, self._whole)
             os.lseek(handle, self._whole, os.SEEK_SET)
             view = memoryview(content)
@@ -106,3 +109,12 @@ class QueryLog:
         finally:
             os.close(handle)
         self._whole += len(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that the name of a new file in it survives a failure of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -18,10 +18,26 @@ from typing import Any, Protocol
 
 from ..errors import InputError
 from ..scores.score_values import score_of
+from ..visible import shortened
 from .bank import Bank
 from .query_log import QueryLog
 
 NEAR = 1e-9  # logged and recomputed numbers differ by no more: the same numbers, to rounding
+
+
+CONTRADICTED = "a question was answered twice, differently"
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same: numbers to rounding, all else exactly."""
+    if isinstance(other, dict):
+        return isinstance(one, dict) and one.keys() == other.keys() and all(same_value(one[k], other[k]) for k in other)
+    if isinstance(other, list | tuple):
+        return (isinstance(one, list | tuple) and len(one) == len(other)
+                and all(same_value(a, b) for a, b in zip(one, other, strict=True)))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in (one, other)):
+        return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR)
+    return type(one) is type(other) and one == other
 
 
 class AnyPlan(Protocol):
@@ -58,6 +74,10 @@ class Recorded:
         self.answers: dict[Any, float] = {}
         self.logged: list[dict[str, Any]] = []  # the ask records
         self.spent = 0.0  # seconds on rounds that earlier processes have finished
+        self.looked = False  # at the round asked last
+        self.ended_with: str | None = None
+        self.news: list[str] = []  # notes that nobody has been told yet
+        self._contradicted = any(str(record.get("text")).startswith(CONTRADICTED) for record in log.of("note"))
 
     # --- the subclass's ----------------------------------------------------------------------------
 
@@ -98,20 +118,48 @@ class Recorded:
     # --- from the log -------------------------------------------------------------------------------
 
     def _replay(self, audit: bool) -> None:
-        for record in self.log.records:
-            if record["kind"] == "ask":
-                self._same(record, self.draw())
-                self.logged.append(record)
-            elif record["kind"] == "answer":
-                self._told(self.key(record), record["score"])
-            elif record["kind"] == "look":
-                self.spent = record["seconds"]
-                if audit:
-                    self._same_look(record)
+        for number, record in enumerate(self.log.records, start=1):
+            try:
+                self._again(record, audit)
+            except InputError as error:
+                where = "" if str(error).startswith(str(self.log.path)) else f"{self.log.path}: line {number}: "
+                raise InputError(f"{where}{error}") from None
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
+                raise InputError(f"{self.log.path}: line {number} is no record that a run writes there; restore the "
+                                 "file") from None
+
+    def _again(self, record: dict[str, Any], audit: bool) -> None:
+        """One record of the log: drawn or told again; an audit compares what it says with what follows from those
+        before."""
+        kind = record["kind"]
+        if self.ended_with is not None and kind != "note":
+            raise InputError(f"{self.log.path}: goes on after its end; restore the file")
+        if kind == "ask":
+            if audit and self.round and not self.looked:
+                raise InputError(f"{self.log.path}: no estimate after round {self.round}; restore the file")
+            self._same(record, self.draw())
+            self.logged.append(record)
+            self.looked = False
+        elif kind == "answer":
+            self._told(self.key(record), record["score"])
+        elif kind == "look":
+            self.spent = float(record["seconds"])
+            if audit:
+                self._same_look(record)
+            self.looked = True
+        elif kind == "end":
+            self.ended_with = str(record["reason"])
+            if audit and (follows := self.reason(math.inf)) != record["reason"]:
+                raise InputError(f"{self.log.path}: ended because {shortened(record['reason'])}; by its answers "
+                                 f"{follows or 'it goes on'}")
+        elif kind != "note":
+            raise InputError(f"{self.log.path}: {shortened(kind)} is no kind of record of a run; restore the file")
 
     def _same(self, logged: dict[str, Any], drawn: dict[str, Any]) -> None:
         """Raises InputError where the log's questions or probabilities are not those that follow here."""
         where = f"{self.log.path}: round {logged['round']}"
+        if not drawn["questions"] or logged["round"] != self.round:
+            raise InputError(f"{where} is not the next one of this run's; restore the file")
         if any(logged.get(name) != drawn.get(name) for name in ("questions", "models")):
             raise InputError(f"{where}: other questions follow from what is known beforehand on this machine; go on "
                              "where it began")
@@ -123,10 +171,14 @@ class Recorded:
 
     def _same_look(self, logged: dict[str, Any]) -> None:
         """Raises InputError where what was known after a round does not follow from the log."""
-        seen = self.seen() or {}
-        for name in logged.keys() & (seen.keys() or {"asked"}):
-            value = seen.get(name, math.nan)
-            if not _same(logged[name], value):
+        seen = self.seen()
+        if seen is None or self.looked or self.outstanding or logged["round"] != self.round:
+            raise InputError(f"{self.log.path}: an estimate after round {logged['round']}, where none belongs; restore "
+                             "the file")
+        for name, value in seen.items():
+            if name not in logged:
+                raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is missing; restore the file")
+            if not same_value(logged[name], value):
                 raise InputError(f"{self.log.path}: after round {logged['round']}, {name} is {logged[name]} in the "
                                  f"log, {value} by its answers")
 
@@ -142,6 +194,7 @@ class Recorded:
         if record["questions"]:
             self.log.append("ask", [record])
             self.logged.append(record)
+            self.looked = False
         return record["questions"]
 
     def take(self, answers: Iterable[tuple[Any, object, dict[str, Any]]]) -> int:
@@ -151,25 +204,31 @@ class Recorded:
         recorded, for a question that was never asked and for anything but a score in [0, 1].
         """
         outstanding, new = self.waiting(), {}
+        again: list[str] = []
         for key, score, more in answers:
             value = score_of(in_words(key), score)
             if key in outstanding and key not in new:
                 new[key] = self.record(key, value, more)
-            elif key not in self.answers and key not in new:
-                raise InputError(f"an answer to {in_words(key)!r}, which has not been asked; only what is asked may be "
-                                 "answered")
+            elif key in self.answers or key in new:
+                first = new[key]["score"] if key in new else self.answers[key]
+                if first != value:
+                    again.append(f"{in_words(key)} was {first:g} first and {value:g} later")
+            else:
+                raise InputError(f"an answer to {shortened(in_words(key))}, which has not been asked; only what is "
+                                 "asked may be answered")
         if new:
             self.log.append("answer", new.values())
             for key, record in new.items():
                 self._told(key, record["score"])
+        if again and not self._contradicted:
+            self._contradicted = True
+            self.note(f"{CONTRADICTED}: {again[0]}; what is recorded first counts, of other questions, too")
         return len(new)
 
     @property
     def unseen(self) -> bool:
         """Whether a round is complete that the log has no look after."""
-        if not self.round or self.outstanding:
-            return False
-        return all(record["round"] != self.round for record in self.log.of("look"))
+        return bool(self.round) and not self.outstanding and not self.looked
 
     @property
     def complete(self) -> bool:
@@ -188,15 +247,29 @@ class Recorded:
         seen = self.seen()
         if seen is not None:
             self.log.append("look", [{"round": self.round, **seen, "seconds": round(seconds, 3)}])
+            self.looked = True
 
     @property
     def ended(self) -> str | None:
         """Why it has ended, where it has."""
-        return next((record["reason"] for record in self.log.of("end")), None)
+        return self.ended_with
 
     def end(self, reason: str) -> None:
-        if self.ended is None:
+        if self.ended_with is None:
             self.log.append("end", [{"reason": reason}])
+            self.ended_with = reason
+
+    def reason(self, seconds: float) -> str | None:
+        """Why no further round is asked after so many seconds, or None."""
+        if self.outstanding:
+            return None
+        if reason := self.enough():
+            return reason
+        if self.complete:
+            return self.used_up
+        if self.plan.max_minutes is not None and self.round and seconds >= 60 * self.plan.max_minutes:
+            return f"{self.plan.max_minutes:g} minutes are over"
+        return None
 
     def other_prompts(self) -> str | None:
         """A sentence where questions were put otherwise than elsewhere, by the fingerprints of both."""
@@ -213,17 +286,7 @@ class Recorded:
         """Log a note, once."""
         if all(record["text"] != text for record in self.log.of("note")):
             self.log.append("note", [{"text": text}])
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, numbers in them to rounding."""
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR)
-    return one == other
+            self.news.append(text)
 
 
 def in_words(key: Any) -> str:

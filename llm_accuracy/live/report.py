@@ -36,7 +36,7 @@ def _headline(result: dict[str, Any]) -> str:
         parts.append('<p class="headline" id="estimate">no estimate yet</p>')
     else:
         parts.append(f'<p class="headline" id="estimate">{with_interval(result)}</p>')
-        parts.append(f"<p>{100 * (1 - result['alpha']):g} % interval: {100 * result['low']:.1f} to "
+        parts.append(f"<p>{100 * (1 - result['alpha']):.10g} % interval: {100 * result['low']:.1f} to "
                      f"{100 * result['high']:.1f} %. It {escape(result['interval'])}"
                      f"{'; provisional until then' if result['provisional'] else ''}.</p>")
     share = min(1.0, result["asked"] / result["budget"])
@@ -165,7 +165,7 @@ def _notes(result: dict[str, Any]) -> list[str]:
 def _audit(asking: Asking, manifest: dict[str, Any], result: dict[str, Any]) -> list[str]:
     run = asking.log.path.parent.name
     number = "no estimate yet" if result["estimate"] is None else (
-        f"{100 * result['estimate']:.1f} % ({100 * (1 - result['alpha']):g} % interval {100 * result['low']:.1f}–"
+        f"{100 * result['estimate']:.1f} % ({100 * (1 - result['alpha']):.10g} % interval {100 * result['low']:.1f}–"
         f"{100 * result['high']:.1f})")
     cite = (f"{result['model']}: {number}, estimated from {result['asked']:,} of {result['of']:,} questions with "
             f"llm-accuracy {__version__} (seed {manifest['plan']['seed']}; bank "

@@ -13,18 +13,18 @@ import numpy as np
 
 from ..claims import QUESTIONS
 from ..errors import InputError
-from ..files import atomic, read_json
+from ..files import atomic
 from ..querying.best import usefulness
-from ..querying.session import questions_of
+from ..querying.session import budget_of
+from .audits import same_result, whole_log
 from .bank import Bank, digest
-from .drivers import DRIVERS, Driver, Request
+from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
 from .evaluate import bank_of
 from .history import History, aligned, other_limits, read_history
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, files_of, opened_again, versions
-from .plans import number_of
 from .query_log import QueryLog
-from .run_folder import BEST, FORMAT, RunFolder
+from .run_folder import BEST, FORMAT, RunFolder, as_written
 from .several import Several, SeveralPlan, by_hand
 
 USEFUL = "useful.npy"
@@ -79,7 +79,8 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 
     Raises InputError for whatever cannot be used.
     """
-    return beginning(run, lambda: _begun(run, wanted, say))
+    read = [path for path in (*wanted.history, wanted.questions) if path is not None]
+    return beginning(run, lambda: _begun(run, wanted, say), read)
 
 
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
@@ -99,7 +100,7 @@ def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
         notes += [note for note in other_limits(history, getattr(one, "limits", None)) if note not in notes]
     for note in notes:
         say(note)
-    most = bank.size if wanted.budget is None else questions_of(number_of(wanted.budget), bank.size)
+    most = bank.size if wanted.budget is None else budget_of(wanted.budget, bank.size)
     plan = SeveralPlan(tuple(names), most, **wanted.plan)
     asked = [asked_of(request, one) | {"name": name, "loaded": one.model, "bank": _prints(one)}
              for name, request, one in zip(names, wanted.requests, members.values(), strict=False)]
@@ -135,8 +136,12 @@ def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
 
 
 def _check_names(names: list[str]) -> None:
+    for name in names:
+        check_name(name)
     if len(names) < 2:
         raise InputError("which is best? Two models are needed, or more: a driver's flag for each, or --files and --k")
+    for name in names:
+        check_name(name)
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"{twice[0]} is there twice: name the models, in their order, with --k")
@@ -198,12 +203,13 @@ def reopen(run: RunFolder, audit: bool = False) -> Contest:
     Raises InputError where a file was changed, saying which, or does not follow from the others.
     """
     manifest = run.manifest(BEST)
-    bank = Bank.load(run / "questions.csv")
-    compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-    useful = _useful(run / USEFUL)
-    compare(known(useful), manifest["known"], run / USEFUL)
-    plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
-    return Contest(run, manifest, Several(bank, useful, plan, QueryLog(run / "queries.jsonl"), audit))
+    with as_written(run / "manifest.json"):
+        bank = Bank.load(run / "questions.csv")
+        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        useful = _useful(run / USEFUL)
+        compare(known(useful), manifest["known"], run / USEFUL)
+        plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
+        return Contest(run, manifest, Several(bank, useful, plan, whole_log(run), audit))
 
 
 def _useful(path: Path) -> np.ndarray | None:
@@ -251,7 +257,8 @@ def audit(run: RunFolder) -> list[str]:
 
     Raises InputError for the first thing that does not follow.
     """
-    asking = reopen(run, audit=True).asking
+    contest = reopen(run, audit=True)
+    asking = contest.asking
     said = [f"{sum(len(record['questions']) for record in asking.logged):,} questions in {asking.round} rounds: every "
             "one follows from the history, the seed and the answers before it, with its probability and the models "
             "that were left",
@@ -264,23 +271,5 @@ def audit(run: RunFolder) -> list[str]:
             raise InputError(f"{run.path}: by hand the log gives {name} {value}, by the run it is {estimate}")
     said.append("the means by hand, from q and the answers alone: " +
                 ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
-    path = run / "result.json"
-    if path.exists() and not asking.outstanding:
-        _check_result(path, asking, plain)
-        said.append(f"{path.name}: the winner, the models that are left and all means are what the log gives")
-    return said
-
-
-def _check_result(path: Path, asking: Several, means: dict[str, float]) -> None:
-    """Raises InputError where result.json says another winner, other models left or other means than the log."""
-    kept = read_json(path)
-    given = kept.get("models")
-    models = {name: one for name, one in given.items() if isinstance(one, dict)} if isinstance(given, dict) else {}
-    left = [name for name, one in models.items() if one.get("left")]
-    told: list[tuple[str, Any, Any]] = [("winner", kept.get("winner"), asking.winner),
-                                        ("models left", left, asking.left)]
-    told += [(f"the mean of {name}", models.get(name, {}).get("estimate"), value) for name, value in means.items()]
-    for what, here, value in told:
-        near = isinstance(here, float | int) and isinstance(value, float) and abs(here - value) <= 1e-9
-        if here != value and not near:
-            raise InputError(f"{path}: {what} is {here}, by the log {value}; add --report to write it again")
+    best = f"{asking.winner} is best" if asking.winner else f"{len(asking.left)} models are left"
+    return [*said, same_result(contest, best)]

@@ -123,9 +123,10 @@ def sub_score(trace: Trace, totals: np.ndarray, inside: np.ndarray, size: int, n
 
 
 def _weighted(phi: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """θ̂ = Σ a_s φ_s and its empirical variance, (rows,) each."""
+    """θ̂ = Σ a_s φ_s and its empirical variance, (rows,) each; NaN of a single draw, which has none."""
     theta = phi @ a
-    return theta, ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return theta, ((phi - theta[:, None]) ** 2) @ (a**2 / (1 - a))
 
 
 def _lifted(variance: np.ndarray, expected: np.ndarray, surprises: np.ndarray) -> np.ndarray:

@@ -50,13 +50,13 @@ def main(argv: list[str]) -> int:
     try:
         from ..scores.matrix import read_matrix
         from . import forecasting
-        from .session import questions_of
+        from .session import budget_of
     except ModuleNotFoundError as missing:
         raise InputError(f"{missing.name} is not installed: pip install 'llm-accuracy[study]'") from None
     history = None if options.history is None else read_matrix(options.history)
     n = options.questions if history is None else history.n_questions
     texts = options.budgets or [text for text in BUDGETS if int(text) < n] or [str(n)]
-    budgets = sorted({questions_of(int(text) if text.lstrip("+-").isdigit() else text, n) for text in texts})
+    budgets = sorted({budget_of(text, n) for text in texts})
     if options.rank and history is not None and options.rank > history.n_models:
         raise InputError(f"--rank {options.rank}: the history has {history.n_models} models, and carries ranks from 1 "
                          "to that many")

@@ -37,6 +37,8 @@ from .session_engines import Drawn, Estimated, Evaluation, InRounds, OneAtATime
 from .setting import ALPHA
 
 FORMAT = 3  # of a saved session
+LEAST_ALPHA = 1e-9  # below it quantiles, of shares of α too, are lost to rounding
+_SHARE = re.compile(r"\s*([0-9]{1,9})(?:\.([0-9]{0,9}))?\s*%\s*")
 
 
 @dataclass(frozen=True, repr=False)
@@ -273,21 +275,36 @@ class Session:
 
 
 def questions_of(budget: int | str, n_questions: int) -> int:
-    """A number of questions, or a share such as "5%", rounded down, as a number of questions.
+    """A number of questions, or a share such as "5%", rounded down but to no less than one question, as a number of
+    questions.
 
     Raises InputError unless it is one from 1 to N.
     """
-    share = re.fullmatch(r"\s*(\d+)(?:\.(\d*))?\s*%\s*", budget) if isinstance(budget, str) else None
+    share = _SHARE.fullmatch(budget) if isinstance(budget, str) else None
     if share:  # ⌊N · share⌋ in integers: 2.5% is 25 / 1000
         digits = share[2] or ""
-        number = max(1, n_questions * int(share[1] + digits) // (100 * 10 ** len(digits)))
+        parts, of = int(share[1] + digits), 100 * 10 ** len(digits)
+        if not 0 < parts <= of:
+            raise InputError(f"budget {budget!r}: a share of the bank lies above 0% and up to 100%")
+        number = max(1, n_questions * parts // of)
     elif isinstance(budget, int | np.integer) and not isinstance(budget, bool):
         number = int(budget)
     else:
-        raise InputError(f'budget {budget!r}: give a number of questions (300) or a share of the bank ("5%")')
-    if not 1 <= number <= n_questions:
+        raise InputError(f'budget {str(budget)[:40]!r}: give a number of questions (300) or a share of the bank ("5%")')
+    if number < 1:
+        raise InputError(f"budget {budget!r}: at least one question is asked")
+    if number > n_questions:
         raise InputError(f"budget {budget!r}: the bank has {n_questions:,} questions")
     return number
+
+
+def budget_of(text: str | int, n_questions: int = 10**15) -> int:
+    """A command line's budget as a number of questions; without N, only what is wrong for every bank is refused.
+
+    Raises InputError as `questions_of` does.
+    """
+    written = isinstance(text, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,15}\s*", text)
+    return questions_of(int(text) if written else text, n_questions)
 
 
 def _tasks(tasks: Sequence[str] | np.ndarray | None, n_questions: int) -> tuple[list[str], np.ndarray]:
@@ -309,13 +326,14 @@ def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
 
 def check_alpha(alpha: float) -> None:
     """Raises InputError for what is no error rate, naming what may have been meant: 5, 95 and .95 are .05."""
-    if isinstance(alpha, int | float | np.integer | np.floating) and 0 < alpha < 0.5:
+    if isinstance(alpha, int | float | np.integer | np.floating) and LEAST_ALPHA <= alpha < 0.5:
         return
     meant = ""
-    if isinstance(alpha, int | float | np.integer | np.floating) and not isinstance(alpha, bool) and 0.5 <= alpha < 100:
+    if isinstance(alpha, int | float | np.integer | np.floating) and not isinstance(alpha, bool) and 0.5 < alpha < 100:
         share = alpha if alpha < 1 else alpha / 100
         meant = f"; did you mean {min(share, 1 - share):.3g}?"
-    raise InputError(f"alpha {alpha!r}: the error rate of an interval, above 0 and below .5{meant}")
+    raise InputError(f"alpha {alpha!r}: the error rate of an interval, above 0 (at least {LEAST_ALPHA:g}) and below "
+                     f".5{meant}")
 
 
 def _finding(found: Estimated, alpha: float, asked: int, history: HistoryDiagnosis | None = None) -> Finding:

@@ -145,7 +145,7 @@ def _one_log(log, file: Path, task: str, choices: Choices) -> TaskScores:
         if question.prints | {"prompt_hash": None} != prints | {"prompt_hash": None}:  # a solver may vary its words
             raise InputError(f"{where}: the input of epoch {sample.epoch} is not that of the others")
         question.epochs.add(sample.epoch)
-        value, why = _value_of(sample, metric, choices, where)
+        value, why = value_of(sample, metric, choices, where)
         words = words or isinstance(value, str)
         number = math.nan if value is None else score_of(value, metric, choices, where)
         if math.isnan(number):
@@ -193,7 +193,7 @@ def _only_scorer(samples: list, file: Path) -> str:
     return names[0]
 
 
-def _value_of(sample, metric: str, choices: Choices, where: str) -> tuple[Any, str | None]:
+def value_of(sample, metric: str, choices: Choices, where: str) -> tuple[Any, str | None]:
     """(the value of a scorer, or of an entry of it, or None; why there is none)."""
     scores = sample.scores or {}
     if getattr(sample, "invalidation", None) is not None:
@@ -216,7 +216,7 @@ def _entry(value, key: str, name: str, where: str):
             raise InputError(f"{where}: {name} has no entry {key}; it has {', '.join(map(str, value))}")
         return value[key]
     if isinstance(value, (list, tuple)):
-        if not key.isdigit() or int(key) >= len(value):
+        if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= len(value):
             raise InputError(f"{where}: {name} has no entry {key}; it has 0 to {len(value) - 1}")
         return value[int(key)]
     if isinstance(value, float) and math.isnan(value):
@@ -224,9 +224,11 @@ def _entry(value, key: str, name: str, where: str):
     raise InputError(f"{where}: {name} is one score, not several: take it with --metric {name}")
 
 
-def score_of(value, metric: str, choices: Choices, where: str) -> float:
-    """A value of inspect_ai as a number, by its own rules; NaN is missing. Raises InputError for what it could only
-    turn into 0: a dictionary, a list, another word."""
+def score_of(value, metric: str, choices: Choices, where: str, way_out: str | None = None) -> float:
+    """A value of inspect_ai as a number, by its own rules; NaN is missing. way_out: what to do about another word,
+    where --value is no flag.
+
+    Raises InputError for what it could only turn into 0: a dictionary, a list, another word."""
     if (worth := told(value, choices.values)) is not None:
         return worth
     if isinstance(value, dict):
@@ -243,9 +245,9 @@ def score_of(value, metric: str, choices: Choices, where: str) -> float:
         return value_to_float()(value)
     if (number := RULES["inspect"].number(value)) is not None:
         return number
+    way_out = way_out or f"say what it is worth with --value {plain(value)[:20]}=SCORE"
     raise InputError(f"{where}: {metric} = {plain(value)[:60]!r} is no score to inspect_ai, which would count it as "
-                     f"0: say what "
-                     f"it is worth with --value {plain(value)[:20]}=SCORE")
+                     f"0: {way_out}")
 
 
 def _fingerprints(sample, item_field: str | None) -> dict[str, str | None]:

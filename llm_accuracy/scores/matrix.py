@@ -221,7 +221,10 @@ def _content_key(path: Path) -> str:
 
 
 def _parse(stream: IO[bytes], source: str) -> Responses:
-    header = next(csv.reader([_text(first_line(stream, source), f"{source}: line 1", "utf-8-sig")]), [])
+    line = _text(first_line(stream, source), f"{source}: line 1", "utf-8-sig")
+    if line.count('"') % 2:
+        raise InputError(f"{source}: line 1: a quote is not closed in the header; a question's name has no line break")
+    header = next(csv.reader([line]), [])
     columns = {name: i for i, name in enumerate(header[: len(METADATA)]) if name in METADATA}
     n_meta = len(columns)
     if "model" not in columns or set(columns.values()) != set(range(n_meta)):

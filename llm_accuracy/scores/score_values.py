@@ -28,6 +28,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..visible import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,6 +104,12 @@ RULES = {
     "leaderboard": ScoreRules(whole=True),
 }
 MATRIX = RULES["wide"]  # the range of every score in a matrix, whatever its source
+
+
+def decimal(text: str) -> float:
+    """The number that a text is, in ASCII digits; NaN of any other text."""
+    word = text.strip().lower()
+    return float(word) if _NUMBER.fullmatch(word) else NAN
 
 
 def told(value, values: Mapping[str, float] | None) -> float | None:
@@ -193,6 +200,7 @@ def score_of(question: str, score: object) -> float:
     import numpy as np  # not for the scraper's --help, which reads the table above
 
     plain = score.item() if isinstance(score, np.generic) else score
-    if not isinstance(plain, bool | int | float) or not 0 <= (value := float(plain)) <= 1:  # NaN is not, either
-        raise InputError(f"question {question!r}: score {score!r}; scores lie in [0, 1], and are numbers")
-    return value
+    if not isinstance(plain, bool | int | float) or not 0 <= plain <= 1:  # NaN is not, either
+        raise InputError(f"question {shortened(question)}: score {shortened(score)}; scores lie in [0, 1], and are "
+                         "numbers")
+    return float(plain)

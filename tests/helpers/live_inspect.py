@@ -9,7 +9,7 @@ this package's requirements, to which inspect_ai in .venv-inspect is added.
 The model row/NAME answers questions of task.py by answers.json in the folder LIVE_FOLDER; with the model argument
 turned=K, the answers to every K-th question are turned round: a known rule of what flips. It writes each question it
 answers to calls.txt, and ends the process after LIVE_DIE_AFTER answers.
-LIVE_WORDS is what the task's solver puts before.
+LIVE_WORDS is what the task's solver puts before; LIVE_SCORE, as JSON, what the scorer of judged.py gives.
 """
 
 import json
@@ -41,6 +41,15 @@ def sums(size: int = 200):
     words = [system_message(os.environ["LIVE_WORDS"])] if "LIVE_WORDS" in os.environ else []
     return Task(dataset=samples, solver=[*words, generate()], scorer=match())
 '''
+SCORER = '''
+from inspect_ai.scorer import Score, mean, scorer
+
+@scorer(metrics=[mean()])
+def judged():
+    async def score(state, target):
+        return Score(value=json.loads(os.environ["LIVE_SCORE"]))
+    return score
+'''
 
 
 def write_tasks(folder: Path, seed: int = 1) -> None:
@@ -53,6 +62,7 @@ def write_tasks(folder: Path, seed: int = 1) -> None:
     (folder / "M1.csv").write_text("\n".join(["model," + ",".join(names), *rows]) + "\n")
     (folder / "answers.json").write_text(json.dumps(dict(zip(names, scores[40].tolist(), strict=True))))
     (folder / "task.py").write_text(TASK)
+    (folder / "judged.py").write_text(SCORER + TASK.replace("scorer=match()", "scorer=judged()"))
     (folder / "other.py").write_text(TASK.replace("what is {i}+1?", "what is {i}+1{'?' * (1 + (i == 3))}"))
 
 

@@ -272,7 +272,7 @@ def test_a_claim_about_new_questions_is_kept_to_and_audited(models, gentle, caps
         command.main([str(run), "--resume", "--about", "bank"])
     with pytest.raises(InputError, match="began with --about questions, not bank"):
         ask.main(["ask", *words, "--resume", *program(models, "gentle")])
-    for name, old, new, said in (("result.json", "new questions like these", "this bank", "claim is this bank"),
+    for name, old, new, said in (("result.json", "new questions like these", "this bank", "claim is 'this bank'"),
                                  ("manifest.json", '"about": "questions"', '"about": "bank"', "manifest.json")):
         path = run / name
         path.write_text(path.read_text().replace(old, new))

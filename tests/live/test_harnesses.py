@@ -145,6 +145,25 @@ class TestInspect:
             assert len(list(csv.DictReader(stream))) == 200
         self.log_has_our_estimate(inspect_ai, folder / "whole")
 
+    def test_what_is_no_score_or_no_setting_is_refused(self, inspect_ai, tmp_path):
+        """inspect_ai itself counts other words, lists and dictionaries as 0, and leaves unknown settings out."""
+        folder, _ = made(self.HELPER, tmp_path)
+        (folder / "bank.csv").write_text("model,sums/s0\nm,1\n")
+        words = ["--history", "bank.csv", "--budget", "8", "--model", "row/new"]
+        cases = [("judged.py@sums", '"banana"', "'banana' is no score"),
+                 ("judged.py@sums", '{"a": 1}', "several scores"),
+                 ("judged.py@sums", "7", "score 7"), ("task.py@sums -C foo=1", "1", "-C foo"),
+                 ("task.py@sums -C limit=1", "1", "-C limit"), ("task.py@sums --epochs 0", "1", "at least 1"),
+                 ("task.py@sums -T size=9 -T size=8", "1", "size is given twice")]
+        tried = [[{"LIVE_FOLDER": str(folder), "LIVE_SCORE": score},
+                  ["evaluate", f"run{i}", *words, "--inspect", task]] for i, (task, score, _) in enumerate(cases)]
+        tried.append([{"LIVE_FOLDER": str(folder), "LIVE_SCORE": '{"a": 1}'},
+                      ["evaluate", "entry", *words, "--metric", "judged.a", "--inspect", "judged.py@sums"]])
+        *refused, entry = steps(self.HELPER, folder, tried)
+        for (code, _, err), (*_, said) in zip(refused, cases, strict=True):
+            assert code == 2 and said in err.splitlines()[-1] and "Traceback" not in err, err
+        assert entry[0] == 0 and set(answers(folder / "entry").values()) == {1.0}, entry
+
     def log_has_our_estimate(self, inspect_ai, run):
         from inspect_ai.log import read_eval_log
 

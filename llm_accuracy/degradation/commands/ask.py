@@ -96,9 +96,9 @@ def run(options: argparse.Namespace) -> int:
 
 def budget_of(text: str, n_questions: int) -> int:
     """A number of questions, or a share of the bank. Raises InputError for none, and for more than there are."""
-    if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip()):
+    if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%", text.strip()):
         asked = int(n_questions * float(found[1]) / 100 + 1e-9)
-    elif re.fullmatch(r"\d+", text.strip()):
+    elif re.fullmatch(r"[0-9]{1,15}", text.strip()):
         asked = int(text)
     else:
         raise InputError(f"--budget {text}: give a number of questions (400), or a share of the bank (5%)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...lazy import given
-from .driver import Driver, Request
+from .driver import Driver, Request, check_name
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,4 @@ DRIVERS = {way.name: way for way in (
     Way("command", "CMD", 'ask a program: {"question": …} a line on its stdin, {"question": …, "score": …} on its '
         "stdout", ".command:Command"),
 )}
-__all__ = ["DRIVERS", "Driver", "Request", "Way"]
+__all__ = ["DRIVERS", "Driver", "Request", "Way", "check_name"]

@@ -9,17 +9,22 @@ questions at once knows by number and `of` when it has them all.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
 from typing import Any
 
 from ...errors import InputError
+from ...files import parse_json, size_text
 from ...redaction import hidden
 from ..bank import Bank
 from .driver import Request, Round, Take
 
-WAIT = 10.0  # seconds for the program to end once it has no more input
+WAIT = 10.0       # seconds for the program to end once it has no more input
+SHORT_WAIT = 1.0  # after a failure
+LONGEST = 1 << 20  # bytes of a line of the program
+SHAPE = '{"question": …, "score": …}'
 
 
 class Command:
@@ -32,15 +37,14 @@ class Command:
         self.model = request.model or request.folder.absolute().name
         self.settings: dict[str, Any] = {}
         self.versions: dict[str, str] = {}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def bank(self) -> None:
         return None
 
-    def _started(self) -> subprocess.Popen[str]:
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
-            self._process = subprocess.Popen(self.words, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                             text=True, encoding="utf-8", errors="replace", bufsize=1)
+            self._process = subprocess.Popen(self.words, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self._process
 
     def ask(self, asked: Round, bank: Bank, take: Take) -> None:
@@ -53,45 +57,69 @@ class Command:
         writer = threading.Thread(target=_write, args=(process.stdin, lines), daemon=True)
         writer.start()
         left = set(asked.questions)
-        while left:
-            line = process.stdout.readline()
-            if not line:
-                code = process.wait()
-                self._process = None
-                raise InputError(f"--command {hidden(self.words)}: ended with exit code {code} before it had "
-                                 f"answered {len(left)} of {len(asked.questions)} questions; mend it and add --resume")
-            if line.strip():
-                question, score = self._parsed(line)
-                take([(question, score, {})])
-                left.discard(question)
-
-    def _parsed(self, line: str) -> tuple[str, object]:
         try:
-            record = json.loads(line)
-            return str(record["question"]), record["score"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"--command {hidden(self.words)}: answered {hidden(line.strip()[:80])!r}; one line "
-                             '{"question": …, "score": …} is needed') from None
+            while left:
+                line = process.stdout.readline(LONGEST + 1)
+                if not line:
+                    raise self._refused(f"{self._ended()} before it had answered {len(left)} of "
+                                        f"{len(asked.questions)} questions; mend it and add --resume")
+                if line.strip():
+                    question, score = self._parsed(line)
+                    take([(question, score, {})])
+                    left.discard(question)
+        except BaseException:
+            self._stop()
+            raise
+
+    def _parsed(self, line: bytes) -> tuple[str, object]:
+        if len(line) > LONGEST:
+            raise self._refused(f"a line of more than {size_text(LONGEST)}; one line {SHAPE} is needed")
+        try:
+            record = parse_json(line, "")
+            question, score = record["question"], record["score"]
+            if isinstance(question, str | int) and not isinstance(question, bool):
+                return str(question), score
+        except (InputError, KeyError, TypeError):
+            pass
+        said = line.decode("utf-8", "replace").strip()[:80]
+        raise self._refused(f"answered {hidden(said)!r}; one line {SHAPE} is needed, with each key once")
+
+    def _refused(self, what: str) -> InputError:
+        return InputError(f"--command {hidden(self.words)[:200]}: {what}")
+
+    def _ended(self) -> str:
+        """How the program has ended, whose output is at its end."""
+        assert self._process is not None
+        try:
+            return f"ended with exit code {self._process.wait(WAIT)}"
+        except subprocess.TimeoutExpired:
+            return "closed its output (and was stopped)"
+
+    def _stop(self) -> None:
+        """After a failure: no more input, and a moment to end by itself."""
+        if self._process is not None:
+            process, self._process = self._process, None
+            _end(process, SHORT_WAIT)
 
     def close(self, result: dict[str, Any]) -> None:
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        assert process.stdin is not None
-        try:
-            process.stdin.close()
-        except OSError:
-            pass
-        try:
-            process.wait(WAIT)
-        except subprocess.TimeoutExpired:
-            process.terminate()
+        if self._process is not None:
+            process, self._process = self._process, None
+            _end(process, WAIT)
+
+
+def _end(process: subprocess.Popen[bytes], wait: float) -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(wait)
+    except subprocess.TimeoutExpired:
+        process.terminate()
 
 
 def _write(stdin, lines: list[str]) -> None:
     try:
-        for line in lines:
-            stdin.write(line)
+        stdin.write("".join(lines).encode())
         stdin.flush()
     except (OSError, ValueError):
         pass  # it has ended; whoever reads its answers says so

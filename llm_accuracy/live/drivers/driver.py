@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import InputError
 from ...redaction import hidden
+from ...visible import shortened, visible
 
 if TYPE_CHECKING:
     from ..bank import Bank
@@ -51,6 +52,12 @@ class Request:
     filter: str | None = None
     show_questions: bool = False
     notes: list[str] = field(default_factory=list)
+
+
+def check_name(model: str) -> None:
+    """Raises InputError for a model's name that cannot be shown in a line."""
+    if not model.strip() or visible(model) != model:
+        raise InputError(f"the model's name is {shortened(model)}: give one of visible characters, with --model")
 
 
 def one_line(text: object) -> str:

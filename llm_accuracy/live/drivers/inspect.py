@@ -24,13 +24,16 @@ from typing import Any
 
 import numpy as np
 
+from ... import cli
 from ...errors import InputError
 from ...redaction import hidden
-from ...scores.inspect_logs import content_of, prompt_of, task_name
+from ...scores.inspect_logs import content_of, prompt_of, score_of, task_name, value_of
+from ...scores.task_scores import Choices
 from ..bank import Bank
 from .driver import Request, Round, Take, in_one_line, limits_of, one_line, recent_version
 
 OLDEST = (0, 3, 250)
+BY_NAME = Choices()  # --metric names a scorer, or an entry of what it gives, NAME.KEY
 POLL = 0.02    # seconds between two looks for a next round
 PATIENCE = 60  # seconds for the evaluation to write its log once it has been told to end
 
@@ -68,7 +71,8 @@ class Inspect:
             "task": self.words.task, "task_args": _pairs(self.words.task_args), "epochs": self.epochs,
             "version": str(self.task.version), "model_args": _pairs(self.words.model_args),
             "model_base_url": self.words.model_base_url, "generation": _pairs(self.words.config)}
-        generation = inspect_ai.model.GenerateConfig(**_pairs(self.words.config))
+        with in_one_line("--inspect: -C"):
+            generation = _generation(_pairs(self.words.config))
         self.limits = limits_of(generation.model_dump(exclude_none=True))
         self._rounds: queue.Queue = queue.Queue()
         self._answers: queue.Queue = queue.Queue()
@@ -134,17 +138,20 @@ class Inspect:
 
     def scored(self, sample) -> None:
         """Called by the source for every completed sample."""
-        from inspect_ai.scorer import value_to_float
-
         given = sample.scores or {}
         name = self.metric or (next(iter(given)) if len(given) == 1 else None)
         question = f"{self.name}/{sample.id}"
         if sample.error is not None:
             self._answers.put(InputError(f"{question}: {one_line(sample.error.message)}"))
-        elif name not in given:
-            self._answers.put(InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric"))
-        else:
-            self._answers.put((question, sample.epoch, value_to_float()(given[name].value), prompt_of(sample)))
+            return
+        try:
+            value, why = (None, "") if name is None else value_of(sample, name, BY_NAME, question)
+            if name is None or why:
+                raise InputError(f"{question}: scorers {', '.join(given) or 'none'}; choose one with --metric")
+            score = score_of(value, name, BY_NAME, question, "let the scorer give C, I, P, N or a number")
+            self._answers.put((question, sample.epoch, score, prompt_of(sample)))
+        except InputError as error:
+            self._answers.put(error)
 
     def close(self, result: dict[str, Any]) -> None:
         self.result = result
@@ -222,8 +229,8 @@ def _words(text: str) -> argparse.Namespace:
     for short, name in (("-T", "task_args"), ("-M", "model_args"), ("-C", "config")):
         parser.add_argument(short, dest=name, action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--model-base-url")
-    for name in ("--epochs", "--max-samples", "--retry-on-error"):
-        parser.add_argument(name, type=int)
+    for name, least in (("--epochs", 1), ("--max-samples", 1), ("--retry-on-error", 0)):
+        parser.add_argument(name, type=cli.at_least(least))
     try:
         return parser.parse_args(shlex.split(text))
     except ValueError as error:
@@ -239,11 +246,24 @@ def _pairs(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--inspect: {hidden(text)}: write name=value")
+        name = name.replace("-", "_")
+        if name in found:
+            raise InputError(f"--inspect: {name} is given twice")
         try:
-            found[name.replace("-", "_")] = json.loads(value)
+            found[name] = json.loads(value)
         except ValueError:
-            found[name.replace("-", "_")] = value
+            found[name] = value
     return found
+
+
+def _generation(given: dict[str, Any]):
+    """A GenerateConfig. Raises InputError for a name that it would ignore."""
+    from inspect_ai.model import GenerateConfig
+
+    if unknown := sorted(given.keys() - GenerateConfig.model_fields.keys()):
+        raise InputError(f"--inspect: -C {unknown[0]}: no setting of inspect_ai's GenerateConfig, as max_tokens and "
+                         "temperature are")
+    return GenerateConfig(**given)
 
 
 def _task(words: argparse.Namespace):

@@ -328,7 +328,11 @@ class _Responses:
 
     def __init__(self, path: Path):
         self.path = path
-        self.log = QueryLog(path)
+        try:
+            self.log = QueryLog(path)
+        except InputError as error:  # never forced to the disk, it may be half there after a failure of power
+            what = str(error).removesuffix("; restore the file")
+            raise InputError(f"{what}; remove the file: what it held is asked again, and nothing else") from None
         self._progress: Callable[[int, int], None] = lambda done, of: None
         self._pending: dict[str, int] = {}
         self._by_context: dict[tuple[str, str], set[str]] = {}

@@ -68,7 +68,7 @@ class PanelFiles(Files):
         self.limits: str | None = None
 
     def key(self, row: dict[str, str]) -> Any:
-        return row["model"].strip(), row["question"].strip()
+        return row["model"].strip(), self._named(row["question"])
 
     def cells(self, key: Any) -> tuple[str, ...]:
         return key
