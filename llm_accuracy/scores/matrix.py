@@ -221,10 +221,8 @@ def _content_key(path: Path) -> str:
 
 
 def _parse(stream: IO[bytes], source: str) -> Responses:
-    top = _text(first_line(stream, source), f"{source}: line 1", "utf-8-sig")
-    if top.count('"') % 2:
-        raise InputError(f"{source}: line 1: a quote is not closed in the header; a question's name has no line break")
-    header = next(csv.reader([top]), [])
+    where = f"{source}: line 1"
+    header = _fields(_text(first_line(stream, source), where, "utf-8-sig"), where)
     columns = {name: i for i, name in enumerate(header[: len(METADATA)]) if name in METADATA}
     n_meta = len(columns)
     if "model" not in columns or set(columns.values()) != set(range(n_meta)):
@@ -260,13 +258,18 @@ def _text(line: bytes, where: str, encoding: str = "utf-8") -> str:
         raise InputError(f"{where}: not UTF-8 (byte {error.start}); save the table as UTF-8") from None
 
 
+def _fields(line: str, where: str) -> list[str]:
+    """The cells of one line. Raises InputError where it is none of a CSV, such as lines that end with \\r alone."""
+    try:
+        return next(csv.reader([line], strict=True), [])
+    except csv.Error as error:
+        raise InputError(f"{where}: not a line of a CSV ({error})") from None
+
+
 def _split_line(line: bytes, n_meta: int, where: str) -> tuple[list[str], bytes]:
     """(metadata fields, the unparsed cells)."""
     if b'"' in line:
-        try:
-            fields = next(csv.reader([_text(line, where)]))
-        except csv.Error as error:
-            raise InputError(f"{where}: not a line of a CSV ({error})") from None
+        fields = _fields(_text(line, where), where)
         return fields[:n_meta], ",".join(fields[n_meta:]).encode()
     *meta, cells = line.split(b",", n_meta)
     return [_text(field, where) for field in meta], cells
