@@ -18,14 +18,19 @@ FIXED = ("budget", "half_width", "exact", "max_budget", "first_round", "growth",
 KEPT = ("model", "metric", "filter")  # which are kept with the driver's words
 
 
-def fixed(options: argparse.Namespace) -> dict[str, str]:
-    """{flag: value as it was written, of a file its place} of what the command line fixes, for the manifest."""
+def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str, str]:
+    """{flag: value as it was written, of a file its place} of what the command line fixes, for the manifest.
+
+    compares  whether it is of a comparison, by default one with --baseline: its history is fixed, too (an evaluation
+              keeps its history's files)
+    """
+    compares = getattr(options, "baseline", None) is not None if compares is None else compares
     found = {}
-    for name in FIXED:
+    for name in (*FIXED, *(["history"] if compares else [])):
         value = getattr(options, name, None)
         if value not in (None, False, []):
-            found[name] = (str(value.absolute()) if isinstance(value, Path) else
-                           " ".join(map(str, value)) if isinstance(value, list) else str(value))
+            found[name] = " ".join(str(one.absolute()) if isinstance(one, Path) else str(one)
+                                   for one in (value if isinstance(value, list) else [value]))
     return found
 
 
@@ -37,7 +42,7 @@ def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
                          f"{options.run}")
     asked = manifest["asked"]
     begun = asked.get("flags")
-    for name, value in fixed(options).items():
+    for name, value in fixed(options, manifest.get("kind") == COMPARISON).items():
         if begun is None or begun.get(name) != value:
             then = "" if begun is None else (f" ({begun[name]})" if name in begun else " (without it)")
             raise InputError(f"{_flag(name)}: fixed when the run began{then}; leave it away, or begin another run")

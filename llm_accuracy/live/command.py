@@ -13,7 +13,7 @@ from ..redaction import hidden
 from ..visible import visible
 from . import again, paired_command
 from .drivers import DRIVERS, Request
-from .run_folder import COMPARISON, RunFolder
+from .run_folder import COMPARISON, RunFolder, as_written
 
 OF_EXPORT = ("organization", "benchmark", "relationship")
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
@@ -114,7 +114,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     if _only_looks(options):
-        print(*again.status(RunFolder(options.run)), sep="\n")
+        with as_written(options.run / "manifest.json"):
+            print(*again.status(RunFolder(options.run)), sep="\n")
         return 0
     _check(options)
     if options.forecast:
@@ -123,8 +124,6 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .run_folder import as_written
-
     run = RunFolder(options.run)
     exists = options.resume or options.report or options.audit or options.export
     if exists:

@@ -89,8 +89,8 @@ class Command:
 
     def _silent(self) -> None:
         if not self._heard:
-            print(f"\n--command {hidden(self.words)}: no answer for {SILENT:g} seconds; if it has given any, they wait "
-                  "in a buffer: it must flush its output after every line", file=sys.stderr, flush=True)
+            print(f"\n--command {hidden(self.words)[:200]}: no answer for {SILENT:g} seconds; if it has given any, "
+                  "they wait in a buffer: it must flush its output after every line", file=sys.stderr, flush=True)
 
     def _parsed(self, line: bytes) -> tuple[str, object]:
         if len(line) > LONGEST:
@@ -144,7 +144,7 @@ def _check(words: str) -> None:
     try:
         first = (shlex.split(words) or [""])[0]
     except ValueError as error:
-        raise InputError(f"--command {hidden(words)}: {error}") from None
+        raise InputError(f"--command {hidden(words)[:200]}: {error}") from None
     path = os.path.expanduser(first)
     if not PLAIN.fullmatch(first) or ("/" in first and os.path.isfile(path) and os.access(path, os.X_OK)):
         return
