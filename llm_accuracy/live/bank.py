@@ -25,6 +25,8 @@ class Bank:
     """questions (N,) str, unique; tasks (N,) str or None; contents (N,) str, "" = unknown, or None; costs (N,) or None;
     prompts (N,) str or None: fingerprints of how the history put the questions, "" = unknown.
 
+    A column that is blank in all rows is None.
+
     Raises InputError for no question at all, or one that is there twice.
     """
 
@@ -37,6 +39,10 @@ class Bank:
     def __post_init__(self):
         if not len(self.questions):
             raise InputError("there are no questions to ask")
+        for name in ("tasks", "contents", "prompts"):
+            column = getattr(self, name)
+            if column is not None and not (column != "").any():  # as a file of it is read again
+                object.__setattr__(self, name, None)
         for array in (self.questions, self.tasks):
             if array is not None:
                 _check_names(array)

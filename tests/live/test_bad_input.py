@@ -242,6 +242,13 @@ def test_odd_names_are_written_and_read_back(board, name):  # noqa: F811
     assert command.main([str(run), "--resume"]) == command.main([str(run), "--audit"]) == 0
 
 
+def test_tasks_that_are_all_blank_are_none(board):  # noqa: F811
+    (board / "bank.csv").write_text("question,task\n" + "".join(f"q{i},\n" for i in range(9)))
+    command.main([str(board / "run"), "--history", "none", "--questions", str(board / "bank.csv"), "--budget", "5",
+                  "--files"])
+    assert command.main([str(board / "run"), "--resume"]) == command.main([str(board / "run"), "--audit"]) == 0
+
+
 def test_names_that_no_file_holds(board):  # noqa: F811
     for names, said in ((["x" * 10_001, "y"], "10,001 letters"), (["x", "\ud800"], "not text"), (["x", " "], "blank")):
         with pytest.raises(InputError, match=said):
