@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..claims import QUESTIONS
 from ..palette import PALETTE, titled, use_look
 from ..visible import visible
 from . import e_values, planning
@@ -106,7 +107,8 @@ def few_questions(rows: Sequence[Designs], n_questions: int) -> plt.Figure:
     axes.set(xlabel="questions that flip, %", ylabel="questions asked", ylim=(0, 1.12 * n_questions))
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return titled(figure, f'Questions to "not degraded by {100 * rows[0].margin:g} points" with '
-                  f"{100 * rows[0].power:g} % power, true drop {100 * rows[0].drop:g}")
+                  f"{100 * rows[0].power:g} % power, true drop {100 * rows[0].drop:g}"
+                  f"{', of new questions' if rows[0].about == QUESTIONS else ''}")
 
 
 def success_histogram(whole: Successes) -> plt.Figure:

@@ -28,8 +28,13 @@ th { border-bottom: 2px solid #888 } th:first-child, td:first-child { text-align
 .wide th, .wide td { white-space: nowrap }
 .wide td:first-child { white-space: normal; min-width: 7rem; max-width: 24rem }
 table.facts td { text-align: left } table.facts td:first-child { white-space: nowrap }
+.wide table.facts td { white-space: normal } .wide table.facts td:first-child { max-width: 14rem }
 .wide { overflow-x: auto } svg { width: 42rem; max-width: 100%; min-width: 32rem; height: auto }
 code { background: #f0f0f0; padding: .1rem .3rem }
+@media print {
+body { max-width: none; margin: 0 } .wide { overflow: visible } .wide th, .wide td { white-space: normal }
+h2 { break-after: avoid } tr, svg, p { break-inside: avoid } svg { min-width: 0; max-height: 95vh }
+* { print-color-adjust: exact; -webkit-print-color-adjust: exact } }
 """
 
 
@@ -93,15 +98,27 @@ def facts(rows: list[tuple[str, str]]) -> str:
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
     lines = ["<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows]
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 
 
-def _forest(rows: list[tuple[str, PairedResult, str]]) -> str:
-    svg = figures.as_bytes(figures.forest(rows), "svg").decode()
+def as_svg(figure, says: str) -> str:
+    """The figure as an element of a page, as wide as it is drawn (one of figures.WIDTH fills its column); the same
+    figure gives the same text.
+
+    says  what it shows, for whoever does not see it
+    """
+    width = figure.get_figwidth()
+    svg = figures.as_bytes(figure, "svg").decode()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
-    return f'<div class="wide">{svg}</div>'
+    size = "" if width >= figures.WIDTH else f' style="width: {6 * width:g}rem; min-width: 0"'
+    return f'<svg role="img" aria-label="{escape(says)}"{size}{svg.removeprefix("<svg")}'
+
+
+def _forest(rows: list[tuple[str, PairedResult, str]]) -> str:
+    says = "The drop of each row with its interval, in points; the table has the numbers"
+    return f'<div class="wide">{as_svg(figures.forest(rows), says)}</div>'
 
 
 def _left_out(pairs: dict[str | None, Pairs | None]) -> str:

@@ -13,7 +13,7 @@ from ..degradation.commands import flags
 from ..degradation.commands.command import Command
 from ..errors import InputError
 from ..redaction import hidden
-from . import paired_command
+from . import again, paired_command
 from .drivers import DRIVERS, Request
 from .run_folder import COMPARISON, RunFolder
 
@@ -57,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
     try:
         return _asked(options, chosen[0])
+    except KeyboardInterrupt:
+        return again.interrupted(options.folder)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
 
@@ -65,7 +67,7 @@ def _asked(options: argparse.Namespace, driver: str) -> int:
     outputs = paired_command.Outputs.of(options, options.folder)
     words = getattr(options, driver.replace("-", "_"))
     request = Request(driver, "" if words is True else words, options.folder, options.model, options.metric,
-                      options.filter, options.show_questions)
+                      options.filter, options.show_questions, again.fixed(options))
     folder = RunFolder(options.folder)
     if options.resume and folder.begun:
         _as_begun(folder.manifest(COMPARISON), options)

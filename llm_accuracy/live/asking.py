@@ -64,22 +64,22 @@ class Asking(Recorded):
             if not self.logged or self.logged[0]["questions"][0] not in self.answers:
                 return None
             return self.session.watch(plan.alpha, True, plan.planned)
-        if not (rounds := self._complete_rounds):
+        if not (rounds := self.complete_rounds):
             return None
         if level := plan.level(self.bank.size, rounds):
             return self.session.estimate(level)
-        return self._claiming_nothing()
+        return self.claiming_nothing(self.session.estimate(self.plan.alpha))
 
-    def _claiming_nothing(self) -> Finding | None:
-        """The estimate between what all open questions wrong and all right would give."""
-        if (found := self.session.estimate(self.plan.alpha)) is None:
-            return None
-        known = sum(self.answers.values())
-        return replace(found, low=known / self.bank.size,
-                       high=(known + self.bank.size - len(self.answers)) / self.bank.size)
+    def claiming_nothing(self, found: Finding, task: str | None = None) -> Finding:
+        """An estimate, of the bank or of a task, between what all open questions wrong and all right would give."""
+        tasks, questions = self.bank.tasks, self.bank.questions.tolist()
+        of = questions if task is None or tasks is None else [
+            question for question, name in zip(questions, tasks.tolist(), strict=True) if name == task]
+        known = [self.answers[question] for question in of if question in self.answers]
+        return replace(found, low=sum(known) / len(of), high=(sum(known) + len(of) - len(known)) / len(of))
 
     @property
-    def _complete_rounds(self) -> int:
+    def complete_rounds(self) -> int:
         """Rounds from the first on whose questions are all answered."""
         done = (all(question in self.answers for question in record["questions"]) for record in self.logged)
         return sum(takewhile(bool, done))

@@ -12,6 +12,7 @@ from ..degradation.commands import flags
 from ..errors import InputError
 from ..querying import best_command
 from ..redaction import hidden
+from . import again
 from .drivers import DRIVERS, Request
 from .run_folder import BEST, RunFolder
 
@@ -80,6 +81,8 @@ def main(argv: list[str]) -> int:
         raise InputError(f"{options.matrix} has all answers, --run asks for them: give one or the other")
     try:
         return _asked(options)
+    except KeyboardInterrupt:
+        return again.interrupted(options.folder)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
 

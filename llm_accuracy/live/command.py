@@ -11,28 +11,44 @@ from .. import cli
 from ..errors import InputError
 from ..redaction import hidden
 from ..visible import visible
-from . import paired_command
+from . import again, paired_command
 from .drivers import DRIVERS, Request
+from .run_folder import COMPARISON, RunFolder, as_written
 
 OF_EXPORT = ("organization", "benchmark", "relationship")
 RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")  # the schema's words
 DESCRIPTION = r"""How good is a live model, from few of a benchmark's questions?
 
-    llm-accuracy evaluate RUN --history runs/ --budget 5% \
-        --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
-    llm-accuracy evaluate RUN --history M1.csv --half-width 1pt --inspect task.py@mmlu --model openai/…
-    llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
-    llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
-    llm-accuracy evaluate RUN --resume        (also --report, --audit, --export eee)
-    llm-accuracy evaluate RUN --baseline runs/base --margin 1pt --lm-eval "…"     did it get worse?
-    llm-accuracy evaluate --forecast --history runs/        what would this history be worth? Nothing is asked
+  llm-accuracy evaluate RUN --history runs/ --budget 5% \
+      --lm-eval "--model hf --model_args pretrained=… --tasks mmlu_pro"
+  llm-accuracy evaluate RUN --history M1.csv --half-width 1pt \
+      --inspect task.py@mmlu --model openai/…
+  llm-accuracy evaluate RUN --history M1.csv --budget 400 --command ./grade
+  llm-accuracy evaluate RUN --history M1.csv --budget 400 --files
+  llm-accuracy evaluate RUN                      where it stands
+  llm-accuracy evaluate RUN --resume             or --report, --audit, --export
+  llm-accuracy evaluate RUN --baseline runs/base --margin 1pt --lm-eval "…"
+                                                 did it get worse?
+  llm-accuracy evaluate --forecast --history runs/
+                                                 what is this history worth?
 
-RUN is a folder that holds the whole evaluation; stop it anywhere, --resume goes on. docs/evaluate.md has the rest."""
+RUN is a folder that holds the whole evaluation; stop it anywhere, --resume
+goes on. docs/evaluate.md has the rest."""
+USAGE = """%(prog)s RUN --history PATH … (--budget B | --half-width W)
+           (--lm-eval ARGS | --inspect FILE@TASK | --command CMD | --files) …
+       %(prog)s RUN [--resume | --report | --audit | --export eee]
+       %(prog)s --forecast --history PATH …"""
+INSIDE = {  # flags of the harnesses that this command does not have
+    "--lm-eval": ("--model_args", "-a", "--num_fewshot", "-f", "--batch_size", "-b", "--device",
+                  "--apply_chat_template", "--gen_kwargs", "--include_path", "--system_instruction",
+                  "--fewshot_as_multiturn", "--trust_remote_code", "--confirm_run_unsafe_code", "-t", "-M"),
+    "--inspect": ("-T", "-M", "-C", "--epochs", "--max-samples", "--retry-on-error", "--model-base-url")}
+FORECAST = ("history", "questions", "budget", "half_width", "metric", "filter")  # what --forecast looks at
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser(DESCRIPTION)
-    parser.prog = "llm-accuracy evaluate"
+    parser.prog, parser.usage = "llm-accuracy evaluate", USAGE
     parser.add_argument("run", type=cli.path, nargs="?", metavar="RUN", help="folder of the evaluation")
     parser.add_argument("--forecast", action="store_true",
                         help="instead of a run: the half-widths that budgets give with this history")
@@ -51,7 +67,8 @@ def build_parser() -> argparse.ArgumentParser:
         taken: dict[str, Any] = dict(metavar=way.metavar) if way.metavar else dict(action="store_true")
         how.add_argument(f"--{way.name}", help=way.help, **taken)
     what = parser.add_argument_group("what is known")
-    what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load)")
+    what.add_argument("--model", metavar="NAME", help="the model's name (inspect: the model to load; by default "
+                      "as the harness calls it, of files and commands RUN's name)")
     what.add_argument("--history", nargs="+", type=cli.path, metavar="PATH",
                       help="logs, a matrix, an .npz of factors, or none: models that have answered these questions")
     what.add_argument("--questions", type=cli.path, metavar="CSV",
@@ -83,19 +100,23 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run `evaluate` with the words after it (or, where argv begins with it, with its own name) and return 0."""
     words = list(sys.argv[1:] if argv is None else argv)
-    options = build_parser().parse_args(words[1:] if words[:1] == ["evaluate"] else words)
+    words = words[1:] if words[:1] == ["evaluate"] else words
+    if hint := _hint(words):
+        raise InputError(hint)
+    options = build_parser().parse_args(words)
     try:
         return _run(options)
+    except KeyboardInterrupt:
+        return again.interrupted(options.run)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
-    except KeyboardInterrupt:
-        begun = options.run is not None and (options.run / "manifest.json").exists()
-        print("interrupted; " + ("what was answered is kept, --resume goes on" if begun else "nothing has begun"),
-              file=sys.stderr)
-        return cli.INTERRUPTED
 
 
 def _run(options: argparse.Namespace) -> int:
+    if _only_looks(options):
+        with as_written(options.run / "manifest.json"):
+            print(*again.status(RunFolder(options.run)), sep="\n")
+        return 0
     _check(options)
     if options.forecast:
         from .forecast import forecast
@@ -103,20 +124,17 @@ def _run(options: argparse.Namespace) -> int:
         print(*forecast(options.history, options.questions, options.budget, options.half_width, options.metric,
                         options.filter), sep="\n")
         return 0
-    from .run_folder import BEST, COMPARISON, RunFolder, as_written
-
     run = RunFolder(options.run)
-    again = options.resume or options.report or options.audit or options.export
-    if options.resume:
+    exists = options.resume or options.report or options.audit or options.export
+    if exists:
         with as_written(run / "manifest.json"):
-            if (manifest := run.manifest()).get("kind") != BEST:
-                _check_as_begun(options, manifest)
-    if again and run.begun and run.manifest().get("kind") == COMPARISON:
+            again.check_same(options, run.manifest())
+    if exists and run.manifest().get("kind") == COMPARISON:
         return paired_command.again(options, run, _request(options))
     if extra := paired_command.given(options, (*paired_command.FIXED, *paired_command.OUTPUTS)):
         if options.baseline is None:
             raise InputError(f"{extra[0]} is for a comparison, with --baseline")
-    if again and options.baseline is not None:
+    if exists and options.baseline is not None:
         raise InputError(f"{options.run} holds no comparison: leave --baseline away")
     if options.baseline is not None:
         outputs, request = paired_command.Outputs.of(options, options.run), _request(options)
@@ -125,6 +143,7 @@ def _run(options: argparse.Namespace) -> int:
                                               show_questions=options.show_questions)
     from .evaluate import Wanted, audit, begin, go_on, reopen, resume
     from .live_line import Live
+    from .results import said_of
 
     live = Live()
     if options.audit:
@@ -160,54 +179,62 @@ def _run(options: argparse.Namespace) -> int:
             result = go_on(evaluation, live)
         finally:
             run.release()
-    print(_last_line(result))
-    if result["history"]["sentence"]:
-        print(result["history"]["sentence"])
+    print(*said_of(result), sep="\n")
     print(visible(str(run / "report.html")))
     return 0
 
 
-def _last_line(result: dict[str, Any]) -> str:
-    """`new: accuracy 23.0 % ± 5.6 (95 % interval, 100 of 2,000 questions; the budget is used up)`"""
-    from .results import line_of
+def _only_looks(options: argparse.Namespace) -> bool:
+    """Whether nothing but a run that exists is named."""
+    others = [name for name, value in vars(options).items() if value not in (None, False, []) and name != "run"]
+    return options.run is not None and RunFolder(options.run).begun and not others
 
-    interval = f"{100 * (1 - result['alpha']):.10g} % interval{', provisional' * result['provisional']}, "
-    return (f"{visible(result['model'])}: {line_of(result)} ({interval if result['estimate'] is not None else ''}"
-            f"{result['asked']:,} of {result['of']:,} questions; {result['stopped'] or 'it goes on with --resume'})")
+
+def _hint(words: list[str]) -> str | None:
+    """What to write instead, where words belong to a harness and stand outside its quotes."""
+    for flag, example in (("--lm-eval", "--model hf --model_args pretrained=… --tasks mmlu_pro"),
+                          ("--inspect", "task.py@mmlu -T name=value")):
+        if flag in words:
+            after = words[words.index(flag) + 1:]
+            if not after or (after[0].startswith("-") and " " not in after[0] and "=" not in after[0]):
+                return f'{flag}: what it is given stands in quotes: {flag} "{example}"'
+            tasks = ("--tasks",) * (flag == "--lm-eval" and "--baseline" not in words)
+            own = next((word for word in after[1:] if word in (*INSIDE[flag], *tasks)), None)
+            if own:
+                return f'{own} belongs to {flag}, inside its quotes: {flag} "{example}"'
+    return None
 
 
 def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
-    again = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
+    exists = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
     chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
-    fixed = [flag for flag in ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed",
-                               "max_minutes", "cost", "questions", "factors") if getattr(options, flag) is not None]
     if options.forecast:
-        if options.run or chosen or again:
-            extra = options.run or f"--{chosen[0] if chosen else again}"
-            raise InputError(f"--forecast asks nothing: leave {extra} away")
-        _leave_away(options, "--forecast", {*fixed, "model", "as_begun", "show_questions", "baseline", *OF_EXPORT}
-                    - {"budget", "half_width", "questions"}, (*paired_command.FIXED, *paired_command.OUTPUTS))
+        others = [name for name, value in vars(options).items() if value not in (None, False, [])
+                  and name not in (*FORECAST, "forecast", "run")]
+        if options.run or others:
+            extra = options.run or f"--{others[0].replace('_', '-')}"
+            raise InputError(f"--forecast asks nothing: leave {extra} away (it looks at --history, --questions, "
+                             "--budget, --half-width, --metric and --filter)")
         if options.history is None:
             raise InputError("--forecast: --history names what it is to be made from (none, with --questions)")
         return
     if options.run is None:
-        raise InputError("RUN is missing: the folder that the evaluation is kept in")
+        lists = {name: " ".join(map(str, getattr(options, name) or [])) for name in ("history", "earlier", "tasks")}
+        taken = next((f"; --{name} takes all words that follow it ({words}): write RUN first"
+                      for name, words in lists.items() if " " in words), "")
+        raise InputError(f"RUN is missing: the folder that the evaluation is kept in{taken}")
     if options.model is not None and not options.model.strip():
         raise InputError("--model: a name is needed")
-    if again != "resume":
-        _leave_away(options, f"--{again}" if again else "a new run", {"as_begun"})
-    if again != "export":
-        _leave_away(options, f"--{again}" if again else "a run without --export", OF_EXPORT)
-    if again in ("audit", "report", "export"):
-        _leave_away(options, f"--{again}", {"history", "model", "metric", "filter", "questions",
-                                            *(name.replace("-", "_") for name in chosen)})
-    if again == "audit":
+    for names, place in ((OF_EXPORT, "export"), (("as_begun",), "resume")):
+        for name in names:
+            if getattr(options, name) and exists != place:
+                raise InputError(f"--{name.replace('_', '-')} goes with --{place}")
+    if exists in ("audit", "report", "export"):
+        _leave_away(options, f"--{exists}", {"history", *(name.replace("-", "_") for name in chosen)})
+    if exists == "audit":
         _leave_away(options, "--audit", {"show_questions"})
-    if again:
-        if fixed:
-            raise InputError(f"--{fixed[0].replace('_', '-')}: fixed when the run began; leave it away, or begin "
-                             "another run")
+    if exists:
         return
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
@@ -231,20 +258,10 @@ def _leave_away(options: argparse.Namespace, what: str, flags: Iterable[str], mo
             raise InputError(f"--{name.replace('_', '-')} has no place beside {what}: leave it away")
 
 
-def _check_as_begun(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
-    """Raises InputError where a run is resumed with another model, metric or filter than it began with."""
-    asked = manifest["asked"]
-    for name in ("model", "metric", "filter"):
-        begun = {asked[name], manifest["model"]} if name == "model" else {asked[name]}
-        if (given := getattr(options, name)) not in {None, *begun}:
-            began = f"--{name} {asked[name]}" if asked[name] else f"no --{name}"
-            raise InputError(f"the run began with {began}; leave --{name} {given} away, or begin another run")
-
-
 def _request(options: argparse.Namespace) -> Request | None:
     for name in DRIVERS:
         value = getattr(options, name.replace("-", "_"))
         if value not in (None, False):
             return Request(name, "" if value is True else value, options.run, options.model, options.metric,
-                           options.filter, options.show_questions)
+                           options.filter, options.show_questions, again.fixed(options))
     return None

@@ -20,8 +20,9 @@ from .bank import Bank
 from .drivers import DRIVERS, Driver, Request, check_name
 from .history import NONE, History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
-from .plans import Plan, plan_of, stop_of
+from .plans import EXACT, Plan, few, plan_of, stop_of
 from .query_log import QueryLog
+from .recorded import counted
 from .results import line_of, result_of
 from .run_folder import ACCURACY, FORMAT, RunFolder, as_written
 
@@ -98,10 +99,13 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     factors = factors_of(history, bank, settings.get("seed", 0), wanted.factors, told.append)
     n_models = len(factors.U) if history.factors is not None else len(history.models)
     told += worth(factors, n_models, bank.tasks)
-    plan = plan_of(bank.size, factors, **stop, **settings)
+    plan = plan_of(bank.size, factors, **stop, **settings, priced=bank.costs is not None)
+    told += few(plan, bank.size, n_models)
     if plan.watched:
-        told.append(f"interval: {plan.interval}, chosen beforehand: about {plan.planned:,} of {bank.size:,} questions "
-                    f"are expected to give ± {100 * (plan.half_width or 0):g} points")
+        kind = ("exact (betting), which holds at every look" if plan.interval == EXACT else
+                "one that holds after every round")
+        told.append(f"interval: {kind}; about {plan.planned:,} of {bank.size:,} questions are expected to give "
+                    f"± {100 * (plan.half_width or 0):g} point{'s' * (plan.half_width != 0.01)}")
     for text in told:
         say(text)
     notes += told
@@ -219,9 +223,10 @@ def audit(run: RunFolder) -> list[str]:
     evaluation = reopen(run, audit=True)
     asking = evaluation.asking
     found = asking.finding()
-    said = [f"{len(asking.session.asked):,} questions in {asking.round} rounds: every one follows from the factors, "
-            "the seed and the answers before it, with its p and its probability",
-            f"{len(list(asking.log.of('look')))} estimates in the log: each follows from the answers"]
+    looks = len(list(asking.log.of("look")))
+    said = [f"{counted(len(asking.session.asked), 'question')} in {counted(asking.round, 'round')}: every one follows "
+            "from the factors, the seed and the answers before it, with its p and its probability",
+            f"{counted(looks, 'estimate')} in the log: each follows from the answers"]
     if found is None:
         return [*said, "nothing can be estimated yet"]
     if asking.plan.in_rounds:

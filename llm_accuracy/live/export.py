@@ -49,12 +49,10 @@ def export(evaluation: Evaluation, organization: str | None, relationship: str |
 
     Raises InputError before the evaluation has ended, and where the evaluator or the benchmark has no name.
     """
-    from .results import INTERVALS
-
     manifest, plan = evaluation.manifest, evaluation.asking.plan
     name = _named(evaluation, organization, relationship, benchmark)
     result = evaluation.write()
-    method = INTERVALS[plan.interval] + (": systematic samples with a difference estimator" if plan.in_rounds else "")
+    method = result["interval"] + (": systematic samples with a difference estimator" if plan.in_rounds else "")
     details = {"questions_asked": str(result["asked"]), "seed": str(manifest["plan"]["seed"]),
                "history": f"{manifest['history']['kind']}, {manifest['history']['models']} models"}
     return _written(evaluation, result, name, result["estimate"],

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ..degradation.figures import as_bytes
 from ..palette import PALETTE, use_look
+from ..visible import columns, ending
 
 WIDTH = 7.0          # inches
 MOST_POINTS = 2000   # as vectors; more are drawn as one image
 MOST_TASKS = 60      # in the figure of sub-scores: the table has all
 
 use_look()
-
-
-def as_svg(figure: plt.Figure) -> str:
-    """The figure as an element of a page; the same figure gives the same text."""
-    svg = as_bytes(figure, "svg").decode()
-    return re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg"):], flags=re.DOTALL)
 
 
 def drawn(height: float, width: float = WIDTH, left: float = 0.6, right: float = 0.15) -> tuple[plt.Figure, Any]:
@@ -45,10 +39,26 @@ def running(looks: list[dict[str, Any]], budget: int) -> plt.Figure:
     return figure
 
 
+def labels_of(names: Sequence[str], width: int = 40) -> list[str]:
+    """The names in at most so many columns each, cut where they stay different: at the end, the beginning, in the
+    middle, or, where none of these tells them apart, numbered."""
+    def cut(head: int, tail: int) -> list[str]:
+        return [name if columns(name) <= width else ending(name[::-1], head)[::-1] + "…" + ending(name, tail)
+                for name in names]
+
+    ways = [cut(width - 1, 0), cut(0, width - 1), cut(width // 2, width - width // 2 - 1)]
+    for way in ways:
+        if len(set(way)) == len(set(names)):
+            return way
+    return [f"{label} #{i}" if label != name else label for i, (label, name) in
+            enumerate(zip(cut(width - 6, 0), names, strict=True), start=1)]
+
+
 def tasks(sub_scores: dict[str, dict[str, Any]]) -> plt.Figure:
     """Every task's accuracy with its own interval (thick) and the one that holds together with the others' (thin)."""
     shown = sorted(sub_scores.items(), key=lambda item: item[1]["estimate"])[-MOST_TASKS:]
-    labels = [f"{name if len(name) <= 40 else name[:39] + '…'} ({one['asked']:,})" for name, one in shown]
+    labels = [f"{label} ({one['asked']:,})" for label, (_, one) in
+              zip(labels_of([name for name, _ in shown]), shown, strict=True)]
     figure, axes = drawn(0.6 + 0.19 * len(shown), left=0.3 + 0.065 * max(map(len, labels)))
     for y, (_, one) in enumerate(shown):
         axes.plot([100 * one["low_all"], 100 * one["high_all"]], [y, y], color=PALETTE["grey"], linewidth=0.8)
@@ -56,6 +66,8 @@ def tasks(sub_scores: dict[str, dict[str, Any]]) -> plt.Figure:
         axes.plot(100 * one["estimate"], y, "o", color=PALETTE["blue"], markersize=4)
     axes.set_yticks(range(len(shown)), labels, parse_math=False)  # a name may have $ in it
     axes.set(xlabel="accuracy, % (in brackets: questions asked)", xlim=(-2, 102), ylim=(-0.7, len(shown) - 0.3))
+    axes.grid(axis="x", linewidth=0.4, color=PALETTE["grey"], alpha=0.4)
+    axes.tick_params(labeltop=len(shown) > 20)
     return figure
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import InputError
 from ..querying import forecasting
+from ..querying.designs import schedule
 from ..querying.session import budget_of
 from .bank import Bank
 from .history import aligned, read_history
@@ -38,7 +41,10 @@ def forecast(history: list[Path], listed: Path | None, budget: str | None, half_
     widths = forecasting.HALF_WIDTHS if half_width is None else (half_width_of(half_width),)
     expected = forecasting.forecast(found.responses, budgets, bank.size)
     needed = expected.questions_for(widths[0] / WIDER[EVERY_ROUND])
-    watched = [] if half_width is None else [f"By --half-width {half_width}, which may stop after any round: about "
-                                             f"{needed:,} questions."]
+    ends = np.cumsum(schedule(bank.size, bank.size))
+    end = int(ends[ends >= needed][0])
+    watched = [] if half_width is None else [
+        f"By --half-width {half_width}, which ends with a round: about {needed:,} to {end:,} questions, "
+        "more of a model whose scores vary more than theirs."]
     return [*found.notes, *forecasting.lines(expected, budgets, widths), *watched]
 

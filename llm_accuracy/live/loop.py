@@ -90,7 +90,8 @@ def beginning(run: RunFolder, begun: Callable[[], Any], read: list[Path]) -> Any
 def asked_of(request: Request, driver: Driver) -> dict[str, Any]:
     """Who is asked and how, for the manifest; without keys."""
     return {"driver": request.driver, "words": hidden(request.words), "model": request.model,
-            "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings)}
+            "metric": request.metric, "filter": request.filter, "settings": _redacted(driver.settings),
+            "flags": _redacted(request.flags)}
 
 
 def files_of(paths: list[Path]) -> dict[str, str]:
@@ -247,7 +248,10 @@ def _ask(evaluation: OpenRun, driver: Driver, live: Live, clock: Clock) -> str |
         return new
 
     round_ = Round(asking.round, asking.outstanding, lambda done, of: live.progress(asking, clock, done, of))
+    if not isinstance(driver, Files):
+        live.asks(asking, clock)
     driver.ask(round_, asking.bank, take)
+    live.heard(asking, clock)
     if isinstance(driver, Files):
         if not asking.outstanding:
             return None

@@ -166,10 +166,6 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     """--resume, --report, --audit and --export of a comparison."""
     from .paired_run import audit, reopen
 
-    if words := given(options, FIXED):
-        raise InputError(f"{words[0]}: fixed when the run began; leave it away, or begin another run")
-    if options.history is not None:
-        raise InputError("--history: fixed when the run began; leave it away, or begin another run")
     begun = run.manifest(COMPARISON)["baseline"]["name"]
     if options.baseline not in (None, begun):
         raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from ..palette import PALETTE
-from .figures import MOST_POINTS, drawn
+from .figures import MOST_POINTS, drawn, labels_of
 
 PARTS = 5  # equal parts of the bank, from the likeliest flips to the unlikeliest
 KINDS = (("no flip", "grey", "."), ("gained", "green", "^"), ("lost", "vermillion", "x"))
@@ -73,7 +73,8 @@ def where(rows: list[dict[str, Any]], parts: list[dict[str, Any]], label: str) -
 def tasks(found: dict[str, dict[str, Any]]) -> plt.Figure:
     """Flips seen by task, lost to the right, gained to the left; the most lost on top."""
     shown = sorted(found.items(), key=lambda item: item[1]["lost"] - item[1]["gained"])[-40:]
-    labels = [f"{name if len(name) <= 40 else name[:39] + '…'} ({one['asked']:,})" for name, one in shown]
+    labels = [f"{label} ({one['asked']:,})" for label, (_, one) in
+              zip(labels_of([name for name, _ in shown]), shown, strict=True)]
     figure, axes = drawn(0.6 + 0.19 * len(shown), left=0.3 + 0.065 * max(map(len, labels)))
     for y, (_, one) in enumerate(shown):
         axes.barh(y, one["lost"], 0.7, color=PALETTE["vermillion"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ from .. import __version__
 from ..claims import WORDS
 from ..degradation.few_answers.replay import lines
 from ..degradation.figures import COLOURS
-from ..degradation.page import table
+from ..degradation.page import escape, table
 from ..degradation.verdicts import UNDECIDED
 from ..degradation.words import percent
 from . import paired_figures as figures
 from .paired import PairedAsking
-from .pieces import capital, document, fact_table, svg
+from .pieces import bar, capital, document, fact_table, svg
 
 MOST_FLIPS = 60  # listed in the page; the log has all
 
@@ -156,21 +155,22 @@ def _headline(result: dict[str, Any]) -> str:
     end = result["ended"]
     state = f"Ended: {end}." if end else "Going on."
     rows = [(line[:17].strip(), line[17:]) for line in said[1:] if not line.strip().startswith("note:")]
-    share = min(1.0, result["answers"] / result["budget"])
     return "\n".join([
         f"<h1>{escape(result['model'])} against {escape(result['baseline'])}</h1>",
         f'<p class="verdict" id="verdict" style="border-color: {colour}">{escape(said[0])}</p>',
         f"<p>{result['answers']:,} of at most {result['budget']:,} questions answered; the bank has {result['of']:,}. "
         f"{escape(state)}</p>",
-        f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>', fact_table(rows)])
+        bar(result["answers"] / result["budget"]), fact_table(rows)])
 
 
 def _running(asking: PairedAsking, result: dict[str, Any]) -> list[str]:
     looks = list(asking.log.of("look"))
     if not looks:
         return []
-    return ["<h2>How the drop became known</h2>", svg(figures.running(looks, result["budget"], result["margin"])),
-            svg(figures.evidence(looks, result["budget"], result["alpha"])),
+    return ["<h2>How the drop became known</h2>", svg(figures.running(looks, result["budget"], result["margin"]),
+                "The drop after every round with its exact interval, against the questions asked; the margin dashed"),
+            svg(figures.evidence(looks, result["budget"], result["alpha"]),
+                "The p-values of both nulls after every round"),
             '<p class="small">Each p-value, and each end of the interval, holds whenever one stops.</p>']
 
 
@@ -179,13 +179,15 @@ def _where(asking: PairedAsking, result: dict[str, Any], rows: list[dict[str, An
         return []
     _, label = places(asking)
     flips = [row for row in rows if row["kind"] != "no flip"]
-    body = ["<h2>Where flips were looked for and found</h2>", svg(figures.where(rows, result["where"], label))]
+    body = ["<h2>Where flips were looked for and found</h2>", svg(
+        figures.where(rows, result["where"], label), "Every question asked by its place in the bank, and what share of "
+        "each fifth of the bank was asked; the table lists those that flipped")]
     if not flips:
         return [*body, "<p>No answer differs from the baseline's.</p>"]
     texts = {record["question"]: record["text"] for record in asking.log.of("answer") if "text" in record}
     header: tuple[str, ...] = ("question", "round", "what happened", "expected drop", "probability of the draw")
     cells: list[tuple[str, ...]] = [(row["question"], str(row["round"]), row["kind"], f"{row['p']:+.3f}",
-                                     f"{row['probability']:.2e}") for row in flips[:MOST_FLIPS]]
+                                     f"{100 * row['probability']:.2g} %") for row in flips[:MOST_FLIPS]]
     if show_questions and texts:
         header, cells = (*header, "what it asks"), [(*cell, texts.get(cell[0], "")[:400]) for cell in cells]
     more = f"<p>The first {MOST_FLIPS} of {len(flips):,} flips:</p>" if len(flips) > MOST_FLIPS else ""
@@ -197,7 +199,8 @@ def _tasks(result: dict[str, Any]) -> list[str]:
         return []
     rows = [(task, f"{one['asked']:,} of {one['of']:,}", f"{one['lost']:,}", f"{one['gained']:,}")
             for task, one in result["tasks"].items()]
-    return ["<h2>By task</h2>", svg(figures.tasks(result["tasks"])), table(("task", "asked", "lost", "gained"), rows),
+    return ["<h2>By task</h2>", svg(figures.tasks(result["tasks"]), "Flips by task, as in the table"),
+            table(("task", "asked", "lost", "gained"), rows),
             '<p class="small">Counts: questions are drawn with unequal probabilities, and the verdict is about all '
             "tasks as one bank.</p>"]
 

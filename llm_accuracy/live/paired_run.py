@@ -26,6 +26,7 @@ from .drivers import DRIVERS, Request, check_name
 from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, versions
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
+from .recorded import counted
 from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
 
 
@@ -193,9 +194,10 @@ def audit(run: RunFolder) -> list[str]:
     """
     comparison = reopen(run, audit=True)
     asking, found = comparison.asking, comparison.asking.finding()
-    said = [f"{len(asking.answers) + len(asking.outstanding):,} questions in {asking.round} rounds: every one follows "
+    asked, looks = len(asking.answers) + len(asking.outstanding), len(list(asking.log.of("look")))
+    said = [f"{counted(asked, 'question')} in {counted(asking.round, 'round')}: every one follows "
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",
-            f"{len(list(asking.log.of('look')))} looks in the log: each drop, interval and verdict follows from the "
+            f"{counted(looks, 'look')} in the log: each drop, interval and verdict follows from the "
             "answers"]
     if found is None:
         return [*said, "nothing can be said yet"]

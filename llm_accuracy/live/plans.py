@@ -110,8 +110,9 @@ def half_width_of(text: str) -> float:
 
 
 def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, half_width: str | None,
-            max_budget: str | int | None, exact: bool = False, **settings) -> Plan:
-    """The plan of a command line; settings: first, growth, alpha, seed, max_minutes.
+            max_budget: str | int | None, exact: bool = False, priced: bool = False, **settings) -> Plan:
+    """The plan of a command line; settings: first, growth, alpha, seed, max_minutes. priced: questions have costs,
+    which only growing rounds weigh: they are taken for wide half-widths too, and claim none before FEWEST questions.
 
     Raises InputError as `stop_of` does.
     """
@@ -120,10 +121,18 @@ def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, hal
         return Plan(most, **settings)
     alpha = settings.get("alpha", ALPHA)
     planned = min(expected_questions(width, EVERY_ROUND, n_questions, factors, alpha), most)
-    if not exact and planned >= FEWEST:
-        return Plan(most, EVERY_ROUND, width, planned, **settings)
+    if not exact and (planned >= FEWEST or priced):
+        return Plan(most, EVERY_ROUND, width, max(planned, min(FEWEST, most)), **settings)
     planned = min(expected_questions(width, EXACT, n_questions, factors, alpha), most)
     return Plan(most, EXACT, width, planned, **settings)
+
+
+def few(plan: Plan, n_questions: int, n_models: int) -> list[str]:
+    """A sentence where a budget asks so few questions that the answers cannot show whether the history is right."""
+    if plan.interval != FIXED or not n_models or plan.budget >= min(FEWEST, n_questions):
+        return []
+    return [f"a budget of fewer than {FEWEST} questions: its interval rests on the history, and nothing would show "
+            "if that predicts this model badly"]
 
 
 def stop_of(n_questions: int | None, *, budget: str | int | None, half_width: str | None,

@@ -289,6 +289,11 @@ class Recorded:
             self.news.append(text)
 
 
+def counted(n: int, what: str) -> str:
+    """1 question, 1,200 questions."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def in_words(key: Any) -> str:
     """A question, or model: question."""
     return key if isinstance(key, str) else ": ".join(key)

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from .. import __version__
+from ..querying.diagnosis import HURTS, SURE
 from ..querying.session import Finding
+from ..visible import visible
 from .asking import Asking
 from .history import identical
 from .plans import EVERY_ROUND, EXACT, FIXED
 
 BINS = 10  # of predicted probability, in the calibration
+ASIDE = 0.1  # of the half-width: an interval whose middle is further from the estimate is no ±
 INTERVALS = {FIXED: "holds at the budget that was chosen beforehand (growing rounds)",
              EVERY_ROUND: "holds after every round at once (growing rounds; the error rate is shared out among them "
                           "beforehand)",
@@ -35,7 +37,7 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
                 if name in asking.answers]
     result: dict[str, Any] = {
         "format": 1, "model": session.model, "estimate": None, "asked": len(asking.answers), "of": asking.bank.size,
-        "budget": plan.budget, "alpha": plan.alpha, "interval": INTERVALS[plan.interval],
+        "budget": plan.budget, "alpha": plan.alpha, "interval": interval_of(asking),
         "stopped": asking.ended, "rounds": asking.round}
     if found is not None:
         result |= {"estimate": found.theta, "low": found.low, "high": found.high,
@@ -47,22 +49,35 @@ def result_of(asking: Asking, manifest: dict[str, Any], responses=None) -> dict[
         result["cost"] = cost_of(asking.bank.costs, [j for j, _ in answered], result["history"].get("gain"))
     result["same_answers"] = identical(responses, [j for j, _ in answered], [z for _, z in answered])
     result["notes"] = [*manifest["notes"], *(record["text"] for record in asking.log.of("note"))]
-    result["notes"] += [f"{name} of the history has given the very same answers to every question asked: if it is this "
-                        "model, the history knows it already" for name in result["same_answers"]]
+    result["notes"] += [same_of(name) for name in result["same_answers"]]
     result["log"] = {"records": len(asking.log.records), "version": __version__}
     return result
 
 
+def interval_of(asking: Asking) -> str:
+    """What its interval claims: "it …"."""
+    fixed, answers = asking.plan.interval == FIXED, len(asking.answers)
+    if fixed and answers == asking.bank.size:
+        return "is the accuracy itself: every question of the bank is answered"
+    if fixed and asking.ended is not None and not asking.complete:
+        return ("holds at these questions where how long answers take has nothing to do with whether they are right "
+                "(growing rounds, ended by --max-minutes)")
+    return INTERVALS[asking.plan.interval]
+
+
 def sub_scores(asking: Asking) -> dict[str, dict[str, Any]]:
-    """Accuracy by task, with intervals of their own and, `low_all` and `high_all`, that hold together; of a half-width,
-    which has no such interval by task, the fixed one."""
+    """Accuracy by task, with intervals of their own and, `low_all` and `high_all`, that hold together: at the budget,
+    or after every round at once as the estimate's do. Of --exact, which has none by task, by normality for one look."""
     session, plan = asking.session, asking.plan
     if not session.tasks:
         return {}
-    alone = session.sub_scores(plan.alpha)
-    together = session.sub_scores(plan.alpha, simultaneous=True)
     assert asking.bank.tasks is not None
     sizes = Counter(asking.bank.tasks.tolist())
+    level = plan.level(asking.bank.size, asking.complete_rounds) if plan.in_rounds else plan.alpha
+    alone = session.sub_scores(level or plan.alpha)
+    together = session.sub_scores(level or plan.alpha, simultaneous=True)
+    if not level:
+        alone = together = {task: asking.claiming_nothing(one, task) for task, one in alone.items()}
     return {task: {"estimate": one.theta, "low": one.low, "high": one.high, "low_all": together[task].low,
                    "high_all": together[task].high, "asked": one.asked, "of": sizes[task]}
             for task, one in alone.items()}
@@ -75,14 +90,17 @@ def history_of(asking: Asking, found: Finding | None, manifest: dict[str, Any]) 
                              "calibration": calibration(asking.logged, asking.answers), "sentence": ""}
     if found is None:
         return known
+    size = asking.bank.size
     diagnosis = asking.session.estimate(asking.plan.alpha).history
     if diagnosis is None:  # one question after the other: the gain by the fixed interval of the same answers
-        gain = _gain(asking)
-        hurts = gain is not None and gain < 0.9 and found.asked >= 100
-        return known | {"gain": gain, "misleads": hurts, "sentence":
+        gain = asking.session.gain()
+        hurts = manifest["history"]["models"] > 0 and gain is not None and gain < HURTS and found.asked >= SURE
+        return known | {"gain": gain, "random": random_questions(found.asked, size, gain), "misleads": hurts,
+                        "sentence":
                         "the history predicts this model badly: intervals are valid but no narrower than with random "
                         "questions" if hurts else ""}
-    return known | {"gain": diagnosis.gain, "promised": diagnosis.promised, "surprise": diagnosis.surprise,
+    return known | {"gain": diagnosis.gain, "random": random_questions(found.asked, size, diagnosis.gain),
+                    "promised": diagnosis.promised, "surprise": diagnosis.surprise,
                     "dispersion": diagnosis.dispersion,
                     "distance": diagnosis.distance if math.isfinite(diagnosis.distance) else None,
                     "misleads": diagnosis.misleads, "sentence": diagnosis.sentence}
@@ -97,20 +115,18 @@ def cost_of(costs: np.ndarray, asked: Sequence[int], gain: float | None) -> dict
     n, t, spent, mean = len(costs), len(asked), float(costs[list(asked)].sum()), float(costs.mean())
     random = spent / mean
     by_cost = None
-    if gain is not None and 0 < t < n and random < n:
-        # Random questions of the same interval: 1/T' − 1/N = (1/T − 1/N) / gain.
-        by_cost = 1 / ((1 / t - 1 / n) / gain + 1 / n) / random
+    if (same := random_questions(t, n, gain)) is not None and random < n:
+        by_cost = same / random
     return {"asked": spent, "bank": float(costs.sum()), "each": spent / t if t else None, "each_of_bank": mean,
             "random": random, "gain": by_cost}
 
 
-def _gain(asking: Asking) -> float | None:
-    """(1 − T/N) θ̂(1 − θ̂)/T over the variance of the fixed interval of the same answers."""
-    one = asking.session.estimate(asking.plan.alpha)
-    deviation = (one.high - one.low) / 2 / special.ndtri(1 - asking.plan.alpha / 2)
-    if deviation <= 0:
+def random_questions(asked: int, of: int, gain: float | None) -> float | None:
+    """How many random questions an interval as narrow takes, T': 1/T' − 1/N = (1/T − 1/N) / gain. Of a large bank that
+    is gain · T; never more than the bank has. None where it is not known, and where all are asked."""
+    if gain is None or gain <= 0 or not 0 < asked < of:
         return None
-    return float((1 - one.asked / asking.bank.size) * one.theta * (1 - one.theta) / one.asked / deviation**2)
+    return 1 / ((1 / asked - 1 / of) / gain + 1 / of)
 
 
 def calibration(logged: Sequence[dict[str, Any]], answers: dict[str, float]) -> list[dict[str, float]]:
@@ -155,8 +171,40 @@ def further(asking: Asking, result: dict[str, Any]) -> list[tuple[int, float]]:
     return [*((budget, width * math.sqrt(1 / budget - 1 / size) / now) for budget in budgets), (size, 0.0)]
 
 
+def with_interval(result: dict[str, Any]) -> str:
+    """`61.3 % ± 2.4`; where the interval lies otherwise about the estimate, by more than a tenth of its half-width, as
+    near 0 and 1, its ends: `100.0 %, 86.2 to 100.0`."""
+    theta, low, high = (100 * result[name] for name in ("estimate", "low", "high"))
+    if abs((low + high) / 2 - theta) > ASIDE * (high - low) / 2:
+        return f"{theta:.1f} %, {low:.1f} to {high:.1f}"
+    return f"{theta:.1f} % ± {100 * result['half_width']:.1f}"
+
+
+def said_of(result: dict[str, Any]) -> list[str]:
+    """Lines for the terminal: the estimate and what it rests on, what the history was worth, what is doubtful."""
+    of, none = f"{result['asked']:,} of {result['of']:,} questions", result["estimate"] is None
+    if result["provisional"]:
+        rests = f"{result['asked']:,} of the budget's {result['budget']:,} questions are answered"
+    else:
+        interval = "" if none else f"{100 * (1 - result['alpha']):g} % interval, "
+        rests = f"{interval}{of}; {result['stopped'] or 'not ended'}"
+    yet = ", provisional" * (result["provisional"] and not none)
+    said = [f"{visible(result['model'])}: {line_of(result)}{yet} ({rests})"]
+    known = result["history"]
+    if known["sentence"]:
+        said.append(known["sentence"])
+    elif not none and not result["provisional"] and known["models"] and (
+            (known.get("random") or 0) > 1.05 * result["rests_on"]):
+        said.append(f"random questions: about {known['random']:,.0f} would have been needed for as narrow an interval")
+    return said + [same_of(name) for name in result["same_answers"]]
+
+
+def same_of(name: str) -> str:
+    """Of a model of the history with the same answers."""
+    return (f"{visible(name)} of the history has given the very same answers to every question asked: if it is this "
+            "model, the history knows it already")
+
+
 def line_of(result: dict[str, Any]) -> str:
-    """`61.3 % ± 2.4`, or that there is nothing yet."""
-    if result["estimate"] is None:
-        return "no estimate yet"
-    return f"accuracy {100 * result['estimate']:.1f} % ± {100 * result['half_width']:.1f}"
+    """`accuracy 61.3 % ± 2.4`, or that there is nothing yet."""
+    return "no estimate yet" if result["estimate"] is None else f"accuracy {with_interval(result)}"

@@ -90,6 +90,20 @@ class RunFolder:
                 return handle
             os.close(handle)  # its holder removed it between our opening and locking it: another try
 
+    def locked_by(self) -> str | None:
+        """The process that works on the folder, if one does; only looks."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDONLY)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None
+        except OSError:
+            return os.read(handle, 32).decode(errors="replace").strip() or "another"
+        finally:
+            os.close(handle)
+
     def release(self) -> None:
         """Let go of the lock."""
         if self._lock is not None:
@@ -122,7 +136,8 @@ class RunFolder:
     def check_new(self) -> None:
         """Raises InputError where the folder holds an evaluation."""
         if self.begun:
-            raise InputError(f"{self.path} holds an evaluation: add --resume to go on with it, or choose another name")
+            raise InputError(f"{self.path} holds an evaluation: add --resume to go on with it, or choose another name "
+                             f"(llm-accuracy evaluate {self.path} says where it stands)")
 
     def check_apart(self, given: Iterable[Path]) -> None:
         """Raises InputError where the folder lies in one that is read: what the run writes would be read, too."""
@@ -138,7 +153,7 @@ class RunFolder:
 
     def manifest(self, kind: str | None = None) -> dict[str, Any]:
         """Raises InputError where there is none, for one of another format, for one that was edited, and where the run
-        is not of this kind (ACCURACY or COMPARISON; None: either)."""
+        is not of this kind (None: any)."""
         path = self.path / "manifest.json"
         if not path.is_file():
             raise InputError(f"{self.path} holds no evaluation (no manifest.json); begin one: give --history and a "

@@ -14,8 +14,8 @@ from ..claims import WORDS
 from ..degradation.page import table
 from ..palette import PALETTE
 from ..querying.best_command import about_text, lines
-from .figures import drawn
-from .pieces import capital, document, fact_table, svg
+from .figures import drawn, labels_of
+from .pieces import bar, capital, document, fact_table, svg
 from .several import Several
 
 CYCLE = ("blue", "vermillion", "green", "orange", "purple", "sky", "grey")
@@ -55,7 +55,7 @@ def page(asking: Several, manifest: dict[str, Any], result: dict[str, Any]) -> s
     body = [f"<h1>Which is best of {len(result['models'])} models</h1>",
             f'<p class="headline" id="verdict">{escape(said[0])}</p>',
             f"<p>{result['answers']:,} of {result['of']:,} answers were asked for ({100 * share:.1f} %). "
-            f"{escape(state)}</p>", f'<div class="bar"><div style="width: {100 * share:.1f}%"></div></div>',
+            f"{escape(state)}</p>", bar(share),
             *_running(asking), *_models(result), *_how(manifest), *_notes(result), *_cite(asking, manifest, said[0])]
     return document(said[0], body)
 
@@ -64,7 +64,9 @@ def _running(asking: Several) -> list[str]:
     looks = list(asking.log.of("look"))
     if not looks:
         return []
-    return ["<h2>How it became known</h2>", svg(running(looks, asking.plan.models)),
+    return ["<h2>How it became known</h2>", svg(
+        running(looks, asking.plan.models), "The mean of every model against the questions asked, until it was "
+        "dropped"),
             '<p class="small">Every model\'s mean, as estimated after each round; a line ends with a cross where its '
             "model was dropped. What is judged is the difference of two models on the same questions, which is known "
             "much better than either mean. Means of models that were dropped early are rough.</p>"]
@@ -73,11 +75,12 @@ def _running(asking: Several) -> list[str]:
 def running(looks: list[dict[str, Any]], models: tuple[str, ...]) -> plt.Figure:
     """The means of all models, against the questions asked; a line ends where its model was dropped."""
     figure, axes = drawn(3.2, right=2.2)
+    labels = labels_of(models, 32)
     for i, name in enumerate(models):
         alive = [k for k, look in enumerate(looks) if k == 0 or name in looks[k - 1]["left"]]
         x, y = [looks[k]["asked"] for k in alive], [100 * looks[k]["estimates"][i] for k in alive]
         colour = PALETTE[CYCLE[i % len(CYCLE)]]
-        axes.plot(x, y, color=colour, linewidth=1.1, label=name if len(name) <= 32 else name[:31] + "…",
+        axes.plot(x, y, color=colour, linewidth=1.1, label=labels[i],
                   linestyle=("-", "--", ":")[i // len(CYCLE) % 3])
         if name not in looks[-1]["left"]:
             axes.plot(x[-1], y[-1], "x", color=colour, markersize=5)

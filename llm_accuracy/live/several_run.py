@@ -13,10 +13,10 @@ import numpy as np
 
 from ..claims import QUESTIONS
 from ..errors import InputError
-from ..files import atomic, read_json
+from ..files import atomic
 from ..querying.best import usefulness
 from ..querying.session import budget_of
-from .audits import whole_log
+from .audits import same_result, whole_log
 from .bank import Bank, digest
 from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
@@ -79,7 +79,8 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 
     Raises InputError for whatever cannot be used.
     """
-    return beginning(run, lambda: _begun(run, wanted, say), wanted.history)
+    read = [path for path in (*wanted.history, wanted.questions) if path is not None]
+    return beginning(run, lambda: _begun(run, wanted, say), read)
 
 
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
@@ -135,6 +136,8 @@ def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
 
 
 def _check_names(names: list[str]) -> None:
+    for name in names:
+        check_name(name)
     if len(names) < 2:
         raise InputError("which is best? Two models are needed, or more: a driver's flag for each, or --files and --k")
     for name in names:
@@ -254,7 +257,8 @@ def audit(run: RunFolder) -> list[str]:
 
     Raises InputError for the first thing that does not follow.
     """
-    asking = reopen(run, audit=True).asking
+    contest = reopen(run, audit=True)
+    asking = contest.asking
     said = [f"{sum(len(record['questions']) for record in asking.logged):,} questions in {asking.round} rounds: every "
             "one follows from the history, the seed and the answers before it, with its probability and the models "
             "that were left",
@@ -267,23 +271,5 @@ def audit(run: RunFolder) -> list[str]:
             raise InputError(f"{run.path}: by hand the log gives {name} {value}, by the run it is {estimate}")
     said.append("the means by hand, from q and the answers alone: " +
                 ", ".join(f"{name} {value:.4f}" for name, value in plain.items()))
-    path = run / "result.json"
-    if path.exists() and not asking.outstanding:
-        _check_result(path, asking, plain)
-        said.append(f"{path.name}: the winner, the models that are left and all means are what the log gives")
-    return said
-
-
-def _check_result(path: Path, asking: Several, means: dict[str, float]) -> None:
-    """Raises InputError where result.json says another winner, other models left or other means than the log."""
-    kept = read_json(path)
-    given = kept.get("models")
-    models = {name: one for name, one in given.items() if isinstance(one, dict)} if isinstance(given, dict) else {}
-    left = [name for name, one in models.items() if one.get("left")]
-    told: list[tuple[str, Any, Any]] = [("winner", kept.get("winner"), asking.winner),
-                                        ("models left", left, asking.left)]
-    told += [(f"the mean of {name}", models.get(name, {}).get("estimate"), value) for name, value in means.items()]
-    for what, here, value in told:
-        near = isinstance(here, float | int) and isinstance(value, float) and abs(here - value) <= 1e-9
-        if here != value and not near:
-            raise InputError(f"{path}: {what} is {here}, by the log {value}; add --report to write it again")
+    best = f"{asking.winner} is best" if asking.winner else f"{len(asking.left)} models are left"
+    return [*said, same_result(contest, best)]

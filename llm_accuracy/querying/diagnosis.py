@@ -2,8 +2,11 @@
 
 Intervals are valid whatever the history is; a bad one only makes them wide. Whether it does is seen in the answers:
 
-    gain        (1 − T/N) Ŝ²/T ÷ V: as many times more random questions would have been needed for this interval, with
-                Ŝ² the variance of the scores estimated from the same answers
+    gain        (1 − T/N) Ŝ²/T ÷ V: the variance with T random questions over that of the estimate, with Ŝ² the variance
+                of the scores estimated from the same answers, and raised where surprises are rare as V is: else nothing
+                seems worse than random questions to a model that has all right. Of a large bank as many times more
+                random questions would have been needed for this interval; of any, T' with 1/T' − 1/N =
+                (1/T − 1/N) / gain
     surprise    Σ (z − p) / √(d Σ w): the sum of right answers against the predictions; ± 1 where they are right
     dispersion  1 + Σ (z − p)(1 − 2p) / Σ w: the squared residuals against their expectation, 1 where predictions are
                 right and more where they are too sure. For 0/1 scores it is Σ (z − p)² / Σ w.
@@ -14,8 +17,9 @@ Intervals are valid whatever the history is; a bad one only makes them wide. Whe
 The history is said to mislead when the gain is less than SHORT of what it promises (`Promise`) and the answers
 contradict it: the estimate is beyond the accuracies of all its models and at a distance of more than FAR, or surprise
 and standardised excess of the dispersion together are beyond CONTRADICTED, or the interval is wider than that of random
-questions (a gain below HURTS, from SURE questions on). Else a small gain alone is no reason, as it varies from model to
-model, nor is a contradiction alone, as large samples contradict every model.
+questions (a gain below HURTS, from SURE questions on and where STEADY surprises were to be expected). Of answers
+that are all alike neither gain nor distance says anything. Else a small gain alone is no reason, as it varies from
+model to model, nor is a contradiction alone, as large samples contradict every model.
 
 Something else is a history that is taken at its word. Where nearly all of the bank seems certain, few of its questions
 are asked, and until one of them comes out otherwise nothing shows that others might; the interval covers as if none
@@ -23,9 +27,9 @@ did (docs/rounds.md, Limits). So where most of the bank is certain and the inter
 rule out, that is said (`Trust.rests`).
 
 Measured on the five development boards (`python benchmarks/misleading_history.py`, table in docs/own_data.md), means
-over boards: it is set for 2.8–4.1 % of the models of random halves (at most 6.3 % on one board at one budget); with the
-weakest third of the models as history of the strongest for 43 % at 20 questions and 59 % at 100, the other way round
-for 50 % and 74 %; of models whose answers are dealt to other questions for 26 % and 86 %. It is meant for one look.
+over boards: it is set for 2.7–3.7 % of the models of random halves (at most 6.3 % on one board at one budget); with the
+weakest third of the models as history of the strongest for 40 % at 20 questions and 57 % at 100, the other way round
+for 49 % and 71 %; of models whose answers are dealt to other questions for 23 % and 77 %. It is meant for one look.
 """
 
 from __future__ import annotations
@@ -40,12 +44,14 @@ from scipy import special
 from .factors import Factors
 from .round_estimates import RoundEstimate, dispersion, weights
 from .rounds import Round
+from .unseen import alike
 
 # Chosen on random halves and thirds by accuracy of the five development boards.
 SHORT = 0.75        # of the promised gain
 FAR = 2.0           # standard deviations of the history's accuracies
 CONTRADICTED = 5.0  # √(surprise² + excess²), standardised
 HURTS, SURE = 0.9, 100
+STEADY = 4.0        # surprises expected among the answers: with fewer, a gain below HURTS may be chance
 NARROWER = 1.2      # a gain below this is said to be none
 LEAST = 20          # answers: before that nothing is said
 SURE_OF = 0.01      # a prediction this close to 0 or 1 takes the outcome for certain
@@ -122,6 +128,8 @@ class Diagnoses(NamedTuple):
     beyond   whether the estimate is beyond the accuracies of all the history's models
     asked    questions
     trust    None where it was not looked at
+    surprises  that the predictor expects among the answers, ν_s of `round_estimates`
+    alike    whether all answers are (`unseen`): only the predictions can then be contradicted
     """
 
     gain: np.ndarray
@@ -132,12 +140,15 @@ class Diagnoses(NamedTuple):
     beyond: np.ndarray
     asked: int
     trust: Trust | None = None
+    surprises: np.ndarray | float = np.inf
+    alike: np.ndarray | bool = False
 
     def misled(self, promise: Promise) -> np.ndarray:
         """(rows,) bool."""
         surprising = np.hypot(self.surprise, np.maximum(self.excess, 0)) > CONTRADICTED
-        hurt = (self.gain < HURTS) & (self.asked >= SURE)
-        contradicted = (self.beyond & (np.abs(self.distance) > FAR)) | surprising | hurt
+        hurt = (self.gain < HURTS) & (self.asked >= SURE) & (self.surprises >= STEADY)
+        far = self.beyond & (np.abs(self.distance) > FAR)
+        contradicted = surprising | ((far | hurt) & ~np.asarray(self.alike))
         return (self.gain < SHORT * promise.gain) & contradicted & (self.asked >= LEAST)
 
 
@@ -156,12 +167,13 @@ def diagnose(rounds: Sequence[Round], found: RoundEstimate, promise: Promise) ->
                                                                                      np.inf))
     return Diagnoses(gain, residual.sum(1) / np.sqrt(d * total), 1 + excess / total, excess / np.sqrt(d * of_excess),
                      distance, (found.theta < promise.least) | (found.theta > promise.most), asked,
-                     Trust.of(rounds, found))
+                     Trust.of(rounds, found), found.surprises, alike(answers))
 
 
 def _population_variance(rounds: Sequence[Round], found: RoundEstimate) -> np.ndarray:
     """(rows,) S² of the bank's scores: θ̂ (1 − θ̂) less the mean of z (1 − z), which is 0 for 0/1 scores; that mean from
-    the answers known before each round and, of the open questions, the ratio Σ z(1−z)/π ÷ Σ 1/π of those asked."""
+    the answers known before each round and, of the open questions, the ratio Σ z(1−z)/π ÷ Σ 1/π of those asked.
+    No less than if what the predictor expects counted for one surprise beside the ν_s expected among the answers."""
     n_questions = rounds[0].n_open
     mean = np.clip(found.theta, found.known / n_questions, (found.known + found.n_open) / n_questions)
     known, partial = 0.0, 0.0
@@ -169,14 +181,18 @@ def _population_variance(rounds: Sequence[Round], found: RoundEstimate) -> np.nd
         graded = one.answers * (1 - one.answers)
         partial = partial + weight * (known + one.n_open * (graded / one.pi).sum(1) / (1 / one.pi).sum(1))
         known = known + graded.sum(1)
-    return np.maximum(mean * (1 - mean) - partial / n_questions, 0) * n_questions / max(n_questions - 1, 1)
+    variance = np.maximum(mean * (1 - mean) - partial / n_questions, 0)
+    expected = rounds[-1].known[:, 0] / n_questions  # of the mean, before the last round
+    lifted = (dispersion(rounds) * expected * (1 - expected) + found.surprises * variance) / (1 + found.surprises)
+    return np.maximum(variance, lifted) * n_questions / max(n_questions - 1, 1)
 
 
 @dataclass(frozen=True)
 class HistoryDiagnosis:
     """Of one evaluation: how its history has served it. None where nothing can be said.
 
-    gain        as many times more random questions would have been needed; promised: what the history led to expect
+    gain        the variance with as many random questions over the estimate's; None where all answers are alike, of
+                which random questions would say as little. promised: what the history led to expect
     surprise, dispersion, distance  see the module
     misleads    whether it is said to mislead
     trusted, trusted_asked  share of the bank that it is taken at its word for, and how many of those were asked
@@ -196,14 +212,16 @@ class HistoryDiagnosis:
     on_trust: bool = False
 
     @staticmethod
-    def of(found: Diagnoses, promise: Promise, row: int = 0) -> HistoryDiagnosis:
-        gain, misleads, trust = float(found.gain[row]), bool(found.misled(promise)[row]), found.trust
+    def of(found: Diagnoses, promise: Promise, row: int = 0, told: bool = True) -> HistoryDiagnosis:
+        """told: whether there is a history, as nothing is said of none."""
+        gain, misleads, trust = float(found.gain[row]), told and bool(found.misled(promise)[row]), found.trust
         share, tried, rests = (0.0, 0, False) if trust is None else (
-            float(trust.share[row]), int(trust.asked[row]), bool(trust.rests[row]) and found.asked >= LEAST)
+            float(trust.share[row]), int(trust.asked[row]), told and bool(trust.rests[row]) and found.asked >= LEAST)
         sentences = [_sentence(gain, promise)] * misleads + [_trusting(share, tried)] * rests
-        return HistoryDiagnosis(gain if np.isfinite(gain) else None, promise.gain, float(found.surprise[row]),
-                                float(found.dispersion[row]), float(found.distance[row]), misleads,
-                                "; ".join(sentences), share, tried, rests)
+        same = bool(np.broadcast_to(found.alike, found.gain.shape)[row])
+        return HistoryDiagnosis(gain if np.isfinite(gain) and not same else None, promise.gain,
+                                float(found.surprise[row]), float(found.dispersion[row]), float(found.distance[row]),
+                                misleads, "; ".join(sentences), share, tried, rests)
 
 
 def _sentence(gain: float, promise: Promise) -> str:

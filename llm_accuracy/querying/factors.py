@@ -106,6 +106,11 @@ class Factors:
         return f"Factors({len(self.U)} models × {len(self.V)} questions, rank {self.V.shape[1]})"
 
     @property
+    def told(self) -> bool:
+        """Whether there is a history: those of no model are stated without one."""
+        return self.stated is None or self.about.get("rows") != 0
+
+    @property
     def prior(self) -> Prior:
         """The stated one, or mean and sample covariance of the fitted rows u_i."""
         if self.stated is not None:

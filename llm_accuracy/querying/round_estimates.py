@@ -47,12 +47,15 @@ class RoundEstimate:
 
     known, n_open  (rows,) the sum of the outcomes known, and the number of questions that are not
     size           of the set whose mean is estimated
+    slope          (rows,) √d κ₃/V_mod, by which the variance grows with the mean where surprises are rare
+    surprises      (rows,) ν_s
     """
 
     def __init__(self, theta: np.ndarray, se: np.ndarray, df: np.ndarray | float, shift: np.ndarray, known: np.ndarray,
-                 n_open: np.ndarray, size: int):
+                 n_open: np.ndarray, size: int, slope: np.ndarray, surprises: np.ndarray):
         self.theta, self.se, self.df, self.shift = theta, se, df, shift
         self.known, self.n_open, self.size = known, n_open, size
+        self.slope, self.surprises = slope, surprises
 
     def interval(self, alpha: float = ALPHA, clip: bool = True, outcomes: Outcomes = SCORES) -> Interval:
         """1 − α; no value in it that the answers exclude: those of the open questions lie between the ends of
@@ -119,7 +122,8 @@ def estimate(rounds: Sequence[Round], group: int = 0, members: np.ndarray | None
     reach = MOST * np.where(np.isfinite(se), se, 0)
     known = sum((one.answers * here).sum(1) for one, here in zip(rounds, inside, strict=True))
     asked = sum(np.broadcast_to(here, one.asked.shape).sum(1) for one, here in zip(rounds, inside, strict=True))
-    return RoundEstimate(theta, se, extra + df, np.clip(shift, -reach, reach), known, size - asked, size)
+    return RoundEstimate(theta, se, extra + df, np.clip(shift, -reach, reach), known, size - asked, size,
+                         shift / SKEW, surprises)
 
 
 def _freedom(rounds: Sequence[Round], inside: Sequence[np.ndarray | float],

@@ -196,6 +196,11 @@ class Session:
                 found[task] = _finding(self._engine.part(g), alpha, len(inside))
         return found
 
+    def gain(self) -> float | None:
+        """As many times more random questions would have been needed for the interval of `estimate`, by the same
+        answers; None where they cannot say."""
+        return self._engine.gain()
+
     @property
     def drawn(self) -> Drawn:
         """The questions of the last `ask`, with what was expected of them and how probable it was to ask them."""

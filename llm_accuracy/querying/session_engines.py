@@ -28,6 +28,7 @@ from .round_estimates import RoundEstimate, estimate
 from .rounds import Round, Rounds
 from .setting import DEFAULT_SETTING, Setting
 from .trace import Trace
+from .unseen import Allowing, alike
 
 NOTHING_YET = "nothing has been answered yet, so there is nothing to estimate"
 
@@ -87,6 +88,9 @@ class Evaluation(Protocol):
     def history(self) -> HistoryDiagnosis | None:
         """How well the history has served, where that is known."""
 
+    def gain(self) -> float | None:
+        """The variance of as many random questions, by the same answers, over that of the estimate."""
+
 
 class InRounds:
     """Growing rounds, whose sizes follow from the budget. Estimates rest on the rounds whose answers are all there."""
@@ -105,7 +109,7 @@ class InRounds:
         predictor = Recalibrated(FactorPredictor(Bank.unpadded(factors.V), prior, 1))
         tau = (policy.setting or DEFAULT_SETTING).tau
         self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups)
-        self._promise = Promise.of(factors)
+        self._promise, self._told = Promise.of(factors), factors.told
         self._step_of: dict[int, int] = {}
 
     def ask(self, size: int | None, random: np.random.Generator) -> list[int]:
@@ -134,8 +138,8 @@ class InRounds:
     def answered(self) -> np.ndarray:
         return np.concatenate([one.asked[0] for one in self._complete()])
 
-    def estimate(self) -> RoundEstimate:
-        return estimate(self._complete())
+    def estimate(self) -> Allowing:
+        return Allowing(self._complete(), self._told)
 
     def part(self, task: int) -> RoundEstimate:
         return estimate(self._complete(), task + 1, self.task_of == task)
@@ -151,7 +155,10 @@ class InRounds:
 
     def history(self) -> HistoryDiagnosis:
         rounds = self._complete()
-        return HistoryDiagnosis.of(diagnose(rounds, estimate(rounds), self._promise), self._promise)
+        return HistoryDiagnosis.of(diagnose(rounds, estimate(rounds), self._promise), self._promise, told=self._told)
+
+    def gain(self) -> float | None:
+        return self.history().gain
 
 
 class _Asked(NamedTuple):
@@ -248,3 +255,14 @@ class OneAtATime:
 
     def history(self) -> None:
         return None
+
+    def gain(self) -> float | None:
+        trace, found = self.trace, self.estimate()
+        (answers,), (q,), variance = trace.answers, trace.q, float(found.se[0]) ** 2  # type: ignore[attr-defined]
+        if not 0 < variance < np.inf or alike(trace.answers)[0]:
+            return None
+        mean, open_ = np.clip(found.theta[0], 0, 1), self._n_questions - np.arange(len(answers))
+        # Of partial credit the mean of z(1 − z) is missing from S²; a draw stands for 1/(q n) of the open questions.
+        graded = np.average(answers * (1 - answers), weights=1 / (q * open_))
+        spread = max(mean * (1 - mean) - graded, 0)
+        return float((1 - len(answers) / self._n_questions) * spread / len(answers) / variance)

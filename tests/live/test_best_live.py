@@ -130,12 +130,12 @@ def test_a_forged_result_or_log_is_found(board, whole):
     result = result_of(run)
     result["winner"], result["models"]["poor"]["left"] = "poor", True
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(InputError, match="winner is poor, by the log"):
+    with pytest.raises(InputError, match="winner is 'poor', by the log"):
         best.main(["best", "--run", str(run), "--audit"])
     result = result_of(whole)
     result["models"]["poor"]["estimate"] += 0.01
     (run / "result.json").write_text(json.dumps(result))
-    with pytest.raises(InputError, match=r"the mean of poor is .*, by the log"):
+    with pytest.raises(InputError, match="models is "):
         best.main(["best", "--run", str(run), "--audit"])
     np.save(run / "useful.npy", np.ones(N))
     with pytest.raises(InputError, match="which questions tell models apart changed"):
@@ -177,7 +177,7 @@ def test_what_cannot_be_used_is_refused_and_leaves_nothing(board, whole, given, 
 def test_other_commands_and_other_runs_are_told_apart(board, whole):
     from llm_accuracy.live import command
 
-    with pytest.raises(InputError, match="a search for the best of several models, not an evaluation"):
+    with pytest.raises(InputError, match="of several models: give the same flag to llm-accuracy best --run"):
         command.main([str(whole), "--resume"])
 
 

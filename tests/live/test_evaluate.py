@@ -170,7 +170,7 @@ def test_bad_answers_leave_the_run_intact(board, rows, said):
     assert command.main([str(board / "run"), "--audit"]) == 0
 
 
-@pytest.mark.parametrize("program", ["false", "echo nonsense", "exec cat", "no-such-program"])
+@pytest.mark.parametrize("program", ["false", "echo nonsense", "exec cat", "true && no-such-program"])
 def test_a_program_that_fails_is_one_line(board, program, capfd):
     with pytest.raises(InputError) as caught:
         begin(board, "--budget", "40", "--command", program)
@@ -208,12 +208,14 @@ def test_the_report_as_a_browser_shows_it(board):
     document, shot = render(board / "run" / "report.html", board)
     shown, result = text_of(document), json.loads((board / "run" / "result.json").read_text())
     for part in ("<b>new</b>", f"{100 * result['estimate']:.1f} % ± {100 * result['half_width']:.1f}",
-                 "40 of at most 40 questions asked; the bank has 120", "Ended: the budget is used up",
+                 "40 of 40 questions asked; the bank has 120", "Accuracy on the 120 questions of a, b",
+                 "Ended: the budget is used up",
                  "Estimate against questions asked", "Sub-scores by task", "Which questions were asked",
                  "Did the history serve?", "What it cost", "What more questions would give", "To cite and to audit",
                  f"spent {result['cost']['asked']:,.4g} of 360 for the whole bank"):
         assert part in shown, part
-    assert document.count("<svg") == 4 and "<b>new" not in document and shot.stat().st_size > 10_000
+    assert document.count("<svg") == document.count('<svg role="img" aria-label="') == 4
+    assert "<b>new" not in document and shot.stat().st_size > 10_000
     urls = set(re.findall(r"https?://[^\s\"'<>]+", document))
     assert all(url.startswith("http://www.w3.org/") for url in urls)  # names of XML dialects, never loaded
     assert command.main([str(board / "run"), "--audit"]) == 0
@@ -289,3 +291,61 @@ def test_limits_are_compared_in_one_form(given):
     assert other_limits(history, None) == [] and other_limits(History("a matrix"), "") == []
     assert other_limits(history, limits_of(given))[0].startswith("1 of 2 models of the history generated their "
                                                                  "answers with the task's own limits, this one")
+
+
+def test_a_number_whose_interval_is_cut_off_names_its_ends():
+    """θ̂ ± half of the width is no interval near 0 and 1: 100 ± 7 says 93 where it reaches down to 86."""
+    from llm_accuracy.live.results import line_of
+
+    assert line_of({"estimate": 0.613, "low": 0.590, "high": 0.637, "half_width": 0.0235}) == "accuracy 61.3 % ± 2.4"
+    cut = {"estimate": 1.0, "low": 0.862, "high": 1.0, "half_width": 0.069}
+    assert line_of(cut) == "accuracy 100.0 %, 86.2 to 100.0"
+
+
+def test_all_right_so_far_is_not_all_right(board, capsys):
+    """40 of 120 right, without a history: what the rule of three leaves possible, on the line, and no word of a history
+    that is not there."""
+    names = json.loads((board / "answers.json").read_text())
+    (board / "answers.json").write_text(json.dumps(dict.fromkeys(names, 1)))
+    (board / "bank.csv").write_text("question\n" + "\n".join(names) + "\n")
+    command.main([str(board / "run"), "--history", "none", "--questions", str(board / "bank.csv"), "--budget", "40",
+                  *grader(board)])
+    result = json.loads((board / "run" / "result.json").read_text())
+    assert 1 - 3 * (1 - 40 / 120) / 40 == pytest.approx(result["low"], abs=0.015) and result["high"] == 1
+    assert result["history"]["gain"] is None and not result["history"]["sentence"]
+    assert f" %, {100 * result['low']:.1f} to 100.0 (95 % interval" in capsys.readouterr().out
+
+
+def test_few_questions_rest_on_the_history(board):
+    for budget, said in (("12", True), ("20", False)):
+        begin(board, "--budget", budget, *grader(board), run=budget)
+        notes = json.loads((board / budget / "result.json").read_text())["notes"]
+        assert any("fewer than 20 questions" in note for note in notes) == said
+
+
+def test_sub_scores_of_a_half_width_hold_at_every_look(board):
+    """They share its looks: wider than at a budget of as many, and before the first look nothing is claimed."""
+    from llm_accuracy.live.evaluate import reopen
+    from llm_accuracy.live.results import sub_scores
+    from llm_accuracy.live.run_folder import RunFolder
+
+    begin(board, "--half-width", "13pt", *grader(board), run="watched")
+    asking = reopen(RunFolder(board / "watched")).asking
+    shared, alone = sub_scores(asking), asking.session.sub_scores(asking.plan.alpha)
+    assert set(shared) == {"a", "b"} and 0 < asking.plan.level(N, asking.complete_rounds) < asking.plan.alpha
+    for task, one in shared.items():
+        assert one["high"] - one["low"] > alone[task].high - alone[task].low
+    nothing = asking.claiming_nothing(alone["a"], "a")
+    right = sum(z for name, z in asking.answers.items() if name[0] == "a")
+    assert nothing.low == right / 60 and nothing.high == (right + 60 - alone["a"].asked) / 60
+
+
+def test_costs_go_with_wide_half_widths(board):
+    """A width that few questions give is asked for one at a time, which weighs no costs: the run was begun, could not
+    go on and could not be resumed."""
+    names = json.loads((board / "answers.json").read_text())
+    costs = "".join(f"{name},{1 + i % 7}\n" for i, name in enumerate(names))
+    (board / "costs.csv").write_text("question,cost\n" + costs)
+    assert begin(board, "--half-width", "35pt", "--cost", str(board / "costs.csv"), *grader(board)) == 0
+    result = json.loads((board / "run" / "result.json").read_text())
+    assert result["asked"] >= 20 and "every round at once" in result["interval"] and result["half_width"] <= 0.35

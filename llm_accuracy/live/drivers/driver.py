@@ -42,6 +42,7 @@ class Request:
     metric, filter  which score counts, where there are several
     folder    RUN
     show_questions  whether what a question asks is handed on with its answer, as `text`
+    flags     what else the command line fixed, as it was written
     """
 
     driver: str
@@ -51,6 +52,7 @@ class Request:
     metric: str | None = None
     filter: str | None = None
     show_questions: bool = False
+    flags: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 

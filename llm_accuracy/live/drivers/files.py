@@ -63,7 +63,8 @@ class Files:
             writer.writerow((*self.columns, "task", "round"))
             writer.writerows((*cells, tasks.get(cells[-1], ""), asked.number) for cells in
                              map(self.cells, asked.questions))
-        return (f"{len(asked.questions):,} questions are in {self.folder / 'ask.csv'}: write "
+        n = len(asked.questions)
+        return (f"{n:,} question{'s are' if n != 1 else ' is'} in {self.folder / 'ask.csv'}: write "
                 f"{','.join(self.columns)},score to {self.folder / 'answers.csv'} and add --resume")
 
     def _read(self) -> list[tuple[Any, float]]:

@@ -1,0 +1,107 @@
+"""A run that exists: where it stands, and whether flags that are given again are those that it began with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..cli import INTERRUPTED
+from ..errors import InputError
+from ..files import read_json
+from . import paired_command
+from .run_folder import ACCURACY, BEST, COMPARISON, NAMES, RunFolder
+
+FIXED = ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed", "max_minutes", "cost",
+         "questions", "factors", *paired_command.FIXED)  # by the first command of a run
+KEPT = ("model", "metric", "filter")  # which are kept with the driver's words
+
+
+def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str, str]:
+    """{flag: value as it was written, of a file its place} of what the command line fixes, for the manifest.
+
+    compares  whether it is of a comparison, by default one with --baseline: its history is fixed, too (an evaluation
+              keeps its history's files)
+    """
+    compares = getattr(options, "baseline", None) is not None if compares is None else compares
+    found = {}
+    for name in (*FIXED, *(["history"] if compares else [])):
+        value = getattr(options, name, None)
+        if value not in (None, False, []):
+            found[name] = " ".join(str(one.absolute()) if isinstance(one, Path) else str(one)
+                                   for one in (value if isinstance(value, list) else [value]))
+    return found
+
+
+def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    """Raises InputError for a flag with another value than the run began with. Given again with the same one it does no
+    harm: whoever repeats a command adds --resume to it."""
+    if manifest.get("kind", ACCURACY) == BEST:
+        raise InputError(f"{options.run} holds {NAMES[BEST]}: give the same flag to llm-accuracy best --run "
+                         f"{options.run}")
+    asked = manifest["asked"]
+    begun = asked.get("flags")
+    for name, value in fixed(options, manifest.get("kind") == COMPARISON).items():
+        if begun is None or begun.get(name) != value:
+            then = "" if begun is None else (f" ({begun[name]})" if name in begun else " (without it)")
+            raise InputError(f"{_flag(name)}: fixed when the run began{then}; leave it away, or begin another run")
+    for name in KEPT:
+        value = getattr(options, name)
+        if value is not None and value not in (asked[name], manifest["model"] if name == "model" else None):
+            raise InputError(f"{_flag(name)} {value}: the run began with {asked[name] or manifest['model']}; leave it "
+                             "away, or begin another run" if name == "model" or asked[name] else
+                             f"{_flag(name)} {value}: the run began without it; leave it away, or begin another run")
+
+
+def status(run: RunFolder) -> list[str]:
+    """Where a run stands, by what it wrote after its last round; only looks."""
+    manifest = run.manifest()
+    path = run / "result.json"
+    kind = manifest.get("kind", ACCURACY)
+    name = _command(run.path, kind)
+    publishes = "" if kind == BEST else ", --export eee publishes it"
+    if not path.exists():
+        model = manifest.get("model") or f"{len(manifest['models'])} models"
+        said, ended = [f"{model}: begun {manifest['begun']}, no round is answered yet"], False
+    elif kind == BEST:
+        from .several_report import text_of as winner_of
+
+        result = read_json(path)
+        said, ended = winner_of(result)[:1], bool(result["ended"])
+    elif kind == COMPARISON:
+        from .paired_report import text_of
+
+        result = read_json(path)
+        said, ended = [f"{result['model']} against {result['baseline']}", text_of(result)[0]], bool(result["ended"])
+    else:
+        from .results import said_of
+
+        result = read_json(path)
+        said, ended = said_of(result), bool(result["stopped"])
+    working = run.locked_by()
+    next_ = (f"process {working} is working on it" if working else
+             f"it has ended; {name} --audit checks it{publishes}" if ended else
+             f"{name} --resume goes on with it")
+    return [*said, *([str(run / "report.html")] if (run / "report.html").exists() else []), next_]
+
+
+def interrupted(run: Path | None) -> int:
+    """Say what Ctrl-C has left; returns the exit code."""
+    print(f"\n{_left(run)}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _left(run: Path | None) -> str:
+    if run is not None and (folder := RunFolder(run)).begun:
+        kind = folder.manifest().get("kind", ACCURACY)
+        return f"interrupted; what was answered is kept: {_command(run, kind)} --resume goes on"
+    return "interrupted; nothing had begun"
+
+
+def _command(run: Path, kind: str) -> str:
+    return f"llm-accuracy {'best --run' if kind == BEST else 'evaluate'} {run}"
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
