@@ -19,7 +19,19 @@ from .audits import same_result, whole_log
 from .bank import Bank
 from .drivers import DRIVERS, Driver, Request, check_name
 from .history import NONE, History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
-from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, go_on, versions
+from .loop import (
+    OpenRun,
+    Say,
+    asked_of,
+    beginning,
+    check_files,
+    compare,
+    driver_again,
+    files_of,
+    go_on,
+    locked_again,
+    versions,
+)
 from .plans import EXACT, Plan, few, plan_of, stop_of
 from .query_log import QueryLog
 from .recorded import counted
@@ -187,12 +199,8 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
 
     Raises InputError as `reopen` does, and where the history or the model's questions have changed.
     """
-    run.manifest(ACCURACY)
-    run.lock()
-    evaluation = reopen(run)
-    manifest, log = evaluation.manifest, evaluation.asking.log
-    if log.torn:
-        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    evaluation = locked_again(run, ACCURACY, reopen, say)
+    manifest = evaluation.manifest
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if evaluation.asking.ended is None:

@@ -125,6 +125,20 @@ def _redacted(settings: dict[str, Any]) -> dict[str, Any]:
 
 # --- opening again ------------------------------------------------------------------------------------
 
+def locked_again(run: RunFolder, kind: str, reopen: Callable[[RunFolder], Any], say: Say) -> Any:
+    """A run of this kind, locked and opened again by `reopen`; says what a crash has left.
+
+    Raises InputError for another kind, where another process holds it, and as `reopen` does.
+    """
+    run.manifest(kind)
+    run.lock()
+    opened = reopen(run)
+    log = opened.asking.log
+    if log.torn:
+        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    return opened
+
+
 def driver_again(run: OpenRun, given: Request | None, show_questions: bool) -> Driver:
     """The driver of a run that has not ended, opened again; `given`: its flags, where they were given again.
 

@@ -23,7 +23,18 @@ from .audits import same_result, whole_log
 from .bank import Bank
 from .baseline import Model, check_earlier, in_order, matched, same_model, with_difficulty
 from .drivers import DRIVERS, Request, check_name
-from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, driver_again, files_of, versions
+from .loop import (
+    OpenRun,
+    Say,
+    asked_of,
+    beginning,
+    check_files,
+    compare,
+    driver_again,
+    files_of,
+    locked_again,
+    versions,
+)
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
 from .recorded import counted
@@ -172,12 +183,7 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
            ) -> Comparison:
     """A comparison to go on with, its driver open; see `evaluate.resume`."""
-    run.manifest(COMPARISON)
-    run.lock()
-    comparison = reopen(run)
-    log = comparison.asking.log
-    if log.torn:
-        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    comparison = locked_again(run, COMPARISON, reopen, say)
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:

@@ -22,7 +22,18 @@ from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
 from .evaluate import bank_of
 from .history import History, aligned, other_limits, read_history
-from .loop import OpenRun, Say, asked_of, beginning, check_files, compare, files_of, opened_again, versions
+from .loop import (
+    OpenRun,
+    Say,
+    asked_of,
+    beginning,
+    check_files,
+    compare,
+    files_of,
+    locked_again,
+    opened_again,
+    versions,
+)
 from .query_log import QueryLog
 from .run_folder import BEST, FORMAT, RunFolder, as_written
 from .several import Several, SeveralPlan, by_hand
@@ -224,12 +235,8 @@ def _useful(path: Path) -> np.ndarray | None:
 def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, as_begun: bool, say: Say) -> Contest:
     """A search to go on with, its models open; see `evaluate.resume`. requests: the drivers' flags, where they were
     given again, [] else."""
-    run.manifest(BEST)
-    run.lock()
-    contest = reopen(run)
-    manifest, log = contest.manifest, contest.asking.log
-    if log.torn:
-        say(f"{log.path}: {log.torn} bytes of an unfinished line were left by a crash; they are cut off")
+    contest = locked_again(run, BEST, reopen, say)
+    manifest = contest.manifest
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if contest.asking.ended is None:
