@@ -137,7 +137,8 @@ def test_interrupted_says_how_to_go_on(bank):
     """Not that the same command continues, which is refused."""
     (bank / "slow.py").write_text("import time\n" + GRADE.replace("    print", "    time.sleep(.3)\n    print"))
     process = subprocess.Popen([sys.executable, ROOT / "evaluate_model.py", "run", *NONE, "--budget", "60", "--command",
-                                f"exec {sys.executable} slow.py 2> errors.txt"], stderr=subprocess.PIPE, text=True)
+                                f"exec {sys.executable} slow.py 2> errors.txt"], stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a job's is ignored
     log = bank / "run" / "queries.jsonl"
     for _ in range(1200):
         if log.exists() and '"answer"' in log.read_text():

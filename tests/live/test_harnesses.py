@@ -153,7 +153,8 @@ class TestInspect:
         cases = [("judged.py@sums", '"banana"', "'banana' is no score"),
                  ("judged.py@sums", '{"a": 1}', "several scores"),
                  ("judged.py@sums", "7", "score 7"), ("task.py@sums -C foo=1", "1", "-C foo"),
-                 ("task.py@sums -C limit=1", "1", "-C limit"), ("task.py@sums --epochs 0", "1", "at least 1"),
+                 ("task.py@sums -C limit=1", "1", "-C limit"),
+                 ("task.py@sums --epochs 0", "1", "error: --inspect: argument --epochs: 0 is too small"),
                  ("task.py@sums -T size=9 -T size=8", "1", "size is given twice")]
         tried = [[{"LIVE_FOLDER": str(folder), "LIVE_SCORE": score},
                   ["evaluate", f"run{i}", *words, "--inspect", task]] for i, (task, score, _) in enumerate(cases)]

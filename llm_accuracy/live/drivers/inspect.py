@@ -59,6 +59,8 @@ class Inspect:
         os.environ.setdefault("INSPECT_DISPLAY", "none")
         with in_one_line(f"--inspect: {self.words.task} cannot be loaded"):
             self.task = _task(self.words)
+            if not self.task.scorer:
+                raise InputError(f"--inspect: {self.words.task} has no scorer, so no answer has a score")
         with in_one_line(f"--inspect: model {request.model} cannot be loaded"):
             self._loaded = inspect_ai.model.get_model(request.model, base_url=self.words.model_base_url,
                                                       **_pairs(self.words.model_args))
@@ -232,9 +234,10 @@ def _words(text: str) -> argparse.Namespace:
     for name, least in (("--epochs", 1), ("--max-samples", 1), ("--retry-on-error", 0)):
         parser.add_argument(name, type=cli.at_least(least))
     try:
-        return parser.parse_args(shlex.split(text))
+        words = shlex.split(text)
     except ValueError as error:
         raise InputError(f"--inspect {hidden(text)}: {error}") from None
+    return parser.parse_args(words)
 
 
 def _pairs(texts: list[str]) -> dict[str, Any]:
