@@ -111,10 +111,8 @@ class PairedAsking(Recorded):
         """An answer counts when its round is answered."""
         if question not in self._in_flight:
             raise InputError(f"{self.log.path}: an answer to {question!r}, which its round has not asked")
-        waiting = [name for name in self.outstanding if name != question]
-        if not waiting:
-            given = self.answers | {question: score}
-            scores = np.array([given[name] for name in self._in_flight])
+        if not self.outstanding:
+            scores = np.array([self.answers[name] for name in self._in_flight])
             asked = self.paired.rounds[-1].asked[0]
             oriented = scores if self.baseline.higher_is_better else 1 - scores
             self.paired.answer((self.baseline.known.scores[asked] - oriented)[None])

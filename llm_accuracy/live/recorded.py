@@ -104,7 +104,7 @@ class Recorded:
         raise NotImplementedError
 
     def told(self, key: Any, score: float) -> None:
-        """Learn from an answer."""
+        """Learn from an answer, which is among the answers already."""
         raise NotImplementedError
 
     def seen(self) -> dict[str, Any] | None:
@@ -183,8 +183,8 @@ class Recorded:
                                  f"log, {value} by its answers")
 
     def _told(self, key: Any, score: float) -> None:
-        self.told(key, score)
         self.answers[key] = score
+        self.told(key, score)
 
     # --- going on ----------------------------------------------------------------------------------
 

@@ -105,7 +105,6 @@ class Several(Recorded):
         if key not in self._waiting:
             raise InputError(f"{self.log.path}: an answer of {key[0]!r} to {key[1]!r}, which its round has not asked")
         del self._waiting[key]
-        self.answers[key] = score
         if not self._waiting:
             self.search.tell(np.array([[self.answers[model, question] for question in self._asked]
                                        for model in self.left]))
