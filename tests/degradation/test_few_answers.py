@@ -247,7 +247,7 @@ def test_the_baseline_s_own_reruns_say_what_flips_by_itself():
 
 
 def test_an_earlier_candidate_that_was_rough_does_not_mislead():
-    """Learned from flips of a third of the answers, used where one in three hundred flips: after 5 % the squared error is
+    """Learned where a third of the answers flips, used where one in three hundred does: after 5 % the squared error is
     1/2.6 of a random sample's all the same (1/1.2 where the pair's curves weigh .6 beforehand)."""
     rng, n, rows, budget = np.random.default_rng(11), 2000, 150, 100
     margins = rng.normal(size=n) + 0.6
