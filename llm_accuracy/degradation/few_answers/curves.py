@@ -155,11 +155,13 @@ def default_library(known: Known) -> Curves:
 
 
 def _filled(known: Known) -> np.ndarray:
-    """|margin|, those that are unknown at the median."""
+    """|margin|, those that are unknown at the median; infinite ones, of a choice without any likelihood, are as thick
+    as the thickest other."""
     assert known.margins is not None
     margins = np.abs(known.margins)
     if np.isnan(margins).all():
         raise InputError("no question has a margin: the baseline's log carries no log-likelihoods of its choices")
+    margins = np.where(np.isinf(margins), np.max(margins, where=np.isfinite(margins), initial=1.0), margins)
     return np.where(np.isnan(margins), np.nanmedian(margins), margins)
 
 
