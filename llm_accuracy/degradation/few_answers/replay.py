@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ...randomness import stream
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import at_least, at_most, note_text, p_text, percent
+from ..words import WIDTH, at_least, at_most, note_text, p_text, percent
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
 from .run import SAME, SHARE, Run, round_sizes
 
 GROWTH = 1.1  # of the rounds
+LABEL = 17  # columns
 TRIALS = 20  # simulated runs without a flip, for the least number of questions that can say "safe"
 
 
@@ -38,7 +40,7 @@ class Plan:
 def least_questions(known: Known, library: Curves, plan: Plan) -> float:
     """Questions after which "not degraded" is first possible, no flip being seen; infinite where it never is."""
     found = simulation.decisions(known, known.scores, library, TRIALS, plan.seed, margin=plan.margin, alpha=plan.alpha,
-                                 share=plan.share)
+                                 share=plan.share, growth=GROWTH)
     if plan.about == BANK or not np.isfinite(found.safe.min()):
         return float(found.safe.min())
     return population.least_questions(known, library, int(found.safe.min()), plan.margin, plan.alpha, plan.share)
@@ -166,33 +168,32 @@ def _or_none(value: float) -> float | None:
 
 def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
     """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
-    points, margin = _points, _points(result["margin"], 10)  # the margin as it was tested
+    margin = points(result["margin"], 10)  # as it was tested
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
     out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
            f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
-           f"  drop           {points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
-           f"{at_least(100 * result['ci_low'])} to {at_most(100 * result['ci_high'])}",
-           f"  one-sided      at least {at_least(100 * result['drop_lower'])}, at most "
-           f"{at_most(100 * result['drop_upper'])} points, each "
-           f"{percent(1 - result['alpha'])}, whenever one stops",
-           f"  null           {_p_text(result['p_safe'])} against \"the drop is {margin} or more\"",
-           f"                 {_p_text(result['p_worse'])} against \"the drop is 0 or less\"",
-           f"  flips seen     {result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at most "
-           f"{result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})"]
+           _row("drop", f"{points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
+                f"{at_least(100 * result['ci_low'])} to {at_most(100 * result['ci_high'])}"),
+           _row("one-sided", f"at least {at_least(100 * result['drop_lower'])}, at most "
+                f"{at_most(100 * result['drop_upper'])} points, each {percent(1 - result['alpha'])}, "
+                "whenever one stops"),
+           _row("null", f"{_p_text(result['p_safe'])} against \"the drop is {margin} or more\""),
+           _row("", f"{_p_text(result['p_worse'])} against \"the drop is 0 or less\""),
+           _row("flips seen", f"{result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at "
+                f"most {result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})")]
     if result["about"] == QUESTIONS:
-        out.append("  by normality   no interval is made for new questions")
+        out.append(_row("by normality", "no interval is made for new questions"))
     elif result["asymptotic_low"] is None:
-        out.append(f"  by normality   no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} are "
-                   "needed")
+        out.append(_row("by normality", f"no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} "
+                        "are needed"))
     else:
-        out.append(f"  by normality   {at_least(100 * result['asymptotic_low'])} to "
-                   f"{at_most(100 * result['asymptotic_high'])} "
-                   "(asymptotic: no verdict rests on it)")
-    out.append(f"  about          {result['claim']}")
-    out.append(f"  flips expected {result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)")
+        out.append(_row("by normality", f"{at_least(100 * result['asymptotic_low'])} to "
+                        f"{at_most(100 * result['asymptotic_high'])} (asymptotic: no verdict rests on it)"))
+    out.append(_row("about", result["claim"]))
+    out.append(_row("flips expected", f"{result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)"))
     if whole is not None:
-        out.append(f"  all answers    {points(whole)}: what the run did not see")
+        out.append(_row("all answers", f"{points(whole)}: what the run did not see"))
     notes = []
     if result["asked"] < least and result["verdict"] == UNDECIDED:
         notes.append(_too_few(result, least))
@@ -221,6 +222,12 @@ def _p_text(p: float) -> str:
     return f"p = {p_text(p)}" if p else "ruled out by the answers themselves"
 
 
+def _row(label: str, text: str) -> str:
+    """A label in the first LABEL columns and its text beside it, wrapped as a terminal needs it."""
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label}".ljust(LABEL), subsequent_indent=" " * LABEL,
+                         break_on_hyphens=False)
+
+
 def about_text(result: dict[str, Any]) -> str:
     """What the verdict, p-values and limits are about, and what is to be had of the other claims."""
     if result["about"] == BANK:
@@ -233,6 +240,7 @@ def about_text(result: dict[str, Any]) -> str:
             f"{NO_ANSWERS}")
 
 
-def _points(share: float, digits: int = 3) -> str:
+def points(share: float, digits: int = 3) -> str:
+    """A share of the scale in words: 1 point, 0.5 points."""
     said = f"{100 * share:.{digits}g}"
     return f"{said} point" + ("" if said == "1" else "s")
