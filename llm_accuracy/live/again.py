@@ -10,11 +10,13 @@ from typing import Any
 from ..cli import INTERRUPTED
 from ..errors import InputError
 from ..files import read_json
+from ..scores.flags import ERRORS
 from . import paired_command
 from .run_folder import ACCURACY, BEST, COMPARISON, NAMES, RunFolder
 
 FIXED = ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed", "max_minutes", "cost",
-         "questions", "factors", *paired_command.FIXED)  # by the first command of a run
+         "questions", "factors", *paired_command.FIXED, *paired_command.READING)  # by the first command of a run
+AS_IT_IS = (("errors", ERRORS[0]),)  # flags at their defaults, which say no more than none
 KEPT = ("model", "metric", "filter")  # which are kept with the driver's words
 
 
@@ -28,10 +30,16 @@ def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str
     found = {}
     for name in (*FIXED, *(["history"] if compares else [])):
         value = getattr(options, name, None)
-        if value not in (None, False, []):
+        if value not in (None, False, []) and (name, value) not in AS_IT_IS:
             found[name] = " ".join(str(one.absolute()) if isinstance(one, Path) else str(one)
                                    for one in (value if isinstance(value, list) else [value]))
     return found
+
+
+def check_time(max_minutes: float | None, driver: str) -> None:
+    """Raises InputError for a limit of time where nothing runs while the answers are waited for."""
+    if max_minutes is not None and driver == "files":
+        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
 
 
 def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
@@ -45,13 +53,19 @@ def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
     for name, value in fixed(options, manifest.get("kind") == COMPARISON).items():
         if begun is None or begun.get(name) != value:
             then = "" if begun is None else (f" ({begun[name]})" if name in begun else " (without it)")
-            raise InputError(f"{_flag(name)}: fixed when the run began{then}; leave it away, or begin another run")
+            raise InputError(f"{flag_of(name)}: fixed when the run began{then}; leave it away, or begin another run")
+    check_kept(options, manifest)
+
+
+def check_kept(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    """Raises InputError for another model, metric or filter than a run of one model began with."""
+    asked = manifest["asked"]
     for name in KEPT:
         value = getattr(options, name)
         if value is not None and value not in (asked[name], manifest["model"] if name == "model" else None):
-            raise InputError(f"{_flag(name)} {value}: the run began with {asked[name] or manifest['model']}; leave it "
+            raise InputError(f"{flag_of(name)} {value}: the run began with {asked[name] or manifest['model']}; leave it "
                              "away, or begin another run" if name == "model" or asked[name] else
-                             f"{_flag(name)} {value}: the run began without it; leave it away, or begin another run")
+                             f"{flag_of(name)} {value}: the run began without it; leave it away, or begin another run")
 
 
 def status(run: RunFolder) -> list[str]:
@@ -103,5 +117,6 @@ def _command(run: Path, kind: str) -> str:
     return f"llm-accuracy {'best --run' if kind == BEST else 'evaluate'} {run}"
 
 
-def _flag(name: str) -> str:
+def flag_of(name: str) -> str:
+    """As it is written on the command line."""
     return f"--{name.replace('_', '-')}"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from .. import cli
 from ..claims import BANK
 from ..degradation import commands
 from ..degradation.commands import ask as replayed
@@ -18,6 +19,9 @@ from .drivers import DRIVERS, Request
 from .run_folder import COMPARISON, RunFolder
 
 
+REPEATED = ("tasks", "history", "no_margins", "need_margins", "allow_same", "max_minutes")  # as they were, at --resume
+
+
 def add(to: argparse.ArgumentParser) -> None:
     replayed.add(to)
     live = to.add_argument_group("a candidate that is asked")
@@ -28,7 +32,7 @@ def add(to: argparse.ArgumentParser) -> None:
     live.add_argument("--model", metavar="NAME", help="the candidate's name (inspect: the model to load)")
     live.add_argument("--history", nargs="+", type=Path, metavar="PATH", help="models that have answered these "
                                                                             "questions: which may change")
-    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
     live.add_argument("--show-questions", action="store_true", help="the report shows what flipped questions ask")
     paired_command.add_files(live)
@@ -48,19 +52,29 @@ def run(options: argparse.Namespace) -> int:
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
-        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "markdown", "junit")):
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "show_questions", "markdown",
+                                                         "junit")):
             raise InputError(f"{extra[0]} goes with --run")
         return replayed.run(options)
     if options.replay:
         raise InputError("--replay has all answers, --run asks for them: give one or the other")
     if not chosen:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
+    _check(options, chosen[0])
     try:
         return _asked(options, chosen[0])
     except KeyboardInterrupt:
         return again.interrupted(options.folder)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
+
+
+def _check(options: argparse.Namespace, driver: str) -> None:
+    """Raises InputError for flags that do not go together."""
+    if options.model is not None and not options.model.strip():
+        raise InputError("--model: a name is needed")
+    again.check_time(options.max_minutes, driver)
+    replayed.check_unused(options)
 
 
 def _asked(options: argparse.Namespace, driver: str) -> int:
@@ -87,10 +101,18 @@ def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
            "--budget": replayed.budget_of(options.budget, manifest["bank"]["questions"]), "--alpha": wanted["alpha"],
            "--seed": wanted["seed"], "--uniform-share": wanted["share"], "--keep-going": not wanted["stop"],
            "--about": wanted["about"]}
+    flags_begun, flags_now = manifest["asked"]["flags"], again.fixed(options)
+    for flag in (*REPEATED, *paired_command.READING):
+        begun[again.flag_of(flag)], now[again.flag_of(flag)] = flags_begun.get(flag), flags_now.get(flag)
     for name, value in now.items():
         if value != begun[name]:
-            raise InputError(f"{options.folder}: the run began with {name} {begun[name]}, not {value}; resume with the "
-                             "same, or begin another run")
+            raise InputError(f"{options.folder}: the run began {_with(name, begun[name])}, not {_with(name, value)}; "
+                             "resume with the same, or begin another run")
+    again.check_kept(options, manifest)
+
+
+def _with(name: str, value: Any) -> str:
+    return f"without {name}" if value in (None, []) else f"with {name} {value}"
 
 
 COMMAND = Command(

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import claims
+from .. import claims, cli
 from ..degradation.commands import flags
 from ..errors import InputError
 from ..querying import best_command
@@ -29,8 +29,10 @@ DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history 
 
 """)
 AGAIN = ("resume", "report", "audit")
-FIXED = {"tolerance": "0.5pt", "about": None, "alpha": 0.05, "seed": 0, "budget": None, "max_minutes": None,
-         "questions": None, "k": None}  # what is fixed when a run begins, and where it is not given
+DEFAULTS = {"tolerance": "0.5pt", "alpha": 0.05, "seed": 0}  # where they are not given
+FIXED = (*DEFAULTS, "about", "budget", "max_minutes", "questions", "k", "model", "metric", "filter")  # by the beginning
+UNUSED = {"audit": ("asked", "history", "as_begun", "json", "overwrite"), "report": ("asked", "history", "as_begun"),
+          "resume": ()}  # of a run that exists
 
 
 class Add(argparse.Action):
@@ -63,7 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     live.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
     live.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
     live.add_argument("--budget", metavar="B", help="questions of a model at most, or a share (default: all)")
-    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
+    parser.set_defaults(**dict.fromkeys(DEFAULTS))
     again = live.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with RUN")
     again.add_argument("--report", action="store_true", help="write result.json and report.html again")
@@ -75,6 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """argv: the command's name and its arguments."""
     options = build_parser().parse_args(argv[1:])
+    if not any(getattr(options, name) for name in AGAIN):
+        for name, default in DEFAULTS.items():
+            if getattr(options, name) is None:
+                setattr(options, name, default)
     if options.folder is None:
         return _replayed(options)
     if options.matrix is not None:
@@ -89,7 +96,7 @@ def main(argv: list[str]) -> int:
 
 def _replayed(options: argparse.Namespace) -> int:
     live = [name for name in ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN,
-                              "as_begun") if getattr(options, name)]
+                              "as_begun") if getattr(options, name) not in (None, False)]
     if live:
         flag = options.asked[0][0] if live[0] == "asked" else live[0].replace("_", "-")
         raise InputError(f"--{flag}: --run RUN names the folder that the search is kept in")
@@ -104,10 +111,14 @@ def _replayed(options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> int:
     run = RunFolder(options.folder)
-    flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of([options.folder]),
-                                                              *flags.files_of(options.history or [])])
+    read = [*(options.history or []), *([options.questions] if options.questions else [])]
+    flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of([options.folder]), *read])
     if any(getattr(options, name) for name in AGAIN):
         return _again(options, run)
+    if options.as_begun:
+        raise InputError("--as-begun goes with --resume")
+    for way, _ in options.asked or []:
+        again.check_time(options.max_minutes, way)
     if not options.asked:
         raise InputError(f"how are the models asked? Give one of {', '.join('--' + name for name in DRIVERS)}, once a "
                          "model (or --resume)")
@@ -168,8 +179,13 @@ def _again(options: argparse.Namespace, run: RunFolder) -> int:
     from .loop import go_on
     from .several_run import audit, reopen, resume
 
-    for name, default in FIXED.items():
-        if getattr(options, name) != default:
+    what = next(name for name in AGAIN if getattr(options, name))
+    for name in UNUSED[what]:
+        if getattr(options, name) not in (None, False):
+            flag = options.asked[0][0] if name == "asked" else name.replace("_", "-")
+            raise InputError(f"--{flag} has no place beside --{what}: leave it away")
+    for name in FIXED:
+        if getattr(options, name) is not None:
             raise InputError(f"--{name.replace('_', '-')}: fixed when the run began; leave it away, or begin another "
                              "run")
     if options.audit:

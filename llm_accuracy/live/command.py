@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
     fine.add_argument("--growth", type=float, metavar="G", help="how many times larger each round is (1.5)")
     fine.add_argument("--alpha", type=float, metavar="A", help="error rate of the intervals (.05)")
-    fine.add_argument("--seed", type=int, metavar="S", help="of the draws (0)")
+    fine.add_argument("--seed", type=cli.at_least(0), metavar="S", help="of the draws (0)")
     fine.add_argument("--show-questions", action="store_true", help="the report shows answers' questions, not ids only")
     return parser
 
@@ -239,8 +239,7 @@ def _check(options: argparse.Namespace) -> None:
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
-    if options.max_minutes is not None and chosen == ["files"]:
-        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
+    again.check_time(options.max_minutes, chosen[0])
     if options.baseline is not None:
         return
     if options.cost is not None and options.exact:

@@ -17,6 +17,7 @@ from .bank import Bank, digest
 from .query_log import QueryLog
 from .recorded import Recorded
 
+PRINT_OF_REST = "the baseline's runs, direction and curves' names"
 DECIDED = "the verdict is decided"
 
 
@@ -66,7 +67,9 @@ class Baseline:
     def fingerprints(self) -> dict[str, str | None]:
         """Of its parts, by the name that a message gives them."""
         curves = np.concatenate([self.library.down.ravel(), self.library.up.ravel(), self.library.prior])
-        return {"the baseline's scores": digest(self.known.scores),
+        more = [str(self.higher_is_better), str(self.known.runs), *self.library.names]
+        return {PRINT_OF_REST: digest(np.array(more)),
+                "the baseline's scores": digest(self.known.scores),
                 "the baseline's margins": digest(self.known.margins),
                 "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves)}
 

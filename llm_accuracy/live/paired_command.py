@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FIXED = ("margin", "earlier", "tasks", "need_margins", "no_margins", "uniform_share", "keep_going",
          "allow_same", "about")  # flags of a comparison that are fixed when it begins
+READING = ("matrix", "task_metrics", "higher_is_better", "value", "range", "errors", "by_content", "may_differ", "id",
+           "score", "item_field")  # and of `ask`: how the baseline is read
 OUTPUTS = ("fail_on", "json", "junit", "markdown", "overwrite")
 BUDGET = "25%"  # questions at most, where nothing is said
 
@@ -62,7 +64,8 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
     from ..degradation.reading import Source
     from ..scores.task_scores import Choices
 
-    for flag, value in (("half-width", options.half_width), ("max-budget", options.max_budget), ("cost", options.cost),
+    for flag, value in (("half-width", options.half_width), ("max-budget", options.max_budget), ("exact", options.exact),
+                        ("cost", options.cost),
                         ("factors", options.factors), ("questions", options.questions),
                         ("first-round", options.first_round), ("growth", options.growth)):
         if value is not None:
@@ -78,8 +81,10 @@ def wanted(options: argparse.Namespace, request: Request, source: Source) -> Pai
     """The same, with the baseline from a source. Raises InputError for words that cannot be used."""
     from .paired_run import PairedWanted
 
-    return PairedWanted(request, source, options.baseline, options.margin or str(MARGIN),
-                        options.budget or BUDGET, wanted_plan(options), list(options.earlier or []),
+    margin, budget = (default if given is None else given for given, default in
+                      ((options.margin, str(MARGIN)), (options.budget, BUDGET)))
+    return PairedWanted(request, source, options.baseline, margin, budget, wanted_plan(options),
+                        list(options.earlier or []),
                         list(options.history or []), not options.no_margins, options.need_margins, options.allow_same)
 
 
@@ -169,6 +174,9 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     begun = run.manifest(COMPARISON)["baseline"]["name"]
     if options.baseline not in (None, begun):
         raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")
+    if (options.audit or options.export) and (extra := given(options, OUTPUTS)):
+        raise InputError(f"{extra[0]} has no place beside --{'audit' if options.audit else 'export'}, which gives no "
+                         "verdict: --report does")
     outputs = Outputs.of(options, options.run)
     if options.audit:
         print("\n".join(audit(run)))

@@ -20,6 +20,7 @@ from ..degradation.scales import on_their_scale
 from ..degradation.words import at_least, at_most
 from ..errors import InputError
 from ..scores.readers import named_path
+from ..visible import shortened
 from .audits import same_result, whole_log
 from .bank import Bank
 from .baseline import Model, check_earlier, in_order, matched, same_model, with_difficulty
@@ -36,9 +37,9 @@ from .loop import (
     locked_again,
     versions,
 )
-from .paired import Baseline, PairedAsking, PairedPlan, by_hand
+from .paired import PRINT_OF_REST, Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
-from .recorded import counted
+from .recorded import counted, same_value
 from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
 
 
@@ -175,9 +176,29 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
         bank = Bank.load(run / "questions.csv")
         compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
         baseline = Baseline.load(run / "baseline.npz")
-        compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
+        prints = baseline.fingerprints()
+        if PRINT_OF_REST not in manifest["known"]:  # a run that was begun before there was one
+            del prints[PRINT_OF_REST]
+        compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
+        check_facts(run / "manifest.json", manifest["baseline"], baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
+
+
+def check_facts(path: Path, stated: dict[str, Any], baseline: Baseline, plan: PairedPlan) -> None:
+    """Raises InputError where what the manifest says of the baseline, which results repeat, is not what its scores and
+    the plan say."""
+    known = baseline.known
+    facts = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
+             "difficulty_known": known.difficulty is not None}
+    for name, fact in facts.items():
+        if not same_value(stated[name], fact):
+            raise InputError(f"{path}: the baseline's {name} is {shortened(stated[name])}, by baseline.npz it is {fact}; "
+                             "restore it")
+    margin = banks.margin_over(Margin.parse(stated["stated_margin"]), known.scores, baseline.higher_is_better)
+    if not same_value(plan.margin, margin):
+        raise InputError(f"{path}: a margin of {plan.margin:g} is not the stated {stated['stated_margin']}, which is "
+                         f"{margin:g}; restore it")
 
 
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
@@ -200,6 +221,11 @@ def audit(run: RunFolder) -> list[str]:
     """
     comparison = reopen(run, audit=True)
     asking, found = comparison.asking, comparison.asking.finding()
+    least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
+    if not same_value(comparison.manifest["least_questions"], least):
+        raise InputError(f"{run / 'manifest.json'}: least_questions is "
+                         f"{shortened(comparison.manifest['least_questions'])}, by the baseline it is {least:g}; restore "
+                         "it")
     asked, looks = len(asking.answers) + len(asking.outstanding), len(list(asking.log.of("look")))
     said = [f"{counted(asked, 'question')} in {counted(asking.round, 'round')}: every one follows "
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",

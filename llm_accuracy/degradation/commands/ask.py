@@ -38,7 +38,15 @@ def add(to: argparse.ArgumentParser) -> None:
     flags.add_output_flags(to)
 
 
+def check_unused(options: argparse.Namespace) -> None:
+    """Raises InputError for a flag of reading that this command does not look at."""
+    if options.max_excluded is not None:
+        raise InputError("--max-excluded: nothing is excluded here, what the candidate has not answered counts as "
+                         "wrong; leave it away")
+
+
 def run(options: argparse.Namespace) -> int:
+    check_unused(options)
     flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if not options.replay:
         raise InputError("ask: --replay names a candidate that has answered everything (llm-accuracy ask and "
@@ -95,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
 def budget_of(text: str, n_questions: int) -> int:
     """A number of questions, or a share of the bank. Raises InputError for none, and for more than there are."""
     if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%", text.strip()):
+        if float(found[1]) > 100:
+            raise InputError(f"--budget {text}: a share of the bank is 100% at most")
         asked = int(n_questions * float(found[1]) / 100 + 1e-9)
     elif re.fullmatch(r"[0-9]{1,15}", text.strip()):
         asked = int(text)

@@ -199,7 +199,8 @@ def files_of(runs: Iterable[Path]) -> list[Path]:
     return [run / name for run in runs for name in _OF_A_RUN]
 
 
-_OF_A_RUN = ("manifest.json", "queries.jsonl", "responses.jsonl", "result.json", "report.html")
+_OF_A_RUN = ("manifest.json", "queries.jsonl", "responses.jsonl", "result.json", "report.html", "questions.csv",
+             "factors.npz", "baseline.npz", "useful.npy", "lock", "ask.csv", "answers.csv", "harness.log")
 
 
 def write_json(text: str, json: str | None) -> None:

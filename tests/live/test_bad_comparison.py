@@ -1,0 +1,218 @@
+"""What breaks `evaluate --baseline`, `ask` and `best`: words that mean nothing, forged files, outputs on inputs."""
+
+import csv
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from test_evaluate import GRADER
+from test_forged import forge_log
+
+from llm_accuracy.errors import InputError
+from llm_accuracy.live import ask, best, command
+from llm_accuracy.live.paired import Baseline
+from llm_accuracy.live.run_folder import RunFolder
+
+N = 60
+NAMES = ("good", "poor")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """base.csv (margins, two tasks), cand.csv, M1.csv, all.csv and a program for each of cand, good and poor; the ended
+    runs `compared` and `searched`."""
+    folder, rng = tmp_path_factory.mktemp("bad"), np.random.default_rng(2)
+    margins = rng.normal(2, 3, N)
+    names = [f"t{i % 2}/q{i}" for i in range(N)]
+    rows = {"cand": margins + rng.normal(0, 1, N) > 0, "good": rng.random(N) < 0.9, "poor": rng.random(N) < 0.2}
+    for name, right in rows.items():
+        known = dict(zip(names, map(int, right), strict=True))
+        (folder / f"{name}.json").write_text(json.dumps(known))
+        (folder / f"{name}.py").write_text(GRADER.format(answers=str(folder / f"{name}.json")))
+    table(folder / "base.csv", [(f"q{i}", int(m > 0), f"t{i % 2}", f"{m:.3f}") for i, m in enumerate(margins)])
+    table(folder / "cand.csv", [(f"q{i}", int(right), f"t{i % 2}", "") for i, right in enumerate(rows["cand"])])
+    history = {f"m{i}": rng.random(N) < 0.5 for i in range(3)}
+    for file, those in (("all.csv", {name: rows[name] for name in NAMES}), ("M1.csv", history)):
+        with (folder / file).open("w", newline="") as stream:
+            csv.writer(stream).writerows([["model", *names], *([name, *map(int, row)] for name, row in those.items())])
+    command.main([str(folder / "compared"), "--baseline", str(folder / "base.csv"), "--margin", "9pt", "--budget", "20",
+                  "--history", str(folder / "M1.csv"), *program(folder, "cand")])
+    best.main(searching(folder, folder / "searched", "--budget", "40"))
+    return folder
+
+
+def table(path, rows):
+    path.write_text("prompt_id,score,task,margin\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+
+
+def program(folder, name):
+    return "--command", f"{sys.executable} {folder / name}.py"
+
+
+def searching(folder, run, *more):
+    asked = [word for name in NAMES for word in program(folder, name)]
+    return ["best", "--run", str(run), "--history", str(folder / "M1.csv"), "--k", *NAMES, *asked, *more]
+
+
+def evaluate(folder, run, *more, base="base.csv"):
+    return command.main([str(run), "--baseline", str(folder / base), *program(folder, "cand"), *more])
+
+
+def asking(folder, *more, base="base.csv"):
+    return ask.main(["ask", str(folder / base), *more])
+
+
+@pytest.fixture
+def compared(models, tmp_path):
+    shutil.copytree(models / "compared", tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def searched(models, tmp_path):
+    shutil.copytree(models / "searched", tmp_path / "run")
+    return tmp_path / "run"
+
+
+# --- words ---------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--margin="], "margin ''"), (["--budget="], "--budget"), (["--budget=100.001%"], "100% at most"),
+    (["--exact"], "--exact has no place"), (["--seed=-1"], "--seed"), (["--max-minutes=nan"], "--max-minutes"),
+])
+def test_words_of_a_comparison_begin_nothing(models, words, said, tmp_path, capsys):
+    with pytest.raises((InputError, SystemExit)) as caught:
+        evaluate(models, tmp_path / "run", *words)
+    assert said in f"{caught.value}{capsys.readouterr().err}" and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--max-minutes=nan"], "--max-minutes"), (["--max-minutes=-1"], "--max-minutes"), (["--model="], "a name is"),
+    (["--max-excluded=.1"], "nothing is excluded"),
+])
+def test_words_of_ask_begin_nothing(models, words, said, tmp_path, capsys):
+    with pytest.raises((InputError, SystemExit)) as caught:
+        asking(models, "--run", str(tmp_path / "run"), *program(models, "cand"), *words)
+    assert said in f"{caught.value}{capsys.readouterr().err}" and not (tmp_path / "run").exists()
+
+
+def test_no_time_is_kept_while_nothing_runs(models, tmp_path):
+    for begin in (lambda: asking(models, "--run", str(tmp_path / "run"), "--files", "--max-minutes", "5"),
+                  lambda: best.main(["best", "--run", str(tmp_path / "run"), "--history", str(models / "M1.csv"), "--k",
+                                     "a", "b", "--files", "--max-minutes", "5"])):
+        with pytest.raises(InputError, match="does not go with --files"):
+            begin()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--show-questions"], ["--max-excluded", "0"]])
+def test_a_replay_ignores_no_flag(models, words):
+    with pytest.raises(InputError, match=words[0]):
+        asking(models, "--replay", str(models / "cand.csv"), *words)
+
+
+def test_a_baseline_without_a_score_is_one_line(models, tmp_path):
+    table(tmp_path / "blank.csv", [(f"q{i}", "", "t0", 1) for i in range(5)])
+    with pytest.raises(InputError, match="none of its 5 questions has a score"):
+        ask.main(["ask", str(tmp_path / "blank.csv"), "--replay", str(models / "cand.csv")])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_margin_that_overflows_is_a_thick_one(models, tmp_path):
+    text = (models / "base.csv").read_text().splitlines()
+    text[3] = "q2,1,t0,1e308"
+    (tmp_path / "base.csv").write_text("\n".join(text) + "\n")
+    assert ask.main(["ask", str(tmp_path / "base.csv"), "--replay", str(models / "cand.csv")]) == 0
+
+
+# --- of a run that exists ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("what", [["--audit"], ["--export", "eee", "--organization", "us", "--relationship",
+                                                "first_party"]])
+@pytest.mark.parametrize("words", [["--fail-on", "not-shown-safe"], ["--json", "-"], ["--overwrite"]])
+def test_what_gives_no_verdict_takes_no_flag_of_one(compared, what, words):
+    """`--audit --fail-on degraded` was 0, whatever the verdict."""
+    with pytest.raises(InputError, match=f"{words[0]} has no place beside {what[0]}"):
+        command.main([str(compared), *what, *words])
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    ([], "with --history"), (["--history", "none"], "with --history"), (["--tasks", "t0"], "without --tasks"),
+    (["--no-margins"], "without --no-margins"), (["--max-minutes", "5"], "without --max-minutes"),
+    (["--range", "0", "1"], "without --range"), (["--score", "x"], "without --score"),
+    (["--metric", "acc"], "the run began without it"), (["--model", "another"], "--model another: the run began with"),
+])
+def test_ask_resumes_with_the_flags_it_began_with(models, compared, words, said):
+    """Of those that are given again every one; `evaluate RUN --resume` needs none of them."""
+    history = [] if not words or "--history" in words else ["--history", str(models / "M1.csv")]
+    same = ["--run", str(compared), "--margin", "9pt", "--budget", "20", "--resume", *program(models, "cand")]
+    with pytest.raises(InputError, match=said):
+        asking(models, *same, *history, *words)
+    assert asking(models, *same, "--history", str(models / "M1.csv")) == 0
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--resume", "--alpha", ".05"], "--alpha: fixed"), (["--resume", "--seed", "0"], "--seed: fixed"),
+    (["--resume", "--tolerance", "0.5pt"], "--tolerance: fixed"), (["--resume", "--metric", "a"], "--metric: fixed"),
+    (["--resume", "--model", "a"], "--model: fixed"), (["--audit", "--json", "-"], "--json has no place beside"),
+    (["--audit", "--history", "M1.csv"], "--history has no place"), (["--audit", "--files"], "--files has no place"),
+    (["--report", "--as-begun"], "--as-begun has no place"), (["--report", "--files"], "--files has no place"),
+])
+def test_a_search_that_exists_ignores_no_flag(searched, words, said):
+    """Those with a default, too: the run may have begun with another value."""
+    with pytest.raises(InputError, match=said):
+        best.main(["best", "--run", str(searched), *words])
+
+
+def test_a_search_begins_with_no_flag_of_its_end(models, tmp_path):
+    with pytest.raises(InputError, match="--as-begun goes with --resume"):
+        best.main(searching(models, tmp_path / "run", "--as-begun"))
+
+
+@pytest.mark.parametrize("name", ["baseline.npz", "questions.csv", "lock"])
+def test_a_verdict_replaces_no_file_of_its_run(compared, name):
+    before = (compared / name).read_bytes()
+    with pytest.raises(InputError, match="is what is read"):
+        command.main([str(compared), "--report", "--overwrite", "--json", str(compared / name)])
+    assert (compared / name).read_bytes() == before
+
+
+def test_a_search_replaces_none_of_its_inputs(models, tmp_path):
+    before = (models / "M1.csv").read_bytes()
+    with pytest.raises(InputError, match="is what is read"):
+        best.main(searching(models, tmp_path / "run", "--overwrite", "--json", str(models / "M1.csv")))
+    assert (models / "M1.csv").read_bytes() == before and not (tmp_path / "run").exists()
+
+
+# --- forged --------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("name", "value"), [("mean", 0.99), ("mean", None), ("margins_known", False),
+                                             ("difficulty_known", False), ("stated_margin", "1pt"),
+                                             ("stated_margin", "x"), ("stated_margin", None)])
+def test_a_forged_word_about_the_baseline_is_found(compared, name, value):
+    """compare, the report and an export take them from there."""
+    folder = RunFolder(compared)
+    manifest = folder.manifest()
+    manifest["baseline"][name] = value
+    folder.write_manifest(manifest)
+    for what in ("--audit", "--report", "--resume"):
+        with pytest.raises(InputError, match=r"manifest\.json|margin"):
+            command.main([str(compared), what])
+
+
+def test_a_forged_number_of_least_questions_is_found(compared):
+    folder = RunFolder(compared)
+    folder.write_manifest(folder.manifest() | {"least_questions": 8.0})
+    with pytest.raises(InputError, match="least_questions is 8"):
+        command.main([str(compared), "--audit"])
+
+
+@pytest.mark.parametrize("forged", [{"higher_is_better": np.array(False)}, {"runs": np.array(7)}])
+def test_a_forged_direction_is_found(compared, forged):
+    with np.load(compared / "baseline.npz") as stored:
+        arrays = dict(stored)
+    np.savez(compared / "baseline.npz", **arrays | forged)
+    with pytest.raises(InputError, match=r"baseline\.npz: the baseline's runs, direction"):
+        command.main([str(compared), "--audit"])
