@@ -63,8 +63,8 @@ def check_kept(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
     for name in KEPT:
         value = getattr(options, name)
         if value is not None and value not in (asked[name], manifest["model"] if name == "model" else None):
-            raise InputError(f"{flag_of(name)} {value}: the run began with {asked[name] or manifest['model']}; leave it "
-                             "away, or begin another run" if name == "model" or asked[name] else
+            raise InputError(f"{flag_of(name)} {value}: the run began with {asked[name] or manifest['model']}; leave "
+                             "it away, or begin another run" if name == "model" or asked[name] else
                              f"{flag_of(name)} {value}: the run began without it; leave it away, or begin another run")
 
 

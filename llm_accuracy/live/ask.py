@@ -18,7 +18,6 @@ from . import again, paired_command
 from .drivers import DRIVERS, Request
 from .run_folder import COMPARISON, RunFolder
 
-
 REPEATED = ("tasks", "history", "no_margins", "need_margins", "allow_same", "max_minutes")  # as they were, at --resume
 
 
@@ -52,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
-        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "show_questions", "markdown",
-                                                         "junit")):
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume",
+                                                   "show_questions", "markdown", "junit")):
             raise InputError(f"{extra[0]} goes with --run")
         return replayed.run(options)
     if options.replay:

@@ -64,13 +64,10 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
     from ..degradation.reading import Source
     from ..scores.task_scores import Choices
 
-    for flag, value in (("half-width", options.half_width), ("max-budget", options.max_budget), ("exact", options.exact),
-                        ("cost", options.cost),
-                        ("factors", options.factors), ("questions", options.questions),
-                        ("first-round", options.first_round), ("growth", options.growth)):
-        if value is not None:
-            raise InputError(f"--{flag} has no place beside --baseline: the run ends when the verdict is decided, "
-                             "or at --budget")
+    for name in ("half_width", "max_budget", "exact", "cost", "factors", "questions", "first_round", "growth"):
+        if getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} has no place beside --baseline: the run ends when the verdict "
+                             "is decided, or at --budget")
     chosen = {"*": (options.metric, options.filter)} if options.metric or options.filter else {}
     tasks = tuple(options.tasks) if options.tasks else None
     source = Source(None, Choices(chosen, source="--metric and --filter", flags="--metric or --filter", tasks=tasks))

@@ -193,8 +193,8 @@ def check_facts(path: Path, stated: dict[str, Any], baseline: Baseline, plan: Pa
              "difficulty_known": known.difficulty is not None}
     for name, fact in facts.items():
         if not same_value(stated[name], fact):
-            raise InputError(f"{path}: the baseline's {name} is {shortened(stated[name])}, by baseline.npz it is {fact}; "
-                             "restore it")
+            raise InputError(f"{path}: the baseline's {name} is {shortened(stated[name])}, by baseline.npz it is "
+                             f"{fact}; restore it")
     margin = banks.margin_over(Margin.parse(stated["stated_margin"]), known.scores, baseline.higher_is_better)
     if not same_value(plan.margin, margin):
         raise InputError(f"{path}: a margin of {plan.margin:g} is not the stated {stated['stated_margin']}, which is "
@@ -224,8 +224,8 @@ def audit(run: RunFolder) -> list[str]:
     least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
     if not same_value(comparison.manifest["least_questions"], least):
         raise InputError(f"{run / 'manifest.json'}: least_questions is "
-                         f"{shortened(comparison.manifest['least_questions'])}, by the baseline it is {least:g}; restore "
-                         "it")
+                         f"{shortened(comparison.manifest['least_questions'])}, by the baseline it is {least:g}; "
+                         "restore it")
     asked, looks = len(asking.answers) + len(asking.outstanding), len(list(asking.log.of("look")))
     said = [f"{counted(asked, 'question')} in {counted(asking.round, 'round')}: every one follows "
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",

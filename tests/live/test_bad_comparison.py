@@ -8,11 +8,9 @@ import sys
 import numpy as np
 import pytest
 from test_evaluate import GRADER
-from test_forged import forge_log
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import ask, best, command
-from llm_accuracy.live.paired import Baseline
 from llm_accuracy.live.run_folder import RunFolder
 
 N = 60
