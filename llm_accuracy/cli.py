@@ -263,6 +263,11 @@ def device(choice: str) -> str:
     return choice
 
 
+def is_given(value: object) -> bool:
+    """Whether a flag of this parsed value is on the command line; 0 is a value, though it equals False."""
+    return value is not None and value is not False and value not in ([], {})
+
+
 class Progress:
     """A bar with the time left on a terminal; elsewhere an occasional plain line, which keeps logs readable."""
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..cli import INTERRUPTED
+from ..cli import INTERRUPTED, is_given
 from ..errors import InputError
 from ..files import read_json
 from ..scores.flags import ERRORS
@@ -30,7 +30,7 @@ def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str
     found = {}
     for name in (*FIXED, *(["history"] if compares else [])):
         value = getattr(options, name, None)
-        if value not in (None, False, []) and (name, value) not in AS_IT_IS:
+        if is_given(value) and (name, value) not in AS_IT_IS:
             found[name] = " ".join(str(one.absolute()) if isinstance(one, Path) else str(one)
                                    for one in (value if isinstance(value, list) else [value]))
     return found

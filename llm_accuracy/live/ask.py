@@ -47,7 +47,7 @@ def add_drivers(to) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    chosen = [name for name in DRIVERS if cli.is_given(getattr(options, name.replace("-", "_")))]
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
@@ -105,13 +105,11 @@ def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
         begun[again.flag_of(flag)], now[again.flag_of(flag)] = flags_begun.get(flag), flags_now.get(flag)
     for name, value in now.items():
         if value != begun[name]:
-            raise InputError(f"{options.folder}: the run began {_with(name, begun[name])}, not {_with(name, value)}; "
-                             "resume with the same, or begin another run")
+            before = f"with {name} {begun[name]}" if cli.is_given(begun[name]) else f"without {name}"
+            raise InputError(f"{options.folder}: the run began {before}, not "
+                             f"{value if cli.is_given(value) else 'without it'}"
+                             "; resume with the same, or begin another run")
     again.check_kept(options, manifest)
-
-
-def _with(name: str, value: Any) -> str:
-    return f"without {name}" if value in (None, []) else f"with {name} {value}"
 
 
 COMMAND = Command(

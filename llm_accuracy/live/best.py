@@ -14,7 +14,7 @@ from ..querying import best_command
 from ..redaction import hidden
 from . import again
 from .drivers import DRIVERS, Request
-from .run_folder import BEST, RunFolder
+from .run_folder import BEST, RunFolder, as_written
 
 if TYPE_CHECKING:
     from .several_run import SeveralWanted
@@ -31,6 +31,7 @@ DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history 
 AGAIN = ("resume", "report", "audit")
 DEFAULTS = {"tolerance": "0.5pt", "alpha": 0.05, "seed": 0}  # where they are not given
 FIXED = (*DEFAULTS, "about", "budget", "max_minutes", "questions", "k", "model", "metric", "filter")  # by the beginning
+NAMES = ("k", "model")  # of the models, which may be given again with the flags that ask them
 UNUSED = {"audit": ("asked", "history", "as_begun", "json", "overwrite"), "report": ("asked", "history", "as_begun"),
           "resume": ()}  # of a run that exists
 
@@ -96,7 +97,7 @@ def main(argv: list[str]) -> int:
 
 def _replayed(options: argparse.Namespace) -> int:
     live = [name for name in ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN,
-                              "as_begun") if getattr(options, name) not in (None, False)]
+                              "as_begun") if cli.is_given(getattr(options, name))]
     if live:
         flag = options.asked[0][0] if live[0] == "asked" else live[0].replace("_", "-")
         raise InputError(f"--{flag}: --run RUN names the folder that the search is kept in")
@@ -111,7 +112,7 @@ def _replayed(options: argparse.Namespace) -> int:
 
 def _asked(options: argparse.Namespace) -> int:
     run = RunFolder(options.folder)
-    read = [*(options.history or []), *([options.questions] if options.questions else [])]
+    read = [*(options.history or []), *([options.questions] if options.questions else []), *_read_before(run)]
     flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of([options.folder]), *read])
     if any(getattr(options, name) for name in AGAIN):
         return _again(options, run)
@@ -132,6 +133,15 @@ def _asked(options: argparse.Namespace) -> int:
     finally:
         run.release()
     return _told(options, run, result)
+
+
+def _read_before(run: RunFolder) -> list[Path]:
+    """The history that a run began with, which no output of it may replace."""
+    if not run.begun:
+        return []
+    manifest = run.manifest(BEST)
+    with as_written(run / "manifest.json"):
+        return [Path(path) for path in manifest["history"]["paths"]]
 
 
 def _wanted(options: argparse.Namespace) -> SeveralWanted:
@@ -181,11 +191,15 @@ def _again(options: argparse.Namespace, run: RunFolder) -> int:
 
     what = next(name for name in AGAIN if getattr(options, name))
     for name in UNUSED[what]:
-        if getattr(options, name) not in (None, False):
+        if cli.is_given(getattr(options, name)):
             flag = options.asked[0][0] if name == "asked" else name.replace("_", "-")
             raise InputError(f"--{flag} has no place beside --{what}: leave it away")
+    named = NAMES if options.resume and options.asked else ()  # which say whose driver is whose
+    if options.k is not None and named and options.k != (models := run.manifest(BEST)["models"]):
+        raise InputError(f"--k {' '.join(options.k)}: the run began with {' '.join(models)}; leave it away, or begin "
+                         "another run")
     for name in FIXED:
-        if getattr(options, name) is not None:
+        if getattr(options, name) is not None and name not in named:
             raise InputError(f"--{name.replace('_', '-')}: fixed when the run began; leave it away, or begin another "
                              "run")
     if options.audit:

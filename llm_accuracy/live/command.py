@@ -186,7 +186,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _only_looks(options: argparse.Namespace) -> bool:
     """Whether nothing but a run that exists is named."""
-    others = [name for name, value in vars(options).items() if value not in (None, False, []) and name != "run"]
+    others = [name for name, value in vars(options).items() if cli.is_given(value) and name != "run"]
     return options.run is not None and RunFolder(options.run).begun and not others
 
 
@@ -208,9 +208,9 @@ def _hint(words: list[str]) -> str | None:
 def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
     exists = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
-    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    chosen = [name for name in DRIVERS if cli.is_given(getattr(options, name.replace("-", "_")))]
     if options.forecast:
-        others = [name for name, value in vars(options).items() if value not in (None, False, [])
+        others = [name for name, value in vars(options).items() if cli.is_given(value)
                   and name not in (*FORECAST, "forecast", "run")]
         if options.run or others:
             extra = options.run or f"--{others[0].replace('_', '-')}"
@@ -253,14 +253,14 @@ def _check(options: argparse.Namespace) -> None:
 def _leave_away(options: argparse.Namespace, what: str, flags: Iterable[str], more: tuple[str, ...] = ()) -> None:
     """Raises InputError for a flag that `what` does not look at: it would be ignored in silence."""
     for name in (*sorted(flags), *more):
-        if getattr(options, name, None) not in (None, False, []):
+        if cli.is_given(getattr(options, name, None)):
             raise InputError(f"--{name.replace('_', '-')} has no place beside {what}: leave it away")
 
 
 def _request(options: argparse.Namespace) -> Request | None:
     for name in DRIVERS:
         value = getattr(options, name.replace("-", "_"))
-        if value not in (None, False):
+        if cli.is_given(value):
             return Request(name, "" if value is True else value, options.run, options.model, options.metric,
                            options.filter, options.show_questions, again.fixed(options))
     return None

@@ -25,6 +25,7 @@ from .loop import (
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     driver_again,
     files_of,
@@ -201,6 +202,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
     """
     evaluation = locked_again(run, ACCURACY, reopen, say)
     manifest = evaluation.manifest
+    check_way(manifest["asked"], request)
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if evaluation.asking.ended is None:

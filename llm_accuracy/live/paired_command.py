@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import claims
+from ..cli import is_given
 from ..degradation.commands import flags
 from ..degradation.defaults import MARGIN, check_alpha
 from ..degradation.verdicts import CONDITIONS, fails
@@ -56,7 +57,7 @@ def add_files(to) -> None:
 
 def given(options: argparse.Namespace, names: tuple[str, ...]) -> list[str]:
     """Those of these flags that are on the command line, as they are written."""
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None) not in (None, False, [])]
+    return [f"--{name.replace('_', '-')}" for name in names if is_given(getattr(options, name, None))]
 
 
 def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
@@ -66,8 +67,8 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
 
     for name in ("half_width", "max_budget", "exact", "cost", "factors", "questions", "first_round", "growth"):
         if getattr(options, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} has no place beside --baseline: the run ends when the verdict "
-                             "is decided, or at --budget")
+            raise InputError(f"--{name.replace('_', '-')} has no place beside --baseline: the run ends when the "
+                             "verdict is decided, or at --budget")
     chosen = {"*": (options.metric, options.filter)} if options.metric or options.filter else {}
     tasks = tuple(options.tasks) if options.tasks else None
     source = Source(None, Choices(chosen, source="--metric and --filter", flags="--metric or --filter", tasks=tasks))
@@ -110,11 +111,12 @@ class Outputs:
     overwrite: bool = False
 
     @staticmethod
-    def of(options: argparse.Namespace, run: Path) -> Outputs:
-        """Raises InputError where a file is in the way, or is what is read: the run's own, or an input's."""
+    def of(options: argparse.Namespace, run: Path, read: list[str] | None = None) -> Outputs:
+        """Raises InputError where a file is in the way, or is what is read: the run's own, or an input's (`read`: of
+        the run's beginning)."""
         made = Outputs(*(getattr(options, name) for name in OUTPUTS))
         flags.check_targets(made.json, made.overwrite, made.markdown, made.junit,
-                            inputs=[*flags.inputs_of(options), *flags.files_of([run])])
+                            inputs=[*flags.inputs_of(options), *flags.files_of([run]), *map(Path, read or [])])
         return made
 
     def write(self, result: dict[str, Any], run: Path) -> int:
@@ -168,13 +170,13 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     """--resume, --report, --audit and --export of a comparison."""
     from .paired_run import audit, reopen
 
-    begun = run.manifest(COMPARISON)["baseline"]["name"]
-    if options.baseline not in (None, begun):
-        raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")
+    begun = run.manifest(COMPARISON)["baseline"]
+    if options.baseline not in (None, begun["name"]):
+        raise InputError(f"the run began with --baseline {begun['name']}; leave --baseline away, or begin another run")
     if (options.audit or options.export) and (extra := given(options, OUTPUTS)):
         raise InputError(f"{extra[0]} has no place beside --{'audit' if options.audit else 'export'}, which gives no "
                          "verdict: --report does")
-    outputs = Outputs.of(options, options.run)
+    outputs = Outputs.of(options, options.run, begun["paths"])
     if options.audit:
         print("\n".join(audit(run)))
         return 0

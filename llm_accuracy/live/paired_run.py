@@ -31,6 +31,7 @@ from .loop import (
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     driver_again,
     files_of,
@@ -205,6 +206,7 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
            ) -> Comparison:
     """A comparison to go on with, its driver open; see `evaluate.resume`."""
     comparison = locked_again(run, COMPARISON, reopen, say)
+    check_way(comparison.manifest["asked"], request)
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:

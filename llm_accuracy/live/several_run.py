@@ -28,6 +28,7 @@ from .loop import (
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     files_of,
     locked_again,
@@ -237,6 +238,14 @@ def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, 
     given again, [] else."""
     contest = locked_again(run, BEST, reopen, say)
     manifest = contest.manifest
+    if requests and len(requests) != len(manifest["asked"]):
+        raise InputError(f"the run began with {len(manifest['asked'])} models and is given {len(requests)}: resume "
+                         "with the same, or leave them away")
+    for one, request in zip(manifest["asked"], requests, strict=False):
+        check_way(one, request)
+        if request.model not in (None, one["model"]):
+            raise InputError(f"--model {request.model}: the run began with {one['model']}; leave it away, or begin "
+                             "another run")
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if contest.asking.ended is None:
@@ -246,9 +255,6 @@ def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, 
 
 def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Request]) -> Panel | PanelFiles:
     asked, names = manifest["asked"], manifest["models"]
-    if requests and len(requests) != len(asked):
-        raise InputError(f"the run began with {len(asked)} models and is given {len(requests)}: resume with the same, "
-                         "or leave them away")
     if asked[0]["driver"] == BY_FILES:
         return PanelFiles(Request(BY_FILES, "", run.path), names)
     given: list[Request | None] = [*requests] or [None] * len(asked)
