@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,6 +142,12 @@ def check_one_bank(sides: Sequence[Side]) -> None:
                                  "can be compared")
 
 
+def named_apart(sides: Sequence[Side]) -> list[Side]:
+    """The runs, with their folders beside the names of models that several have: else nobody knew which is which."""
+    names = Counter(side.model for side in sides)
+    return [replace(side, model=f"{side.model} ({side.path})") if names[side.model] > 1 else side for side in sides]
+
+
 def difference(one: Side, other: Side, alpha: float, claim: str = BANK) -> Difference:
     """Of two runs on one bank, at level 1 − alpha."""
     if claim == QUESTIONS:
@@ -166,7 +173,7 @@ def compared(paths: Sequence[Path], margin: float, alpha: float, claim: str = BA
     Raises InputError where runs cannot be compared, or are of questions that are no independent draws and the claim is
     about new ones.
     """
-    sides = [read_side(path) for path in paths]
+    sides = named_apart([read_side(path) for path in paths])
     check_one_bank(sides)
     if claim == QUESTIONS and (repeated := max(side.repeated for side in sides)):
         raise InputError(f"{sides[0].path}: {repeated:,} questions repeat the content of others, so they are no "

@@ -182,6 +182,7 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
             del prints[PRINT_OF_REST]
         compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
+        plan.check(bank.size)
         check_facts(run / "manifest.json", manifest["baseline"], baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
 

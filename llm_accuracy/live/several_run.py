@@ -13,7 +13,7 @@ import numpy as np
 
 from ..claims import QUESTIONS
 from ..errors import InputError
-from ..files import atomic
+from ..files import DAMAGED, atomic
 from ..querying.best import usefulness
 from ..querying.session import budget_of
 from .audits import same_result, whole_log
@@ -218,18 +218,23 @@ def reopen(run: RunFolder, audit: bool = False) -> Contest:
     with as_written(run / "manifest.json"):
         bank = Bank.load(run / "questions.csv")
         compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-        useful = _useful(run / USEFUL)
+        useful = _useful(run / USEFUL, bank.size)
         compare(known(useful), manifest["known"], run / USEFUL)
         plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
+        plan.check(bank.size)
         return Contest(run, manifest, Several(bank, useful, plan, whole_log(run), audit))
 
 
-def _useful(path: Path) -> np.ndarray | None:
+def _useful(path: Path, size: int) -> np.ndarray | None:
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
+        if not (isinstance(found, np.ndarray) and found.dtype.kind == "f" and found.shape == (size,)
+                and (np.isfinite(found) & (found > 0)).all()):
+            raise ValueError(f"{size} numbers above 0 are needed")
+        return found
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read ({error}); restore the file") from None
 
 
