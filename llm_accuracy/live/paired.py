@@ -69,6 +69,9 @@ class Baseline:
             library = Curves(arrays["down"], arrays["up"], arrays["prior"], tuple(arrays["names"].tolist()))
             known = Known(arrays["scores"], arrays.get("margins"), arrays.get("difficulty"),
                           int(arrays["runs"]))
+            if any(arrays[name].shape or arrays[name].dtype.kind != kind
+                   for name, kind in (("higher_is_better", "b"), ("runs", "i"))):
+                raise ValueError("its runs or its direction are none")
             made = Baseline(known, library, bool(arrays["higher_is_better"]))
             made._check()
             return made

@@ -10,7 +10,7 @@ import pytest
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import ask, best, command
+from llm_accuracy.live import ask, best, command, compare, several_run
 from llm_accuracy.live.run_folder import RunFolder
 
 N = 60
@@ -70,8 +70,8 @@ def compared(models, tmp_path):
 
 @pytest.fixture
 def searched(models, tmp_path):
-    shutil.copytree(models / "searched", tmp_path / "run")
-    return tmp_path / "run"
+    shutil.copytree(models / "searched", tmp_path / "search")
+    return tmp_path / "search"
 
 
 # --- words ---------------------------------------------------------------------------------------------------
@@ -214,3 +214,112 @@ def test_a_forged_direction_is_found(compared, forged):
     np.savez(compared / "baseline.npz", **arrays | forged)
     with pytest.raises(InputError, match=r"baseline\.npz: the baseline's runs, direction"):
         command.main([str(compared), "--audit"])
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.pop("model"), lambda m: m["plan"].pop("alpha"), lambda m: m["plan"].update(budget=float("inf")),
+    lambda m: m["plan"].update(stop="yes"), lambda m: m["plan"].update(budget=10**6),
+    lambda m: m["plan"].update(seed=-1),
+    lambda m: m["plan"].update(about="all"), lambda m: m["baseline"].pop("name"), lambda m: m["baseline"].pop("paths"),
+    lambda m: m["baseline"].update(paths=[None]), lambda m: m["asked"].update(words=5), lambda m: m.update(notes=5),
+    lambda m: m["plan"].update(margin=True), lambda m: m.update(asked=[]), lambda m: m["plan"].update(more=1),
+])
+def test_a_manifest_of_another_form_is_one_line(compared, change):
+    """None of it is taken for a default."""
+    folder = RunFolder(compared)
+    manifest = folder.manifest()
+    change(manifest)
+    folder.write_manifest(manifest)
+    for what in ("--audit", "--resume"):
+        with pytest.raises(InputError, match=r"manifest\.json|no plan"):
+            command.main([str(compared), what])
+
+
+@pytest.mark.parametrize("change", [
+    lambda m: m.pop("models"), lambda m: m["models"].append("good"), lambda m: m["plan"].update(questions=0),
+    lambda m: m["plan"].pop("tolerance"), lambda m: m["plan"].update(tolerance=0.7), lambda m: m.update(history=None),
+    lambda m: m["asked"][0].pop("driver"), lambda m: m["plan"].update(max_minutes=float("nan")),
+])
+def test_a_search_s_manifest_of_another_form_is_one_line(searched, change):
+    folder = RunFolder(searched)
+    manifest = folder.manifest()
+    change(manifest)
+    folder.write_manifest(manifest)
+    for what in ("--audit", "--resume", "--report"):
+        with pytest.raises(InputError, match=r"manifest\.json|no plan"):
+            best.main(["best", "--run", str(searched), what])
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda content: b"", lambda content: b"PK\3\4" + bytes(100), lambda content: b"\x93NUMPY" + bytes(40),
+    lambda content: content[: len(content) // 2],
+])
+def test_arrays_that_are_none_are_one_line(compared, searched, spoil):
+    for main, words, path in ((command.main, [str(compared)], compared / "baseline.npz"),
+                              (best.main, ["best", "--run", str(searched)], searched / "useful.npy")):
+        path.write_bytes(spoil(path.read_bytes()))
+        with pytest.raises(InputError, match=path.name):
+            main([*words, "--audit"])
+
+
+@pytest.mark.parametrize("forged", [{"scores": np.full(N, 2.0)}, {"down": np.ones(3)}, {"prior": None},
+                                    {"higher_is_better": np.array("yes")}, {"margins": np.full(N, np.inf)}])
+def test_a_baseline_of_another_form_is_one_line(compared, forged):
+    with np.load(compared / "baseline.npz") as stored:
+        arrays = dict(stored) | forged
+    np.savez(compared / "baseline.npz", **{name: array for name, array in arrays.items() if array is not None})
+    with pytest.raises(InputError, match=r"baseline\.npz: no baseline of a run"):
+        command.main([str(compared), "--audit"])
+
+
+@pytest.mark.parametrize("array", [np.ones(3), np.full(N, np.nan), -np.ones(N), np.array(["x"] * N), np.ones((N, 1))])
+def test_usefulness_that_is_none_is_one_line(searched, array):
+    np.save(searched / "useful.npy", array)
+    folder = RunFolder(searched)
+    folder.write_manifest(folder.manifest() | {"known": several_run.known(array)})
+    with pytest.raises(InputError, match=r"useful\.npy: cannot be read"):
+        best.main(["best", "--run", str(searched), "--audit"])
+
+
+def test_runs_of_one_model_are_told_apart(models, compared):
+    """Their folders are said where their names are the same."""
+    copy = compared.parent / "copy"
+    shutil.copytree(compared, copy)
+    found = compare.compared([compared, copy], 0.05, 0.05)
+    assert [one["model"] for one in found["runs"]] == [f"compared ({compared})", f"compared ({copy})"]
+    assert found["differences"][0]["other"] == f"compared ({copy})"
+
+
+def test_a_value_of_0_is_a_value(models, tmp_path):
+    """0 equals False, which flags that are not given are."""
+    run = tmp_path / "run"
+    evaluate(models, run, "--budget", "8", "--seed", "5")
+    for words in (["--resume", "--seed", "0"], ["--seed", "0"], ["--resume", "--max-minutes", "0"]):
+        with pytest.raises(InputError, match=r"fixed when the run began|how is the model asked"):
+            command.main([str(run), *words])
+    with pytest.raises(InputError, match="--max-minutes: --run"):
+        best.main(["best", str(models / "all.csv"), "--max-minutes", "0"])
+
+
+def test_a_run_that_has_ended_is_asked_in_no_other_way(compared, searched):
+    for main, words in ((command.main, [str(compared)]), (best.main, ["best", "--run", str(searched)])):
+        with pytest.raises(InputError, match="the run began with"):
+            main([*words, "--resume", "--files"])
+
+
+def test_a_search_goes_on_with_its_drivers_flags(models, searched):
+    """A key among their words is not kept: they must be given again, and --k says whose they are."""
+    asked = [word for name in NAMES for word in program(models, name)]
+    again = ["best", "--run", str(searched), "--resume", *asked, "--k"]
+    assert best.main([*again, *NAMES]) == 0
+    with pytest.raises(InputError, match="--k poor good: the run began with good poor"):
+        best.main([*again, *reversed(NAMES)])
+
+
+def test_an_output_replaces_nothing_that_a_run_began_with(models, compared, searched):
+    for main, words, name in ((command.main, [str(compared)], "base.csv"),
+                              (best.main, ["best", "--run", str(searched)], "M1.csv")):
+        before = (models / name).read_bytes()
+        with pytest.raises(InputError, match="is what is read"):
+            main([*words, "--report", "--overwrite", "--json", str(models / name)])
+        assert (models / name).read_bytes() == before
