@@ -18,7 +18,7 @@ from .asking import Asking, plain_estimate
 from .audits import same_result, whole_log
 from .bank import Bank
 from .drivers import DRIVERS, Driver, Request, check_name
-from .history import NONE, History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
+from .history import NONE, History, aligned, check_choice, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import (
     OpenRun,
     Say,
@@ -96,6 +96,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     request, stop, settings = wanted.request, wanted.stop, wanted.plan
     Plan(stop_of(None, **stop)[0], **settings)  # what is wrong with words is said before anything is read or loaded
     history = read_history(wanted.history, request.metric, request.filter)
+    check_choice(request, wanted.history)
     driver = DRIVERS[request.driver].open(request)
     check_name(driver.model)
     bank = bank_of(driver, history, wanted.questions)

@@ -21,7 +21,7 @@ from .bank import Bank, digest
 from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
 from .evaluate import bank_of
-from .history import History, aligned, other_limits, read_history
+from .history import History, aligned, check_choice, other_limits, read_history
 from .loop import (
     OpenRun,
     Say,
@@ -98,6 +98,7 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
     first = wanted.requests[0]
     history = read_history(wanted.history, first.metric, first.filter)
+    check_choice(first, wanted.history)
     names, members = _members(wanted)
     SeveralPlan(tuple(names), 1, **wanted.plan)
     driver = PanelFiles(first, names) if first.driver == BY_FILES else Panel(members, _folders(run, names))

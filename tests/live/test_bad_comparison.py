@@ -111,6 +111,18 @@ def test_a_replay_ignores_no_flag(models, words):
         asking(models, "--replay", str(models / "cand.csv"), *words)
 
 
+def test_a_choice_of_nothing_is_no_choice(models, tmp_path):
+    run = tmp_path / "run"
+    for words in (["--metric", "acc"], ["--filter", "none"]):
+        for begin in (lambda words=words: evaluate(models, run, *words),
+                      lambda words=words: best.main(searching(models, run, *words)),
+                      lambda words=words: command.main([str(run), "--history", str(models / "M1.csv"), "--budget", "20",
+                                                        *program(models, "cand"), *words])):
+            with pytest.raises(InputError, match=f"{' '.join(words)}: nothing that is asked or read"):
+                begin()
+    assert not run.exists()
+
+
 def test_a_baseline_without_a_score_is_one_line(models, tmp_path):
     table(tmp_path / "blank.csv", [(f"q{i}", "", "t0", 1) for i in range(5)])
     with pytest.raises(InputError, match="none of its 5 questions has a score"):
