@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
@@ -335,3 +338,25 @@ def test_an_output_replaces_nothing_that_a_run_began_with(models, compared, sear
         with pytest.raises(InputError, match="is what is read"):
             main([*words, "--report", "--overwrite", "--json", str(models / name)])
         assert (models / name).read_bytes() == before
+
+
+def test_a_reader_that_leaves_passes_no_gate(models, tmp_path):
+    """`… --fail-on not-shown-safe | head -1` with pipefail: what is said last finds no reader."""
+    out, into = os.pipe()
+    os.close(out)
+    words = ["ask", str(models / "base.csv"), "--replay", str(models / "cand.csv"), "--fail-on", "not-shown-safe"]
+    done = subprocess.run([sys.executable, "-m", "llm_accuracy", *words], cwd=ROOT, stdout=into, stderr=subprocess.PIPE)
+    os.close(into)
+    assert done.returncode == 1 and not done.stderr, done.stderr
+
+
+def test_ask_goes_on_with_the_baseline_it_began_with(models, tmp_path):
+    shutil.copy(models / "base.csv", tmp_path / "base.csv")
+    words = ["ask", str(tmp_path / "base.csv"), "--run", str(tmp_path / "run"), "--budget", "20", "--files"]
+    with pytest.raises(InputError, match="--as-begun goes with --resume"):
+        ask.main([*words, "--as-begun"])
+    ask.main(words)
+    (tmp_path / "base.csv").write_text((models / "base.csv").read_text() + "\n")
+    with pytest.raises(InputError, match="add --as-begun"):
+        ask.main([*words, "--resume"])
+    assert ask.main([*words, "--resume", "--as-begun"]) == 0
