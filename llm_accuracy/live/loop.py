@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -205,7 +205,7 @@ def check_files(begun: dict[str, Any], given: list[Path] | None, what: str) -> N
             raise InputError(f"the {what} is not what the run began with: {names[0]}{more} {how}; {way_out}")
 
 
-def compare(now: dict[str, str | None], then: dict[str, Any], where: object) -> None:
+def compare(now: Mapping[str, object], then: dict[str, Any], where: object) -> None:
     """Raises InputError, with the names, for fingerprints that differ."""
     changed = [name for name, fingerprint in now.items() if fingerprint != then.get(name)]
     if changed:

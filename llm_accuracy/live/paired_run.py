@@ -181,7 +181,8 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
     manifest = run.manifest(COMPARISON)
     with as_written(run / "manifest.json"):
         bank = Bank.load(run / "questions.csv")
-        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        compare(bank.fingerprints() | {"how many they are": bank.size}, manifest["bank"] | {
+            "how many they are": manifest["bank"]["questions"]}, run / "questions.csv")
         baseline = Baseline.load(run / "baseline.npz")
         prints = baseline.fingerprints()
         if PRINT_OF_REST not in manifest["known"]:  # a run that was begun before there was one

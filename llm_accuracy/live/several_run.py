@@ -218,7 +218,8 @@ def reopen(run: RunFolder, audit: bool = False) -> Contest:
     manifest = run.manifest(BEST)
     with as_written(run / "manifest.json"):
         bank = Bank.load(run / "questions.csv")
-        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
+        compare(bank.fingerprints() | {"how many they are": bank.size}, manifest["bank"] | {
+            "how many they are": manifest["bank"]["questions"]}, run / "questions.csv")
         useful = _useful(run / USEFUL, bank.size)
         compare(known(useful), manifest["known"], run / USEFUL)
         plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})

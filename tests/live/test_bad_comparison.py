@@ -215,6 +215,17 @@ def test_a_forged_word_about_the_baseline_is_found(compared, name, value):
             command.main([str(compared), what])
 
 
+def test_a_forged_size_of_the_bank_is_found(compared, searched):
+    for main, words, run in ((command.main, [str(compared)], compared), (best.main, ["best", "--run", str(searched)],
+                                                                        searched)):
+        folder = RunFolder(run)
+        manifest = folder.manifest()
+        manifest["bank"]["questions"] = N + 1
+        folder.write_manifest(manifest)
+        with pytest.raises(InputError, match="how many they are changed"):
+            main([*words, "--audit"])
+
+
 def test_a_forged_number_of_least_questions_is_found(compared):
     folder = RunFolder(compared)
     folder.write_manifest(folder.manifest() | {"least_questions": 8.0})
@@ -360,3 +371,33 @@ def test_ask_goes_on_with_the_baseline_it_began_with(models, tmp_path):
     with pytest.raises(InputError, match="add --as-begun"):
         ask.main([*words, "--resume"])
     assert ask.main([*words, "--resume", "--as-begun"]) == 0
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--tasks", "2"], "--tasks"), (["--damage", "one"], "--damage"), (["--task", "t0"], "--task"),
+    (["--max-excluded", ".1"], "--max-excluded"), (["--power", "0"], "power"), (["--margin="], "margin ''"),
+    (["--margin", "recovery=99%", "--about", "questions"], "recovery"),
+])
+def test_a_plan_of_few_answers_ignores_no_flag(models, words, said):
+    with pytest.raises(InputError, match=said):
+        ask.main(["plan", "--few", str(models / "base.csv"), "--few-flips", ".01", *words])
+
+
+def test_a_plan_of_few_answers_knows_the_baseline_s_score(models, capsys):
+    """So a recovery is a margin, as it is of ask."""
+    words = ["plan", "--few", str(models / "base.csv"), "--few-flips", ".1", "--margin", "recovery=80%", "--json", "-"]
+    assert ask.main(words) == 0
+    [design] = json.loads(capsys.readouterr().out)["designs"]
+    assert 0.1 < design["margin"] < 0.2
+
+
+def test_a_model_s_name_keeps_its_blanks(models, tmp_path):
+    run = tmp_path / "run"
+    best.main(["best", "--run", str(run), "--history", str(models / "M1.csv"), "--k", " a", "b", "--files", "--budget",
+               "16"])
+    with (run / "ask.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    with (run / "answers.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("model", "question", "score"), *((r["model"], r["question"], 1) for r in rows)])
+    assert best.main(["best", "--run", str(run), "--resume"]) == 0
+    assert json.loads((run / "result.json").read_text())["answers"] == 32
