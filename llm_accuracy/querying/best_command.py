@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
 from ..errors import InputError
-from ..visible import visible
+from ..visible import columns, ending, padded, visible
+
+if TYPE_CHECKING:
+    from .best import Search
+
+WIDTH = 80  # of what is printed
 
 DESCRIPTION = """Which of several models is best, from few of their answers?
 
@@ -87,8 +95,8 @@ def run(options: argparse.Namespace) -> int:
               "leader": names[found.leader], "about": about, "claim": claims.WORDS[about], "alpha": options.alpha,
               "tolerance": tolerance, "seed": options.seed,
               "answers": found.calls, "of": full, "questions": found.asked, "questions_of_bank": part.n_questions,
-              "models": {name: {"left": bool(found.left[i]), "dropped_after": int(found.dropped_after[i]) or None,
-                                "mean_of_all_answers": float(scores[i].mean())} for i, name in enumerate(names)},
+              "models": {name: one | {"mean_of_all_answers": float(scores[i].mean())}
+                         for i, (name, one) in enumerate(models_of(found, names).items())},
               "notes": said}
     to = sys.stderr if options.json == "-" else sys.stdout
     print(*lines(result), sep="\n", file=to)
@@ -123,6 +131,19 @@ def _from_history(path: Path, questions, names: list[str]):
     return usefulness(columns), notes
 
 
+def models_of(search: Search, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Of every model what became of it, and its numbers (`best_limits`): all in [0, 1], None where there is none."""
+    from .best_limits import limits
+
+    found = limits(search)
+    numbers = {"estimate": found.accuracy, "low": found.low, "high": found.high, "behind": found.behind,
+               "behind_low": found.behind_low, "behind_high": found.behind_high}
+    return {name: {"left": bool(search.left[i]), "dropped_after": int(search.dropped_after[i]) or None,
+                   "asked": search.asked_of(i),
+                   **{what: None if math.isnan(values[i]) else float(values[i]) for what, values in numbers.items()}}
+            for i, name in enumerate(names)}
+
+
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
@@ -131,21 +152,67 @@ def lines(result: dict) -> list[str]:
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
     out = [f"{said} (error rate {100 * result['alpha']:g} %)",
-           f"{result['answers']:,} of {result['of']:,} answers ({100 * share:.1f} %), the last models asked "
+           f"{result['answers']:,} of {result['of']:,} answers ({100 * share:.1f} %), of those left "
            f"{result['questions']:,} of {result['questions_of_bank']:,} questions"]
-    longest = max(map(len, result["models"]))
-    for name, one in sorted(result["models"].items(), key=lambda item: -(item[1]["dropped_after"] or 10**9)):
-        what = f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else (
-            "the winner" if name == result["winner"] else "left, not shown to be better")
-        out.append(f"  {name:<{longest}}  {what}; {_score(one)}")
-    out += [f"  note: {note}" for note in result["notes"]]
-    return [*map(visible, out), *textwrap.wrap(about_text(result), 80)]
+    return [*map(visible, out), "", *table(result), "", *(_wrapped(f"note: {note}") for note in result["notes"]),
+            _wrapped(interval_text(result)), _wrapped(about_text(result))]
 
 
-def _score(one: dict) -> str:
-    if "mean_of_all_answers" in one:
-        return f"{100 * one['mean_of_all_answers']:.1f} % of all its answers right"
-    return "nothing known yet" if one["estimate"] is None else f"about {100 * one['estimate']:.1f} % right"
+def _wrapped(text: str) -> str:
+    return textwrap.fill(visible(text), WIDTH, break_on_hyphens=False, break_long_words=False)
+
+
+def columns_of(result: dict) -> tuple[str, ...]:
+    """What `rows` has."""
+    replayed = any("mean_of_all_answers" in one for one in result["models"].values())
+    return ("model", "", "asked", "right, %", "behind best, points", *(["all, %"] if replayed else []))
+
+
+def rows(result: dict) -> list[tuple[str, ...]]:
+    """A row for each model, the winner first, then those that were left longest; in a replay with the mean of all its
+    answers."""
+    ranked = sorted(result["models"].items(), key=lambda item: (
+        item[0] != result["winner"], -(item[1]["dropped_after"] or 10**15), -(item[1]["estimate"] or 0)))
+    made: list[tuple[str, ...]] = []
+    for name, one in ranked:
+        state = "winner" if name == result["winner"] else "dropped" if one["dropped_after"] else "left"
+        row = (name, state, f"{one['asked']:,}", interval(one["estimate"], one["low"], one["high"]),
+               interval(one["behind"], one["behind_low"], one["behind_high"]))
+        made.append((*row, f"{100 * one['mean_of_all_answers']:.1f}") if "mean_of_all_answers" in one else row)
+    return made
+
+
+def interval(value: float | None, low: float | None, high: float | None) -> str:
+    """An estimate and its interval in hundredths: 73.4 (70.1 to 76.5)."""
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{100 * value:.1f}" + ("" if high - low < 1e-9 else f" ({100 * low:.1f} to {100 * high:.1f})")
+
+
+def table(result: dict) -> list[str]:
+    """The rows as they are printed, WIDTH columns at most; of a name that is too long the end."""
+    found: list[tuple[str, ...]] = [columns_of(result), *rows(result)]
+    widths = [max(columns(row[i]) for row in found) for i in range(1, len(found[0]))]
+    names = [visible(row[0]) for row in found]
+    first = min(max(8, WIDTH - 2 - sum(width + 2 for width in widths)), max(map(columns, names)))
+    out = []
+    for name, row in zip(names, found, strict=True):
+        shown = name if columns(name) <= first else "…" + ending(name, first - 1)
+        cells = [padded(shown, first), *map(padded, row[1:], widths)]
+        out.append(("  " + "  ".join(cells)).rstrip())
+    return out
+
+
+def interval_text(result: dict) -> str:
+    """What the intervals promise."""
+    level = f"{100 * (1 - result['alpha']):g} %"
+    if result["about"] == claims.QUESTIONS:
+        return (f"intervals: those of what is right hold for all models together with probability {level}, whenever "
+                "the search ends; how far behind the best of new questions a model is, is not bounded")
+    winner = ("; the winner's own distance is the tolerance at most, which is what naming it claims"
+              if result["winner"] and result["tolerance"] else "")
+    return (f"intervals: those of either column hold for all models together with probability {level}, whenever the "
+            f"search ends{winner}")
 
 
 def about_text(result: dict) -> str:

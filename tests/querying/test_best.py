@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.querying import best, best_command
+from llm_accuracy.querying import best, best_command, best_limits
 from llm_accuracy.querying.best_population import PopulationSearch
+from llm_accuracy.visible import columns
 
 
 def bank(gaps, n, rng, correlated=0.7):
@@ -108,6 +109,10 @@ def test_the_command(matrix, capsys):
     new = json.loads(asked)
     assert new["about"] == "questions" and new["answers"] > result["answers"] and "independent draws" in said
     assert new["winner"] in (None, "M2-1") and ("UNDECIDED" in said) == (new["winner"] is None)
+    assert result["models"]["M2-1"].keys() == new["models"]["M2-1"].keys() > {"asked", "low", "high", "behind_low"}
+    for one in result["models"].values():
+        assert one["low"] <= one["mean_of_all_answers"] <= one["high"] and one["behind_low"] <= one["behind_high"]
+    assert new["models"]["M2-1"]["behind"] is None and "is not bounded" in " ".join(said.split())
     assert best_command.main(words) == 0
     for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
                        (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
@@ -119,6 +124,55 @@ def test_the_command(matrix, capsys):
     (matrix / "blank.csv").write_text("\n".join([*text[:2], text[2].replace(",1,", ",,", 1)]) + "\n")
     with pytest.raises(InputError, match="has no score on"):
         best_command.main(["best", str(matrix / "blank.csv")])
+
+
+def test_the_table_fits_a_terminal_whatever_models_are_called():
+    one = {"left": True, "dropped_after": None, "asked": 12_032, "estimate": 0.73, "low": 0.7, "high": 1.0,
+           "behind": 0.1, "behind_low": 0.0, "behind_high": 0.2, "mean_of_all_answers": 0.7}
+    names = ["organisation/" + "x" * 60 + "-int8", "模型" * 30, "a\x1b[31m", "b"]
+    result = {"models": dict.fromkeys(names, one), "winner": "b", "alpha": 0.05, "tolerance": 0.0, "about": "bank"}
+    lines = best_command.table(result)
+    assert max(map(columns, lines)) <= 80 and lines[1].split()[:2] == ["b", "winner"]
+    assert any("-int8  left" in line and "70.0 to 100.0" in line for line in lines) and "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("useful", [None, "misleading"])
+@pytest.mark.parametrize(("gaps", "tolerance", "budget"), [
+    ((0.0, 0.02), 0.0, 60), ((0.03, 0.03, 0.0, 0.01), 0.02, None), ((0.0, 0.0, 0.0, 0.0, 0.0, 0.3), 0.05, 90)])
+def test_intervals_hold_together_whenever_it_ends(gaps, tolerance, budget, useful):
+    """80 searches at alpha .4, where errors would show; each kind of interval, all models at once."""
+    rng, alpha, runs = np.random.default_rng(6), 0.4, 80
+    wrong, wrong_behind = 0, 0
+    for _ in range(runs):
+        z = bank(gaps, 120, rng)
+        weights = None if useful is None else np.where(z.mean(0) > 0.5, 1.0, 0.05)
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], len(z), 120, rng, usefulness=weights,
+                            alpha=alpha, tolerance=tolerance, budget=budget)
+        ends, truth = best_limits.limits(found), z.mean(1)
+        behind = truth.max() - truth
+        wrong += not ((ends.low <= truth + 1e-9) & (truth <= ends.high + 1e-9)).all()
+        wrong_behind += not ((ends.behind_low <= behind + 1e-9) & (behind <= ends.behind_high + 1e-9)).all()
+        assert (ends.low <= ends.accuracy).all() and (ends.accuracy <= ends.high).all()
+    for errors in (wrong, wrong_behind):
+        assert stats.binomtest(int(errors), runs, alpha, alternative="greater").pvalue > 0.001
+
+
+def test_intervals_narrow_to_what_is_known():
+    """All asked: points. Before the first round: nothing. A loser's interval stays as wide as it was left."""
+    rng = np.random.default_rng(7)
+    z = bank((0.0, 0.0, 0.4), 600, rng)
+    made = best.Search(3, 600, rng)
+    assert np.isnan(best_limits.limits(made).low).all()
+    found = best.search(lambda left, asked: z[np.ix_(left, asked)], 3, 600, rng)
+    ends = best_limits.limits(found)
+    assert found.asked == 600 and np.ptp([ends.low[:2], ends.high[:2], z.mean(1)[:2]], axis=0) == pytest.approx(0)
+    assert ends.behind_high[:2] == pytest.approx(0) and ends.behind_low[2] <= 0.4 < ends.behind_high[2]
+    few = best.search(lambda left, asked: z[np.ix_(left, asked)], 3, 600, rng, kind=PopulationSearch, budget=200)
+    of_new = best_limits.limits(few)
+    assert np.isnan(of_new.behind).all() and (of_new.high - of_new.low > 0.1).all()
+    made.ask(np.full((3, 600), 0.5))
+    with pytest.raises(ValueError, match="expected answers"):
+        best_limits.limits(made)
 
 
 def drawn(n, rng):
