@@ -29,7 +29,7 @@ from typing import Any
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..degradation.words import WIDTH
+from ..degradation.words import WIDTH, at_least, at_most
 from ..errors import InputError
 from ..populations import nearby
 from .bank import Bank
@@ -207,15 +207,17 @@ def lines(result: dict[str, Any]) -> list[str]:
     """The result in words."""
     level, runs = f"{100 * (1 - result['alpha']):g} %", result["runs"]
     width = max(len(run["model"]) for run in runs)
-    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {100 * run['low']:.1f} to "
-           f"{100 * run['high']:.1f}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}" for run in runs]
+    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {at_least(100 * run['low'], 1)} "
+           f"to {at_most(100 * run['high'], 1)}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}"
+           for run in runs]
     out.append(f"differences, in points; all {len(result['differences'])} hold together ({level}):"
                if len(result["differences"]) > 1 else f"difference, in points ({level}):")
-    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} ({100 * one['low']:+.2f} to "
-            f"{100 * one['high']:+.2f})" for one in result["differences"]]
+    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} "
+            f"({_signed(at_least(100 * one['low']))} to {_signed(at_most(100 * one['high']))})"
+            for one in result["differences"]]
     for one in result["verdicts"]:
         out.append(f"{one['model']} against {runs[0]['model']}: {one['verdict'].upper()}; the drop is at least "
-                   f"{100 * one['drop_lower']:.2f}, at most {100 * one['drop_upper']:.2f} points, margin "
+                   f"{at_least(100 * one['drop_lower'])}, at most {at_most(100 * one['drop_upper'])} points, margin "
                    f"{100 * result['margin']:g}")
         out.append(f"  ({one['how']})")
     return [*out, *textwrap.wrap(about_text(result), WIDTH)]
@@ -229,6 +231,10 @@ def about_text(result: dict[str, Any]) -> str:
     return (f"about {WORDS[QUESTIONS]}, the bank's taken as independent draws of them (a run does not keep what ties "
             f"questions, such as a passage), and about {WORDS[ANSWERS]} if every answer is independent of the others; "
             f"narrower on {NO_ANSWERS}, which runs do not keep")
+
+
+def _signed(number: str) -> str:
+    return number if number.startswith("-") else f"+{number}"
 
 
 def _rank(run: dict[str, Any]) -> str:

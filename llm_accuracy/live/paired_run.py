@@ -14,9 +14,10 @@ from ..claims import QUESTIONS
 from ..degradation.few_answers import bank as banks
 from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known
-from ..degradation.margins import Margin, check_below_half
+from ..degradation.margins import Margin
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
+from ..degradation.words import at_least, at_most
 from ..errors import InputError
 from ..scores.readers import named_path
 from .audits import same_result, whole_log
@@ -80,7 +81,8 @@ class Comparison(OpenRun):
         return page(self.asking, self.manifest, result, self.show_questions)
 
     def line(self, result: dict[str, Any]) -> str:
-        return (f"drop {100 * result['drop']:+.2f} ({100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}), "
+        return (f"drop {100 * result['drop']:+.2f} ({at_least(100 * result['ci_low'])} to "
+                f"{at_most(100 * result['ci_high'])}), "
                 f"{result['lost']} lost, {result['gained']} gained, {result['verdict']}")
 
 
@@ -114,9 +116,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     pairs = [replace(pair, known=_part(known, pair, known_bank, known_model, log, name))
              for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
-    mean = float(known.scores.mean())
-    margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
-    check_below_half(margin, 1.0)
+    mean, margin = float(known.scores.mean()), banks.margin_of(stated, known_bank)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     if plan.about == QUESTIONS:
         banks.check_independent(known_model, wanted.baseline, stated)

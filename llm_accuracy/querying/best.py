@@ -33,6 +33,7 @@ FIRST, GROWTH = 16, 1.15  # questions of the first round, and how many times lar
 FIXED = (0.6, 0.3, 0.15, 0.07, 0.03)  # shares g of the bettors who do not look at the answers
 LEADS = 0.6    # share of the capital of the one who does
 BOLDEST = 0.95
+ROUNDING = 1e-9
 PRIOR = 8.0    # draws that what is believed beforehand is worth
 
 Answers = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (models left, questions) → (models, questions) scores
@@ -220,11 +221,12 @@ class Search:
         """(bettors, …, B) ln of the factors of each draw: 1 + g (y + shift)/(−low − shift)."""
         gain, room = y + shift, -(low + shift)
         gap = np.maximum(mean + shift, 0.25 * np.sqrt(variance / 500))
-        sure = room <= 1e-9  # the null leaves nothing to lose: it is false
-        safe = np.where(sure, 1.0, room)
+        sure = room < -ROUNDING  # the null is false, as y > −shift whatever the answer is
+        none = np.abs(room) <= ROUNDING  # and here it may be true, with nothing to bet but rounding
+        safe = np.where(sure | none, 1.0, room)
         kelly = np.clip(gap / (variance + gap**2) * safe, 0, BOLDEST)
         bets = np.stack([kelly, *(np.full(kelly.shape, share) for share in FIXED)])
-        return np.where(sure, 50.0, np.log1p(bets * np.maximum(gain / safe, -1.0)))
+        return np.where(sure, 50.0, np.where(none, 0.0, np.log1p(bets * np.maximum(gain / safe, -1.0))))
 
     @staticmethod
     def _update(capital: np.ndarray, at, grown: np.ndarray, level: float) -> np.ndarray:

@@ -59,6 +59,18 @@ def test_all_questions_leave_nothing_to_chance():
         assert found.winner == 1 and found.asked == 4
 
 
+def test_of_two_that_are_tied_neither_is_dropped_for_certain():
+    """Two questions each is right alone on: when one of them is 2 ahead with 2 open, the tie is all that is left."""
+    z = np.array([[1, 1, 0, 0.0], [0, 0, 1, 1]])
+    for seed in range(30):
+        made = best.Search(2, 4, np.random.default_rng(seed))
+        made._sizes = [1, 1, 1, 1]
+        for _ in range(4):
+            assert made.left.all() and made.winner is None
+            made.tell(z[:, made.ask()])
+        assert made.left.all() and made.winner is not None
+
+
 def test_estimates_are_unbiased_whatever_the_weights():
     """The mean over 4,000 draws of Σ_asked d + d/q, for a bank of six, to four standard errors."""
     z, seen = np.array([[1, 0, 1, 1, 0, 1.0], [0, 0, 1, 0, 1, 0]]), []

@@ -12,11 +12,11 @@ import numpy as np
 from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ...randomness import stream
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import WIDTH, note_text, p_text, percent
+from ..words import WIDTH, at_least, at_most, note_text, p_text, percent
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
-from .run import SHARE, Run, round_sizes
+from .run import SAME, SHARE, Run, round_sizes
 
 GROWTH = 1.1  # of the rounds
 LABEL = 17  # columns
@@ -55,10 +55,9 @@ def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> 
     for size in sizes(plan, known.size):
         run.answer(d[run.ask(size)])
         now = judged(run, plan, now)
-        if decided is None and now.decided:
-            decided = run.asked
-            if plan.stop:
-                break
+        decided = since(decided, run, now)
+        if plan.stop and decided is not None:
+            break
     assert now is not None
     return found_by(run, library, plan, now, decided) | {
         "missing_among_asked": int(missing[run.column("asked")[0].astype(int)].sum())}
@@ -101,10 +100,16 @@ def judged(run: Run, plan: Plan, before: Judged | None) -> Judged:
     return _of_bank(run, plan) if plan.about == BANK else _of_population(run, plan, before)
 
 
+def since(decided: int | None, run: Run, now: Judged) -> int | None:
+    """Questions after which it was decided, `decided` by the rounds before; None where it is not, or no longer, since
+    the answers by now contradict what was decided."""
+    return None if not now.decided else run.asked if decided is None else decided
+
+
 def _of_bank(run: Run, plan: Plan) -> Judged:
     """The one-sided limits are of the very capitals that decide, so they never contradict the verdict."""
     draws = betting.Draws.of(run)
-    safe, worse = (float(log_e(draws, plan.margin).max()) for log_e in (betting.log_e_safe, betting.log_e_worse))
+    safe, worse = (float(log_e[0]) for log_e in betting.evidence(draws, plan.margin))
     low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
     mirror, limit = draws.mirrored(), -math.log(plan.alpha)
     upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
@@ -143,13 +148,18 @@ def found_by(run: Run, library: Curves, plan: Plan, now: Judged, decided: int | 
         "drop_lower": lower, "drop_upper": upper,
         "asymptotic_low": _or_none(found.low[0]) if of_bank else None,
         "asymptotic_high": _or_none(found.high[0]) if of_bank else None,
-        "p_safe": math.exp(-max(now.safe, 0.0)), "p_worse": math.exp(-max(now.worse, 0.0)),
-        "lost": int((d > 1e-12).sum()), "gained": int((d < -1e-12).sum()),
+        "p_safe": _p(now.safe), "p_worse": _p(now.worse),
+        "lost": int((d > SAME).sum()), "gained": int((d < -SAME).sum()),
         "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha, plan.budget)[0]), "missing_among_asked": 0,
         "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
         "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
         "stopped": bool(plan.stop and decided is not None),
     }
+
+
+def _p(log_e: float) -> float:
+    """1/E; 0 only where the answers leave the null no room."""
+    return 0.0 if math.isinf(log_e) and log_e > 0 else math.exp(-min(max(log_e, 0.0), 700.0))
 
 
 def _or_none(value: float) -> float | None:
@@ -158,17 +168,18 @@ def _or_none(value: float) -> float | None:
 
 def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
     """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
-    margin = points(result["margin"])
+    margin = points(result["margin"], 10)  # as it was tested
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
     out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
            f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
            _row("drop", f"{points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
-                f"{100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}"),
-           _row("one-sided", f"at least {points(result['drop_lower'])}, at most {points(result['drop_upper'])}, each "
-                f"{percent(1 - result['alpha'])}, whenever one stops"),
-           _row("null", f"p = {p_text(result['p_safe'])} against \"the drop is {margin} or more\""),
-           _row("", f"p = {p_text(result['p_worse'])} against \"the drop is 0 or less\""),
+                f"{at_least(100 * result['ci_low'])} to {at_most(100 * result['ci_high'])}"),
+           _row("one-sided", f"at least {at_least(100 * result['drop_lower'])}, at most "
+                f"{at_most(100 * result['drop_upper'])} points, each {percent(1 - result['alpha'])}, "
+                "whenever one stops"),
+           _row("null", f"{_p_text(result['p_safe'])} against \"the drop is {margin} or more\""),
+           _row("", f"{_p_text(result['p_worse'])} against \"the drop is 0 or less\""),
            _row("flips seen", f"{result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at "
                 f"most {result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})")]
     if result["about"] == QUESTIONS:
@@ -177,22 +188,15 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
         out.append(_row("by normality", f"no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} "
                         "are needed"))
     else:
-        out.append(_row("by normality", f"{100 * result['asymptotic_low']:.2f} to {100 * result['asymptotic_high']:.2f}"
-                        " (asymptotic: no verdict rests on it)"))
+        out.append(_row("by normality", f"{at_least(100 * result['asymptotic_low'])} to "
+                        f"{at_most(100 * result['asymptotic_high'])} (asymptotic: no verdict rests on it)"))
     out.append(_row("about", result["claim"]))
     out.append(_row("flips expected", f"{result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)"))
     if whole is not None:
         out.append(_row("all answers", f"{points(whole)}: what the run did not see"))
     notes = []
-    if result["asked"] < least and result["verdict"] != DEGRADED:
-        plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
-        if not math.isfinite(least):
-            notes.append(f"no verdict \"not degraded\" is possible about {WORDS[result['about']]} on a bank of "
-                         f"{result['of']:,}, even without a flip: a larger bank, or a larger margin")
-    if math.isfinite(least) and result["asked"] < least and result["verdict"] != DEGRADED:
-        notes.append(f"no verdict \"not degraded\" was possible with {result['asked']:,} questions: without a single "
-                     f"flip this design needs {least:,.0f} (any design, where every question of a large bank can be "
-                     f"lost: {plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
+    if result["asked"] < least and result["verdict"] == UNDECIDED:
+        notes.append(_too_few(result, least))
     if result["missing_among_asked"]:
         notes.append(f"{result['missing_among_asked']:,} of the questions asked have no answer of the candidate; they "
                      "count as wrong")
@@ -201,6 +205,21 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
                      "of the drop leans a little towards the decision")
     notes.append(about_text(result))
     return out + [note_text(note) for note in notes]
+
+
+def _too_few(result: dict[str, Any], least: float) -> str:
+    """Why it may be undecided: a candidate that is as good, and no better, cannot be told by so few."""
+    if not math.isfinite(least):
+        return (f"without a flip a bank of {result['of']:,} is too small to say \"not degraded\" about "
+                f"{WORDS[result['about']]}: a larger bank, or a larger margin")
+    plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
+    return (f"{result['asked']:,} questions are too few to say \"not degraded\" without a single flip: this design "
+            f"needs {least:,.0f} then (any design, where every question of a large bank can be lost: {plain:,}, about "
+            "ln(1/alpha)/margin); ask more, or state a larger margin")
+
+
+def _p_text(p: float) -> str:
+    return f"p = {p_text(p)}" if p else "ruled out by the answers themselves"
 
 
 def _row(label: str, text: str) -> str:
@@ -216,10 +235,12 @@ def about_text(result: dict[str, Any]) -> str:
                 f"together need no correction. On {WORDS[QUESTIONS]}: begin with --about questions. On {NO_ANSWERS}")
     return (f"this is about {WORDS[QUESTIONS]}: the bank's are taken as drawn independently of one another, in the "
             f"tasks' proportions. Of {WORDS[BANK]} the {percent(1 - result['alpha'])} interval is "
-            f"{100 * result['bank_low']:.2f} to {100 * result['bank_high']:.2f}. If every answer is independent of the "
-            f"others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on {NO_ANSWERS}")
+            f"{at_least(100 * result['bank_low'])} to {at_most(100 * result['bank_high'])}. If every answer is "
+            f"independent of the others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on "
+            f"{NO_ANSWERS}")
 
 
-def points(share: float) -> str:
+def points(share: float, digits: int = 3) -> str:
     """A share of the scale in words: 1 point, 0.5 points."""
-    return f"{100 * share:.3g} point" + ("" if f"{100 * share:.3g}" == "1" else "s")
+    said = f"{100 * share:.{digits}g}"
+    return f"{said} point" + ("" if said == "1" else "s")

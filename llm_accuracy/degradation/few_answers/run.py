@@ -25,6 +25,7 @@ from .curves import Curves, Known
 
 SHARE = 0.3  # uniform share of every draw
 FIRST, GROWTH = 8, 1.2  # questions of the first round, and how many times larger each next one is
+SAME = 1e-12  # scores that differ by less are one
 LEAST_VARIANCE = 1e-6  # of any d: what the curves take for certain is drawn all the same
 
 
@@ -190,7 +191,7 @@ class Run:
         one.certain_low = before + self._least[:, None] - np.cumsum(x - 1, 1) + (x - 1)
         one.certain_high = before + self._most[:, None] - np.cumsum(x, 1) + x
         self._sum = self._sum + d.sum(1)
-        self._flips = self._flips + (np.abs(d) > 1e-12).sum(1)
+        self._flips = self._flips + (np.abs(d) > SAME).sum(1)
         self._least, self._most = self._least - (x - 1).sum(1), self._most - x.sum(1)
         np.put_along_axis(self._open, one.asked, False, 1)
         self._learn(one.asked, x, d)
@@ -203,6 +204,10 @@ class Run:
             down, up = self.curves.down[k][asked], self.curves.up[k][asked]
             self._log[:, k] += (x * (lost * np.log(down) + (1 - lost) * np.log1p(-down))
                                 + (1 - x) * (gained * np.log(up) + (1 - gained) * np.log1p(-up))).sum(1)
+
+    def flipped(self) -> np.ndarray:
+        """(rows, T) 1 for every answer that differs from the baseline's, by however little, else 0."""
+        return (np.abs(self.column("d")) > SAME).astype(float)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows,) each: the least and the largest Σ d that the answers leave possible."""
