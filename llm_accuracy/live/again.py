@@ -60,7 +60,6 @@ def status(run: RunFolder) -> list[str]:
     path = run / "result.json"
     kind = manifest.get("kind", ACCURACY)
     name = _command(run.path, kind)
-    publishes = "" if kind == BEST else ", --export eee publishes it"
     if not path.exists():
         model = manifest.get("model") or f"{len(manifest['models'])} models"
         said, ended = [f"{model}: begun {manifest['begun']}, no round is answered yet"], False
@@ -81,7 +80,7 @@ def status(run: RunFolder) -> list[str]:
         said, ended = said_of(result), bool(result["stopped"])
     working = run.locked_by()
     next_ = (f"process {working} is working on it" if working else
-             f"it has ended; {name} --audit checks it{publishes}" if ended else
+             f"it has ended; {name} --audit checks it, --export eee publishes it" if ended else
              f"{name} --resume goes on with it")
     return [*said, *([str(run / "report.html")] if (run / "report.html").exists() else []), next_]
 
