@@ -128,7 +128,7 @@ def models_of(search: Search, names: Sequence[str]) -> dict[str, dict[str, Any]]
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
-    within = f", or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
+    within = f", or worse by no more than {_points(result['tolerance'])}" if result["tolerance"] else ""
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -218,3 +218,7 @@ def tolerance_of(text: str) -> float:
         raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "
                          "half of it")
     return value
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point" + ("" if f"{100 * share:g}" == "1" else "s")
