@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..visible import columns, ending, padded, visible
 
 if TYPE_CHECKING:
@@ -164,10 +165,11 @@ def rows(result: dict) -> list[tuple[str, ...]]:
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """An estimate and its interval in hundredths: 73.4 (70.1 to 76.5)."""
+    """An estimate and its interval in hundredths, its ends rounded outward: 73.4 (70.1 to 76.5)."""
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.1f}" + ("" if high - low < 1e-9 else f" ({100 * low:.1f} to {100 * high:.1f})")
+    ends = "" if high - low < 1e-9 else f" ({at_least(100 * low, 1)} to {at_most(100 * high, 1)})"
+    return f"{100 * value:.1f}{ends}"
 
 
 def table(result: dict) -> list[str]:
