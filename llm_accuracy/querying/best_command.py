@@ -128,7 +128,9 @@ def models_of(search: Search, names: Sequence[str]) -> dict[str, dict[str, Any]]
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
-    within = f", or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
+    best = result["models"].get(result["winner"])
+    sure = best is not None and best["behind_high"] == 0  # all others are dropped, or have answered everything
+    within = "" if sure or not result["tolerance"] else f", or worse by no more than {points(result['tolerance'])}"
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -137,6 +139,11 @@ def lines(result: dict) -> list[str]:
            f"{result['questions']:,} of {result['questions_of_bank']:,} questions"]
     return [*map(visible, out), "", *table(result), "", *(_wrapped(f"note: {note}") for note in result["notes"]),
             _wrapped(interval_text(result)), _wrapped(about_text(result))]
+
+
+def points(share: float) -> str:
+    """A share of the scale in words: 1 point, 0.5 points."""
+    return f"{100 * share:g} point{'s' * (f'{100 * share:g}' != '1')}"
 
 
 def _wrapped(text: str) -> str:
