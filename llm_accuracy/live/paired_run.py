@@ -17,8 +17,8 @@ from ..degradation.few_answers.curves import Known
 from ..degradation.margins import Margin
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
-from ..degradation.words import at_least, at_most
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..scores.readers import named_path
 from .audits import same_result, whole_log
 from .bank import Bank

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..visible import columns, ending, padded, visible
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def lines(result: dict) -> list[str]:
     share = result["answers"] / result["of"]
     best = result["models"].get(result["winner"])
     sure = best is not None and best["behind_high"] == 0  # all others are dropped, or have answered everything
-    within = "" if sure or not result["tolerance"] else f", or worse by no more than {points(result['tolerance'])}"
+    within = "" if sure or not result["tolerance"] else f", or worse by no more than {_points(result['tolerance'])}"
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -139,11 +140,6 @@ def lines(result: dict) -> list[str]:
            f"{result['questions']:,} of {result['questions_of_bank']:,} questions"]
     return [*map(visible, out), "", *table(result), "", *(_wrapped(f"note: {note}") for note in result["notes"]),
             _wrapped(interval_text(result)), _wrapped(about_text(result))]
-
-
-def points(share: float) -> str:
-    """A share of the scale in words: 1 point, 0.5 points."""
-    return f"{100 * share:g} point{'s' * (f'{100 * share:g}' != '1')}"
 
 
 def _wrapped(text: str) -> str:
@@ -171,10 +167,11 @@ def rows(result: dict) -> list[tuple[str, ...]]:
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """An estimate and its interval in hundredths: 73.4 (70.1 to 76.5)."""
+    """An estimate and its interval in hundredths, its ends rounded outward: 73.4 (70.1 to 76.5)."""
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.1f}" + ("" if high - low < 1e-9 else f" ({100 * low:.1f} to {100 * high:.1f})")
+    ends = "" if high - low < 1e-9 else f" ({at_least(100 * low, 1)} to {at_most(100 * high, 1)})"
+    return f"{100 * value:.1f}{ends}"
 
 
 def table(result: dict) -> list[str]:
@@ -225,3 +222,7 @@ def tolerance_of(text: str) -> float:
         raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "
                          "half of it")
     return value
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point" + ("" if f"{100 * share:g}" == "1" else "s")
