@@ -191,6 +191,9 @@ def compared(paths: Sequence[Path], margin: float, alpha: float, claim: str = BA
     """
     sides = [read_side(path) for path in paths]
     check_one_bank(sides)
+    names = [side.model for side in sides]
+    sides = [replace(side, model=f"{side.model} ({side.path})") if names.count(side.model) > 1 else side
+             for side in sides]  # two runs of one name are told apart by where they are
     if claim == QUESTIONS and (repeated := max(side.repeated for side in sides)):
         raise InputError(f"{sides[0].path}: {repeated:,} questions repeat the content of others, so they are no "
                          "independent draws: --about bank needs none")

@@ -275,3 +275,11 @@ def test_contents_of_every_two_runs_are_compared():
     check_one_bank([side("a", None), side("b", "1"), side("c", "1")])
     with pytest.raises(InputError, match="contents are not those of b"):
         check_one_bank([side("a", None), side("b", "1"), side("c", "2")])
+
+
+def test_runs_of_one_name_are_told_apart(world):
+    from llm_accuracy.live.compare import compared
+
+    shutil.copytree(world / "run", world / "copy")
+    names = [run["model"] for run in compared([world / "run", world / "copy"], 0.01, 0.05)["runs"]]
+    assert names == [f"us/new ({world / name})" for name in ("run", "copy")]
