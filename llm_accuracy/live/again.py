@@ -69,12 +69,11 @@ def status(run: RunFolder) -> list[str]:
     path = run / "result.json"
     kind = manifest.get("kind", ACCURACY)
     name = _command(run.path, kind)
-    publishes = "" if kind == BEST else ", --export eee publishes it"
     with as_written(path, f"not the result of a run; {name} --report writes it again"):
         said, ended = _so_far(path, manifest, kind)
     working = run.locked_by()
     next_ = (f"process {working} is working on it" if working else
-             f"it has ended; {name} --audit checks it{publishes}" if ended else
+             f"it has ended; {name} --audit checks it, --export eee publishes it" if ended else
              f"{name} --resume goes on with it")
     return [*said, *([str(run / "report.html")] if (run / "report.html").exists() else []), next_]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
@@ -12,8 +11,10 @@ from ..degradation.commands import flags
 from ..errors import InputError
 from ..querying import best_command
 from ..redaction import hidden
-from . import again
+from . import again, best_gate
+from .command import OF_EXPORT, add_export, check_export
 from .drivers import DRIVERS, Request
+from .paired_command import OUTPUTS, add_files
 from .run_folder import BEST, RunFolder, as_written
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history 
     llm-accuracy best --run RUN --resume                                        (also --report, --audit)
 
 """)
-AGAIN = ("resume", "report", "audit")
+AGAIN = ("resume", "report", "audit", "export")
 DEFAULTS = {"tolerance": "0.5pt", "alpha": 0.05, "seed": 0}  # set when it is known that they were not given
-LIVE = ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN, "as_begun")
+LIVE = ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN, "as_begun", *OF_EXPORT)
 
 
 class Add(argparse.Action):
@@ -53,6 +54,9 @@ def build_parser() -> argparse.ArgumentParser:
             action.nargs, action.metavar, action.type = "+", "PATH", cli.path
             action.help = "other models' answers, a matrix (live models: or logs, factors): which questions tell " \
                           "models apart"
+    best_gate.add_flags(parser)
+    add_files(parser)
+    flags.add_output_flags(parser)
     live = parser.add_argument_group("models that are asked")
     live.add_argument("--run", dest="folder", type=cli.path, metavar="RUN",
                       help="keep the search in this folder; the models are asked by one of these, once a model:")
@@ -70,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--resume", action="store_true", help="go on with RUN")
     again.add_argument("--report", action="store_true", help="write result.json and report.html again")
     again.add_argument("--audit", action="store_true", help="recompute every question, probability and look")
+    again.add_argument("--export", choices=["eee"],
+                       help="write every model as a record of Every Eval Ever, into RUN/eee")
+    add_export(parser)
     live.add_argument("--as-begun", action="store_true", help="resume although the history's files have changed")
     return parser
 
@@ -101,7 +108,12 @@ def _replayed(options: argparse.Namespace) -> int:
             raise InputError("--history: beside a matrix, one matrix of other models")
         options.history = options.history[0]
     _set_defaults(options)
-    return best_command.run(options)
+    outputs = best_gate.Outputs.of(options, [path for path in (options.matrix, options.history) if path])
+    if options.k:
+        outputs.gate.check(options.k)
+    result = best_command.replayed(options)
+    outputs.gate.check(result["models"])
+    return outputs.write(result, best_command.lines(result), [])
 
 
 def _set_defaults(options: argparse.Namespace) -> None:
@@ -113,9 +125,10 @@ def _set_defaults(options: argparse.Namespace) -> None:
 def _asked(options: argparse.Namespace) -> int:
     run = RunFolder(options.folder)
     read = [*(options.history or []), *([options.questions] if options.questions else [])]
-    flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of([options.folder]), *read])
+    outputs = best_gate.Outputs.of(options, [*flags.files_of([options.folder]), *read])
+    check_export(options)
     if any(getattr(options, name) for name in AGAIN):
-        return _again(options, run)
+        return _again(options, run, outputs)
     if options.as_begun:
         raise InputError("--as-begun goes with --resume")
     if not options.asked:
@@ -127,13 +140,13 @@ def _asked(options: argparse.Namespace) -> int:
 
     live = Live()
     try:
-        result = go_on(begin(run, _wanted(options), live.say), live)
+        result = go_on(begin(run, _wanted(options, outputs.gate), live.say), live)
     finally:
         run.release()
-    return _told(options, run, result)
+    return _told(outputs, run, result)
 
 
-def _wanted(options: argparse.Namespace) -> SeveralWanted:
+def _wanted(options: argparse.Namespace, gate: best_gate.Gate) -> SeveralWanted:
     """Raises InputError for words that cannot be used."""
     from ..degradation.defaults import check_alpha
     from .several_run import SeveralWanted
@@ -147,7 +160,8 @@ def _wanted(options: argparse.Namespace) -> SeveralWanted:
     names = list(options.k or [])
     if options.asked[0][0] != "files" and names and len(names) != len(requests):
         raise InputError(f"--k names {len(names)} models, {len(requests)} are asked: name each")
-    return SeveralWanted(requests, names, list(options.history or []), options.budget, plan, options.questions)
+    return SeveralWanted(requests, names, list(options.history or []), options.budget, plan, options.questions,
+                         gate.check)
 
 
 def _requests(options: argparse.Namespace) -> list[Request]:
@@ -175,36 +189,43 @@ def _requests(options: argparse.Namespace) -> list[Request]:
                     options.filter) for i, (way, words) in enumerate(asked)]
 
 
-def _again(options: argparse.Namespace, run: RunFolder) -> int:
+def _again(options: argparse.Namespace, run: RunFolder, outputs: best_gate.Outputs) -> int:
     from .live_line import Live
     from .loop import go_on
     from .several_run import audit, reopen, resume
 
     if not options.resume:
         _leave_away(options)
-    _check_begun(options, run.manifest(BEST))
+    manifest = run.manifest(BEST)
+    _check_begun(options, manifest)
+    outputs.gate.check(manifest["models"])
     if options.audit:
         print("\n".join(audit(run)))
         return 0
     live = Live()
     try:
-        if options.report:
-            run.manifest(BEST)
+        if options.report or options.export:
             run.lock()
-            result = reopen(run).write()
+            contest = reopen(run)
+            if options.export:
+                from .export import export_models
+
+                print(*export_models(contest, options.organization, options.relationship, options.benchmark), sep="\n")
+                return 0
+            result = contest.write()
         else:
             options.k = options.k or run.manifest(BEST)["models"]
             requests = _requests(options) if options.asked else []
             result = go_on(resume(run, requests, options.history, options.as_begun, live.say), live)
     finally:
         run.release()
-    return _told(options, run, result)
+    return _told(outputs, run, result)
 
 
 def _leave_away(options: argparse.Namespace) -> None:
-    """Raises InputError for a flag that --report or --audit would ignore."""
-    what = "audit" if options.audit else "report"
-    for name in ("asked", "history", "as_begun", *(("json", "overwrite") if options.audit else ())):
+    """Raises InputError for a flag that --report, --audit or --export would ignore."""
+    what = next(name for name in AGAIN if getattr(options, name))
+    for name in ("asked", "history", "as_begun", *(OUTPUTS if what != "report" else ())):
         if is_given(getattr(options, name)):
             flag = options.asked[0][0] if name == "asked" else name.replace("_", "-")
             raise InputError(f"--{flag} has no place beside --{what}: leave it away")
@@ -235,15 +256,10 @@ def _check_begun(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
                          f"{' '.join(map(str, filter(None, models))) or 'none'}; leave it away, or begin another run")
 
 
-def _told(options: argparse.Namespace, run: RunFolder, result: dict[str, Any]) -> int:
-    from ..degradation.words import as_json
+def _told(outputs: best_gate.Outputs, run: RunFolder, result: dict[str, Any]) -> int:
     from .several_report import text_of
 
-    to = flags.prose(options.json)
-    print(*text_of(result), sep="\n", file=to)
+    said = text_of(result)
     if not result["ended"]:
-        print(f"the search has not ended: add --resume to go on with {run.path}", file=to)
-    print(run / "report.html", file=to)
-    flags.write_json(as_json(result), options.json)
-    sys.stdout.flush()
-    return 0
+        said.append(f"the search has not ended: add --resume to go on with {run.path}")
+    return outputs.write(result, said, [str(run / "report.html")])

@@ -58,11 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     again.add_argument("--report", action="store_true", help="write result.json and report.html again")
     again.add_argument("--audit", action="store_true", help="recompute every question, probability and estimate")
     again.add_argument("--export", choices=["eee"], help="write it as a record of Every Eval Ever, into RUN/eee")
-    public = parser.add_argument_group("of an export")
-    public.add_argument("--organization", metavar="NAME", help="who has evaluated")
-    public.add_argument("--benchmark", metavar="NAME", help="its name (default: the tasks')")
-    public.add_argument("--relationship", choices=RELATIONSHIPS,
-                        help="of the evaluator to the model's developer")
+    add_export(parser)
     how = parser.add_argument_group("who is asked, and how").add_mutually_exclusive_group()
     for way in DRIVERS.values():
         taken: dict[str, Any] = dict(metavar=way.metavar) if way.metavar else dict(action="store_true")
@@ -96,6 +92,22 @@ def build_parser() -> argparse.ArgumentParser:
     fine.add_argument("--seed", type=cli.at_least(0), metavar="S", help="of the draws (0)")
     fine.add_argument("--show-questions", action="store_true", help="the report shows answers' questions, not ids only")
     return parser
+
+
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """The flags of OF_EXPORT."""
+    public = parser.add_argument_group("of an export")
+    public.add_argument("--organization", metavar="NAME", help="who has evaluated")
+    public.add_argument("--benchmark", metavar="NAME", help="its name (default: the tasks')")
+    public.add_argument("--relationship", choices=RELATIONSHIPS,
+                        help="of the evaluator to the model's developer")
+
+
+def check_export(options: argparse.Namespace) -> None:
+    """Raises InputError for a flag of an export where there is none."""
+    for name in OF_EXPORT:
+        if is_given(getattr(options, name)) and not options.export:
+            raise InputError(f"--{name} goes with --export")
 
 
 def main(argv: list[str] | None = None) -> int:

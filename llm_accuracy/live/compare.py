@@ -33,8 +33,9 @@ import numpy as np
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..degradation.words import WIDTH, at_least, at_most
+from ..degradation.words import WIDTH
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..populations import nearby
 from .bank import Bank, digest
 from .run_folder import ACCURACY, COMPARISON, RunFolder

@@ -17,8 +17,8 @@ from ..degradation.few_answers.curves import Known
 from ..degradation.margins import Margin
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
-from ..degradation.words import at_least, at_most
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..scores.readers import named_path
 from .audits import same_result, whole_log
 from .bank import Bank
@@ -103,7 +103,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     stated = Margin.parse(wanted.margin)
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
     model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
-    driver = DRIVERS[wanted.request.driver].open(wanted.request)
+    driver = DRIVERS[wanted.request.driver].open(wanted.request, say)
     check_name(driver.model)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
@@ -203,7 +203,7 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:
-        comparison.driver = driver_again(comparison, request, show_questions)
+        comparison.driver = driver_again(comparison, request, show_questions, say)
     return comparison
 
 

@@ -65,6 +65,7 @@ class Recorded:
 
     plan: AnyPlan
     numbers: tuple[str, ...] = ("p", "probability", "expected")  # that an "ask" has of each of its questions
+    unit, answered = "question", "asked"  # what is counted, and what it is counted as, in the live line
     elsewhere = "in the history"  # where else the questions were put, as messages call it
     other_words = "predictions may be off, the estimate stays unbiased"  # and what they do
 
@@ -229,6 +230,11 @@ class Recorded:
     def unseen(self) -> bool:
         """Whether a round is complete that the log has no look after."""
         return bool(self.round) and not self.outstanding and not self.looked
+
+    @property
+    def at_most(self) -> int:
+        """Answers that there will be at most."""
+        return self.plan.budget
 
     @property
     def complete(self) -> bool:

@@ -64,6 +64,7 @@ class Several(Recorded):
 
     plan: SeveralPlan
     numbers = ("probability",)
+    unit, answered = "answer", "answers"
     elsewhere = "in the history"
     other_words = "which questions tell models apart may be another matter, the error rate holds"
 
@@ -127,6 +128,12 @@ class Several(Recorded):
 
     def enough(self) -> str | None:
         return FOUND if self.winner is not None else None
+
+    @property
+    def at_most(self) -> int:
+        """Answers at most, now that some models are dropped."""
+        drawn = self.search.asked + (len(self._asked) if self._waiting else 0)
+        return len(self.answers) + len(self._waiting) + len(self.left) * (self.plan.questions - drawn)
 
     @property
     def complete(self) -> bool:

@@ -95,7 +95,7 @@ def _models(result: dict[str, Any]) -> list[str]:
 def _how(manifest: dict[str, Any]) -> list[str]:
     plan = manifest["plan"]
     facts = [(one.get("name", "all models"), f"{one['driver']} {one['words']}".strip()) for one in manifest["asked"]]
-    facts += [("begun", manifest["begun"]), ("tolerance", f"{100 * plan['tolerance']:g} points"),
+    facts += [("begun", manifest["begun"]), ("tolerance, in points", f"{100 * plan['tolerance']:g}"),
              ("error rate", f"{100 * plan['alpha']:g} %, whenever it ends"),
              ("history", f"{manifest['history']['kind']}, {manifest['history']['models']} models"),
              ("seed", str(plan["seed"])),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import textwrap
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..visible import columns, ending, padded, visible
 
 if TYPE_CHECKING:
@@ -44,33 +44,23 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
     claims.add_flag(parser)
     parser.add_argument("--alpha", type=float, default=0.05, metavar="A", help="error rate (default .05)")
     parser.add_argument("--seed", type=cli.at_least(0), default=0, metavar="S", help="seed of the draws (default 0)")
-    parser.add_argument("--json", metavar="FILE", help="write the result as JSON; - is standard output")
-    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     return parser
 
 
-def main(argv: list[str]) -> int:
-    """argv: the command's name and its arguments."""
-    return run(build_parser().parse_args(argv[1:]))
+def replayed(options: argparse.Namespace) -> dict[str, Any]:
+    """The search by flags that are parsed, of a matrix.
 
-
-def run(options: argparse.Namespace) -> int:
-    """The search by flags that are parsed: of a matrix."""
+    Raises InputError for what cannot be used.
+    """
     tolerance, about = tolerance_of(options.tolerance), claims.chosen(options.about)
-
-    import sys
 
     import numpy as np
 
-    from ..files import check_apart, check_new, write_whole
     from ..randomness import stream
     from ..scores.matrix import read_matrix
     from .best import Search, search
     from .best_population import PopulationSearch
 
-    if options.json not in (None, "-"):
-        check_new(Path(options.json), options.overwrite)
-        check_apart([Path(options.json)], [path for path in (options.matrix, options.history) if path])
     matrix = read_matrix(options.matrix)
     names = options.k or matrix.models.tolist()
     rows = {name: i for i, name in enumerate(matrix.models.tolist())}
@@ -91,21 +81,13 @@ def run(options: argparse.Namespace) -> int:
                    PopulationSearch if about == claims.QUESTIONS else Search, usefulness=useful, alpha=options.alpha,
                    tolerance=tolerance)
     full = len(names) * part.n_questions
-    result = {"winner": None if found.winner is None else names[found.winner],
+    return {"winner": None if found.winner is None else names[found.winner],
               "leader": names[found.leader], "about": about, "claim": claims.WORDS[about], "alpha": options.alpha,
               "tolerance": tolerance, "seed": options.seed,
               "answers": found.calls, "of": full, "questions": found.asked, "questions_of_bank": part.n_questions,
               "models": {name: one | {"mean_of_all_answers": float(scores[i].mean())}
                          for i, (name, one) in enumerate(models_of(found, names).items())},
               "notes": said}
-    to = sys.stderr if options.json == "-" else sys.stdout
-    print(*lines(result), sep="\n", file=to)
-    text = json.dumps(result, indent=2) + "\n"
-    if options.json == "-":
-        sys.stdout.write(text)
-    elif options.json:
-        write_whole(Path(options.json), text)
-    return 0
 
 
 def _from_history(path: Path, questions, names: list[str]):
@@ -150,7 +132,7 @@ def models_of(search: Search, names: Sequence[str]) -> dict[str, dict[str, Any]]
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
-    within = f", or worse by no more than {100 * result['tolerance']:g} points" if result["tolerance"] else ""
+    within = f", or worse by no more than {_points(result['tolerance'])}" if result["tolerance"] else ""
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -186,22 +168,25 @@ def rows(result: dict) -> list[tuple[str, ...]]:
 
 
 def interval(value: float | None, low: float | None, high: float | None) -> str:
-    """An estimate and its interval in hundredths: 73.4 (70.1 to 76.5)."""
+    """An estimate and its interval in hundredths, its ends rounded outward: 73.4 (70.1 to 76.5)."""
     if value is None or low is None or high is None:
         return "–"
-    return f"{100 * value:.1f}" + ("" if high - low < 1e-9 else f" ({100 * low:.1f} to {100 * high:.1f})")
+    ends = "" if high - low < 1e-9 else f" ({at_least(100 * low, 1)} to {at_most(100 * high, 1)})"
+    return f"{100 * value:.1f}{ends}"
 
 
 def table(result: dict) -> list[str]:
-    """The rows as they are printed, WIDTH columns at most; of a name that is too long the end."""
+    """The rows as they are printed, WIDTH columns at most; a name that is too long stands above its row."""
     found: list[tuple[str, ...]] = [columns_of(result), *rows(result)]
     widths = [max(columns(row[i]) for row in found) for i in range(1, len(found[0]))]
     names = [visible(row[0]) for row in found]
     first = min(max(8, WIDTH - 2 - sum(width + 2 for width in widths)), max(map(columns, names)))
     out = []
     for name, row in zip(names, found, strict=True):
-        shown = name if columns(name) <= first else "…" + ending(name, first - 1)
-        cells = [padded(shown, first), *map(padded, row[1:], widths)]
+        if columns(name) > first:
+            out.append("  " + (name if columns(name) <= WIDTH - 2 else "…" + ending(name, WIDTH - 3)))
+            name = ""
+        cells = [padded(name, first), *map(padded, row[1:], widths)]
         out.append(("  " + "  ".join(cells)).rstrip())
     return out
 
@@ -212,8 +197,9 @@ def interval_text(result: dict) -> str:
     if result["about"] == claims.QUESTIONS:
         return (f"intervals: those of what is right hold for all models together with probability {level}, whenever "
                 "the search ends; how far behind the best of new questions a model is, is not bounded")
+    best = result["models"].get(result["winner"])
     winner = ("; the winner's own distance is the tolerance at most, which is what naming it claims"
-              if result["winner"] and result["tolerance"] else "")
+              if best and best["behind_high"] else "")
     return (f"intervals: those of either column hold for all models together with probability {level}, whenever the "
             f"search ends{winner}")
 
@@ -237,3 +223,7 @@ def tolerance_of(text: str) -> float:
         raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "
                          "half of it")
     return value
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:g} point" + ("" if f"{100 * share:g}" == "1" else "s")

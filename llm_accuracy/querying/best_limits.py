@@ -97,13 +97,13 @@ def limits(search: Search) -> Limits:
 
 def _behind(search: Search) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(K,) each: low, estimate and high of how far behind the best every model is."""
-    k, left, leader = search.n_models, np.flatnonzero(search.left), search.leader
+    k, left, leader = search.n_models, np.flatnonzero(search.left).tolist(), search.leader
     delta = (1 - DROPS) * search.alpha / (2 * (k - 1))
     rows = {}  # of each model that may be the best, (K, 2) how far the others are behind it
     for best in left:
         found = _intervals([_of_pair(search, best, i) for i in range(k) if i != best], delta, search.n_questions)
         rows[best] = np.insert(found, best, 0.0, axis=0)
-    possible = [best for best in left if (rows[best][:, 1] >= 0).all()] or list(left)
+    possible = [best for best in left if (rows[best][:, 1] >= 0).all()] or left
     low, high = (chosen([np.maximum(rows[best][:, end], 0) for best in possible], axis=0)
                  for end, chosen in ((0, np.min), (1, np.max)))
     if search.winner is not None:
@@ -152,7 +152,8 @@ def _intervals(rows: list[_Row], delta: float, n: int) -> np.ndarray:
     def filled(values: np.ndarray) -> np.ndarray:
         return np.concatenate([values, np.zeros((*values.shape[:-1], most - values.shape[-1]))], -1)
 
-    x, low, high = (np.array([filled(row[part]) for row in rows]) for part in range(3))
+    parts = zip(*(row[:3] for row in rows), strict=True)
+    x, low, high = (np.array([filled(one) for one in part]) for part in parts)
     least = np.array([max(row[3], row[1].max()) for row in rows])
     up_to = np.array([min(row[4], row[2].min()) for row in rows])
     draws = _Draws(x, low, high, np.array([filled(_bets(row[0], delta, n)) for row in rows]), least, up_to)

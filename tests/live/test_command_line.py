@@ -159,7 +159,7 @@ class Terminal(io.StringIO):
 
 def asking(answered, of=100, outstanding=12, watched=False):
     return SimpleNamespace(answers=dict.fromkeys(range(answered)), outstanding=["q"] * outstanding, round=2,
-                           plan=SimpleNamespace(budget=of, watched=watched))
+                           at_most=of, unit="question", answered="asked", plan=SimpleNamespace(watched=watched))
 
 
 def test_the_time_left_is_the_models():

@@ -141,6 +141,7 @@ def test_best_is_resumed_by_the_command_that_began_it(world):
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--max-minutes", "3"], "does not go with --files"), (["--max-minutes", "nan"], ""), (["--as-begun"], "--resume"),
+    (["--organization", "us"], "goes with --export"),
     (["--json", "M1.csv", "--overwrite"], "is what is read"), (["--tolerance", "\uff11pt"], "--tolerance"),
     (["--questions", "bank.csv", "--json", "bank.csv", "--overwrite"], "is what is read"),
 ])
@@ -283,3 +284,7 @@ def test_runs_of_one_name_are_told_apart(world):
     shutil.copytree(world / "run", world / "copy")
     names = [run["model"] for run in compared([world / "run", world / "copy"], 0.01, 0.05)["runs"]]
     assert names == [f"us/new ({world / name})" for name in ("run", "copy")]
+
+
+def test_a_plan_of_few_answers_ignores_no_flag(world):
+    refused("--max-excluded", ask.main, "plan", "--few", world / "base.csv", "--max-excluded", ".3")

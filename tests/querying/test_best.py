@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from llm_accuracy.errors import InputError
+from llm_accuracy.live import best as command
 from llm_accuracy.querying import best, best_command, best_limits
 from llm_accuracy.querying.best_population import PopulationSearch
 from llm_accuracy.visible import columns
@@ -111,12 +112,12 @@ def matrix(tmp_path_factory):
 
 def test_the_command(matrix, capsys):
     words = ["best", str(matrix / "M2.csv"), "--k", "M2-0", "M2-1", "M2-2"]
-    assert best_command.main([*words, "--history", str(matrix / "M1.csv"), "--json", str(matrix / "b.json")]) == 0
+    assert command.main([*words, "--history", str(matrix / "M1.csv"), "--json", str(matrix / "b.json")]) == 0
     shown, result = capsys.readouterr().out, json.loads((matrix / "b.json").read_text())
     assert result["winner"] == "M2-1" and f"{result['answers']:,} of 900 answers" in shown
     assert result["answers"] < 900 and "M2-2" in shown and "4 models say" in shown
     assert result["claim"] == "this bank with these answers" and "about this bank with these answers" in shown
-    assert best_command.main([*words, "--about", "questions", "--json", "-"]) == 0
+    assert command.main([*words, "--about", "questions", "--json", "-"]) == 0
     asked, said = capsys.readouterr()
     new = json.loads(asked)
     assert new["about"] == "questions" and new["answers"] > result["answers"] and "independent draws" in said
@@ -125,17 +126,17 @@ def test_the_command(matrix, capsys):
     for one in result["models"].values():
         assert one["low"] <= one["mean_of_all_answers"] <= one["high"] and one["behind_low"] <= one["behind_high"]
     assert new["models"]["M2-1"]["behind"] is None and "is not bounded" in " ".join(said.split())
-    assert best_command.main(words) == 0
+    assert command.main(words) == 0
     for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
                        (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
                        (["--alpha", "2"], "alpha"), (["--k", "M2-0"], "Two models"),
                        (["--json", str(matrix / "M2.csv"), "--overwrite"], "is what is read")):
         with pytest.raises(InputError, match=said):
-            best_command.main([*words, *more])
+            command.main([*words, *more])
     text = (matrix / "M2.csv").read_text().splitlines()
     (matrix / "blank.csv").write_text("\n".join([*text[:2], text[2].replace(",1,", ",,", 1)]) + "\n")
     with pytest.raises(InputError, match="has no score on"):
-        best_command.main(["best", str(matrix / "blank.csv")])
+        command.main(["best", str(matrix / "blank.csv")])
 
 
 def test_the_table_fits_a_terminal_whatever_models_are_called():
@@ -145,7 +146,8 @@ def test_the_table_fits_a_terminal_whatever_models_are_called():
     result = {"models": dict.fromkeys(names, one), "winner": "b", "alpha": 0.05, "tolerance": 0.0, "about": "bank"}
     lines = best_command.table(result)
     assert max(map(columns, lines)) <= 80 and lines[1].split()[:2] == ["b", "winner"]
-    assert any("-int8  left" in line and "70.0 to 100.0" in line for line in lines) and "\x1b" not in "".join(lines)
+    at = lines.index("  " + names[0])
+    assert "70.0 to 100.0" in lines[at + 1] and lines[at + 1].split()[0] == "left" and "\x1b" not in "".join(lines)
 
 
 @pytest.mark.parametrize("useful", [None, "misleading"])

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS, check_about
+from ...outward import at_least, at_most
 from ...randomness import stream
 from ..defaults import check_alpha
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import WIDTH, at_least, at_most, note_text, p_text, percent
+from ..words import WIDTH, note_text, p_text, percent
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
