@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history M1.csv
 
 """, """--k MODEL MODEL … --history M1.csv
-    llm-accuracy best --run RUN --history runs/ --lm-eval "--model hf --model_args pretrained=A --tasks mmlu" \\
-        --lm-eval "--model hf --model_args pretrained=B --tasks mmlu"           live models, a flag for each
+    llm-accuracy best --run RUN --history runs/ \\
+        --lm-eval "--model hf --model_args pretrained=A --tasks mmlu" \\
+        --lm-eval "--model hf --model_args pretrained=B --tasks mmlu"   live models, a flag for each
     llm-accuracy best --run RUN --inspect task.py@mmlu --k openai/a openai/b    one task, each of these models
-    llm-accuracy best --run RUN --resume                                        (also --report, --audit)
+    llm-accuracy best --run RUN --resume                                        (also --report, --audit, --export)
 
 """)
 AGAIN = ("resume", "report", "audit", "export")

@@ -99,8 +99,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     public = parser.add_argument_group("of an export")
     public.add_argument("--organization", metavar="NAME", help="who has evaluated")
     public.add_argument("--benchmark", metavar="NAME", help="its name (default: the tasks')")
-    public.add_argument("--relationship", choices=RELATIONSHIPS,
-                        help="of the evaluator to the model's developer")
+    public.add_argument("--relationship", choices=RELATIONSHIPS, metavar="R",
+                        help=f"of the evaluator to the model's developer: {', '.join(RELATIONSHIPS)}")
 
 
 def check_export(options: argparse.Namespace) -> None:

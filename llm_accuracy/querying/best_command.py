@@ -132,7 +132,9 @@ def models_of(search: Search, names: Sequence[str]) -> dict[str, dict[str, Any]]
 def lines(result: dict) -> list[str]:
     """The result in words."""
     share = result["answers"] / result["of"]
-    within = f", or worse by no more than {_points(result['tolerance'])}" if result["tolerance"] else ""
+    best = result["models"].get(result["winner"])
+    sure = best is not None and best["behind_high"] == 0  # all others are dropped, or have answered everything
+    within = "" if sure or not result["tolerance"] else f", or worse by no more than {_points(result['tolerance'])}"
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")

@@ -171,6 +171,17 @@ def test_intervals_hold_together_whenever_it_ends(gaps, tolerance, budget, usefu
         assert stats.binomtest(int(errors), runs, alpha, alternative="greater").pvalue > 0.001
 
 
+def test_a_winner_of_which_nothing_is_left_to_chance_is_just_the_best():
+    one = {"left": True, "dropped_after": None, "asked": 9, "estimate": 0.7, "low": 0.7, "high": 0.7, "behind": 0.0,
+           "behind_low": 0.0, "behind_high": 0.0}
+    result = {"models": {"a": one, "b": one | {"behind_high": 0.2}}, "winner": "a", "leader": "a", "alpha": 0.05,
+              "tolerance": 0.01, "about": "bank", "claim": "this bank", "answers": 18, "of": 20, "questions": 9,
+              "questions_of_bank": 10, "notes": []}
+    assert best_command.lines(result)[0] == "a is best (error rate 5 %)"
+    result["models"]["a"] = one | {"behind_high": 0.01}
+    assert best_command.lines(result)[0] == "a is best, or worse by no more than 1 point (error rate 5 %)"
+
+
 def test_intervals_narrow_to_what_is_known():
     """All asked: points. Before the first round: nothing. A loser's interval stays as wide as it was left."""
     rng = np.random.default_rng(7)
@@ -210,6 +221,19 @@ def test_the_best_of_new_questions_is_dropped_no_more_often_than_promised(tolera
         of_bank += z.mean(1).argmax() != 2
     assert stats.binomtest(int(wrong), runs, alpha, alternative="greater").pvalue > 0.001
     assert of_bank > wrong
+
+
+def test_accuracies_on_new_questions_hold_together():
+    """40 banks of 80 at alpha .4; the means of the population are known."""
+    rng, means = np.random.default_rng(5), np.array([0.56, 0.5, 0.6, 0.56])
+    wrong = 0
+    for _ in range(40):
+        z = drawn(80, rng)
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 4, 80, rng, kind=PopulationSearch,
+                            alpha=0.4, budget=50)
+        ends = best_limits.limits(found)
+        wrong += not ((ends.low <= means) & (means <= ends.high)).all()
+    assert stats.binomtest(int(wrong), 40, 0.4, alternative="greater").pvalue > 0.001
 
 
 def test_new_questions_are_decided_where_the_bank_is_large_and_left_open_where_it_is_not():
