@@ -9,7 +9,6 @@ import textwrap
 from ..visible import columns, ending, padded, visible
 
 WIDTH = 80
-LAST_PLACE = 1e-6  # of a last decimal: rounding of binary numbers, which moves no limit
 
 
 def p_text(p: float | None, log10_p: float | None = None) -> str:
@@ -19,16 +18,6 @@ def p_text(p: float | None, log10_p: float | None = None) -> str:
     if log10_p is not None and log10_p < -300:
         return f"10^{log10_p:.1f}"
     return f"{p:.3f}" if p >= 0.0995 else f"{p:.4f}" if p >= 0.001 else f"{p:.2e}"
-
-
-def at_least(limit: float, digits: int = 2) -> str:
-    """A lower limit to so many decimals, rounded down: no more is said than holds."""
-    return f"{math.floor(limit * 10**digits + LAST_PLACE) / 10**digits + 0.0:.{digits}f}"
-
-
-def at_most(limit: float, digits: int = 2) -> str:
-    """An upper limit to so many decimals, rounded up."""
-    return f"{math.ceil(limit * 10**digits - LAST_PLACE) / 10**digits + 0.0:.{digits}f}"
 
 
 def percent(share: float) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from .. import cli
 from ..claims import BANK
+from ..cli import is_given
 from ..degradation import commands
 from ..degradation.commands import ask as replayed
 from ..degradation.commands import flags
@@ -18,18 +18,19 @@ from . import again, paired_command
 from .drivers import DRIVERS, Request
 from .run_folder import COMPARISON, RunFolder
 
-REPEATED = ("tasks", "history", "no_margins", "need_margins", "allow_same", "max_minutes")  # as they were, at --resume
+HELD = ("history", "tasks", "no_margins", "need_margins", "allow_same", "max_minutes", *again.READING)  # since a run
+# began; the rest of what is fixed is compared as the plan has it
 
 
 def add(to: argparse.ArgumentParser) -> None:
     replayed.add(to)
     live = to.add_argument_group("a candidate that is asked")
-    live.add_argument("--run", dest="folder", type=Path, metavar="RUN",
+    live.add_argument("--run", dest="folder", type=cli.path, metavar="RUN",
                       help="keep the comparison in this folder, as `evaluate RUN --baseline` does; the candidate is "
                            "asked by one of:")
     add_drivers(live.add_mutually_exclusive_group())
     live.add_argument("--model", metavar="NAME", help="the candidate's name (inspect: the model to load)")
-    live.add_argument("--history", nargs="+", type=Path, metavar="PATH", help="models that have answered these "
+    live.add_argument("--history", nargs="+", type=cli.path, metavar="PATH", help="models that have answered these "
                                                                             "questions: which may change")
     live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
@@ -48,33 +49,28 @@ def add_drivers(to) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    chosen = [name for name in DRIVERS if cli.is_given(getattr(options, name.replace("-", "_")))]
+    chosen = [name for name in DRIVERS if is_given(getattr(options, name.replace("-", "_")))]
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
-        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume",
-                                                   "as_begun", "show_questions", "markdown", "junit")):
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "as_begun",
+                                                   "show_questions", "markdown", "junit")):
             raise InputError(f"{extra[0]} goes with --run")
         return replayed.run(options)
+    replayed.check_unused(options)
     if options.replay:
         raise InputError("--replay has all answers, --run asks for them: give one or the other")
     if not chosen:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
-    _check(options, chosen[0])
+    again.check_minutes(options.max_minutes, chosen)
+    if options.model is not None and not options.model.strip():
+        raise InputError("--model: a name is needed")
     try:
         return _asked(options, chosen[0])
     except KeyboardInterrupt:
         return again.interrupted(options.folder)
     except InputError as error:
         raise InputError(hidden(str(error))) from None
-
-
-def _check(options: argparse.Namespace, driver: str) -> None:
-    """Raises InputError for flags that do not go together."""
-    if options.model is not None and not options.model.strip():
-        raise InputError("--model: a name is needed")
-    again.check_time(options.max_minutes, driver)
-    replayed.check_unused(options)
 
 
 def _asked(options: argparse.Namespace, driver: str) -> int:
@@ -94,7 +90,9 @@ def _asked(options: argparse.Namespace, driver: str) -> int:
 
 
 def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
-    """Raises InputError where a run began with other flags than these."""
+    """Raises InputError where a run began with other flags than these. What has no default may be left away."""
+    given = again.fixed(options)
+    again.check_kept(options, manifest, {name: given[name] for name in HELD if name in given})
     plan, before, wanted = manifest["plan"], manifest["baseline"], paired_command.wanted_plan(options)
     begun = {"baseline": before["name"], "--margin": before["stated_margin"], "--earlier": before["earlier"],
              "--budget": plan["budget"], "--alpha": plan["alpha"], "--seed": plan["seed"],
@@ -104,16 +102,10 @@ def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
            "--budget": replayed.budget_of(options.budget, manifest["bank"]["questions"]), "--alpha": wanted["alpha"],
            "--seed": wanted["seed"], "--uniform-share": wanted["share"], "--keep-going": not wanted["stop"],
            "--about": wanted["about"]}
-    flags_begun, flags_now = manifest["asked"]["flags"], again.fixed(options)
-    for flag in (*REPEATED, *paired_command.READING):
-        begun[again.flag_of(flag)], now[again.flag_of(flag)] = flags_begun.get(flag), flags_now.get(flag)
     for name, value in now.items():
         if value != begun[name]:
-            before = f"with {name} {begun[name]}" if cli.is_given(begun[name]) else f"without {name}"
-            raise InputError(f"{options.folder}: the run began {before}, not "
-                             f"{value if cli.is_given(value) else 'without it'}"
-                             "; resume with the same, or begin another run")
-    again.check_kept(options, manifest)
+            raise InputError(f"{options.folder}: the run began with {name} {begun[name]}, not {value}; resume with the "
+                             "same, or begin another run")
 
 
 COMMAND = Command(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..degradation.defaults import check_alpha
 from ..degradation.few_answers import replay
 from ..degradation.few_answers.curves import Curves, Known
 from ..errors import InputError
@@ -18,7 +17,6 @@ from .bank import Bank, digest
 from .query_log import QueryLog
 from .recorded import Recorded
 
-PRINT_OF_REST = "the baseline's runs, direction and curves' names"
 DECIDED = "the verdict is decided"
 
 
@@ -30,7 +28,6 @@ class PairedPlan(replay.Plan):
 
     def check(self, n_questions: int) -> None:
         """Raises InputError for what no command line gives, of a bank of so many questions."""
-        check_alpha(self.alpha)
         if not (1 <= self.budget <= n_questions and 0 < self.margin < 0.5 and 0 < self.share <= 1 and self.seed >= 0
                 and (self.max_minutes or 0) >= 0):
             raise InputError(f"no plan of a run on {n_questions:,} questions: {self}")
@@ -84,7 +81,7 @@ class Baseline:
         size, many = scores.size, (len(curves.names), scores.size)
         right = {"scores": scores.shape == (size,) and size and _within(scores),
                  "margins": (found := self.known.margins) is None or (found.shape == (size,) and found.dtype.kind == "f"
-                                                                      and not np.isinf(found).any()),
+                                                                      and not np.isnan(found).all()),
                  "difficulty": (found := self.known.difficulty) is None or (found.shape == (size,) and _within(found)),
                  "down": curves.down.shape == many and _within(curves.down),
                  "up": curves.up.shape == many and _within(curves.up),
@@ -96,11 +93,11 @@ class Baseline:
     def fingerprints(self) -> dict[str, str | None]:
         """Of its parts, by the name that a message gives them."""
         curves = np.concatenate([self.library.down.ravel(), self.library.up.ravel(), self.library.prior])
-        more = [str(self.higher_is_better), str(self.known.runs), *self.library.names]
-        return {PRINT_OF_REST: digest(np.array(more)),
-                "the baseline's scores": digest(self.known.scores),
+        return {"the baseline's scores": digest(self.known.scores),
                 "the baseline's margins": digest(self.known.margins),
-                "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves)}
+                "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves),
+                "the curves' names": digest(np.array(self.library.names)),
+                "the baseline's runs and direction": digest(np.array([self.known.runs, self.higher_is_better]))}
 
 
 def _within(array: np.ndarray) -> bool:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 FIXED = ("margin", "earlier", "tasks", "need_margins", "no_margins", "uniform_share", "keep_going",
          "allow_same", "about")  # flags of a comparison that are fixed when it begins
-READING = ("matrix", "task_metrics", "higher_is_better", "value", "range", "errors", "by_content", "may_differ", "id",
-           "score", "item_field")  # and of `ask`: how the baseline is read
 OUTPUTS = ("fail_on", "json", "junit", "markdown", "overwrite")
 BUDGET = "25%"  # questions at most, where nothing is said
 
@@ -65,10 +63,13 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
     from ..degradation.reading import Source
     from ..scores.task_scores import Choices
 
-    for name in ("half_width", "max_budget", "exact", "cost", "factors", "questions", "first_round", "growth"):
-        if getattr(options, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} has no place beside --baseline: the run ends when the "
-                             "verdict is decided, or at --budget")
+    for flag, value in (("half-width", options.half_width), ("exact", options.exact),
+                        ("max-budget", options.max_budget), ("cost", options.cost),
+                        ("factors", options.factors), ("questions", options.questions),
+                        ("first-round", options.first_round), ("growth", options.growth)):
+        if value is not None:
+            raise InputError(f"--{flag} has no place beside --baseline: the run ends when the verdict is decided, "
+                             "or at --budget")
     chosen = {"*": (options.metric, options.filter)} if options.metric or options.filter else {}
     tasks = tuple(options.tasks) if options.tasks else None
     source = Source(None, Choices(chosen, source="--metric and --filter", flags="--metric or --filter", tasks=tasks))
@@ -79,11 +80,13 @@ def wanted(options: argparse.Namespace, request: Request, source: Source) -> Pai
     """The same, with the baseline from a source. Raises InputError for words that cannot be used."""
     from .paired_run import PairedWanted
 
-    margin, budget = (default if given is None else given for given, default in
-                      ((options.margin, str(MARGIN)), (options.budget, BUDGET)))
+    margin = str(MARGIN) if options.margin is None else options.margin
+    budget = BUDGET if options.budget is None else options.budget
+    if not options.baseline.strip():
+        raise InputError("--baseline: an empty text names no model; name its logs or a CSV")
     return PairedWanted(request, source, options.baseline, margin, budget, wanted_plan(options),
-                        list(options.earlier or []),
-                        list(options.history or []), not options.no_margins, options.need_margins, options.allow_same)
+                        list(options.earlier or []), list(options.history or []), not options.no_margins,
+                        options.need_margins, options.allow_same)
 
 
 def wanted_plan(options: argparse.Namespace) -> dict[str, Any]:
@@ -173,9 +176,6 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     begun = run.manifest(COMPARISON)["baseline"]
     if options.baseline not in (None, begun["name"]):
         raise InputError(f"the run began with --baseline {begun['name']}; leave --baseline away, or begin another run")
-    if (options.audit or options.export) and (extra := given(options, OUTPUTS)):
-        raise InputError(f"{extra[0]} has no place beside --{'audit' if options.audit else 'export'}, which gives no "
-                         "verdict: --report does")
     outputs = Outputs.of(options, options.run, begun["paths"])
     if options.audit:
         print("\n".join(audit(run)))

@@ -17,10 +17,9 @@ from ..degradation.few_answers.curves import Known
 from ..degradation.margins import Margin
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
-from ..degradation.words import at_least, at_most
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..scores.readers import named_path
-from ..visible import shortened
 from .audits import same_result, whole_log
 from .bank import Bank
 from .baseline import Model, check_earlier, in_order, matched, same_model, with_difficulty
@@ -38,7 +37,7 @@ from .loop import (
     locked_again,
     versions,
 )
-from .paired import PRINT_OF_REST, Baseline, PairedAsking, PairedPlan, by_hand
+from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
 from .recorded import counted, same_value
 from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
@@ -107,7 +106,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
     model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
     check_choice(wanted.request, [*_paths(wanted), *wanted.history])
-    driver = DRIVERS[wanted.request.driver].open(wanted.request)
+    driver = DRIVERS[wanted.request.driver].open(wanted.request, say)
     check_name(driver.model)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
@@ -181,33 +180,32 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
     manifest = run.manifest(COMPARISON)
     with as_written(run / "manifest.json"):
         bank = Bank.load(run / "questions.csv")
-        compare(bank.fingerprints() | {"how many they are": bank.size}, manifest["bank"] | {
-            "how many they are": manifest["bank"]["questions"]}, run / "questions.csv")
+        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
         baseline = Baseline.load(run / "baseline.npz")
         prints = baseline.fingerprints()
-        if PRINT_OF_REST not in manifest["known"]:  # a run that was begun before there was one
-            del prints[PRINT_OF_REST]
+        if lacking := [name for name in prints if name not in manifest["known"]]:
+            raise InputError(f"{run / 'manifest.json'}: no fingerprint of {lacking[0]}; go on with the version that "
+                             f"wrote it ({manifest['versions']['llm-accuracy']} or before)")
         compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
         plan.check(bank.size)
-        check_facts(run / "manifest.json", manifest["baseline"], baseline, plan)
+        _check_stated(run, manifest, bank, baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
 
 
-def check_facts(path: Path, stated: dict[str, Any], baseline: Baseline, plan: PairedPlan) -> None:
-    """Raises InputError where what the manifest says of the baseline, which results repeat, is not what its scores and
-    the plan say."""
-    known = baseline.known
-    facts = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
-             "difficulty_known": known.difficulty is not None}
-    for name, fact in facts.items():
-        if not same_value(stated[name], fact):
-            raise InputError(f"{path}: the baseline's {name} is {shortened(stated[name])}, by baseline.npz it is "
-                             f"{fact}; restore it")
-    margin = banks.margin_over(Margin.parse(stated["stated_margin"]), known.scores, baseline.higher_is_better)
-    if not same_value(plan.margin, margin):
-        raise InputError(f"{path}: a margin of {plan.margin:g} is not the stated {stated['stated_margin']}, which is "
-                         f"{margin:g}; restore it")
+def _check_stated(run: RunFolder, manifest: dict[str, Any], bank: Bank, baseline: Baseline, plan: PairedPlan) -> None:
+    """Raises InputError where what a manifest says of the baseline is not what baseline.npz gives: `compare`, an export
+    and the page take it from there."""
+    known, stated = baseline.known, manifest["baseline"]
+    as_bank = banks.Bank(bank.questions, bank.questions, known, baseline.higher_is_better, ())
+    here = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
+            "difficulty_known": known.difficulty is not None,
+            "margin": banks.margin_of(Margin.parse(stated["stated_margin"]), as_bank), "questions": bank.size}
+    there = {**stated, "margin": plan.margin, "questions": manifest["bank"]["questions"]}
+    for name, value in here.items():
+        if not same_value(there[name], value):
+            raise InputError(f"{run / 'manifest.json'}: {name} is {there[name]}, by baseline.npz it is {value}; "
+                             "restore it, or begin anew")
 
 
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
@@ -218,7 +216,7 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:
-        comparison.driver = driver_again(comparison, request, show_questions)
+        comparison.driver = driver_again(comparison, request, show_questions, say)
     return comparison
 
 
@@ -231,16 +229,15 @@ def audit(run: RunFolder) -> list[str]:
     """
     comparison = reopen(run, audit=True)
     asking, found = comparison.asking, comparison.asking.finding()
-    least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
-    if not same_value(comparison.manifest["least_questions"], least):
-        raise InputError(f"{run / 'manifest.json'}: least_questions is "
-                         f"{shortened(comparison.manifest['least_questions'])}, by the baseline it is {least:g}; "
-                         "restore it")
     asked, looks = len(asking.answers) + len(asking.outstanding), len(list(asking.log.of("look")))
     said = [f"{counted(asked, 'question')} in {counted(asking.round, 'round')}: every one follows "
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",
             f"{counted(looks, 'look')} in the log: each drop, interval and verdict follows from the "
             "answers"]
+    least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
+    if not same_value(comparison.manifest["least_questions"], least):
+        raise InputError(f"{run / 'manifest.json'}: least_questions is {comparison.manifest['least_questions']}, by "
+                         f"baseline.npz it is {least}; restore it, or begin anew")
     if found is None:
         return [*said, "nothing can be said yet"]
     plain = by_hand(asking)

@@ -10,14 +10,19 @@ from llm_accuracy.degradation.few_answers import betting, curves
 from llm_accuracy.degradation.few_answers.replay import Plan, begun, least_questions, lines, replay, sizes
 from llm_accuracy.degradation.margins import Margin
 from llm_accuracy.degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from llm_accuracy.degradation.words import at_least, at_most
 from llm_accuracy.errors import InputError
+from llm_accuracy.outward import at_least, at_most
 
 
 def whole(x, candidate, margin, alpha=0.45, seed=0):
     """A run that asks everything."""
     known = curves.Known(x)
     return replay(known, candidate, curves.default_library(known), Plan(x.size, False, margin, alpha, seed=seed))
+
+
+def told(found, least, drop):
+    """The lines, as one."""
+    return " ".join(" ".join(lines(found, least, drop)).split())
 
 
 def test_where_all_is_asked_the_verdict_is_the_truth():
@@ -38,7 +43,7 @@ def test_where_all_is_asked_the_verdict_is_the_truth():
 
 
 def test_what_is_ruled_out_by_the_answers_has_no_p_value_of_0():
-    said = " ".join(lines(whole(np.ones(9), np.ones(9), 0.1), 1, 0.0))
+    said = told(whole(np.ones(9), np.ones(9), 0.1), 1, 0.0)
     assert 'ruled out by the answers themselves against "the drop is 10 points or more"' in said and "p = 0" not in said
 
 
@@ -64,9 +69,9 @@ def test_what_fewer_questions_than_the_least_have_decided_is_not_called_impossib
     least = least_questions(known, library, plan)
     found = replay(known, np.maximum(x, rng.random(400) < 0.5), library, plan)
     assert found["verdict"] == NOT_DEGRADED and found["asked"] < least
-    assert "too few" not in " ".join(lines(found, least, None))
+    assert "too few" not in told(found, least, None)
     few = Plan(20, True, 0.02)
-    said = " ".join(" ".join(lines(replay(known, x, library, few), least, None)).split())
+    said = told(replay(known, x, library, few), least, None)
     assert 'questions are too few to say "not degraded" without a single flip' in said
 
 
@@ -80,7 +85,7 @@ def test_limits_are_rounded_outward_and_margins_are_said_as_they_were_tested():
     ]
     assert [at_most(one, 1) for one in (1.21, -1.29, -0.01, 7.000000001)] == ["1.3", "-1.2", "0.0", "7.0"]
     found = whole(np.ones(300), np.r_[np.zeros(2), np.ones(298)], 0.012345)
-    said = " ".join(lines(found, 1, None))
+    said = told(found, 1, None)
     assert "interval 0.66 to 0.67" in said and "at least 0.66, at most 0.67 points" in said
     assert "1.2345 points" in said
 

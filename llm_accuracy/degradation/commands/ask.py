@@ -39,10 +39,11 @@ def add(to: argparse.ArgumentParser) -> None:
 
 
 def check_unused(options: argparse.Namespace) -> None:
-    """Raises InputError for a flag of reading that this command does not look at."""
+    """Raises InputError for a flag that would be ignored, and a baseline without a name."""
     if options.max_excluded is not None:
-        raise InputError("--max-excluded: nothing is excluded here, what the candidate has not answered counts as "
-                         "wrong; leave it away")
+        raise InputError("--max-excluded: ask leaves nothing out: what the candidate did not answer counts as wrong")
+    if not options.baseline.strip():
+        raise InputError("ask: BASELINE is an empty text; name its logs, a CSV, or its row of --matrix")
 
 
 def run(options: argparse.Namespace) -> int:

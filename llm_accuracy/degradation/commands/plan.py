@@ -178,7 +178,9 @@ def drawn_text(samples: dict, path: Path) -> str:
 
 def few(options: argparse.Namespace) -> int:
     """The designs of few answers, side by side."""
-    given = [f"--{name.replace('_', '-')}" for name in ("n", "flip", "pilot", "task", "write_samples", "max_excluded")
+    if options.max_excluded is not None:
+        raise InputError("--max-excluded: few answers leave nothing out: what is not answered counts as wrong")
+    given = [f"--{name.replace('_', '-')}" for name in ("n", "flip", "pilot", "task", "write_samples")
              if getattr(options, name) is not None]
     given += [f"--{name}" for name, default in (("tasks", [1]), ("damage", "all"))
               if getattr(options, name) != default]
