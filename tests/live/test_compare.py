@@ -22,7 +22,7 @@ def runs(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("compare"), np.random.default_rng(5)
     names = [f"q{i}" for i in range(N)]
     (folder / "bank.csv").write_text("question\n" + "\n".join(names) + "\n")
-    for name, rate in (("good", 0.85), ("alike", 0.84), ("bad", 0.35)):
+    for name, rate in (("good", 0.8), ("alike", 0.79), ("bad", 0.3)):
         right = (rng.random(N) < rate).astype(int).tolist()
         (folder / f"{name}.json").write_text(json.dumps(dict(zip(names, right, strict=True))))
         (folder / f"{name}.py").write_text(GRADER.format(answers=str(folder / f"{name}.json")))
