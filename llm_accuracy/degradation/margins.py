@@ -138,9 +138,7 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
                          "(1pt) or a share of the scale (.01)")
     mean, limit = float(np.concatenate([one.baseline for one in pairs]).mean()), lower_limit(pairs)
     resolved = (1 - margin.value) * limit
-    if resolved > 0:  # rounded down to three digits, so that what is printed is what is tested
-        step = 10.0 ** (math.floor(math.log10(resolved)) - 2)
-        resolved = round(math.floor(resolved / step) * step, 12)
+    resolved = three_digits(resolved)
     if not resolved > 0:
         raise InputError(f"margin {margin.text}: the baseline's score is {mean:.4g} (at least {limit:.4g}), of which "
                          "nothing can be lost: give points (1pt)")
@@ -152,6 +150,14 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
         note += ("; these are points of all tasks together: of a task that the baseline scores lower on, they are more "
                  f"than {100 * (1 - margin.value):.4g}%")
     return resolved, resolved, (note,)
+
+
+def three_digits(margin: float) -> float:
+    """A margin that was computed, rounded down to three digits, so that what is printed is what is tested."""
+    if not margin > 0:
+        return margin
+    step = 10.0 ** (math.floor(math.log10(margin)) - 2)
+    return round(math.floor(margin / step + 1e-9) * step, 12)
 
 
 def _apart(pairs: list[Pairs]) -> str:

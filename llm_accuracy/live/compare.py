@@ -29,11 +29,13 @@ from typing import Any
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..degradation.words import WIDTH
+from ..degradation.words import WIDTH, level, outward
 from ..errors import InputError
 from ..populations import nearby
 from .bank import Bank
 from .run_folder import ACCURACY, COMPARISON, RunFolder
+
+SAME = 1e-9  # means of whole banks that differ by less are one: they were added up in another order
 
 
 @dataclass(frozen=True)
@@ -191,34 +193,43 @@ def _above(together: dict[tuple[int, int], Difference], i: int, j: int) -> bool:
     """Whether run i is surely better than run j."""
     if i == j:
         return False
-    return together[i, j].low > 0 if i < j else together[j, i].high < 0
+    return together[i, j].low > SAME if i < j else together[j, i].high < -SAME
 
 
 def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates: int, claim: str) -> dict[str, Any]:
     """One-sided limits of the drop, at alpha over the number of candidates; "degraded" wins."""
     found = difference(baseline, side, min(2 * alpha / candidates, 0.49), claim)
-    within = found.high < margin
-    said = DEGRADED if found.low > 0 else NOT_DEGRADED if within else UNDECIDED
+    within = found.high < margin - SAME
+    said = DEGRADED if found.low > SAME else NOT_DEGRADED if within else UNDECIDED
     return {"model": side.model, "run": str(side.path), "verdict": said, "within_margin": within,
             "drop": found.difference, "drop_lower": found.low, "drop_upper": found.high, "how": found.how}
 
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result in words."""
-    level, runs = f"{100 * (1 - result['alpha']):g} %", result["runs"]
+    sure, runs = level(result["alpha"]), result["runs"]
     width = max(len(run["model"]) for run in runs)
-    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {100 * run['low']:.1f} to "
-           f"{100 * run['high']:.1f}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}" for run in runs]
-    out.append(f"differences, in points; all {len(result['differences'])} hold together ({level}):"
-               if len(result["differences"]) > 1 else f"difference, in points ({level}):")
-    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} ({100 * one['low']:+.2f} to "
-            f"{100 * one['high']:+.2f})" for one in result["differences"]]
+    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {sure} interval {_low(run['low'], 1)} to "
+           f"{_high(run['high'], 1)}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}" for run in runs]
+    out.append(f"differences, in points; all {len(result['differences'])} hold together ({sure}):"
+               if len(result["differences"]) > 1 else f"difference, in points ({sure}):")
+    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} ({_low(one['low'])} to "
+            f"{_high(one['high'])})" for one in result["differences"]]
     for one in result["verdicts"]:
         out.append(f"{one['model']} against {runs[0]['model']}: {one['verdict'].upper()}; the drop is at least "
-                   f"{100 * one['drop_lower']:.2f}, at most {100 * one['drop_upper']:.2f} points, margin "
-                   f"{100 * result['margin']:g}")
+                   f"{_low(one['drop_lower'])}, at most {_high(one['drop_upper'])} points, margin "
+                   f"{100 * result['margin']:.10g}")
         out.append(f"  ({one['how']})")
     return [*out, *textwrap.wrap(about_text(result), WIDTH)]
+
+
+def _low(share: float, decimals: int = 2) -> str:
+    """An end of an interval, in points, rounded outwards."""
+    return outward(100 * share, False, decimals)
+
+
+def _high(share: float, decimals: int = 2) -> str:
+    return outward(100 * share, True, decimals)
 
 
 def about_text(result: dict[str, Any]) -> str:

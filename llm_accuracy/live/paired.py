@@ -120,8 +120,7 @@ class PairedAsking(Recorded):
 
     def _judge(self) -> None:
         self._judged = replay.judged(self.paired, self.plan, self._judged)
-        if self.decided is None and self._judged.decided:
-            self.decided = self.paired.asked
+        self.decided = replay.decided_after(self.paired, self._judged, self.decided)
         self._found = replay.found_by(self.paired, self.baseline.library, self.plan, self._judged, self.decided)
 
     def finding(self) -> dict[str, Any] | None:

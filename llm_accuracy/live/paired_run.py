@@ -14,7 +14,7 @@ from ..claims import QUESTIONS
 from ..degradation.few_answers import bank as banks
 from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known
-from ..degradation.margins import Margin, check_below_half
+from ..degradation.margins import Margin, check_below_half, three_digits
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
 from ..errors import InputError
@@ -115,7 +115,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
              for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
     mean = float(known.scores.mean())
-    margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
+    margin = three_digits((1 - stated.value) * mean) if stated.kind == "recovery" else stated.of_scale
     check_below_half(margin, 1.0)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     if plan.about == QUESTIONS:

@@ -8,7 +8,7 @@ import re
 from ... import claims, cli
 from ...errors import InputError
 from ..defaults import check_alpha
-from ..margins import Margin, check_below_half
+from ..margins import Margin, check_below_half, three_digits
 from ..verdicts import fails
 from ..words import as_json, note_text
 from . import flags
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
     mean = float(known.scores.mean())
-    margin = (1 - stated.value) * mean if stated.kind == "recovery" else stated.of_scale
+    margin = three_digits((1 - stated.value) * mean) if stated.kind == "recovery" else stated.of_scale
     check_below_half(margin, 1.0)
     share = SHARE if options.uniform_share is None else options.uniform_share
     plan = Plan(budget_of(options.budget, known.size), not options.keep_going, margin, options.alpha, share,

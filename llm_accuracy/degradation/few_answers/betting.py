@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from .run import Run
+from .run import SAME, Run
 
 BOLDEST = 0.98  # of the bet that could lose everything
 FIXED = (0.9, 0.5, 0.25, 0.12, 0.06, 0.02)  # shares g of the bettors who do not look at the curves
@@ -54,8 +54,9 @@ class Draws:
 
     @staticmethod
     def of_flips(run: Run) -> Draws:
-        """The same of |d| in the place of d, with nothing expected: the share of the bank that flips."""
-        n, flipped = run.known.size, np.abs(run.column("d"))
+        """The same of flips in the place of d (1 where an answer differs, by however little), with nothing expected: the
+        share of the bank that flips."""
+        n, flipped = run.known.size, (np.abs(run.column("d")) > SAME).astype(float)
         before = np.cumsum(flipped, 1) - flipped
         step = np.arange(flipped.shape[1])
         rate = (before + 0.5) / (step + 1)
@@ -133,11 +134,11 @@ def upper_limit(draws: Draws, alpha: float, bets: np.ndarray) -> np.ndarray:
 
 
 def most_unseen(run: Run, alpha: float, planned: int) -> np.ndarray:
-    """(rows,) at most so many of the questions not asked flip, in all their |d|; exact, 1 − α, whenever one stops, if
-    `planned` questions, after which it is narrowest, was fixed before the first."""
+    """(rows,) at most so many of the questions not asked flip, partial credit counted as a whole flip; exact, 1 − α,
+    whenever one stops, if `planned` questions, after which it is narrowest, was fixed before the first."""
     draws = Draws.of_flips(run)
     limit = upper_limit(draws, alpha, planned_bets(draws, alpha, planned))
-    return np.floor(limit * run.known.size - np.abs(run.column("d")).sum(1) + 1e-6)
+    return np.floor(limit * run.known.size - run.flips + 1e-6)
 
 
 def exact_interval(draws: Draws, alpha: float, planned: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from scipy.special import expit, logit, ndtr
 
 from ...errors import InputError
 
+LARGEST = 1e300  # margin: no sum or multiple of it is infinite
 LEAST, MOST = 1e-5, 0.98  # of every probability of a flip
 RATES = (0.002, 0.006, 0.02, 0.05, 0.12, 0.25, 0.45)  # flips that depend on nothing, as a share of the bank
 NOISE = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)  # beside the margins, in medians of |margin|
@@ -155,11 +156,14 @@ def default_library(known: Known) -> Curves:
 
 
 def _filled(known: Known) -> np.ndarray:
-    """|margin|, those that are unknown at the median."""
+    """|margin|, those that are unknown at the median; infinite ones (a choice of no likelihood at all) at twice the
+    largest that is finite."""
     assert known.margins is not None
     margins = np.abs(known.margins)
     if np.isnan(margins).all():
         raise InputError("no question has a margin: the baseline's log carries no log-likelihoods of its choices")
+    finite = margins[np.isfinite(margins)]
+    margins = np.minimum(margins, 2 * min(finite.max(), LARGEST) if finite.size else 1.0)
     return np.where(np.isnan(margins), np.nanmedian(margins), margins)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ...randomness import stream
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import note_text, p_text, percent
+from ..words import level, note_text, outward, p_at_most, percent
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
@@ -53,10 +53,9 @@ def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> 
     for size in sizes(plan, known.size):
         run.answer(d[run.ask(size)])
         now = judged(run, plan, now)
-        if decided is None and now.decided:
-            decided = run.asked
-            if plan.stop:
-                break
+        decided = decided_after(run, now, decided)
+        if decided is not None and plan.stop:
+            break
     assert now is not None
     return found_by(run, library, plan, now, decided) | {
         "missing_among_asked": int(missing[run.column("asked")[0].astype(int)].sum())}
@@ -94,15 +93,27 @@ class Judged:
         return DEGRADED if self.is_worse else NOT_DEGRADED if self.is_safe else UNDECIDED
 
 
+def decided_after(run: Run, now: Judged, before: int | None) -> int | None:
+    """Questions after which the verdict that stands was decided; None where none does, if only because answers since
+    then have refuted it. `before`: after the round before."""
+    return (before or run.asked) if now.decided else None
+
+
 def judged(run: Run, plan: Plan, before: Judged | None) -> Judged:
     """A run after a round, `before` being how it was judged after the one before it (None: it is the first)."""
     return _of_bank(run, plan) if plan.about == BANK else _of_population(run, plan, before)
 
 
 def _of_bank(run: Run, plan: Plan) -> Judged:
-    """The one-sided limits are of the very capitals that decide, so they never contradict the verdict."""
+    """The one-sided limits are of the very capitals that decide, so they never contradict the verdict. A null that the
+    answers prove is not rejected, whatever was bet before: of a run that goes on, to the whole bank at last, the verdict
+    is what they leave possible."""
     draws = betting.Draws.of(run)
     safe, worse = (float(log_e(draws, plan.margin).max()) for log_e in (betting.log_e_safe, betting.log_e_worse))
+    if draws.floor[0, -1] >= plan.margin - betting.TINY:
+        safe = -math.inf
+    if draws.ceiling[0, -1] <= betting.TINY:
+        worse = -math.inf
     low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
     mirror, limit = draws.mirrored(), -math.log(plan.alpha)
     upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
@@ -156,41 +167,33 @@ def _or_none(value: float) -> float | None:
 
 def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
     """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
-    points, margin = _points, _points(result["margin"])
+    points, margin, sure = _points, _margin(result["margin"]), level(result["alpha"])
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
     out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
            f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
-           f"  drop           {points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
-           f"{100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}",
-           f"  one-sided      at least {points(result['drop_lower'])}, at most {points(result['drop_upper'])}, each "
-           f"{percent(1 - result['alpha'])}, whenever one stops",
-           f"  null           p = {p_text(result['p_safe'])} against \"the drop is {margin} or more\"",
-           f"                 p = {p_text(result['p_worse'])} against \"the drop is 0 or less\"",
+           f"  drop           {points(result['drop'])}; exact {sure} interval {_between(result, 'ci_low', 'ci_high')}",
+           f"  one-sided      at least {_limit(result, 'drop_lower')}, at most {_limit(result, 'drop_upper')} points, "
+           f"each {sure}, whenever one stops",
+           f"  null           p = {p_at_most(result['p_safe'])} against \"the drop is {margin} or more\"",
+           f"                 p = {p_at_most(result['p_worse'])} against \"the drop is 0 or less\"",
            f"  flips seen     {result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at most "
-           f"{result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})"]
+           f"{result['unseen_flips_at_most']:,} flip ({sure})"]
     if result["about"] == QUESTIONS:
         out.append("  by normality   no interval is made for new questions")
     elif result["asymptotic_low"] is None:
         out.append(f"  by normality   no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} are "
                    "needed")
     else:
-        out.append(f"  by normality   {100 * result['asymptotic_low']:.2f} to {100 * result['asymptotic_high']:.2f} "
+        out.append(f"  by normality   {_between(result, 'asymptotic_low', 'asymptotic_high')} "
                    "(asymptotic: no verdict rests on it)")
     out.append(f"  about          {result['claim']}")
     out.append(f"  flips expected {result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)")
     if whole is not None:
         out.append(f"  all answers    {points(whole)}: what the run did not see")
     notes = []
-    if result["asked"] < least and result["verdict"] != DEGRADED:
-        plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
-        if not math.isfinite(least):
-            notes.append(f"no verdict \"not degraded\" is possible about {WORDS[result['about']]} on a bank of "
-                         f"{result['of']:,}, even without a flip: a larger bank, or a larger margin")
-    if math.isfinite(least) and result["asked"] < least and result["verdict"] != DEGRADED:
-        notes.append(f"no verdict \"not degraded\" was possible with {result['asked']:,} questions: without a single "
-                     f"flip this design needs {least:,.0f} (any design, where every question of a large bank can be "
-                     f"lost: {plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
+    if result["asked"] < least and result["verdict"] == UNDECIDED:
+        notes.append(_too_few(result, least))
     if result["missing_among_asked"]:
         notes.append(f"{result['missing_among_asked']:,} of the questions asked have no answer of the candidate; they "
                      "count as wrong")
@@ -201,15 +204,44 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
     return out + [note_text(note) for note in notes]
 
 
+def _too_few(result: dict[str, Any], least: float) -> str:
+    """Questions gained can decide sooner than none that flips, so nothing is called impossible."""
+    if not math.isfinite(least):
+        return (f"where nothing flips, a bank of {result['of']:,} gives no verdict \"not degraded\" about "
+                f"{WORDS[result['about']]}: a larger bank, or a larger margin")
+    plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
+    return (f"no verdict \"not degraded\" was to be expected of {result['asked']:,} questions: without a single flip "
+            f"this design needs about {least:,.0f} (any design, where every question of a large bank can be lost: "
+            f"{plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
+
+
 def about_text(result: dict[str, Any]) -> str:
     """What the verdict, p-values and limits are about, and what is to be had of the other claims."""
     if result["about"] == BANK:
         return (f"this is about {WORDS[BANK]}: chance is in the draw of the questions alone, so those that belong "
                 f"together need no correction. On {WORDS[QUESTIONS]}: begin with --about questions. On {NO_ANSWERS}")
     return (f"this is about {WORDS[QUESTIONS]}: the bank's are taken as drawn independently of one another, in the "
-            f"tasks' proportions. Of {WORDS[BANK]} the {percent(1 - result['alpha'])} interval is "
-            f"{100 * result['bank_low']:.2f} to {100 * result['bank_high']:.2f}. If every answer is independent of the "
+            f"tasks' proportions. Of {WORDS[BANK]} the {level(result['alpha'])} interval is "
+            f"{_between(result, 'bank_low', 'bank_high')}. If every answer is independent of the "
             f"others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on {NO_ANSWERS}")
+
+
+def _between(result: dict[str, Any], low: str, high: str) -> str:
+    return f"{_limit(result, low)} to {_limit(result, high)}"
+
+
+def _limit(result: dict[str, Any], name: str) -> str:
+    """A limit of the drop in points, rounded outwards, to the decimals of the margin and to a tenth of it at least."""
+    margin = 100 * result["margin"]
+    _, _, after = f"{margin:.10f}".rstrip("0").partition(".")
+    decimals = max(2, len(after), 1 - math.floor(math.log10(margin)) if margin > 0 else 0)
+    return outward(100 * result[name], not name.endswith(("low", "lower")), min(decimals, 9))
+
+
+def _margin(share: float) -> str:
+    """In full: a shorter one would be another."""
+    text = f"{100 * share:.10g}"
+    return f"{text} point{'' if text == '1' else 's'}"
 
 
 def _points(share: float) -> str:

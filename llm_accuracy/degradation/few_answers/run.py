@@ -25,6 +25,7 @@ from .curves import Curves, Known
 
 SHARE = 0.3  # uniform share of every draw
 FIRST, GROWTH = 8, 1.2  # questions of the first round, and how many times larger each next one is
+SAME = 1e-12  # scores that differ by no more are one
 LEAST_VARIANCE = 1e-6  # of any d: what the curves take for certain is drawn all the same
 
 
@@ -181,7 +182,7 @@ class Run:
         """
         one = self.rounds[-1]
         x = self.known.scores[one.asked]
-        if d.shape != one.asked.shape or not ((d >= x - 1 - 1e-12) & (d <= x + 1e-12)).all():
+        if d.shape != one.asked.shape or not ((d >= x - 1 - SAME) & (d <= x + SAME)).all():
             raise InputError("a difference that the baseline's score rules out: candidate scores lie between 0 and 1")
         one.d[:] = d
         before = np.cumsum(d, 1) - d + self._sum[:, None]
@@ -190,7 +191,7 @@ class Run:
         one.certain_low = before + self._least[:, None] - np.cumsum(x - 1, 1) + (x - 1)
         one.certain_high = before + self._most[:, None] - np.cumsum(x, 1) + x
         self._sum = self._sum + d.sum(1)
-        self._flips = self._flips + (np.abs(d) > 1e-12).sum(1)
+        self._flips = self._flips + (np.abs(d) > SAME).sum(1)
         self._least, self._most = self._least - (x - 1).sum(1), self._most - x.sum(1)
         np.put_along_axis(self._open, one.asked, False, 1)
         self._learn(one.asked, x, d)
