@@ -17,6 +17,7 @@ from ..degradation.few_answers.curves import Known
 from ..degradation.margins import Margin, check_below_half, three_digits
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
+from ..degradation.words import outward
 from ..errors import InputError
 from ..scores.readers import named_path
 from .audits import same_result, whole_log
@@ -80,7 +81,8 @@ class Comparison(OpenRun):
         return page(self.asking, self.manifest, result, self.show_questions)
 
     def line(self, result: dict[str, Any]) -> str:
-        return (f"drop {100 * result['drop']:+.2f} ({100 * result['ci_low']:.2f} to {100 * result['ci_high']:.2f}), "
+        return (f"drop {100 * result['drop']:+.2f} ({outward(100 * result['ci_low'], False)} to "
+                f"{outward(100 * result['ci_high'], True)}), "
                 f"{result['lost']} lost, {result['gained']} gained, {result['verdict']}")
 
 

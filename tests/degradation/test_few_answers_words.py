@@ -62,7 +62,7 @@ def test_what_answers_refute_is_no_longer_decided():
 
 
 def test_partial_credit_flips_are_counted_whole():
-    """Every answer loses a twentieth: 200 runs, each sum of |d| is small, each count of flips is not. Binomial, 1e-3."""
+    """Every answer loses a twentieth: the sum of |d| is small, the count of flips is not. 200 runs, binomial, 1e-3."""
     known = bank(40)
     d = np.full(40, 0.05)
     run = Run(known, curves.default_library(known), 200, np.random.default_rng(0))

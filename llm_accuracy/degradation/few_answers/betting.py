@@ -23,7 +23,7 @@ from .run import SAME, Run
 BOLDEST = 0.98  # of the bet that could lose everything
 FIXED = (0.9, 0.5, 0.25, 0.12, 0.06, 0.02)  # shares g of the bettors who do not look at the curves
 LEADS = 0.6  # share of the capital of the one who does
-TINY, ROUNDING = 1e-12, 1e-10
+TINY, ROUNDING = 1e-12, 1e-8
 LEAST_GAP = 0.8  # in margins: how much less than the margin a drop is taken to be, at least
 HALVINGS = 40  # in the search for a limit
 
@@ -54,8 +54,8 @@ class Draws:
 
     @staticmethod
     def of_flips(run: Run) -> Draws:
-        """The same of flips in the place of d (1 where an answer differs, by however little), with nothing expected: the
-        share of the bank that flips."""
+        """The same of flips in the place of d (1 where an answer differs, by however little), with nothing expected:
+        the share of the bank that flips."""
         n, flipped = run.known.size, (np.abs(run.column("d")) > SAME).astype(float)
         before = np.cumsum(flipped, 1) - flipped
         step = np.arange(flipped.shape[1])
@@ -98,10 +98,9 @@ def _share(c: np.ndarray, draws: Draws, m) -> np.ndarray:
 
 def log_capital(draws: Draws, m: np.ndarray | float, bets: np.ndarray) -> np.ndarray:
     """(rows, T) ln E_t of H0: D ≥ m, (rows, 1) or a number; infinite from where the answers exclude it for certain."""
-    room = draws.high - m
-    # Where φ cannot exceed m, anything below it rules H0 out; what is left of the difference is rounding.
-    sure = np.where(m - draws.y > ROUNDING, 1 / TINY, 0.0)
-    odds = np.where(room > ROUNDING, np.maximum((m - draws.y) / np.maximum(room, ROUNDING), -1.0), sure)
+    # Where φ can hardly exceed m, or not at all, the stake is what rounding could make of it: any that is no less than
+    # the room keeps the mean at 1 or below, and what is clearly less than m still wins nearly everything.
+    odds = np.maximum((m - draws.y) / np.maximum(draws.high - m, ROUNDING), -1.0)
     total = np.log(LEADS) + np.cumsum(np.log1p(bets * odds), 1)
     each = np.log((1 - LEADS) / len(FIXED))
     for share in FIXED:

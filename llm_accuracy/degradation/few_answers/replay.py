@@ -106,8 +106,8 @@ def judged(run: Run, plan: Plan, before: Judged | None) -> Judged:
 
 def _of_bank(run: Run, plan: Plan) -> Judged:
     """The one-sided limits are of the very capitals that decide, so they never contradict the verdict. A null that the
-    answers prove is not rejected, whatever was bet before: of a run that goes on, to the whole bank at last, the verdict
-    is what they leave possible."""
+    answers prove is not rejected, whatever was bet before: of a run that goes on, to the whole bank at last, the
+    verdict is what they leave possible."""
     draws = betting.Draws.of(run)
     safe, worse = (float(log_e(draws, plan.margin).max()) for log_e in (betting.log_e_safe, betting.log_e_worse))
     if draws.floor[0, -1] >= plan.margin - betting.TINY:
