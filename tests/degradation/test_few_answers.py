@@ -193,6 +193,19 @@ def test_a_fitted_curve_that_is_too_rough_yields():
     assert srs / ((estimate(run).drop - d.mean()) ** 2).mean() > 0.9
 
 
+def test_a_candidate_that_hardly_flips_is_not_drowned_by_what_rough_curves_expect():
+    """One question lost and two gained of 500, no margins, 25 asked: 600 runs lose at most a quarter of simple random
+    sampling's worth. With the plain mean of the curves as p they lost half."""
+    x = (np.arange(500) < 340).astype(float)
+    known, d = curves.Known(x), np.zeros(500)
+    d[5], d[400:402] = 1, -1
+    run = Run(known, curves.default_library(known), 600, np.random.default_rng(3))
+    for size in round_sizes(25, known.size):
+        run.answer(d[run.ask(size)])
+    srs = (1 - 25 / known.size) * d.var(ddof=1) / 25
+    assert srs / ((estimate(run).drop - d.mean()) ** 2).mean() > 0.75
+
+
 def test_simple_random_sampling_is_at_level_by_enumeration():
     """Every bank of 40 questions with a drop of exactly the margin, every outcome of 20 and 36 asked."""
     margin, n_questions = 0.1, 40

@@ -3,7 +3,7 @@
 A *row* is one run of the design; a live run has one row, a simulation many. In round r, from all answers before it,
 
     weights of the curves      ∝ prior · likelihood of the answers                               (`curves`)
-    p_j                        the mean that they expect of d_j
+    p_j                        the mean that they expect of d_j, each weighted by 1/Σ_j of its standard deviations
     h_j                        the average of their best draws: each curve's standard deviation of d_j, of sum 1
     w_j                        (1 − s) h_j + s/n over the n open questions, s the uniform share
 
@@ -91,7 +91,8 @@ class Run:
         self._mean = x * down - (1 - x) * up
         self._second = x**2 * down + (1 - x) ** 2 * up
         spread = np.sqrt(np.maximum(self._second - self._mean**2, LEAST_VARIANCE))
-        self._best = spread / spread.sum(1, keepdims=True)  # each curve's own best draws
+        self._size = spread.sum(1)  # of each curve: as φ_t varies by its own best draws, if it is right
+        self._best = spread / self._size[:, None]  # those draws
         self._log = np.log(self.curves.prior) + np.zeros((self.rows, 1))
         self._open = np.ones((self.rows, x.size), bool)
         self._sum, self._flips = np.zeros(self.rows), np.zeros(self.rows, int)
@@ -120,10 +121,15 @@ class Run:
         return self._sum
 
     def expected(self) -> tuple[np.ndarray, np.ndarray]:
-        """(p, variance), (rows, N) each, of every question's d."""
+        """(p, E (d − p)²), (rows, N) each, of every question's d.
+
+        p is what errors relative to each curve's own size make best. The plain mean would be that of the curves with
+        many flips, and what p then adds to φ_t can be more than all that varies by the flips of a gentle candidate.
+        """
         weights = self.weights
-        p = weights @ self._mean
-        return p, np.maximum(weights @ self._second - p**2, LEAST_VARIANCE)
+        relative = weights / self._size
+        p = relative / relative.sum(1, keepdims=True) @ self._mean
+        return p, np.maximum(weights @ self._second - 2 * p * (weights @ self._mean) + p**2, LEAST_VARIANCE)
 
     def ask(self, size: int) -> np.ndarray:
         """(rows, B) the questions of the next round, in the order of the draws.
