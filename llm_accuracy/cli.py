@@ -13,6 +13,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -131,8 +132,32 @@ def said(script: str, *arguments: object) -> str:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser that prints the script's docstring with its own line breaks, and refuses in one line."""
-    return Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser that prints the script's docstring with its own line breaks, where the terminal is as wide, and refuses
+    in one line."""
+    return Parser(description=description, formatter_class=Formatter)
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Of a docstring, paragraphs that are wider than the terminal are wrapped; of a command that is, what stands behind
+    it goes below."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        whole = super()._fill_text(text, width, indent)
+        return "\n\n".join(self._narrowed(part, width) for part in whole.split("\n\n"))
+
+    @staticmethod
+    def _narrowed(paragraph: str, width: int) -> str:
+        lines = paragraph.splitlines()
+        if not any(len(line) > width for line in lines):
+            return paragraph
+        if not any(line.startswith((" ", "*")) for line in lines):
+            return textwrap.fill(paragraph, width, break_on_hyphens=False, break_long_words=False)
+        out = []
+        for line in lines:
+            command, gap, said = line.rpartition("   ")
+            wide = len(line) > width and gap and command.strip()
+            out += [command.rstrip(), f"        {said.strip()}"] if wide else [line]
+        return "\n".join(out)
 
 
 class Parser(argparse.ArgumentParser):
@@ -201,6 +226,11 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
         return text
 
     return same
+
+
+def is_given(value: object) -> bool:
+    """Whether a flag that has no default is on the command line: 0, which equals False, and an empty text are."""
+    return value is not None and value is not False and value != []
 
 
 def path(text: str) -> Path:

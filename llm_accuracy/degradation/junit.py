@@ -7,7 +7,7 @@ degraded); an undecided one that does not fail is skipped, with the verdict as t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -29,20 +29,40 @@ class Case:
     text: str
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """One test case, judged: whether it failed or was skipped, and of which kind a failure is."""
+
+    name: str
+    failed: bool
+    skipped: bool
+    kind: str
+    headline: str
+    text: str
+
+
 def junit(suite: str, cases: Iterable[Case], condition: str | None) -> str:
     """The XML of the cases, under the name of what was run."""
-    cases = list(cases)
-    failed = [fails(case.verdict, case.within_margin, condition or DEGRADED) for case in cases]
-    skipped = [case.verdict == UNDECIDED and not bad for case, bad in zip(cases, failed, strict=True)]
-    counts = {"tests": len(cases), "failures": sum(failed), "errors": 0, "skipped": sum(skipped)}
+    outcomes = []
+    for case in cases:
+        failed = fails(case.verdict, case.within_margin, condition or DEGRADED)
+        outcomes.append(Outcome(case.name, failed, case.verdict == UNDECIDED and not failed, case.verdict,
+                                case.headline, case.text))
+    return written(suite, outcomes)
+
+
+def written(suite: str, outcomes: Sequence[Outcome]) -> str:
+    """The same of cases that are judged."""
+    counts = {"tests": len(outcomes), "failures": sum(one.failed for one in outcomes), "errors": 0,
+              "skipped": sum(one.skipped for one in outcomes)}
     root = ElementTree.Element("testsuites")
     of_all = ElementTree.SubElement(root, "testsuite", {"name": _xml(suite), **{k: str(v) for k, v in counts.items()}})
-    for case, bad, unknown in zip(cases, failed, skipped, strict=True):
+    for case in outcomes:
         one = ElementTree.SubElement(of_all, "testcase", {"classname": _xml(suite), "name": _xml(case.name)})
-        if bad:
-            found = ElementTree.SubElement(one, "failure", {"type": case.verdict, "message": _xml(case.headline)})
+        if case.failed:
+            found = ElementTree.SubElement(one, "failure", {"type": case.kind, "message": _xml(case.headline)})
             found.text = _xml(case.text)
-        elif unknown:
+        elif case.skipped:
             ElementTree.SubElement(one, "skipped", {"message": _xml(case.headline)})
         ElementTree.SubElement(one, "system-out").text = _xml(case.text)
     ElementTree.indent(root)

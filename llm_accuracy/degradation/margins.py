@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .pairing import Pairs
 
 RISK = 1e-4  # that the baseline's true mean lies below the limit that a recovery is taken of
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def check_below_half(margin: float, width: float) -> None:
@@ -153,11 +153,11 @@ def resolve(margin: Margin, pairs: list[Pairs]) -> tuple[float, float, tuple[str
 
 
 def three_digits(margin: float) -> float:
-    """A margin that was computed, rounded down to three digits, so that what is printed is what is tested."""
+    """Rounded down to three digits, so that what is printed is what is tested; 0 or less as it is."""
     if not margin > 0:
         return margin
     step = 10.0 ** (math.floor(math.log10(margin)) - 2)
-    return round(math.floor(margin / step + 1e-9) * step, 12)
+    return round(math.floor(margin / step) * step, 12)
 
 
 def _apart(pairs: list[Pairs]) -> str:

@@ -21,26 +21,14 @@ def p_text(p: float | None, log10_p: float | None = None) -> str:
     return f"{p:.3f}" if p >= 0.0995 else f"{p:.4f}" if p >= 0.001 else f"{p:.2e}"
 
 
-def outward(value: float, up: bool, decimals: int = 2) -> str:
-    """A limit to so many decimals, rounded up or down, so that no more is said than holds; within 1e-6 of the last of
-    them it is taken for that number."""
-    scaled = value * 10**decimals
-    whole = round(scaled) if abs(scaled - round(scaled)) < 1e-6 else math.ceil(scaled) if up else math.floor(scaled)
-    return f"{whole / 10**decimals:.{decimals}f}"
-
-
 def p_at_most(p: float) -> str:
-    """`p_text`, rounded up: what is printed is below alpha only where p is. 0: certain."""
-    if p <= 0:
-        return "0, which the answers leave no room for"
-    if p >= 0.001:
-        return outward(p, True, 3 if p >= 0.0995 else 4)
-    exponent = math.floor(math.log10(p))
-    return f"{float(f'{outward(p / 10.0**exponent, True)}e{exponent}'):.2e}"
+    """`p_text` of a p-value above 0, rounded up: one above alpha is not shown as alpha."""
+    digits = 3 if p > 0.0994 else 4 if p >= 0.001 else 2 - math.floor(math.log10(p))
+    return p_text(math.ceil(p * 10.0**digits - 1e-6) / 10.0**digits)
 
 
-def level(alpha: float) -> str:
-    """1 − alpha in %, with as many digits as alpha has: it is never shown as 100%."""
+def sure(alpha: float) -> str:
+    """1 − alpha in %, with as many digits as alpha has: never 100%."""
     return f"{(100 * (1 - Decimal(repr(float(alpha))))).normalize():f}%"
 
 

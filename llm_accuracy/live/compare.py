@@ -2,10 +2,12 @@
 
 Runs are of one bank. Each has θ̂ and, at any level, an interval of its own, which is all that is combined:
 
-* two runs whose intervals hold by a normal limit and whose draws are independent (their streams have different keys):
+* two runs whose intervals hold by a normal limit, that have seen SEEN_NEEDED right and as many wrong answers each, and
+  whose draws are independent (their streams have different keys):
   [D̂ − √((θ̂₁ − l₁)² + (u₂ − θ̂₂)²), D̂ + √((u₁ − θ̂₁)² + (θ̂₂ − l₂)²)] of the two 1 − α intervals ("MOVER", Zou and
   Donner 2008): for symmetric ones, the usual √(h₁² + h₂²);
-* else [l₁ − u₂, u₁ − l₂] of the two 1 − α/2 intervals: no independence and nothing asymptotic is added.
+* else [l₁ − u₂, u₁ − l₂] of the two 1 − α/2 intervals: no independence and nothing asymptotic is added. Of few rare
+  answers an interval is too short on the side on which they are missing, and at a share of α by far.
 
 That is about this bank. About new questions like these, of which the bank's N are taken as independent draws, half of α
 goes to the interval of the bank and half to how far its mean lies from the population's (`populations.nearby`), of a
@@ -21,21 +23,25 @@ from __future__ import annotations
 import itertools
 import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..degradation.words import WIDTH, level, outward
+from ..degradation.words import WIDTH, sure
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..populations import nearby
-from .bank import Bank
+from .bank import Bank, digest
 from .run_folder import ACCURACY, COMPARISON, RunFolder
 
-SAME = 1e-9  # means of whole banks that differ by less are one: they were added up in another order
+SAME = 1e-9  # means of whole banks that differ by no more are one: they were added up in another order
+SEEN_NEEDED = 10  # right, and wrong answers, for two runs to be combined as of independent normal estimates
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Side:
     of: int
     bank: dict[str, Any]
     repeated: int = 0  # questions whose content others have, too
+    rarer: float = math.inf  # right or wrong answers seen, whichever are fewer; of partial credit their sum
 
     def about(self, claim: str, alpha: float) -> tuple[float, float]:
         """The interval of what is claimed."""
@@ -99,7 +106,13 @@ def _of_accuracy(path: Path) -> Side:
 
     return Side(path, run.manifest["model"], found.theta, interval, plan.interval == FIXED,
                 ("accuracy", run.manifest["model"], str(plan.seed)), found.asked, asking.bank.size,
-                run.manifest["bank"], _repeated(asking.bank))
+                _prints(asking.bank), _repeated(asking.bank), _rarer(asking.answers.values(), asking.bank.size))
+
+
+def _rarer(answers: Collection[float], n_questions: int) -> float:
+    """Infinite where all is known."""
+    right = math.fsum(answers)
+    return math.inf if len(answers) == n_questions else min(right, len(answers) - right)
 
 
 def _of_comparison(path: Path) -> Side:
@@ -120,8 +133,15 @@ def _of_comparison(path: Path) -> Side:
     if not higher:
         raise InputError(f"{path}: a comparison by a metric of which lower is better has no accuracy to compare")
     return Side(path, run.manifest["model"], mean - found["drop"], interval, False,
-                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, run.manifest["bank"],
+                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, _prints(asking.bank),
                 _repeated(asking.bank))
+
+
+def _prints(bank: Bank) -> dict[str, str | None]:
+    """Fingerprints of a bank's questions, whatever their order: a baseline's and a history's differ in it."""
+    order = np.argsort(bank.questions)
+    return {"the questions' names": digest(bank.questions[order]),
+            "the questions' contents": None if bank.contents is None else digest(bank.contents[order])}
 
 
 def _repeated(bank: Bank) -> int:
@@ -131,11 +151,10 @@ def _repeated(bank: Bank) -> int:
 
 def check_one_bank(sides: Sequence[Side]) -> None:
     """Raises InputError where runs are of different questions, or are one run."""
-    first = sides[0]
     for one, other in itertools.combinations(sides, 2):
         if one.path.resolve() == other.path.resolve():
             raise InputError(f"{other.path} is named twice; a run does not differ from itself")
-    for other in sides[1:]:
+    for first, other in itertools.combinations(sides, 2):
         for part in ("the questions' names", "the questions' contents"):
             here, there = first.bank.get(part), other.bank.get(part)
             if here != there and (part == "the questions' names" or (here and there)):
@@ -151,7 +170,8 @@ def difference(one: Side, other: Side, alpha: float, claim: str = BANK) -> Diffe
         return replace(found, low=2 * low - 1, high=2 * high - 1,
                        how=f"{found.how}; half the error rate for which questions are in the bank")
     d = one.estimate - other.estimate
-    if one.normal and other.normal and one.key != other.key:
+    rare = [side for side in (one, other) if side.rarer < SEEN_NEEDED]
+    if one.normal and other.normal and one.key != other.key and not rare:
         (l1, u1), (l2, u2) = one.interval(alpha), other.interval(alpha)
         low = d - math.hypot(one.estimate - l1, u2 - other.estimate)
         high = d + math.hypot(u1 - one.estimate, other.estimate - l2)
@@ -159,6 +179,9 @@ def difference(one: Side, other: Side, alpha: float, claim: str = BANK) -> Diffe
     else:
         (l1, u1), (l2, u2) = one.interval(alpha / 2), other.interval(alpha / 2)
         low, high, how = l1 - u2, u1 - l2, "each interval at half the error rate"
+        if rare and (one.normal or other.normal):
+            how += (f"; {' and '.join(side.model for side in rare)} gave fewer than {SEEN_NEEDED} right or wrong "
+                    "answers, of which no normal limit is sure")
     return Difference(one.model, other.model, d, max(low, -1.0), min(high, 1.0), how)
 
 
@@ -170,6 +193,9 @@ def compared(paths: Sequence[Path], margin: float, alpha: float, claim: str = BA
     """
     sides = [read_side(path) for path in paths]
     check_one_bank(sides)
+    names = [side.model for side in sides]
+    sides = [replace(side, model=f"{side.model} ({side.path})") if names.count(side.model) > 1 else side
+             for side in sides]  # two runs of one name are told apart by where they are
     if claim == QUESTIONS and (repeated := max(side.repeated for side in sides)):
         raise InputError(f"{sides[0].path}: {repeated:,} questions repeat the content of others, so they are no "
                          "independent draws: --about bank needs none")
@@ -207,29 +233,22 @@ def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result in words."""
-    sure, runs = level(result["alpha"]), result["runs"]
+    level, runs = sure(result["alpha"]), result["runs"]
     width = max(len(run["model"]) for run in runs)
-    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {sure} interval {_low(run['low'], 1)} to "
-           f"{_high(run['high'], 1)}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}" for run in runs]
-    out.append(f"differences, in points; all {len(result['differences'])} hold together ({sure}):"
-               if len(result["differences"]) > 1 else f"difference, in points ({sure}):")
-    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} ({_low(one['low'])} to "
-            f"{_high(one['high'])})" for one in result["differences"]]
+    out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {at_least(100 * run['low'], 1)} "
+           f"to {at_most(100 * run['high'], 1)}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}"
+           for run in runs]
+    out.append(f"differences, in points; all {len(result['differences'])} hold together ({level}):"
+               if len(result["differences"]) > 1 else f"difference, in points ({level}):")
+    out += [f"  {one['one']} − {one['other']}: {100 * one['difference']:+.2f} "
+            f"({_signed(at_least(100 * one['low']))} to {_signed(at_most(100 * one['high']))})"
+            for one in result["differences"]]
     for one in result["verdicts"]:
         out.append(f"{one['model']} against {runs[0]['model']}: {one['verdict'].upper()}; the drop is at least "
-                   f"{_low(one['drop_lower'])}, at most {_high(one['drop_upper'])} points, margin "
+                   f"{at_least(100 * one['drop_lower'])}, at most {at_most(100 * one['drop_upper'])} points, margin "
                    f"{100 * result['margin']:.10g}")
         out.append(f"  ({one['how']})")
     return [*out, *textwrap.wrap(about_text(result), WIDTH)]
-
-
-def _low(share: float, decimals: int = 2) -> str:
-    """An end of an interval, in points, rounded outwards."""
-    return outward(100 * share, False, decimals)
-
-
-def _high(share: float, decimals: int = 2) -> str:
-    return outward(100 * share, True, decimals)
 
 
 def about_text(result: dict[str, Any]) -> str:
@@ -240,6 +259,10 @@ def about_text(result: dict[str, Any]) -> str:
     return (f"about {WORDS[QUESTIONS]}, the bank's taken as independent draws of them (a run does not keep what ties "
             f"questions, such as a passage), and about {WORDS[ANSWERS]} if every answer is independent of the others; "
             f"narrower on {NO_ANSWERS}, which runs do not keep")
+
+
+def _signed(number: str) -> str:
+    return number if number.startswith("-") else f"+{number}"
 
 
 def _rank(run: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     request, stop, settings = wanted.request, wanted.stop, wanted.plan
     Plan(stop_of(None, **stop)[0], **settings)  # what is wrong with words is said before anything is read or loaded
     history = read_history(wanted.history, request.metric, request.filter)
-    driver = DRIVERS[request.driver].open(request)
+    driver = DRIVERS[request.driver].open(request, say)
     check_name(driver.model)
     bank = bank_of(driver, history, wanted.questions)
     stop_of(bank.size, **stop)
@@ -204,7 +204,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if evaluation.asking.ended is None:
-        evaluation.driver = driver_again(evaluation, request, show_questions)
+        evaluation.driver = driver_again(evaluation, request, show_questions, say)
     evaluation.responses = _responses(manifest, evaluation.asking.bank)
     return evaluation
 

@@ -21,6 +21,7 @@ from .run_folder import RunFolder
 if TYPE_CHECKING:
     from .evaluate import Evaluation
     from .paired_run import Comparison
+    from .several_run import Contest
 
 Run = TypeVar("Run", bound=OpenRun)
 MOST_TASKS = 4  # whose names together name a benchmark
@@ -55,9 +56,8 @@ def export(evaluation: Evaluation, organization: str | None, relationship: str |
     method = result["interval"] + (": systematic samples with a difference estimator" if plan.in_rounds else "")
     details = {"questions_asked": str(result["asked"]), "seed": str(manifest["plan"]["seed"]),
                "history": f"{manifest['history']['kind']}, {manifest['history']['models']} models"}
-    return _written(evaluation, result, name, result["estimate"],
-                    Interval(result["low"], result["high"], 1 - result["alpha"], method), result["rests_on"],
-                    (organization or "", relationship or ""), details)
+    return _alone(evaluation, result, name, Interval(result["low"], result["high"], 1 - result["alpha"], method),
+                  result["rests_on"], (organization or "", relationship or ""), details)
 
 
 def export_comparison(comparison: Comparison, organization: str | None, relationship: str | None,
@@ -75,11 +75,44 @@ def export_comparison(comparison: Comparison, organization: str | None, relation
                "baseline": Path(result["baseline"]).name, "baseline_score": str(result["baseline_mean"]),
                "verdict": result["verdict"], "margin": str(result["margin"]), "drop": str(result["drop"]),
                "claim": result["claim"], "drop_interval": f"{result['ci_low']:.6f} to {result['ci_high']:.6f}"}
-    return _written(comparison, result, name, result["estimate"],
-                    Interval(result["low"], result["high"], 1 - result["alpha"],
-                             "betting on the difference from a baseline known in full, "
-                             "exact, valid at any stopping time"), result["asked"],
-                    (organization or "", relationship or ""), details)
+    return _alone(comparison, result, name, Interval(result["low"], result["high"], 1 - result["alpha"],
+                                                     "betting on the difference from a baseline known in full, "
+                                                     "exact, valid at any stopping time"), result["asked"],
+                  (organization or "", relationship or ""), details)
+
+
+def export_models(contest: Contest, organization: str | None, relationship: str | None,
+                  benchmark: str | None) -> list[Path]:
+    """The same of a search for the best: a record for every model, whose intervals hold for all of them together.
+
+    Raises InputError as `export` does, and where nothing was answered.
+    """
+    name = _named(contest, organization, relationship, benchmark)
+    result, manifest = contest.write(), contest.manifest
+    if not result["questions"]:
+        raise InputError(f"{contest.run.path}: no accuracy to publish: no round was answered by all models")
+    method = "betting on questions drawn without replacement, exact, for all models together at any stopping time"
+    asked = {one["name"]: one for one in manifest["asked"] if "name" in one}
+    shutil.rmtree(contest.run / "eee", ignore_errors=True)
+    paths = []
+    for model, one in result["models"].items():
+        behind = {} if one["behind"] is None else {
+            "behind_the_best": f"{one['behind']:.6f}, {one['behind_low']:.6f} to {one['behind_high']:.6f}"}
+        details = {"questions_asked": str(one["asked"]), "seed": str(result["seed"]), "claim": result["claim"],
+                   "history": f"{manifest['history']['kind']}, {manifest['history']['models']} models",
+                   "models_compared": ", ".join(result["models"]), "best": result["winner"] or "open",
+                   "tolerance": str(result["tolerance"]), **behind}
+        paths.append(_written(contest, asked.get(model, manifest["asked"][0]), result | {"model": model} | one, name,
+                              Interval(one["low"], one["high"], 1 - result["alpha"], method), one["asked"],
+                              (organization or "", relationship or ""), details))
+    return paths
+
+
+def _alone(run: OpenRun, result: dict[str, Any], name: str, interval: Interval, asked: int, who: tuple[str, str],
+           details: dict[str, str]) -> Path:
+    """The one record of a run."""
+    shutil.rmtree(run.run / "eee", ignore_errors=True)
+    return _written(run, run.manifest["asked"], result, name, interval, asked, who, details)
 
 
 def _named(run: OpenRun, organization: str | None, relationship: str | None, benchmark: str | None) -> str:
@@ -98,18 +131,18 @@ def _named(run: OpenRun, organization: str | None, relationship: str | None, ben
     return name
 
 
-def _written(run: OpenRun, result: dict[str, Any], name: str, score: float, interval: Interval, asked: int,
+def _written(run: OpenRun, way: dict[str, Any], result: dict[str, Any], name: str, interval: Interval, asked: int,
              who: tuple[str, str], details: dict[str, str]) -> Path:
+    """A model's record; way: how it was asked, as the manifest has it."""
     manifest = run.manifest
-    shutil.rmtree(run.run / "eee", ignore_errors=True)  # one record a run
-    program = PROGRAMS.get(manifest["asked"]["driver"])
+    program = PROGRAMS.get(way["driver"])
     library = (program, manifest["versions"][program]) if program else ("llm-accuracy", __version__)
     ended = next(record["at"] for record in run.asking.log.of("end"))
-    details = {"estimator": f"llm-accuracy {__version__}", "questions_in_bank": str(result["of"]),
+    details = {"estimator": f"llm-accuracy {__version__}", "questions_in_bank": str(run.asking.bank.size),
                "rounds": str(result["rounds"]), "stopped": run.asking.ended or "",
                "bank_fingerprint": manifest["bank"]["the questions' names"] or "", **details}
     organization, relationship = who
     return write_record(run.run / "eee", Estimate(
-        result["model"], name, score, interval, asked, organization, name, library,
-        datetime.fromisoformat(ended).timestamp(), relationship, metric=manifest["asked"]["metric"] or "accuracy",
+        result["model"], name, result["estimate"], interval, asked, organization, name, library,
+        datetime.fromisoformat(ended).timestamp(), relationship, metric=way["metric"] or "accuracy",
         details=details))

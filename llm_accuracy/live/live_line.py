@@ -32,7 +32,7 @@ class Live:
         self._at, self._of = len(asking.answers), len(asking.outstanding)
         self._before = (self._at, clock.seconds)
         self._rewrite(f"{self._line(asking, clock)}, round {asking.round}: "
-                      f"{counted(self._of, 'question')}")
+                      f"{counted(self._of, asking.unit)}")
 
     def heard(self, asking: Recorded, clock: Clock) -> None:
         """It is answered."""
@@ -64,11 +64,11 @@ class Live:
 
     def _line(self, asking: Recorded, clock: Clock, share: float = 0.0) -> str:
         """share  of this round's requests that are answered"""
-        done, budget = len(asking.answers), asking.plan.budget
+        done, budget = len(asking.answers), asking.at_most
         most = "at most " if asking.plan.watched else ""
         left = self._left(done, budget, clock, share)
         told = f", {most or 'about '}{left} left" if left else ""
-        return f"{done:,} of {most}{budget:,} asked, {self._estimate}{told}"
+        return f"{done:,} of {most}{budget:,} {asking.answered}, {self._estimate}{told}"
 
     def _left(self, done: int, budget: int, clock: Clock, share: float) -> str:
         told, seconds = float(self._told), self._seconds

@@ -139,22 +139,24 @@ def locked_again(run: RunFolder, kind: str, reopen: Callable[[RunFolder], Any], 
     return opened
 
 
-def driver_again(run: OpenRun, given: Request | None, show_questions: bool) -> Driver:
+def driver_again(run: OpenRun, given: Request | None, show_questions: bool, say: Say) -> Driver:
     """The driver of a run that has not ended, opened again; `given`: its flags, where they were given again.
 
     Raises InputError where it is another model, other questions, or another way of asking.
     """
     manifest = run.manifest
-    return opened_again(manifest["asked"], manifest["model"], manifest["bank"], given, run.run.path, show_questions)
+    return opened_again(manifest["asked"], manifest["model"], manifest["bank"], given, run.run.path, show_questions,
+                        say)
 
 
 def opened_again(asked: dict[str, Any], model: str, bank: dict[str, Any], given: Request | None, folder: Path,
-                 show_questions: bool) -> Driver:
-    """The driver of a `model`, as `asked` of it, the manifest's; `bank`: the fingerprints of its questions.
+                 show_questions: bool, say: Say, which: str = "") -> Driver:
+    """The driver of a `model`, as `asked` of it, the manifest's; `bank`: the fingerprints of its questions; which of
+    several it is.
 
     Raises InputError as `driver_again` does.
     """
-    driver = DRIVERS[asked["driver"]].open(_request(asked, given, folder, show_questions))
+    driver = DRIVERS[asked["driver"]].open(_request(asked, given, folder, show_questions), say, which)
     if driver.model != model:
         raise InputError(f"the model is {driver.model} now and was {model}: begin another run for it")
     if (own := driver.bank()) is not None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ..palette import PALETTE
 from .figures import MOST_POINTS, drawn, labels_of
 
+MOST_TASKS = 40  # drawn
 PARTS = 5  # equal parts of the bank, from the likeliest flips to the unlikeliest
 KINDS = (("no flip", "grey", "."), ("gained", "green", "^"), ("lost", "vermillion", "x"))
 
@@ -70,9 +72,15 @@ def where(rows: list[dict[str, Any]], parts: list[dict[str, Any]], label: str) -
     return figure
 
 
+def most_flips(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The tasks that show flips, at most MOST_TASKS of them, those with the most."""
+    flipped = [item for item in found.items() if item[1]["lost"] + item[1]["gained"]]
+    return dict(sorted(flipped, key=lambda item: -item[1]["lost"] - item[1]["gained"])[:MOST_TASKS])
+
+
 def tasks(found: dict[str, dict[str, Any]]) -> plt.Figure:
     """Flips seen by task, lost to the right, gained to the left; the most lost on top."""
-    shown = sorted(found.items(), key=lambda item: item[1]["lost"] - item[1]["gained"])[-40:]
+    shown = sorted(found.items(), key=lambda item: item[1]["lost"] - item[1]["gained"])
     labels = [f"{label} ({one['asked']:,})" for label, (_, one) in
               zip(labels_of([name for name, _ in shown]), shown, strict=True)]
     figure, axes = drawn(0.6 + 0.19 * len(shown), left=0.3 + 0.065 * max(map(len, labels)))
@@ -81,5 +89,7 @@ def tasks(found: dict[str, dict[str, Any]]) -> plt.Figure:
         axes.barh(y, -one["gained"], 0.7, color=PALETTE["green"])
     axes.axvline(0, color=PALETTE["grey"], linewidth=0.8)
     axes.set_yticks(range(len(shown)), labels, parse_math=False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_formatter(lambda count, _: f"{abs(count):.0f}")
     axes.set(xlabel="gained (left) and lost (right) among the questions asked", ylim=(-0.7, len(shown) - 0.3))
     return figure

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import __version__
 from ..claims import WORDS
-from ..degradation.few_answers.replay import lines
+from ..degradation.few_answers.replay import LABEL, lines
 from ..degradation.figures import COLOURS
 from ..degradation.page import escape, table
 from ..degradation.verdicts import UNDECIDED
@@ -59,10 +59,15 @@ def accuracy_of(result: dict[str, Any], higher_is_better: bool) -> dict[str, flo
 
 
 def claims(result: dict[str, Any]) -> list[str]:
-    """What the answers themselves warn of."""
-    if result["asked"] < 50 or result["lost"] + result["gained"]:
-        return []
-    return [f"not one of {result['asked']:,} answers differs from the baseline's: is the candidate another model?"]
+    """What the answers themselves warn of, and what to do where they have not decided."""
+    found = []
+    if result["ended"] and result["verdict"] == UNDECIDED:
+        found.append(f"it ended undecided ({result['ended']}): another run with a larger --budget, or all its answers "
+                     "compared with pair, may decide it")
+    if result["asked"] >= 50 and not result["lost"] + result["gained"]:
+        found.append(f"not one of {result['asked']:,} answers differs from the baseline's: is the candidate another "
+                     "model?")
+    return found
 
 
 def answered(asking: PairedAsking) -> list[dict[str, Any]]:
@@ -154,7 +159,8 @@ def _headline(result: dict[str, Any]) -> str:
     colour = COLOURS[result["verdict"]]
     end = result["ended"]
     state = f"Ended: {end}." if end else "Going on."
-    rows = [(line[:17].strip(), line[17:]) for line in said[1:] if not line.strip().startswith("note:")]
+    rows = [(line[:LABEL].strip(), " ".join(line[LABEL:].split())) for line in said[1:]
+            if not line.strip().startswith("note:")]
     return "\n".join([
         f"<h1>{escape(result['model'])} against {escape(result['baseline'])}</h1>",
         f'<p class="verdict" id="verdict" style="border-color: {colour}">{escape(said[0])}</p>',
@@ -199,7 +205,11 @@ def _tasks(result: dict[str, Any]) -> list[str]:
         return []
     rows = [(task, f"{one['asked']:,} of {one['of']:,}", f"{one['lost']:,}", f"{one['gained']:,}")
             for task, one in result["tasks"].items()]
-    return ["<h2>By task</h2>", svg(figures.tasks(result["tasks"]), "Flips by task, as in the table"),
+    shown = figures.most_flips(result["tasks"])
+    drawn = [svg(figures.tasks(shown), "Flips by task, as in the table")] if shown else []
+    said = (f"The figure has the {len(shown)} of {len(rows)} tasks with the most flips; in brackets, how many "
+            "questions were asked." if shown else "No task shows a flip.")
+    return ["<h2>By task</h2>", *drawn, f'<p class="small">{said}</p>',
             table(("task", "asked", "lost", "gained"), rows),
             '<p class="small">Counts: questions are drawn with unequal probabilities, and the verdict is about all '
             "tasks as one bank.</p>"]

@@ -14,11 +14,11 @@ from ..claims import QUESTIONS
 from ..degradation.few_answers import bank as banks
 from ..degradation.few_answers import curves, replay
 from ..degradation.few_answers.curves import Known
-from ..degradation.margins import Margin, check_below_half, three_digits
+from ..degradation.margins import Margin
 from ..degradation.reading import Source
 from ..degradation.scales import on_their_scale
-from ..degradation.words import outward
 from ..errors import InputError
+from ..outward import at_least, at_most
 from ..scores.readers import named_path
 from .audits import same_result, whole_log
 from .bank import Bank
@@ -38,7 +38,7 @@ from .loop import (
 )
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
-from .recorded import counted
+from .recorded import counted, same_value
 from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
 
 
@@ -81,8 +81,8 @@ class Comparison(OpenRun):
         return page(self.asking, self.manifest, result, self.show_questions)
 
     def line(self, result: dict[str, Any]) -> str:
-        return (f"drop {100 * result['drop']:+.2f} ({outward(100 * result['ci_low'], False)} to "
-                f"{outward(100 * result['ci_high'], True)}), "
+        return (f"drop {100 * result['drop']:+.2f} ({at_least(100 * result['ci_low'])} to "
+                f"{at_most(100 * result['ci_high'])}), "
                 f"{result['lost']} lost, {result['gained']} gained, {result['verdict']}")
 
 
@@ -103,7 +103,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     stated = Margin.parse(wanted.margin)
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
     model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
-    driver = DRIVERS[wanted.request.driver].open(wanted.request)
+    driver = DRIVERS[wanted.request.driver].open(wanted.request, say)
     check_name(driver.model)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
     known_bank = in_order(
@@ -116,9 +116,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     pairs = [replace(pair, known=_part(known, pair, known_bank, known_model, log, name))
              for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
-    mean = float(known.scores.mean())
-    margin = three_digits((1 - stated.value) * mean) if stated.kind == "recovery" else stated.of_scale
-    check_below_half(margin, 1.0)
+    mean, margin = float(known.scores.mean()), banks.margin_of(stated, known_bank)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     if plan.about == QUESTIONS:
         banks.check_independent(known_model, wanted.baseline, stated)
@@ -179,7 +177,23 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
         baseline = Baseline.load(run / "baseline.npz")
         compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
+        _check_stated(run, manifest, bank, baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
+
+
+def _check_stated(run: RunFolder, manifest: dict[str, Any], bank: Bank, baseline: Baseline, plan: PairedPlan) -> None:
+    """Raises InputError where what a manifest says of the baseline is not what baseline.npz gives: `compare`, an export
+    and the page take it from there."""
+    known, stated = baseline.known, manifest["baseline"]
+    as_bank = banks.Bank(bank.questions, bank.questions, known, baseline.higher_is_better, ())
+    here = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
+            "difficulty_known": known.difficulty is not None,
+            "margin": banks.margin_of(Margin.parse(stated["stated_margin"]), as_bank), "questions": bank.size}
+    there = {**stated, "margin": plan.margin, "questions": manifest["bank"]["questions"]}
+    for name, value in here.items():
+        if not same_value(there[name], value):
+            raise InputError(f"{run / 'manifest.json'}: {name} is {there[name]}, by baseline.npz it is {value}; "
+                             "restore it, or begin anew")
 
 
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
@@ -189,7 +203,7 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:
-        comparison.driver = driver_again(comparison, request, show_questions)
+        comparison.driver = driver_again(comparison, request, show_questions, say)
     return comparison
 
 
@@ -207,6 +221,10 @@ def audit(run: RunFolder) -> list[str]:
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",
             f"{counted(looks, 'look')} in the log: each drop, interval and verdict follows from the "
             "answers"]
+    least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
+    if not same_value(comparison.manifest["least_questions"], least):
+        raise InputError(f"{run / 'manifest.json'}: least_questions is {comparison.manifest['least_questions']}, by "
+                         f"baseline.npz it is {least}; restore it, or begin anew")
     if found is None:
         return [*said, "nothing can be said yet"]
     plain = by_hand(asking)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import BANK, QUESTIONS
+from ..claims import BANK, QUESTIONS, check_about
 from ..errors import InputError
 from ..querying.best import Search
 from ..querying.best_population import PopulationSearch
@@ -39,6 +39,10 @@ class SeveralPlan:
     about: str = BANK
     max_minutes: float | None = None
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a claim that there is not."""
+        check_about(self.about)
+
     @property
     def budget(self) -> int:
         """Answers at most, of all models."""
@@ -60,6 +64,7 @@ class Several(Recorded):
 
     plan: SeveralPlan
     numbers = ("probability",)
+    unit, answered = "answer", "answers"
     elsewhere = "in the history"
     other_words = "which questions tell models apart may be another matter, the error rate holds"
 
@@ -123,6 +128,12 @@ class Several(Recorded):
 
     def enough(self) -> str | None:
         return FOUND if self.winner is not None else None
+
+    @property
+    def at_most(self) -> int:
+        """Answers at most, now that some models are dropped."""
+        drawn = self.search.asked + (len(self._asked) if self._waiting else 0)
+        return len(self.answers) + len(self._waiting) + len(self.left) * (self.plan.questions - drawn)
 
     @property
     def complete(self) -> bool:

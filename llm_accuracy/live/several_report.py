@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from html import escape
 from typing import Any
 
@@ -13,7 +12,7 @@ from .. import __version__
 from ..claims import WORDS
 from ..degradation.page import table
 from ..palette import PALETTE
-from ..querying.best_command import about_text, lines
+from ..querying.best_command import about_text, columns_of, interval_text, lines, models_of, rows
 from .figures import drawn, labels_of
 from .pieces import bar, capital, document, fact_table, svg
 from .several import Several
@@ -24,15 +23,12 @@ CYCLE = ("blue", "vermillion", "green", "orange", "purple", "sky", "grey")
 def result_of(asking: Several, manifest: dict[str, Any]) -> dict[str, Any]:
     """Everything that result.json says; estimates are None before the first round is answered."""
     plan, search = asking.plan, asking.search
-    models = {name: {"left": bool(search.left[i]), "dropped_after": int(search.dropped_after[i]) or None,
-                     "estimate": None if math.isnan(search.estimates[i]) else float(search.estimates[i])}
-              for i, name in enumerate(plan.models)}
     result = {
         "format": 1, "kind": manifest["kind"], "winner": asking.winner, "leader": plan.models[search.leader],
         "ended": asking.ended, "about": plan.about, "claim": WORDS[plan.about], "alpha": plan.alpha,
         "tolerance": plan.tolerance, "seed": plan.seed, "answers": len(asking.answers),
         "of": len(plan.models) * asking.bank.size, "questions": search.asked, "questions_of_bank": asking.bank.size,
-        "budget": plan.questions, "rounds": asking.round, "models": models,
+        "budget": plan.questions, "rounds": asking.round, "models": models_of(search, plan.models),
         "notes": [*manifest["notes"], *(record["text"] for record in asking.log.of("note"))],
         "log": {"records": len(asking.log.records), "version": __version__}}
     return json.loads(json.dumps(result))
@@ -92,24 +88,19 @@ def running(looks: list[dict[str, Any]], models: tuple[str, ...]) -> plt.Figure:
 
 
 def _models(result: dict[str, Any]) -> list[str]:
-    rows = []
-    for name, one in sorted(result["models"].items(), key=lambda item: -(item[1]["dropped_after"] or 10**9)):
-        state = "the winner" if name == result["winner"] else (
-            f"dropped after {one['dropped_after']:,} questions" if one["dropped_after"] else "left")
-        known = "–" if one["estimate"] is None else f"{100 * one['estimate']:.1f} %"
-        rows.append((name, state, known))
-    return ["<h2>The models</h2>", table(("model", "what became of it", "mean, estimated"), rows)]
+    return ["<h2>The models</h2>", table(columns_of(result), rows(result)),
+            f'<p class="small">{escape(capital(interval_text(result)))}.</p>']
 
 
 def _how(manifest: dict[str, Any]) -> list[str]:
     plan = manifest["plan"]
-    rows = [(one.get("name", "all models"), f"{one['driver']} {one['words']}".strip()) for one in manifest["asked"]]
-    rows += [("begun", manifest["begun"]), ("tolerance", f"{100 * plan['tolerance']:g} points"),
+    facts = [(one.get("name", "all models"), f"{one['driver']} {one['words']}".strip()) for one in manifest["asked"]]
+    facts += [("begun", manifest["begun"]), ("tolerance, in points", f"{100 * plan['tolerance']:g}"),
              ("error rate", f"{100 * plan['alpha']:g} %, whenever it ends"),
              ("history", f"{manifest['history']['kind']}, {manifest['history']['models']} models"),
              ("seed", str(plan["seed"])),
              ("versions", ", ".join(f"{name} {value}" for name, value in manifest["versions"].items()))]
-    return ["<h2>How it was asked</h2>", fact_table(rows)]
+    return ["<h2>How it was asked</h2>", fact_table(facts)]
 
 
 def _notes(result: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 
 from ..claims import QUESTIONS
 from ..errors import InputError
-from ..files import atomic
+from ..files import DAMAGED, atomic
 from ..querying.best import usefulness
+from ..querying.best_command import interval
 from ..querying.session import budget_of
 from .audits import same_result, whole_log
 from .bank import Bank, digest
@@ -35,6 +37,7 @@ from .loop import (
     versions,
 )
 from .query_log import QueryLog
+from .recorded import counted
 from .run_folder import BEST, FORMAT, RunFolder, as_written
 from .several import Several, SeveralPlan, by_hand
 
@@ -50,6 +53,7 @@ class SeveralWanted:
     names     of the models; [] where the drivers know them
     budget    questions of each model at most, as it was written
     plan      further fields of `SeveralPlan`
+    check     raises InputError for names of models that do not go with what else was asked for
     """
 
     requests: list[Request]
@@ -58,6 +62,7 @@ class SeveralWanted:
     budget: str | None
     plan: dict[str, Any]
     questions: Path | None = None
+    check: Callable[[list[str]], None] = lambda names: None
 
 
 @dataclass
@@ -79,8 +84,9 @@ class Contest(OpenRun):
     def line(self, result: dict[str, Any]) -> str:
         left = sum(one["left"] for one in result["models"].values())
         leader = result["models"][result["leader"]]
-        return (f"{result['questions']:,} questions, {left} of {len(result['models'])} models left, {result['leader']} "
-                f"ahead with about {100 * leader['estimate']:.1f} %")
+        known = interval(leader["estimate"], leader["low"], leader["high"])
+        return (f"{counted(result['questions'], 'question')}, {left} of {len(result['models'])} models left, "
+                f"{result['leader']} ahead, {known} % right")
 
 
 # --- beginning -----------------------------------------------------------------------------------------
@@ -97,7 +103,8 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
     first = wanted.requests[0]
     history = read_history(wanted.history, first.metric, first.filter)
-    names, members = _members(wanted)
+    names, members = _members(wanted, say)
+    wanted.check(names)
     SeveralPlan(tuple(names), 1, **wanted.plan)
     driver = PanelFiles(first, names) if first.driver == BY_FILES else Panel(members, _folders(run, names))
     bank = bank_of(driver, history, wanted.questions)
@@ -132,7 +139,7 @@ def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
     return Contest(run, manifest, Several(bank, useful, plan, QueryLog(run / "queries.jsonl")), driver)
 
 
-def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
+def _members(wanted: SeveralWanted, say: Say) -> tuple[list[str], dict[str, Driver]]:
     """(the models' names, their drivers; none of --files). Raises InputError for names that are not one for each."""
     if wanted.requests[0].driver == BY_FILES:
         _check_names(wanted.names)
@@ -140,7 +147,8 @@ def _members(wanted: SeveralWanted) -> tuple[list[str], dict[str, Driver]]:
     opened: list[Driver] = []
     for i, request in enumerate(wanted.requests):
         folder = _folder(wanted.requests[0].folder, i)
-        opened.append(DRIVERS[request.driver].open(replace(request, folder=folder)))
+        opened.append(DRIVERS[request.driver].open(replace(request, folder=folder), say,
+                                                   f" ({i + 1} of {len(wanted.requests)})"))
     names = wanted.names or [driver.model for driver in opened]
     _check_names(names)
     return names, dict(zip(names, opened, strict=True))
@@ -228,7 +236,7 @@ def _useful(path: Path) -> np.ndarray | None:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read ({error}); restore the file") from None
 
 
@@ -240,11 +248,11 @@ def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, 
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if contest.asking.ended is None:
-        contest.driver = _opened_again(run, manifest, requests)
+        contest.driver = _opened_again(run, manifest, requests, say)
     return contest
 
 
-def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Request]) -> Panel | PanelFiles:
+def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Request], say: Say) -> Panel | PanelFiles:
     asked, names = manifest["asked"], manifest["models"]
     if requests and len(requests) != len(asked):
         raise InputError(f"the run began with {len(asked)} models and is given {len(requests)}: resume with the same, "
@@ -252,7 +260,8 @@ def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Reque
     if asked[0]["driver"] == BY_FILES:
         return PanelFiles(Request(BY_FILES, "", run.path), names)
     given: list[Request | None] = [*requests] or [None] * len(asked)
-    members = {one["name"]: opened_again(one, one["loaded"], one["bank"] or {}, request, _folder(run.path, i), False)
+    members = {one["name"]: opened_again(one, one["loaded"], one["bank"] or {}, request, _folder(run.path, i), False,
+                                           say, f" ({i + 1} of {len(asked)})")
                for i, (one, request) in enumerate(zip(asked, given, strict=True))}
     return Panel(members, _folders(run, names))
 

@@ -33,6 +33,7 @@ FIRST, GROWTH = 16, 1.15  # questions of the first round, and how many times lar
 FIXED = (0.6, 0.3, 0.15, 0.07, 0.03)  # shares g of the bettors who do not look at the answers
 LEADS = 0.6    # share of the capital of the one who does
 BOLDEST = 0.95
+ROUNDING = 1e-9
 PRIOR = 8.0    # draws that what is believed beforehand is worth
 
 Answers = Callable[[np.ndarray, np.ndarray], np.ndarray]  # (models left, questions) → (models, questions) scores
@@ -63,6 +64,10 @@ class Search:
     calls: int = field(init=False, default=0)  # answers taken, of all models
     dropped_after: np.ndarray = field(init=False)  # (K,) questions; 0 where it is left
     winner: int | None = field(init=False, default=None)
+    expects: bool = field(init=False, default=False)  # whether a round had expected answers
+    scores: np.ndarray = field(init=False)    # (K, N) answers in the order of asking, NaN where there is none
+    chances: np.ndarray = field(init=False)   # (N,) that each question had when it was drawn, in that order
+    farthest: np.ndarray = field(init=False)  # (N,) 1 over the least of any question that was open then
 
     def __post_init__(self) -> None:
         if self.n_models < 2:
@@ -77,6 +82,8 @@ class Search:
         self._useful = useful
         self.left = np.ones(k, bool)
         self.dropped_after = np.zeros(k, int)
+        self.scores = np.full((k, n), np.nan)
+        self.chances, self.farthest = np.full(n, np.nan), np.full(n, np.nan)
         self._open = np.ones(n, bool)
         self._sum = np.zeros(k)        # Σ of scores over what was asked
         self._estimate = np.zeros(k)   # Σ_t of (Σ_asked z + z/q), for the leader
@@ -94,6 +101,10 @@ class Search:
         """Questions asked of those that are left."""
         return self._draws
 
+    def asked_of(self, model: int) -> int:
+        """Questions that a model has answered: the first so many."""
+        return self._draws if self.left[model] else int(self.dropped_after[model])
+
     @property
     def leader(self) -> int:
         """The model that is ahead among those left."""
@@ -108,7 +119,7 @@ class Search:
     def estimates(self) -> np.ndarray:
         """(K,) the mean of each model's answers to all questions, unbiased after any number of rounds that is fixed
         beforehand, clipped to [0, 1]; of a dropped one by what it was asked. NaN before the first round."""
-        asked = np.where(self.left, self._draws, self.dropped_after)
+        asked = np.array([self.asked_of(model) for model in range(self.n_models)])
         with np.errstate(invalid="ignore"):
             drawn = self._estimate / asked / self.n_questions
         return np.clip(np.where(asked == self.n_questions, self._sum / self.n_questions, drawn), 0, 1)
@@ -149,6 +160,9 @@ class Search:
         squares = h[self._open] ** 2
         spread = float((squares / w[self._open]).sum() / squares.sum()) * total
         self._drawn = asked, mine / total, least, rest, p[:, asked], spread
+        now = slice(self._draws, self._draws + asked.size)
+        self.chances[now], self.farthest[now] = mine / total, total / w[self._open].min()
+        self.expects |= expected is not None
         self._round += 1
         return asked
 
@@ -163,6 +177,7 @@ class Search:
         if scores.shape != (alive.size, asked.size) or not ((scores >= 0) & (scores <= 1)).all():
             raise InputError(f"{alive.size} × {asked.size} scores between 0 and 1 are needed")
         self.calls += scores.size
+        self.scores[alive, self._draws : self._draws + asked.size] = scores
         n = self.n_questions
         known = np.cumsum(scores, 1) - scores + self._sum[alive][:, None] + rest  # (L, B) Σ_asked z + Σ_open p
         phi = known + (scores - p) / q
@@ -206,11 +221,12 @@ class Search:
         """(bettors, …, B) ln of the factors of each draw: 1 + g (y + shift)/(−low − shift)."""
         gain, room = y + shift, -(low + shift)
         gap = np.maximum(mean + shift, 0.25 * np.sqrt(variance / 500))
-        sure = room <= 1e-9  # the null leaves nothing to lose: it is false
-        safe = np.where(sure, 1.0, room)
+        sure = room < -ROUNDING  # the null is false, as y > −shift whatever the answer is
+        none = np.abs(room) <= ROUNDING  # and here it may be true, with nothing to bet but rounding
+        safe = np.where(sure | none, 1.0, room)
         kelly = np.clip(gap / (variance + gap**2) * safe, 0, BOLDEST)
         bets = np.stack([kelly, *(np.full(kelly.shape, share) for share in FIXED)])
-        return np.where(sure, 50.0, np.log1p(bets * np.maximum(gain / safe, -1.0)))
+        return np.where(sure, 50.0, np.where(none, 0.0, np.log1p(bets * np.maximum(gain / safe, -1.0))))
 
     @staticmethod
     def _update(capital: np.ndarray, at, grown: np.ndarray, level: float) -> np.ndarray:

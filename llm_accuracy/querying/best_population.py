@@ -30,25 +30,15 @@ IDLE = 0.2
 class PopulationSearch(Search):
     """`Search` whose winner is best, within the tolerance, of new questions; None when all are asked and it is open."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._scores = np.full((self.n_models, self.n_questions), np.nan)  # in the order of asking
-        self._q, self._farthest = np.empty(self.n_questions), np.empty(self.n_questions)
-
     def ask(self, expected: np.ndarray | None = None) -> np.ndarray:
         if expected is not None:
             raise InputError("a search about new questions expects no answers")
-        asked = super().ask()
-        assert self._drawn is not None
-        now = slice(self._draws, self._draws + asked.size)
-        self._q[now], self._farthest[now] = self._drawn[1], -self._drawn[2][0, -1]
-        return asked
+        return super().ask()
 
     def _judged(self, alive: np.ndarray, scores: np.ndarray, *_) -> tuple[np.ndarray, np.ndarray]:
         draws = self._draws + scores.shape[1]
-        self._scores[alive, self._draws : draws] = scores
         leader = self.leader
-        d = self._scores[leader, :draws] - self._scores[alive, :draws]
+        d = self.scores[leader, :draws] - self.scores[alive, :draws]
         others = alive != leader
         covered = np.zeros((self.n_models, self.n_models), bool)
         beaten = np.zeros(alive.size, bool)
@@ -62,7 +52,7 @@ class PopulationSearch(Search):
         """(pairs,) ln of the e-value against a mean of −margin or less, of d (pairs, T) in the order of asking."""
         if not len(d):
             return np.zeros(0)
-        q, farthest, rest = self._q[: d.shape[1]], self._farthest[: d.shape[1]], self.n_questions - d.shape[1]
+        q, farthest, rest = self.chances[: d.shape[1]], self.farthest[: d.shape[1]], self.n_questions - d.shape[1]
         draws = np.arange(d.shape[1])
         open_now = self.n_questions - draws
         each = []

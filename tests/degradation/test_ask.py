@@ -1,11 +1,13 @@
 """The command ask: verdicts in words and JSON, margins from CSV and harness logs, and what it refuses."""
 
 import json
+from itertools import accumulate
 
 import numpy as np
 import pytest
 from conftest import ROOT, run_script
 
+from llm_accuracy.degradation.few_answers.replay import Plan, sizes
 from llm_accuracy.scores.lm_eval_samples import margin_of
 
 N = 900
@@ -51,7 +53,7 @@ def test_a_bad_candidate_is_stopped_early(models):
 def test_too_few_questions_are_said_to_decide_nothing(models):
     done = ask(models, "--replay", models / "gentle.csv", "--budget", "60")
     assert "UNDECIDED" in done.stdout
-    assert 'no verdict "not degraded" was to be expected of 60 questions' in " ".join(done.stdout.split())
+    assert '60 questions are too few to say "not degraded" without a single flip' in " ".join(done.stdout.split())
     assert all(len(line) <= 100 for line in done.stdout.splitlines())
 
 
@@ -134,13 +136,18 @@ def test_plan_few_puts_the_designs_side_by_side(models):
     assert set(found["questions"]) == {"simple random, one look", "simple random, stop when decided",
                                        "chosen by margins, stop when decided"}
     assert found["questions"][found["best"]] == min(found["questions"].values()) < 450
+    planned = int(found["questions"]["chosen by margins, stop when decided"])
+    ends = list(accumulate(sizes(Plan(N, True, 0.03), N)))
+    assert planned in ends and f"ask takes so many at most with --budget {planned} (" in done.stderr  # ask's own rounds
+    assert max(map(len, done.stderr.splitlines())) <= 80
     done = run_script(ROOT / "mcnemar_tests.py", "plan", "--few", models / "base.csv", "--few-flips", "0.02",
                       "--margin", "3pt", "--about", "questions", "--json", "-")
     of_new = json.loads(done.stdout)["designs"][0]
     # A sample of a bank that leaves less to chance the larger its part is takes fewer.
     assert of_new["about"] == "questions" and of_new["questions"].keys() == found["questions"].keys()
     assert all(of_new["questions"][name] > count for name, count in found["questions"].items())
-    assert of_new["best"] == "simple random, one look" and "draw it with plan --write-samples" in done.stderr
+    assert of_new["best"] == "simple random, one look" and "draw it with plan --write-samples" in " ".join(
+        done.stderr.split())
     for arguments, said in ((("--n", "5"), "leave --n away"), (("--drop", ".03"), "never"),
                             (("--margin", "recovery=99%"), "baseline")):
         bad = run_script(ROOT / "mcnemar_tests.py", "plan", "--few", models / "base.csv", *(

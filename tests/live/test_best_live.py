@@ -2,8 +2,10 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from test_harnesses import made, records, steps
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import best
-from llm_accuracy.querying import best_command
+from llm_accuracy.live.drivers import DRIVERS, Request, Way
+from llm_accuracy.querying.best_command import interval
 
 N, NAMES = 300, ("poor", "fair", "good", "like")
 DYING = GRADER.replace("for line", "left = {left}\nfor line").replace(
@@ -61,7 +64,7 @@ def whole(board):
 
 
 def test_it_asks_and_finds_what_a_replay_of_all_answers_does(board, whole, capsys):
-    code = best_command.main(["best", str(board / "all.csv"), "--k", *NAMES, "--history", str(board / "M1.csv"),
+    code = best.main(["best", str(board / "all.csv"), "--k", *NAMES, "--history", str(board / "M1.csv"),
                               "--json", str(board / "replay.json")])
     replay, live = json.loads((board / "replay.json").read_text()), result_of(whole)
     assert code == 0 and json.loads((board / "whole.json").read_text()) == live
@@ -94,6 +97,27 @@ def test_a_program_that_fails_is_one_line_and_the_run_goes_on(board, whole, caps
     assert {name: one[name] for name in one if name != "log"} == {name: other[name] for name in other if name != "log"}
     assert best.main(["best", "--run", str(run), "--audit"]) == 0
     assert "every one follows" in capsys.readouterr().out
+
+
+def test_the_live_line_counts_the_models_that_are_left(board, capsys):
+    """What there will be at most falls as models are dropped; the leader stands there with its interval."""
+    assert best.main(words(board, "line")) == 0
+    said, result = capsys.readouterr().err, result_of(board / "line")
+    most = [int(found.replace(",", "")) for found in re.findall(r" of at most ([\d,]+) answers, ", said)]
+    left = sum(one["left"] for one in result["models"].values())
+    assert most[0] == 4 * N and most == sorted(most, reverse=True)
+    assert most[-1] == result["answers"] + left * (N - result["questions"]) < 4 * N
+    leader = result["models"][result["leader"]]
+    assert f"{result['leader']} ahead, {interval(leader['estimate'], leader['low'], leader['high'])} % right" in said
+
+
+def test_what_takes_a_while_to_load_is_said():
+    said = []
+    slow = Way("slow", "ARGS", "", "..drivers.files:Files", slow=True)
+    slow.open(Request("slow", "--model_args api_key=sk-0123456789abcdef", Path(), "m"), said.append, " (1 of 2)")
+    assert said == ["--slow '--model_args api_key=[redacted]': loading the tasks and the model (1 of 2)"]
+    DRIVERS["files"].open(Request("files", "", Path(), "m"), said.append)
+    assert len(said) == 1 and DRIVERS["lm-eval"].slow and DRIVERS["inspect"].slow
 
 
 def test_by_files_and_a_budget(board, capsys):

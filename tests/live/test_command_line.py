@@ -16,13 +16,14 @@ import pytest
 from conftest import ROOT
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import command
+from llm_accuracy.live import best, command, compare_command
 from llm_accuracy.live.drivers import command as programs
 from llm_accuracy.live.figures import labels_of
 from llm_accuracy.live.live_line import Live
 from llm_accuracy.live.pieces import capital
 from llm_accuracy.live.results import random_questions
 from llm_accuracy.live.run_folder import RunFolder
+from llm_accuracy.querying import forecast_command
 
 # Ten lines as anybody would write them: nothing is flushed.
 GRADE = """import json, sys
@@ -60,6 +61,18 @@ def test_slips_are_told_apart(words, said, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=said):
         command.main(words)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("build", [best.build_parser, compare_command.build_parser, forecast_command.build_parser])
+def test_what_a_command_is_for_fits_a_terminal(build, monkeypatch):
+    """Paragraphs are wrapped, and what stands behind a wide command goes below it; a wide terminal shows them as they
+    were written."""
+    parser = build()
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = parser.format_help().split("\noptions:")[0]
+    assert max(map(len, narrow.splitlines())) <= 80
+    monkeypatch.setenv("COLUMNS", "140")
+    assert parser.description in parser.format_help() and "".join(parser.description.split()) in "".join(narrow.split())
 
 
 def test_the_help_fits_a_terminal(monkeypatch):
@@ -159,7 +172,7 @@ class Terminal(io.StringIO):
 
 def asking(answered, of=100, outstanding=12, watched=False):
     return SimpleNamespace(answers=dict.fromkeys(range(answered)), outstanding=["q"] * outstanding, round=2,
-                           plan=SimpleNamespace(budget=of, watched=watched))
+                           at_most=of, unit="question", answered="asked", plan=SimpleNamespace(watched=watched))
 
 
 def test_the_time_left_is_the_models():

@@ -11,7 +11,7 @@ import pytest
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import ask, command, paired_report
+from llm_accuracy.live import ask, command, paired_figures, paired_report
 
 N = 600
 
@@ -70,6 +70,8 @@ def test_a_gentle_candidate_passes_and_every_file_says_so(models, gentle):
     assert json.loads((models / "g.json").read_text())["verdict"] == result["verdict"]
     suite = ElementTree.fromstring((models / "g.xml").read_text())[0]
     assert suite.get("tests") == "1" and suite.get("failures") == "0"
+    first, *rest = suite[0].find("system-out").text.splitlines()[1:]
+    assert "NOT DEGRADED" in first and max(map(len, rest)) <= 80
     assert "NOT DEGRADED by 3 points" in (models / "g.md").read_text()
     page = (run / "report.html").read_text()
     for part in ("NOT DEGRADED", "Where flips were looked for and found", "How the drop became known", "By task",
@@ -105,6 +107,27 @@ def test_the_same_by_ask_by_files_and_by_replay(models, gentle):
     replayed = json.loads((models / "replay.json").read_text())
     assert {name: found(run)[name] for name in ("asked", "drop", "ci_low", "ci_high", "p_safe", "lost", "gained")} == {
         name: replayed[name] for name in ("asked", "drop", "ci_low", "ci_high", "p_safe", "lost", "gained")}
+
+
+def test_an_end_without_a_verdict_says_what_to_do(models, capsys):
+    run = models / "short"
+    assert begin(models, run, *program(models, "gentle"), "--budget", "40", "--fail-on", "not-shown-safe") == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: it ended undecided (the largest budget is used up): another run with a larger --budget" in said
+    assert "it ended undecided" in " ".join(found(run)["notes"]) and "It ended undecided" in (
+        run / "report.html").read_text()
+
+
+def test_the_figure_of_tasks_has_gains_as_well_as_losses():
+    """Of many tasks the most flipped are drawn, whichever way, in whole flips; the others are in the table."""
+    found = {f"none{i}": {"asked": 9, "of": 40, "lost": 0, "gained": 0} for i in range(50)}
+    found |= {f"gain{i}": {"asked": 9, "of": 40, "lost": 0, "gained": 2} for i in range(8)}
+    found |= {f"loss{i}": {"asked": 9, "of": 40, "lost": 1, "gained": 0} for i in range(40)}
+    shown = paired_figures.most_flips(found)
+    assert len(shown) == 40 and sum(name.startswith("gain") for name in shown) == 8 and "none0" not in shown
+    axes = paired_figures.tasks(shown).axes[0]
+    ticks = [axes.xaxis.get_major_formatter()(tick, 0) for tick in axes.get_xticks()]
+    assert all(tick.isdigit() for tick in ticks)
 
 
 def test_a_bad_candidate_is_stopped_and_fails_the_gate(models, capsys):

@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.querying import best, best_command
+from llm_accuracy.live import best as command
+from llm_accuracy.querying import best, best_command, best_limits
 from llm_accuracy.querying.best_population import PopulationSearch
+from llm_accuracy.visible import columns
 
 
 def bank(gaps, n, rng, correlated=0.7):
@@ -58,6 +60,18 @@ def test_all_questions_leave_nothing_to_chance():
         assert found.winner == 1 and found.asked == 4
 
 
+def test_of_two_that_are_tied_neither_is_dropped_for_certain():
+    """Two questions each is right alone on: when one of them is 2 ahead with 2 open, the tie is all that is left."""
+    z = np.array([[1, 1, 0, 0.0], [0, 0, 1, 1]])
+    for seed in range(30):
+        made = best.Search(2, 4, np.random.default_rng(seed))
+        made._sizes = [1, 1, 1, 1]
+        for _ in range(4):
+            assert made.left.all() and made.winner is None
+            made.tell(z[:, made.ask()])
+        assert made.left.all() and made.winner is not None
+
+
 def test_estimates_are_unbiased_whatever_the_weights():
     """The mean over 4,000 draws of Σ_asked d + d/q, for a bank of six, to four standard errors."""
     z, seen = np.array([[1, 0, 1, 1, 0, 1.0], [0, 0, 1, 0, 1, 0]]), []
@@ -98,27 +112,92 @@ def matrix(tmp_path_factory):
 
 def test_the_command(matrix, capsys):
     words = ["best", str(matrix / "M2.csv"), "--k", "M2-0", "M2-1", "M2-2"]
-    assert best_command.main([*words, "--history", str(matrix / "M1.csv"), "--json", str(matrix / "b.json")]) == 0
+    assert command.main([*words, "--history", str(matrix / "M1.csv"), "--json", str(matrix / "b.json")]) == 0
     shown, result = capsys.readouterr().out, json.loads((matrix / "b.json").read_text())
     assert result["winner"] == "M2-1" and f"{result['answers']:,} of 900 answers" in shown
     assert result["answers"] < 900 and "M2-2" in shown and "4 models say" in shown
     assert result["claim"] == "this bank with these answers" and "about this bank with these answers" in shown
-    assert best_command.main([*words, "--about", "questions", "--json", "-"]) == 0
+    assert command.main([*words, "--about", "questions", "--json", "-"]) == 0
     asked, said = capsys.readouterr()
     new = json.loads(asked)
     assert new["about"] == "questions" and new["answers"] > result["answers"] and "independent draws" in said
     assert new["winner"] in (None, "M2-1") and ("UNDECIDED" in said) == (new["winner"] is None)
-    assert best_command.main(words) == 0
+    assert result["models"]["M2-1"].keys() == new["models"]["M2-1"].keys() > {"asked", "low", "high", "behind_low"}
+    for one in result["models"].values():
+        assert one["low"] <= one["mean_of_all_answers"] <= one["high"] and one["behind_low"] <= one["behind_high"]
+    assert new["models"]["M2-1"]["behind"] is None and "is not bounded" in " ".join(said.split())
+    assert command.main(words) == 0
     for more, said in ((["--k", "M2-0", "M2-0"], "given twice"), (["--k", "M2-0", "other"], "no model other"),
                        (["--tolerance", "60pt"], "--tolerance"), (["--tolerance", "1%"], "--tolerance"),
                        (["--alpha", "2"], "alpha"), (["--k", "M2-0"], "Two models"),
                        (["--json", str(matrix / "M2.csv"), "--overwrite"], "is what is read")):
         with pytest.raises(InputError, match=said):
-            best_command.main([*words, *more])
+            command.main([*words, *more])
     text = (matrix / "M2.csv").read_text().splitlines()
     (matrix / "blank.csv").write_text("\n".join([*text[:2], text[2].replace(",1,", ",,", 1)]) + "\n")
     with pytest.raises(InputError, match="has no score on"):
-        best_command.main(["best", str(matrix / "blank.csv")])
+        command.main(["best", str(matrix / "blank.csv")])
+
+
+def test_the_table_fits_a_terminal_whatever_models_are_called():
+    one = {"left": True, "dropped_after": None, "asked": 12_032, "estimate": 0.73, "low": 0.7, "high": 1.0,
+           "behind": 0.1, "behind_low": 0.0, "behind_high": 0.2, "mean_of_all_answers": 0.7}
+    names = ["organisation/" + "x" * 60 + "-int8", "模型" * 30, "a\x1b[31m", "b"]
+    result = {"models": dict.fromkeys(names, one), "winner": "b", "alpha": 0.05, "tolerance": 0.0, "about": "bank"}
+    lines = best_command.table(result)
+    assert max(map(columns, lines)) <= 80 and lines[1].split()[:2] == ["b", "winner"]
+    at = lines.index("  " + names[0])
+    assert "70.0 to 100.0" in lines[at + 1] and lines[at + 1].split()[0] == "left" and "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize("useful", [None, "misleading"])
+@pytest.mark.parametrize(("gaps", "tolerance", "budget"), [
+    ((0.0, 0.02), 0.0, 60), ((0.03, 0.03, 0.0, 0.01), 0.02, None), ((0.0, 0.0, 0.0, 0.0, 0.0, 0.3), 0.05, 90)])
+def test_intervals_hold_together_whenever_it_ends(gaps, tolerance, budget, useful):
+    """80 searches at alpha .4, where errors would show; each kind of interval, all models at once."""
+    rng, alpha, runs = np.random.default_rng(6), 0.4, 80
+    wrong, wrong_behind = 0, 0
+    for _ in range(runs):
+        z = bank(gaps, 120, rng)
+        weights = None if useful is None else np.where(z.mean(0) > 0.5, 1.0, 0.05)
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], len(z), 120, rng, usefulness=weights,
+                            alpha=alpha, tolerance=tolerance, budget=budget)
+        ends, truth = best_limits.limits(found), z.mean(1)
+        behind = truth.max() - truth
+        wrong += not ((ends.low <= truth + 1e-9) & (truth <= ends.high + 1e-9)).all()
+        wrong_behind += not ((ends.behind_low <= behind + 1e-9) & (behind <= ends.behind_high + 1e-9)).all()
+        assert (ends.low <= ends.accuracy).all() and (ends.accuracy <= ends.high).all()
+    for errors in (wrong, wrong_behind):
+        assert stats.binomtest(int(errors), runs, alpha, alternative="greater").pvalue > 0.001
+
+
+def test_a_winner_of_which_nothing_is_left_to_chance_is_just_the_best():
+    one = {"left": True, "dropped_after": None, "asked": 9, "estimate": 0.7, "low": 0.7, "high": 0.7, "behind": 0.0,
+           "behind_low": 0.0, "behind_high": 0.0}
+    result = {"models": {"a": one, "b": one | {"behind_high": 0.2}}, "winner": "a", "leader": "a", "alpha": 0.05,
+              "tolerance": 0.01, "about": "bank", "claim": "this bank", "answers": 18, "of": 20, "questions": 9,
+              "questions_of_bank": 10, "notes": []}
+    assert best_command.lines(result)[0] == "a is best (error rate 5 %)"
+    result["models"]["a"] = one | {"behind_high": 0.01}
+    assert best_command.lines(result)[0] == "a is best, or worse by no more than 1 point (error rate 5 %)"
+
+
+def test_intervals_narrow_to_what_is_known():
+    """All asked: points. Before the first round: nothing. A loser's interval stays as wide as it was left."""
+    rng = np.random.default_rng(7)
+    z = bank((0.0, 0.0, 0.4), 600, rng)
+    made = best.Search(3, 600, rng)
+    assert np.isnan(best_limits.limits(made).low).all()
+    found = best.search(lambda left, asked: z[np.ix_(left, asked)], 3, 600, rng)
+    ends = best_limits.limits(found)
+    assert found.asked == 600 and np.ptp([ends.low[:2], ends.high[:2], z.mean(1)[:2]], axis=0) == pytest.approx(0)
+    assert ends.behind_high[:2] == pytest.approx(0) and ends.behind_low[2] <= 0.4 < ends.behind_high[2]
+    few = best.search(lambda left, asked: z[np.ix_(left, asked)], 3, 600, rng, kind=PopulationSearch, budget=200)
+    of_new = best_limits.limits(few)
+    assert np.isnan(of_new.behind).all() and (of_new.high - of_new.low > 0.1).all()
+    made.ask(np.full((3, 600), 0.5))
+    with pytest.raises(ValueError, match="expected answers"):
+        best_limits.limits(made)
 
 
 def drawn(n, rng):
@@ -142,6 +221,19 @@ def test_the_best_of_new_questions_is_dropped_no_more_often_than_promised(tolera
         of_bank += z.mean(1).argmax() != 2
     assert stats.binomtest(int(wrong), runs, alpha, alternative="greater").pvalue > 0.001
     assert of_bank > wrong
+
+
+def test_accuracies_on_new_questions_hold_together():
+    """40 banks of 80 at alpha .4; the means of the population are known."""
+    rng, means = np.random.default_rng(5), np.array([0.56, 0.5, 0.6, 0.56])
+    wrong = 0
+    for _ in range(40):
+        z = drawn(80, rng)
+        found = best.search(lambda left, asked, z=z: z[np.ix_(left, asked)], 4, 80, rng, kind=PopulationSearch,
+                            alpha=0.4, budget=50)
+        ends = best_limits.limits(found)
+        wrong += not ((ends.low <= means) & (means <= ends.high)).all()
+    assert stats.binomtest(int(wrong), 40, 0.4, alternative="greater").pvalue > 0.001
 
 
 def test_new_questions_are_decided_where_the_bank_is_large_and_left_open_where_it_is_not():

@@ -8,7 +8,7 @@ import re
 from ... import claims, cli
 from ...errors import InputError
 from ..defaults import check_alpha
-from ..margins import Margin, check_below_half, three_digits
+from ..margins import Margin
 from ..verdicts import fails
 from ..words import as_json, note_text
 from . import flags
@@ -38,7 +38,16 @@ def add(to: argparse.ArgumentParser) -> None:
     flags.add_output_flags(to)
 
 
+def check_unused(options: argparse.Namespace) -> None:
+    """Raises InputError for a flag that would be ignored, and a baseline without a name."""
+    if options.max_excluded is not None:
+        raise InputError("--max-excluded: ask leaves nothing out: what the candidate did not answer counts as wrong")
+    if not options.baseline.strip():
+        raise InputError("ask: BASELINE is an empty text; name its logs, a CSV, or its row of --matrix")
+
+
 def run(options: argparse.Namespace) -> int:
+    check_unused(options)
     flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if not options.replay:
         raise InputError("ask: --replay names a candidate that has answered everything (llm-accuracy ask and "
@@ -72,9 +81,7 @@ def run(options: argparse.Namespace) -> int:
         banks.check_independent(baseline, options.baseline, stated)
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
-    mean = float(known.scores.mean())
-    margin = three_digits((1 - stated.value) * mean) if stated.kind == "recovery" else stated.of_scale
-    check_below_half(margin, 1.0)
+    mean, margin = float(known.scores.mean()), banks.margin_of(stated, bank)
     share = SHARE if options.uniform_share is None else options.uniform_share
     plan = Plan(budget_of(options.budget, known.size), not options.keep_going, margin, options.alpha, share,
                 options.seed, claims.chosen(options.about))

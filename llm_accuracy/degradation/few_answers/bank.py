@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...scores.contents import identical
 from ...scores.contract import check_same_metric
 from ...scores.task_scores import TaskScores, check_same_questions
-from ..margins import Margin
+from ..margins import Margin, check_below_half, three_digits
 from .curves import Known, Pair
 
 Model = Mapping[str, TaskScores]
@@ -111,6 +111,27 @@ def candidate_scores(bank: Bank, baseline: Model, candidate: Model, name: str) -
     if stray:
         notes.append(f"{stray:,} answers of {name} are to questions that the baseline lacks; they are left out")
     return (found if bank.higher_is_better else 1 - found), tuple(dict.fromkeys(notes))
+
+
+def margin_of(margin: Margin, bank: Bank) -> float:
+    """As a share of the scale; a recovery is of the baseline's mean score, which is known, rounded down to three
+    digits, so that what is printed is what is tested.
+
+    Raises InputError for half the scale or more, and for a recovery of nothing, or by a metric of which lower is
+    better.
+    """
+    if margin.kind != "recovery":
+        return margin.of_scale
+    if not bank.higher_is_better:
+        raise InputError(f"margin {margin.text}: lower scores are better, so a share of the baseline's score says "
+                         "nothing; give points (1pt) or a share of the scale (.01)")
+    mean = float(bank.known.scores.mean())
+    found = three_digits((1 - margin.value) * mean)
+    if not found > 0:
+        raise InputError(f"margin {margin.text}: the baseline's score is {mean:.4g}, of which nothing can be lost: "
+                         "give points (1pt)")
+    check_below_half(found, 1.0)
+    return found
 
 
 def check_independent(model: Model, name: str, margin: Margin) -> None:

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import InputError
-from .run import SAME, Run
+from .run import Run
 
 BOLDEST = 0.98  # of the bet that could lose everything
 FIXED = (0.9, 0.5, 0.25, 0.12, 0.06, 0.02)  # shares g of the bettors who do not look at the curves
 LEADS = 0.6  # share of the capital of the one who does
-TINY, ROUNDING = 1e-12, 1e-8
+TINY, ROUNDING = 1e-12, 1e-10
 LEAST_GAP = 0.8  # in margins: how much less than the margin a drop is taken to be, at least
 HALVINGS = 40  # in the search for a limit
 
@@ -54,9 +54,9 @@ class Draws:
 
     @staticmethod
     def of_flips(run: Run) -> Draws:
-        """The same of flips in the place of d (1 where an answer differs, by however little), with nothing expected:
-        the share of the bank that flips."""
-        n, flipped = run.known.size, (np.abs(run.column("d")) > SAME).astype(float)
+        """The same of 1 for a flip, else 0, in the place of d, with nothing expected: the share of the bank that flips.
+        """
+        n, flipped = run.known.size, run.flipped()
         before = np.cumsum(flipped, 1) - flipped
         step = np.arange(flipped.shape[1])
         rate = (before + 0.5) / (step + 1)
@@ -98,9 +98,11 @@ def _share(c: np.ndarray, draws: Draws, m) -> np.ndarray:
 
 def log_capital(draws: Draws, m: np.ndarray | float, bets: np.ndarray) -> np.ndarray:
     """(rows, T) ln E_t of H0: D ≥ m, (rows, 1) or a number; infinite from where the answers exclude it for certain."""
-    # Where φ can hardly exceed m, or not at all, the stake is what rounding could make of it: any that is no less than
-    # the room keeps the mean at 1 or below, and what is clearly less than m still wins nearly everything.
-    odds = np.maximum((m - draws.y) / np.maximum(draws.high - m, ROUNDING), -1.0)
+    room = draws.high - m
+    # Where φ cannot reach m, H0 is false. Where it just may, by no more than rounding, nothing is bet: φ may well lie
+    # below m by more than its highest value lies above it, and H0 be true.
+    sure = np.where(room < -ROUNDING, 1 / TINY, 0.0)
+    odds = np.where(room > ROUNDING, np.maximum((m - draws.y) / np.maximum(room, ROUNDING), -1.0), sure)
     total = np.log(LEADS) + np.cumsum(np.log1p(bets * odds), 1)
     each = np.log((1 - LEADS) / len(FIXED))
     for share in FIXED:
@@ -119,6 +121,14 @@ def log_e_worse(draws: Draws, margin: float) -> np.ndarray:
     return log_capital(mirror, 0.0, for_worse(mirror, margin))
 
 
+def evidence(draws: Draws, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """(rows,) ln of the largest capitals so far against "the margin or more" and "0 or less"; −∞ against a null that
+    the answers by now leave no doubt of, whatever was won before."""
+    floor, ceiling = draws.floor[:, -1], draws.ceiling[:, -1]
+    return (np.where(floor >= margin - TINY, -np.inf, log_e_safe(draws, margin).max(1)),
+            np.where(ceiling <= TINY, -np.inf, log_e_worse(draws, margin).max(1)))
+
+
 def upper_limit(draws: Draws, alpha: float, bets: np.ndarray) -> np.ndarray:
     """(rows,) the least m at which the capital of these bets has reached 1/α: above it, every drop is excluded. 1 − α,
     whenever one stops."""
@@ -133,11 +143,11 @@ def upper_limit(draws: Draws, alpha: float, bets: np.ndarray) -> np.ndarray:
 
 
 def most_unseen(run: Run, alpha: float, planned: int) -> np.ndarray:
-    """(rows,) at most so many of the questions not asked flip, partial credit counted as a whole flip; exact, 1 − α,
-    whenever one stops, if `planned` questions, after which it is narrowest, was fixed before the first."""
+    """(rows,) at most so many of the questions not asked flip, by however little; exact, 1 − α, whenever one stops, if
+    `planned` questions, after which it is narrowest, was fixed before the first."""
     draws = Draws.of_flips(run)
     limit = upper_limit(draws, alpha, planned_bets(draws, alpha, planned))
-    return np.floor(limit * run.known.size - run.flips + 1e-6)
+    return np.floor(limit * run.known.size - run.flipped().sum(1) + 1e-6)
 
 
 def exact_interval(draws: Draws, alpha: float, planned: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from scipy.special import expit, logit, ndtr
 
 from ...errors import InputError
 
-LARGEST = 1e300  # margin: no sum or multiple of it is infinite
 LEAST, MOST = 1e-5, 0.98  # of every probability of a flip
 RATES = (0.002, 0.006, 0.02, 0.05, 0.12, 0.25, 0.45)  # flips that depend on nothing, as a share of the bank
 NOISE = (0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2)  # beside the margins, in medians of |margin|
@@ -26,7 +25,7 @@ RERUN_LEANINGS = (0.0, 0.02)
 LEVELS = {-5.0: 1.0, -4.0: 1.0, -3.0: 1.0, -2.0: 1.0, -1.0: 0.5, 0.0: 0.25}  # logit of flips where even odds: weight
 STRETCHES = {0.25: 0.1, 0.5: 0.15, 1.0: 0.5, 2.0: 0.15, 4.0: 0.1}  # of a fitted curve's margins: prior weight
 SHIFTS = {-3.0: 0.1, -2.0: 0.13, -1.0: 0.17, 0.0: 0.3, 1.0: 0.2, 2.0: 0.1}  # of a fitted curve's logits
-FITTED_SHARE = 0.6  # prior weight of fitted curves beside the library of those that are not
+FITTED_SHARE = 0.2  # prior weight of fitted curves beside the library of those that are not: a rough candidate misleads
 MARGIN_SHARE = 0.8  # prior weight of the noise curves beside flips that depend on nothing
 
 
@@ -156,14 +155,13 @@ def default_library(known: Known) -> Curves:
 
 
 def _filled(known: Known) -> np.ndarray:
-    """|margin|, those that are unknown at the median; infinite ones (a choice of no likelihood at all) at twice the
-    largest that is finite."""
+    """|margin|, those that are unknown at the median; infinite ones, of a choice without any likelihood, are as thick
+    as the thickest other."""
     assert known.margins is not None
     margins = np.abs(known.margins)
     if np.isnan(margins).all():
         raise InputError("no question has a margin: the baseline's log carries no log-likelihoods of its choices")
-    finite = margins[np.isfinite(margins)]
-    margins = np.minimum(margins, 2 * min(finite.max(), LARGEST) if finite.size else 1.0)
+    margins = np.where(np.isinf(margins), np.max(margins, where=np.isfinite(margins), initial=1.0), margins)
     return np.where(np.isnan(margins), np.nanmedian(margins), margins)
 
 

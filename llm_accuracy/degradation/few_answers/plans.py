@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -12,10 +13,10 @@ import pandas as pd
 from ...claims import BANK, QUESTIONS, WORDS
 from ...errors import InputError
 from ..e_values import log_e_safe
-from ..words import percent
+from ..words import WIDTH, percent
 from . import population, simulation
 from .curves import Known, default_library
-from .replay import GROWTH
+from .replay import GROWTH, points
 from .run import Run, round_sizes
 from .simple_random import questions_needed, threshold_passes
 
@@ -89,9 +90,10 @@ def _flips(d: np.ndarray, size: int) -> tuple[int, int]:
 
 
 def _decided(known: Known, candidate: np.ndarray, margin: float, alpha: float, power: float, seed: int) -> float:
-    """Questions after which this share of simulated runs has said "not degraded"; infinite where never."""
+    """Questions after which this share of simulated runs, in the rounds that `ask` takes, has said "not degraded";
+    infinite where never."""
     return simulation.decisions(known, candidate, default_library(known), ROWS, seed, margin=margin, alpha=alpha,
-                                enough=power).questions(power)
+                                enough=power, growth=GROWTH).questions(power)
 
 
 def _decided_of_new(known: Known, candidate: np.ndarray, margin: float, alpha: float, power: float, seed: int
@@ -132,8 +134,11 @@ def _why(best: str, found: dict[str, float], about: str) -> str:
         return "a random sample is one of new questions, too: draw it with plan --write-samples, compare with pair"
     if best == FIXED:
         return "looking again and again costs more here than it gains; but a bad candidate is not stopped early"
+    if best == CHOSEN and math.isinf(found[FIXED]):
+        return "flips are expected at thin margins: one look at random ones never gets there"
     if best == CHOSEN:
-        return f"flips are expected at thin margins: {percent(1 - found[best] / found[FIXED])} fewer than one look"
+        fewer = percent(round(1 - found[best] / found[FIXED], 2))
+        return f"flips are expected at thin margins: {fewer} fewer than one look"
     return "stopping early saves more than one look is worth"
 
 
@@ -148,19 +153,27 @@ def lines(rows: Sequence[Designs], known: Known) -> list[str]:
     """The designs side by side, in words."""
     first = rows[0]
     sure = " (all of them leave nothing to chance)" if first.about == BANK else ""
-    out = [f"questions of {known.size:,}{sure} to \"not degraded by "
-           f"{100 * first.margin:g} points\" with {percent(first.power)} power, true drop "
-           f"{100 * first.drop:g} points", ""]
+    out = [_wrapped(f"questions of {known.size:,}{sure} to \"not degraded by {points(first.margin)}\" with "
+                    f"{percent(first.power)} power, true drop {points(first.drop)}"), ""]
     for row in rows:
         out.append(f"{percent(row.flip)} of the questions flip")
         for name, count in row.questions.items():
             said = f"{count:,.0f}" if math.isfinite(count) else "never"
             out.append(f"  {name:<38}{said:>8}{'  <- best' if name == row.best and math.isfinite(count) else ''}")
-        out.append(f"  {row.why}")
+        out.append(_wrapped(row.why, "  "))
+        if row.best == CHOSEN and math.isfinite(row.questions[CHOSEN]):
+            n = row.questions[CHOSEN]
+            out.append(f"  ask takes so many at most with --budget {n:.0f} ({percent(round(n / known.size, 3))} of the "
+                       "bank)")
         gate = row.threshold
-        out.append(f"  a threshold on {gate['questions']:,.0f} random ones passes this candidate in "
-                   f"{percent(round(gate['passes'], 3))}, one at the margin in "
-                   f"{percent(round(gate['passes_at_margin'], 3))}")
-    out.append(f"about {WORDS[BANK]}; about {WORDS[QUESTIONS]} (--about questions) it takes more" if first.about == BANK
-               else f"about {WORDS[QUESTIONS]}, of which the bank's are independent draws, and no more are to be had")
+        out.append(_wrapped(f"a threshold on {gate['questions']:,.0f} random ones passes this candidate in "
+                            f"{percent(round(gate['passes'], 3))}, one at the margin in "
+                            f"{percent(round(gate['passes_at_margin'], 3))}", "  "))
+    out.append(_wrapped(f"about {WORDS[BANK]}; about {WORDS[QUESTIONS]} (--about questions) it takes more"
+                        if first.about == BANK else f"about {WORDS[QUESTIONS]}, of which the bank's are independent "
+                        "draws, and no more are to be had"))
     return out
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
+from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS, check_about
+from ...outward import at_least, at_most
 from ...randomness import stream
+from ..defaults import check_alpha
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import level, note_text, outward, p_at_most, percent
+from ..words import WIDTH, note_text, p_at_most, percent, sure
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
-from .run import SHARE, Run, round_sizes
+from .run import SAME, SHARE, Run, round_sizes
 
 GROWTH = 1.1  # of the rounds
+LABEL = 17  # columns
 TRIALS = 20  # simulated runs without a flip, for the least number of questions that can say "safe"
 
 
@@ -34,11 +38,16 @@ class Plan:
     seed: int = 0
     about: str = BANK
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a claim that there is not, and an error rate that is none."""
+        check_about(self.about)
+        check_alpha(self.alpha)
+
 
 def least_questions(known: Known, library: Curves, plan: Plan) -> float:
     """Questions after which "not degraded" is first possible, no flip being seen; infinite where it never is."""
     found = simulation.decisions(known, known.scores, library, TRIALS, plan.seed, margin=plan.margin, alpha=plan.alpha,
-                                 share=plan.share)
+                                 share=plan.share, growth=GROWTH)
     if plan.about == BANK or not np.isfinite(found.safe.min()):
         return float(found.safe.min())
     return population.least_questions(known, library, int(found.safe.min()), plan.margin, plan.alpha, plan.share)
@@ -53,8 +62,8 @@ def replay(known: Known, candidate: np.ndarray, library: Curves, plan: Plan) -> 
     for size in sizes(plan, known.size):
         run.answer(d[run.ask(size)])
         now = judged(run, plan, now)
-        decided = decided_after(run, now, decided)
-        if decided is not None and plan.stop:
+        decided = since(decided, run, now)
+        if plan.stop and decided is not None:
             break
     assert now is not None
     return found_by(run, library, plan, now, decided) | {
@@ -93,27 +102,21 @@ class Judged:
         return DEGRADED if self.is_worse else NOT_DEGRADED if self.is_safe else UNDECIDED
 
 
-def decided_after(run: Run, now: Judged, before: int | None) -> int | None:
-    """Questions after which the verdict that stands was decided; None where none does, if only because answers since
-    then have refuted it. `before`: after the round before."""
-    return (before or run.asked) if now.decided else None
-
-
 def judged(run: Run, plan: Plan, before: Judged | None) -> Judged:
     """A run after a round, `before` being how it was judged after the one before it (None: it is the first)."""
     return _of_bank(run, plan) if plan.about == BANK else _of_population(run, plan, before)
 
 
+def since(decided: int | None, run: Run, now: Judged) -> int | None:
+    """Questions after which it was decided, `decided` by the rounds before; None where it is not, or no longer, since
+    the answers by now contradict what was decided."""
+    return None if not now.decided else run.asked if decided is None else decided
+
+
 def _of_bank(run: Run, plan: Plan) -> Judged:
-    """The one-sided limits are of the very capitals that decide, so they never contradict the verdict. A null that the
-    answers prove is not rejected, whatever was bet before: of a run that goes on, to the whole bank at last, the
-    verdict is what they leave possible."""
+    """The one-sided limits are of the very capitals that decide, so they never contradict the verdict."""
     draws = betting.Draws.of(run)
-    safe, worse = (float(log_e(draws, plan.margin).max()) for log_e in (betting.log_e_safe, betting.log_e_worse))
-    if draws.floor[0, -1] >= plan.margin - betting.TINY:
-        safe = -math.inf
-    if draws.ceiling[0, -1] <= betting.TINY:
-        worse = -math.inf
+    safe, worse = (float(log_e[0]) for log_e in betting.evidence(draws, plan.margin))
     low, high = betting.exact_interval(draws, plan.alpha, plan.budget)
     mirror, limit = draws.mirrored(), -math.log(plan.alpha)
     upper = betting.upper_limit(draws, plan.alpha, betting.against(draws, plan.margin))[0]
@@ -152,13 +155,18 @@ def found_by(run: Run, library: Curves, plan: Plan, now: Judged, decided: int | 
         "drop_lower": lower, "drop_upper": upper,
         "asymptotic_low": _or_none(found.low[0]) if of_bank else None,
         "asymptotic_high": _or_none(found.high[0]) if of_bank else None,
-        "p_safe": math.exp(-max(now.safe, 0.0)), "p_worse": math.exp(-max(now.worse, 0.0)),
-        "lost": int((d > 1e-12).sum()), "gained": int((d < -1e-12).sum()),
+        "p_safe": _p(now.safe), "p_worse": _p(now.worse),
+        "lost": int((d > SAME).sum()), "gained": int((d < -SAME).sum()),
         "unseen_flips_at_most": int(betting.most_unseen(run, plan.alpha, plan.budget)[0]), "missing_among_asked": 0,
         "curve": library.names[int(weights.argmax())], "curve_weight": float(weights.max()),
         "margin": plan.margin, "alpha": plan.alpha, "share": plan.share, "seed": plan.seed, "budget": plan.budget,
         "stopped": bool(plan.stop and decided is not None),
     }
+
+
+def _p(log_e: float) -> float:
+    """1/E; 0 only where the answers leave the null no room."""
+    return 0.0 if math.isinf(log_e) and log_e > 0 else math.exp(-min(max(log_e, 0.0), 700.0))
 
 
 def _or_none(value: float) -> float | None:
@@ -167,30 +175,32 @@ def _or_none(value: float) -> float | None:
 
 def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
     """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
-    points, margin, sure = _points, _margin(result["margin"]), level(result["alpha"])
+    margin, places = points(result["margin"], 10), _places(result["margin"])  # as it was tested
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
     out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
            f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
-           f"  drop           {points(result['drop'])}; exact {sure} interval {_between(result, 'ci_low', 'ci_high')}",
-           f"  one-sided      at least {_limit(result, 'drop_lower')}, at most {_limit(result, 'drop_upper')} points, "
-           f"each {sure}, whenever one stops",
-           f"  null           p = {p_at_most(result['p_safe'])} against \"the drop is {margin} or more\"",
-           f"                 p = {p_at_most(result['p_worse'])} against \"the drop is 0 or less\"",
-           f"  flips seen     {result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at most "
-           f"{result['unseen_flips_at_most']:,} flip ({sure})"]
+           _row("drop", f"{points(result['drop'])}; exact {sure(result['alpha'])} interval "
+                f"{at_least(100 * result['ci_low'], places)} to {at_most(100 * result['ci_high'], places)}"),
+           _row("one-sided", f"at least {at_least(100 * result['drop_lower'], places)}, at most "
+                f"{at_most(100 * result['drop_upper'], places)} points, each {sure(result['alpha'])}, "
+                "whenever one stops"),
+           _row("null", f"{_p_text(result['p_safe'])} against \"the drop is {margin} or more\""),
+           _row("", f"{_p_text(result['p_worse'])} against \"the drop is 0 or less\""),
+           _row("flips seen", f"{result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at "
+                f"most {result['unseen_flips_at_most']:,} flip ({sure(result['alpha'])})")]
     if result["about"] == QUESTIONS:
-        out.append("  by normality   no interval is made for new questions")
+        out.append(_row("by normality", "no interval is made for new questions"))
     elif result["asymptotic_low"] is None:
-        out.append(f"  by normality   no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} are "
-                   "needed")
+        out.append(_row("by normality", f"no interval: {result['lost'] + result['gained']} flips seen, {FLIPS_NEEDED} "
+                        "are needed"))
     else:
-        out.append(f"  by normality   {_between(result, 'asymptotic_low', 'asymptotic_high')} "
-                   "(asymptotic: no verdict rests on it)")
-    out.append(f"  about          {result['claim']}")
-    out.append(f"  flips expected {result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)")
+        out.append(_row("by normality", f"{at_least(100 * result['asymptotic_low'])} to "
+                        f"{at_most(100 * result['asymptotic_high'])} (asymptotic: no verdict rests on it)"))
+    out.append(_row("about", result["claim"]))
+    out.append(_row("flips expected", f"{result['curve']} ({percent(round(result['curve_weight'], 2))} of the belief)"))
     if whole is not None:
-        out.append(f"  all answers    {points(whole)}: what the run did not see")
+        out.append(_row("all answers", f"{points(whole)}: what the run did not see"))
     notes = []
     if result["asked"] < least and result["verdict"] == UNDECIDED:
         notes.append(_too_few(result, least))
@@ -205,14 +215,31 @@ def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str
 
 
 def _too_few(result: dict[str, Any], least: float) -> str:
-    """Questions gained can decide sooner than none that flips, so nothing is called impossible."""
+    """Why it may be undecided: a candidate that is as good, and no better, cannot be told by so few."""
     if not math.isfinite(least):
-        return (f"where nothing flips, a bank of {result['of']:,} gives no verdict \"not degraded\" about "
+        return (f"without a flip a bank of {result['of']:,} is too small to say \"not degraded\" about "
                 f"{WORDS[result['about']]}: a larger bank, or a larger margin")
     plain = math.ceil(math.log(result["alpha"]) / math.log1p(-result["margin"]))
-    return (f"no verdict \"not degraded\" was to be expected of {result['asked']:,} questions: without a single flip "
-            f"this design needs about {least:,.0f} (any design, where every question of a large bank can be lost: "
-            f"{plain:,}, about ln(1/alpha)/margin); ask more, or state a larger margin")
+    return (f"{result['asked']:,} questions are too few to say \"not degraded\" without a single flip: this design "
+            f"needs {least:,.0f} then (any design, where every question of a large bank can be lost: {plain:,}, about "
+            "ln(1/alpha)/margin); ask more, or state a larger margin")
+
+
+def _places(margin: float) -> int:
+    """Decimals of limits in points: those of the margin, so that a limit below it is not shown above, and enough to
+    tell a tenth of it."""
+    _, _, after = f"{100 * margin:.9f}".rstrip("0").partition(".")
+    return max(2, len(after), 1 - math.floor(math.log10(100 * margin)) if margin > 0 else 0)
+
+
+def _p_text(p: float) -> str:
+    return f"p = {p_at_most(p)}" if p else "ruled out by the answers themselves"
+
+
+def _row(label: str, text: str) -> str:
+    """A label in the first LABEL columns and its text beside it, wrapped as a terminal needs it."""
+    return textwrap.fill(text, WIDTH, initial_indent=f"  {label}".ljust(LABEL), subsequent_indent=" " * LABEL,
+                         break_on_hyphens=False)
 
 
 def about_text(result: dict[str, Any]) -> str:
@@ -221,28 +248,13 @@ def about_text(result: dict[str, Any]) -> str:
         return (f"this is about {WORDS[BANK]}: chance is in the draw of the questions alone, so those that belong "
                 f"together need no correction. On {WORDS[QUESTIONS]}: begin with --about questions. On {NO_ANSWERS}")
     return (f"this is about {WORDS[QUESTIONS]}: the bank's are taken as drawn independently of one another, in the "
-            f"tasks' proportions. Of {WORDS[BANK]} the {level(result['alpha'])} interval is "
-            f"{_between(result, 'bank_low', 'bank_high')}. If every answer is independent of the "
-            f"others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on {NO_ANSWERS}")
+            f"tasks' proportions. Of {WORDS[BANK]} the {sure(result['alpha'])} interval is "
+            f"{at_least(100 * result['bank_low'])} to {at_most(100 * result['bank_high'])}. If every answer is "
+            f"independent of the others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on "
+            f"{NO_ANSWERS}")
 
 
-def _between(result: dict[str, Any], low: str, high: str) -> str:
-    return f"{_limit(result, low)} to {_limit(result, high)}"
-
-
-def _limit(result: dict[str, Any], name: str) -> str:
-    """A limit of the drop in points, rounded outwards, to the decimals of the margin and to a tenth of it at least."""
-    margin = 100 * result["margin"]
-    _, _, after = f"{margin:.10f}".rstrip("0").partition(".")
-    decimals = max(2, len(after), 1 - math.floor(math.log10(margin)) if margin > 0 else 0)
-    return outward(100 * result[name], not name.endswith(("low", "lower")), min(decimals, 9))
-
-
-def _margin(share: float) -> str:
-    """In full: a shorter one would be another."""
-    text = f"{100 * share:.10g}"
-    return f"{text} point{'' if text == '1' else 's'}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.3g} point" + ("" if f"{100 * share:.3g}" == "1" else "s")
+def points(share: float, digits: int = 3) -> str:
+    """A share of the scale in words: 1 point, 0.5 points."""
+    said = f"{100 * share:.{digits}g}"
+    return f"{said} point" + ("" if said == "1" else "s")

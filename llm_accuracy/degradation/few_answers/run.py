@@ -25,7 +25,7 @@ from .curves import Curves, Known
 
 SHARE = 0.3  # uniform share of every draw
 FIRST, GROWTH = 8, 1.2  # questions of the first round, and how many times larger each next one is
-SAME = 1e-12  # scores that differ by no more are one
+SAME = 1e-12  # scores that differ by less are one
 LEAST_VARIANCE = 1e-6  # of any d: what the curves take for certain is drawn all the same
 
 
@@ -188,7 +188,7 @@ class Run:
         """
         one = self.rounds[-1]
         x = self.known.scores[one.asked]
-        if d.shape != one.asked.shape or not ((d >= x - 1 - SAME) & (d <= x + SAME)).all():
+        if d.shape != one.asked.shape or not ((d >= x - 1 - 1e-12) & (d <= x + 1e-12)).all():
             raise InputError("a difference that the baseline's score rules out: candidate scores lie between 0 and 1")
         one.d[:] = d
         before = np.cumsum(d, 1) - d + self._sum[:, None]
@@ -210,6 +210,10 @@ class Run:
             down, up = self.curves.down[k][asked], self.curves.up[k][asked]
             self._log[:, k] += (x * (lost * np.log(down) + (1 - lost) * np.log1p(-down))
                                 + (1 - x) * (gained * np.log(up) + (1 - gained) * np.log1p(-up))).sum(1)
+
+    def flipped(self) -> np.ndarray:
+        """(rows, T) 1 for every answer that differs from the baseline's, by however little, else 0."""
+        return (np.abs(self.column("d")) > SAME).astype(float)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(rows,) each: the least and the largest Σ d that the answers leave possible."""

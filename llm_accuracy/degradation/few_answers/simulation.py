@@ -14,7 +14,7 @@ from .curves import Curves, Known
 from .run import SHARE, Run, round_sizes
 
 THIN, EVEN, THICK, ONE_TASK = "thin margins", "anywhere", "losses on thick margins", "one task"
-GROWTH = 1.06  # of the rounds of a run that stops when it is decided
+GROWTH = 1.06  # of the rounds, where nothing else is said
 LOOK_EVERY = 10  # rounds between two looks of a simulation at who has decided; decisions are dated exactly
 
 
@@ -70,12 +70,13 @@ class Decided:
 
 
 def decisions(known: Known, candidate: np.ndarray, library: Curves, rows: int, seed: int = 0, *, margin: float = 0.01,
-              alpha: float = 0.05, share: float = SHARE, most: int | None = None, enough: float = 1.0) -> Decided:
+              alpha: float = 0.05, share: float = SHARE, most: int | None = None, enough: float = 1.0,
+              growth: float = GROWTH) -> Decided:
     """Runs of the design on a candidate whose answers are all known, up to `most` questions, or until a share `enough`
-    of them has decided for "safe"."""
+    of them has decided for "safe"; growth of its rounds."""
     d = known.scores - candidate
     run = Run(known, library, rows, np.random.default_rng([seed, known.size]), share)
-    sizes = round_sizes(most or known.size, known.size, growth=GROWTH)
+    sizes = round_sizes(most or known.size, known.size, growth=growth)
     ends = np.cumsum(sizes)
     safe = worse = np.full(rows, np.inf)
     for number, size in enumerate(sizes, 1):
