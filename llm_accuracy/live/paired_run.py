@@ -175,7 +175,11 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
         bank = Bank.load(run / "questions.csv")
         compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
         baseline = Baseline.load(run / "baseline.npz")
-        compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
+        prints = baseline.fingerprints()
+        if lacking := [name for name in prints if name not in manifest["known"]]:
+            raise InputError(f"{run / 'manifest.json'}: no fingerprint of {lacking[0]}; go on with the version that "
+                             f"wrote it ({manifest['versions']['llm-accuracy']} or before)")
+        compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
         _check_stated(run, manifest, bank, baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
