@@ -144,8 +144,8 @@ def test_the_gain_of_questions_asked_one_at_a_time_is_of_their_variance():
 
 
 def test_without_a_history_other_seeds_draw_other_samples():
-    """Two models of a bank of 60, 40 asked, 100 seeds each: .80 covered while all sessions shared one order of questions
-    that look alike, since a systematic sample of one order has few members."""
+    """Two models of a bank of 60, 40 asked, 100 seeds each: .80 covered while all sessions shared one order of what
+    looks alike, since of one order there are few systematic samples."""
     n, rng = 60, np.random.default_rng(6)
     answers = (rng.random((8, n)) < rng.uniform(0.3, 0.7, (8, 1))).astype(float)
     covered = []
