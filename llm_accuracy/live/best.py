@@ -120,6 +120,10 @@ def _asked(options: argparse.Namespace) -> int:
     outputs = best_gate.Outputs.of(options, [*flags.files_of([options.folder]), *(options.history or [])])
     if any(getattr(options, name) for name in AGAIN):
         return _again(options, run, outputs)
+    if not options.asked and run.begun and not any(getattr(options, name) for name in OUTPUTS):
+        run.manifest(BEST)
+        print(*again.status(run), sep="\n")
+        return 0
     if not options.asked:
         raise InputError(f"how are the models asked? Give one of {', '.join('--' + name for name in DRIVERS)}, once a "
                          "model (or --resume)")
