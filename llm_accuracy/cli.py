@@ -228,6 +228,11 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
     return same
 
 
+def is_given(value: object) -> bool:
+    """Whether a flag that has no default is on the command line: 0, which equals False, and an empty text are."""
+    return value is not None and value is not False and value != []
+
+
 def path(text: str) -> Path:
     """An argparse type: a path; no blank one, as of a variable that is not set, which would be the current folder."""
     if not text.strip():

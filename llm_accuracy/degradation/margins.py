@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .pairing import Pairs
 
 RISK = 1e-4  # that the baseline's true mean lies below the limit that a recovery is taken of
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 
 
 def check_below_half(margin: float, width: float) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..cli import INTERRUPTED
+from ..cli import INTERRUPTED, is_given
 from ..errors import InputError
 from ..files import read_json
 from . import paired_command
-from .run_folder import ACCURACY, BEST, COMPARISON, NAMES, RunFolder
+from .run_folder import ACCURACY, BEST, COMPARISON, NAMES, RunFolder, as_written
 
 FIXED = ("budget", "half_width", "exact", "max_budget", "first_round", "growth", "alpha", "seed", "max_minutes", "cost",
          "questions", "factors", *paired_command.FIXED)  # by the first command of a run
 KEPT = ("model", "metric", "filter")  # which are kept with the driver's words
+READING = ("matrix", "task_metrics", "higher_is_better", "value", "range", "errors", "by_content", "may_differ", "id",
+           "score", "item_field")  # of `ask`: how a baseline and earlier candidates are read
+BY_DEFAULT = {"errors": "missing"}  # values that flags have which are not given
 
 
 def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str, str]:
@@ -26,9 +30,9 @@ def fixed(options: argparse.Namespace, compares: bool | None = None) -> dict[str
     """
     compares = getattr(options, "baseline", None) is not None if compares is None else compares
     found = {}
-    for name in (*FIXED, *(["history"] if compares else [])):
+    for name in (*FIXED, *READING, *(["history"] if compares else [])):
         value = getattr(options, name, None)
-        if value not in (None, False, []):
+        if is_given(value) and value != BY_DEFAULT.get(name):
             found[name] = " ".join(str(one.absolute()) if isinstance(one, Path) else str(one)
                                    for one in (value if isinstance(value, list) else [value]))
     return found
@@ -40,9 +44,14 @@ def check_same(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
     if manifest.get("kind", ACCURACY) == BEST:
         raise InputError(f"{options.run} holds {NAMES[BEST]}: give the same flag to llm-accuracy best --run "
                          f"{options.run}")
+    check_kept(options, manifest, fixed(options, manifest.get("kind") == COMPARISON))
+
+
+def check_kept(options: argparse.Namespace, manifest: dict[str, Any], given: dict[str, str]) -> None:
+    """Raises InputError where one of the flags `given`, as `fixed` has them, or of KEPT differs from the manifest's."""
     asked = manifest["asked"]
     begun = asked.get("flags")
-    for name, value in fixed(options, manifest.get("kind") == COMPARISON).items():
+    for name, value in given.items():
         if begun is None or begun.get(name) != value:
             then = "" if begun is None else (f" ({begun[name]})" if name in begun else " (without it)")
             raise InputError(f"{_flag(name)}: fixed when the run began{then}; leave it away, or begin another run")
@@ -60,29 +69,38 @@ def status(run: RunFolder) -> list[str]:
     path = run / "result.json"
     kind = manifest.get("kind", ACCURACY)
     name = _command(run.path, kind)
-    if not path.exists():
-        model = manifest.get("model") or f"{len(manifest['models'])} models"
-        said, ended = [f"{model}: begun {manifest['begun']}, no round is answered yet"], False
-    elif kind == BEST:
-        from .several_report import text_of as winner_of
-
-        result = read_json(path)
-        said, ended = winner_of(result)[:1], bool(result["ended"])
-    elif kind == COMPARISON:
-        from .paired_report import text_of
-
-        result = read_json(path)
-        said, ended = [f"{result['model']} against {result['baseline']}", text_of(result)[0]], bool(result["ended"])
-    else:
-        from .results import said_of
-
-        result = read_json(path)
-        said, ended = said_of(result), bool(result["stopped"])
+    with as_written(path, f"not the result of a run; {name} --report writes it again"):
+        said, ended = _so_far(path, manifest, kind)
     working = run.locked_by()
     next_ = (f"process {working} is working on it" if working else
              f"it has ended; {name} --audit checks it, --export eee publishes it" if ended else
              f"{name} --resume goes on with it")
     return [*said, *([str(run / "report.html")] if (run / "report.html").exists() else []), next_]
+
+
+def _so_far(path: Path, manifest: dict[str, Any], kind: str) -> tuple[list[str], bool]:
+    """What result.json says, and whether the run has ended."""
+    if not path.exists():
+        model = manifest.get("model") or f"{len(manifest['models'])} models"
+        return [f"{model}: begun {manifest['begun']}, no round is answered yet"], False
+    result = read_json(path)
+    if kind == BEST:
+        from .several_report import text_of as winner_of
+
+        return winner_of(result)[:1], bool(result["ended"])
+    if kind == COMPARISON:
+        from .paired_report import text_of
+
+        return [f"{result['model']} against {result['baseline']}", text_of(result)[0]], bool(result["ended"])
+    from .results import said_of
+
+    return said_of(result), bool(result["stopped"])
+
+
+def check_minutes(minutes: float | None, ways: Iterable[str]) -> None:
+    """Raises InputError for a limit of time on models that somebody asks by hand."""
+    if minutes is not None and "files" in ways:
+        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
 
 
 def interrupted(run: Path | None) -> int:

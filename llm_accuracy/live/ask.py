@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from .. import cli
 from ..claims import BANK
+from ..cli import is_given
 from ..degradation import commands
 from ..degradation.commands import ask as replayed
 from ..degradation.commands import flags
@@ -17,18 +18,21 @@ from . import again, paired_command
 from .drivers import DRIVERS, Request
 from .run_folder import COMPARISON, RunFolder
 
+HELD = ("history", "tasks", "no_margins", "need_margins", "allow_same", "max_minutes", *again.READING)  # since a run
+# began; the rest of what is fixed is compared as the plan has it
+
 
 def add(to: argparse.ArgumentParser) -> None:
     replayed.add(to)
     live = to.add_argument_group("a candidate that is asked")
-    live.add_argument("--run", dest="folder", type=Path, metavar="RUN",
+    live.add_argument("--run", dest="folder", type=cli.path, metavar="RUN",
                       help="keep the comparison in this folder, as `evaluate RUN --baseline` does; the candidate is "
                            "asked by one of:")
     add_drivers(live.add_mutually_exclusive_group())
     live.add_argument("--model", metavar="NAME", help="the candidate's name (inspect: the model to load)")
-    live.add_argument("--history", nargs="+", type=Path, metavar="PATH", help="models that have answered these "
+    live.add_argument("--history", nargs="+", type=cli.path, metavar="PATH", help="models that have answered these "
                                                                             "questions: which may change")
-    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
     live.add_argument("--show-questions", action="store_true", help="the report shows what flipped questions ask")
     paired_command.add_files(live)
@@ -44,17 +48,20 @@ def add_drivers(to) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    chosen = [name for name in DRIVERS if is_given(getattr(options, name.replace("-", "_")))]
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
-        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "markdown", "junit")):
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "show_questions",
+                                                     "markdown", "junit")):
             raise InputError(f"{extra[0]} goes with --run")
         return replayed.run(options)
+    replayed.check_unused(options)
     if options.replay:
         raise InputError("--replay has all answers, --run asks for them: give one or the other")
     if not chosen:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
+    again.check_minutes(options.max_minutes, chosen)
     try:
         return _asked(options, chosen[0])
     except KeyboardInterrupt:
@@ -77,7 +84,9 @@ def _asked(options: argparse.Namespace, driver: str) -> int:
 
 
 def _as_begun(manifest: dict[str, Any], options: argparse.Namespace) -> None:
-    """Raises InputError where a run began with other flags than these."""
+    """Raises InputError where a run began with other flags than these. What has no default may be left away."""
+    given = again.fixed(options)
+    again.check_kept(options, manifest, {name: given[name] for name in HELD if name in given})
     plan, before, wanted = manifest["plan"], manifest["baseline"], paired_command.wanted_plan(options)
     begun = {"baseline": before["name"], "--margin": before["stated_margin"], "--earlier": before["earlier"],
              "--budget": plan["budget"], "--alpha": plan["alpha"], "--seed": plan["seed"],

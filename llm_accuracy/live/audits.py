@@ -52,6 +52,9 @@ def same_result(run: OpenRun, found: str) -> str:
         raise InputError(f"{path}: {name} is {shortened(kept.get(name))}, by the log it is "
                          f"{shortened(here.get(name))}; add --report to write it again")
     there = kept["notes"] if isinstance(kept.get("notes"), list) else []
+    if "same_answers" not in here and (added := [note for note in there if note not in here["notes"]]):
+        raise InputError(f"{path}: the note {shortened(added[0])} follows from nothing in the log; add --report to "
+                         "write it again")
     if missing := [note for note in here["notes"] if note not in there]:
         raise InputError(f"{path}: the note {shortened(missing[0])} is missing; add --report to write it again")
     return f"{path.name}: {found}, is what the log gives, and so is all else in it"

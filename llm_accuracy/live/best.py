@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import claims
+from .. import claims, cli
+from ..cli import is_given
 from ..degradation.commands import flags
 from ..errors import InputError
 from ..querying import best_command
@@ -15,7 +15,7 @@ from . import again, best_gate
 from .command import OF_EXPORT, add_export, check_export
 from .drivers import DRIVERS, Request
 from .paired_command import OUTPUTS, add_files
-from .run_folder import BEST, RunFolder
+from .run_folder import BEST, RunFolder, as_written
 
 if TYPE_CHECKING:
     from .several_run import SeveralWanted
@@ -31,8 +31,8 @@ DESCRIPTION = best_command.DESCRIPTION.replace("""--k MODEL MODEL … --history 
 
 """)
 AGAIN = ("resume", "report", "audit", "export")
-FIXED = {"tolerance": "0.5pt", "about": None, "alpha": 0.05, "seed": 0, "budget": None, "max_minutes": None,
-         "questions": None, "k": None}  # what is fixed when a run begins, and where it is not given
+DEFAULTS = {"tolerance": "0.5pt", "alpha": 0.05, "seed": 0}  # set when it is known that they were not given
+LIVE = ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN, "as_begun", *OF_EXPORT)
 
 
 class Add(argparse.Action):
@@ -49,26 +49,28 @@ def build_parser() -> argparse.ArgumentParser:
     matrix = next(action for action in parser._actions if action.dest == "matrix")
     matrix.nargs, matrix.required = "?", False
     for action in parser._actions:
+        if action.dest in DEFAULTS:
+            action.default = None
         if action.dest == "history":
-            action.nargs, action.metavar = "+", "PATH"
+            action.nargs, action.metavar, action.type = "+", "PATH", cli.path
             action.help = "other models' answers, a matrix (live models: or logs, factors): which questions tell " \
                           "models apart"
     best_gate.add_flags(parser)
     add_files(parser)
     flags.add_output_flags(parser)
     live = parser.add_argument_group("models that are asked")
-    live.add_argument("--run", dest="folder", type=Path, metavar="RUN",
+    live.add_argument("--run", dest="folder", type=cli.path, metavar="RUN",
                       help="keep the search in this folder; the models are asked by one of these, once a model:")
     for way in DRIVERS.values():
         live.add_argument(f"--{way.name}", action=Add, dest="asked", nargs=None if way.metavar else 0,
                           metavar=way.metavar, help=way.help)
     live.add_argument("--model", nargs="+", metavar="MODEL", help="inspect: the models to load (default: those of --k)")
-    live.add_argument("--questions", type=Path, metavar="CSV",
+    live.add_argument("--questions", type=cli.path, metavar="CSV",
                       help="files, command: the bank, question[,task], where no history names it")
     live.add_argument("--metric", help="the score to use where there are several (inspect: the scorer)")
     live.add_argument("--filter", help="lm-eval: the filter to use where a task has several")
     live.add_argument("--budget", metavar="B", help="questions of a model at most, or a share (default: all)")
-    live.add_argument("--max-minutes", type=float, metavar="M", help="begin no further round after this time")
+    live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     again = live.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with RUN")
     again.add_argument("--report", action="store_true", help="write result.json and report.html again")
@@ -96,8 +98,7 @@ def main(argv: list[str]) -> int:
 
 
 def _replayed(options: argparse.Namespace) -> int:
-    live = [name for name in ("asked", "model", "questions", "metric", "filter", "budget", "max_minutes", *AGAIN,
-                              "as_begun", *OF_EXPORT) if getattr(options, name)]
+    live = [name for name in LIVE if is_given(getattr(options, name))]
     if live:
         flag = options.asked[0][0] if live[0] == "asked" else live[0].replace("_", "-")
         raise InputError(f"--{flag}: --run RUN names the folder that the search is kept in")
@@ -107,6 +108,7 @@ def _replayed(options: argparse.Namespace) -> int:
         if len(options.history) > 1:
             raise InputError("--history: beside a matrix, one matrix of other models")
         options.history = options.history[0]
+    _set_defaults(options)
     outputs = best_gate.Outputs.of(options, [path for path in (options.matrix, options.history) if path])
     if options.k:
         outputs.gate.check(options.k)
@@ -115,12 +117,22 @@ def _replayed(options: argparse.Namespace) -> int:
     return outputs.write(result, best_command.lines(result), [])
 
 
+def _set_defaults(options: argparse.Namespace) -> None:
+    for name, value in DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+
+
 def _asked(options: argparse.Namespace) -> int:
     run = RunFolder(options.folder)
-    outputs = best_gate.Outputs.of(options, [*flags.files_of([options.folder]), *(options.history or [])])
+    read = [*(options.history or []), *([options.questions] if options.questions else [])]
+    outputs = best_gate.Outputs.of(options, [*flags.files_of([options.folder]), *read])
+    check_export(options)
     if any(getattr(options, name) for name in AGAIN):
         return _again(options, run, outputs)
-    if not options.asked and run.begun and not any(getattr(options, name) for name in OUTPUTS):
+    if options.as_begun:
+        raise InputError("--as-begun goes with --resume")
+    if run.begun and not any(is_given(value) for name, value in vars(options).items() if name != "folder"):
         run.manifest(BEST)
         print(*again.status(run), sep="\n")
         return 0
@@ -144,6 +156,8 @@ def _wanted(options: argparse.Namespace, gate: best_gate.Gate) -> SeveralWanted:
     from ..degradation.defaults import check_alpha
     from .several_run import SeveralWanted
 
+    again.check_minutes(options.max_minutes, [way for way, _ in options.asked])
+    _set_defaults(options)
     check_alpha(options.alpha)
     plan = {"tolerance": best_command.tolerance_of(options.tolerance), "alpha": options.alpha, "seed": options.seed,
             "about": claims.chosen(options.about), "max_minutes": options.max_minutes}
@@ -185,16 +199,11 @@ def _again(options: argparse.Namespace, run: RunFolder, outputs: best_gate.Outpu
     from .loop import go_on
     from .several_run import audit, reopen, resume
 
-    for name, default in FIXED.items():
-        if getattr(options, name) != default:
-            raise InputError(f"--{name.replace('_', '-')}: fixed when the run began; leave it away, or begin another "
-                             "run")
-    check_export(options)
-    for name in OUTPUTS:
-        if getattr(options, name) and (options.audit or options.export):
-            raise InputError(f"--{name.replace('_', '-')} has no place beside "
-                             f"{'--audit' if options.audit else '--export'}: leave it away")
-    outputs.gate.check(run.manifest(BEST)["models"])
+    if not options.resume:
+        _leave_away(options)
+    manifest = run.manifest(BEST)
+    _check_begun(options, manifest)
+    outputs.gate.check(manifest["models"])
     if options.audit:
         print("\n".join(audit(run)))
         return 0
@@ -210,11 +219,46 @@ def _again(options: argparse.Namespace, run: RunFolder, outputs: best_gate.Outpu
                 return 0
             result = contest.write()
         else:
+            options.k = options.k or run.manifest(BEST)["models"]
             requests = _requests(options) if options.asked else []
             result = go_on(resume(run, requests, options.history, options.as_begun, live.say), live)
     finally:
         run.release()
     return _told(outputs, run, result)
+
+
+def _leave_away(options: argparse.Namespace) -> None:
+    """Raises InputError for a flag that --report, --audit or --export would ignore."""
+    what = next(name for name in AGAIN if getattr(options, name))
+    for name in ("asked", "history", "as_begun", *(OUTPUTS if what != "report" else ())):
+        if is_given(getattr(options, name)):
+            flag = options.asked[0][0] if name == "asked" else name.replace("_", "-")
+            raise InputError(f"--{flag} has no place beside --{what}: leave it away")
+
+
+def _check_begun(options: argparse.Namespace, manifest: dict[str, Any]) -> None:
+    """Raises InputError for a flag with another value than the run began with."""
+    from ..querying.session import budget_of
+
+    with as_written(options.folder / "manifest.json"):
+        plan, asked = manifest["plan"], manifest["asked"]
+        begun = {name: plan[name] for name in ("tolerance", "alpha", "seed", "about", "max_minutes")}
+        begun |= {"k": manifest["models"], "budget": plan["questions"], "questions": None}
+        begun |= {name: asked[0][name] for name in ("metric", "filter")}
+        models = [one["model"] for one in asked]
+    now = {name: getattr(options, name) for name in begun}
+    if options.tolerance is not None:
+        now["tolerance"] = best_command.tolerance_of(options.tolerance)
+    if options.budget is not None:
+        now["budget"] = budget_of(options.budget, manifest["bank"]["questions"])
+    for name, value in now.items():
+        if value is not None and value != begun[name]:
+            then = "" if begun[name] is None else f" ({begun[name]})"
+            raise InputError(f"--{name.replace('_', '-')}: fixed when the run began{then}; leave it away, or begin "
+                             "another run")
+    if options.model and options.model not in (models, models[:1]):
+        raise InputError(f"--model {' '.join(options.model)}: the run began with "
+                         f"{' '.join(map(str, filter(None, models))) or 'none'}; leave it away, or begin another run")
 
 
 def _told(outputs: best_gate.Outputs, run: RunFolder, result: dict[str, Any]) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .. import cli
+from ..cli import is_given
 from ..errors import InputError
 from ..redaction import hidden
 from ..visible import visible
@@ -88,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     fine.add_argument("--first-round", type=cli.at_least(1), metavar="B", help="questions in the first round (8)")
     fine.add_argument("--growth", type=float, metavar="G", help="how many times larger each round is (1.5)")
     fine.add_argument("--alpha", type=float, metavar="A", help="error rate of the intervals (.05)")
-    fine.add_argument("--seed", type=int, metavar="S", help="of the draws (0)")
+    fine.add_argument("--seed", type=cli.at_least(0), metavar="S", help="of the draws (0)")
     fine.add_argument("--show-questions", action="store_true", help="the report shows answers' questions, not ids only")
     return parser
 
@@ -105,7 +106,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def check_export(options: argparse.Namespace) -> None:
     """Raises InputError for a flag of an export where there is none."""
     for name in OF_EXPORT:
-        if getattr(options, name) and not options.export:
+        if is_given(getattr(options, name)) and not options.export:
             raise InputError(f"--{name} goes with --export")
 
 
@@ -198,7 +199,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _only_looks(options: argparse.Namespace) -> bool:
     """Whether nothing but a run that exists is named."""
-    others = [name for name, value in vars(options).items() if value not in (None, False, []) and name != "run"]
+    others = [name for name, value in vars(options).items() if is_given(value) and name != "run"]
     return options.run is not None and RunFolder(options.run).begun and not others
 
 
@@ -220,10 +221,10 @@ def _hint(words: list[str]) -> str | None:
 def _check(options: argparse.Namespace) -> None:
     """Raises InputError for flags that do not go together."""
     exists = next((name for name in ("resume", "report", "audit", "export") if getattr(options, name)), None)
-    chosen = [name for name in DRIVERS if getattr(options, name.replace("-", "_")) not in (None, False)]
+    chosen = [name for name in DRIVERS if is_given(getattr(options, name.replace("-", "_")))]
     if options.forecast:
-        others = [name for name, value in vars(options).items() if value not in (None, False, [])
-                  and name not in (*FORECAST, "forecast", "run")]
+        others = [name for name, value in vars(options).items()
+                  if is_given(value) and name not in (*FORECAST, "forecast", "run")]
         if options.run or others:
             extra = options.run or f"--{others[0].replace('_', '-')}"
             raise InputError(f"--forecast asks nothing: leave {extra} away (it looks at --history, --questions, "
@@ -240,19 +241,20 @@ def _check(options: argparse.Namespace) -> None:
         raise InputError("--model: a name is needed")
     for names, place in ((OF_EXPORT, "export"), (("as_begun",), "resume")):
         for name in names:
-            if getattr(options, name) and exists != place:
+            if is_given(getattr(options, name)) and exists != place:
                 raise InputError(f"--{name.replace('_', '-')} goes with --{place}")
     if exists in ("audit", "report", "export"):
         _leave_away(options, f"--{exists}", {"history", *(name.replace("-", "_") for name in chosen)})
     if exists == "audit":
         _leave_away(options, "--audit", {"show_questions"})
+    if exists in ("audit", "export"):
+        _leave_away(options, f"--{exists}", paired_command.OUTPUTS)
     if exists:
         return
     if not chosen:
         raise InputError(f"how is the model asked? Give one of {', '.join('--' + name for name in DRIVERS)} (or "
                          "--resume)")
-    if options.max_minutes is not None and chosen == ["files"]:
-        raise InputError("--max-minutes does not go with --files: what is asked waits while nothing runs")
+    again.check_minutes(options.max_minutes, chosen)
     if options.baseline is not None:
         return
     if options.cost is not None and options.exact:
@@ -266,14 +268,14 @@ def _check(options: argparse.Namespace) -> None:
 def _leave_away(options: argparse.Namespace, what: str, flags: Iterable[str], more: tuple[str, ...] = ()) -> None:
     """Raises InputError for a flag that `what` does not look at: it would be ignored in silence."""
     for name in (*sorted(flags), *more):
-        if getattr(options, name, None) not in (None, False, []):
+        if is_given(getattr(options, name, None)):
             raise InputError(f"--{name.replace('_', '-')} has no place beside {what}: leave it away")
 
 
 def _request(options: argparse.Namespace) -> Request | None:
     for name in DRIVERS:
         value = getattr(options, name.replace("-", "_"))
-        if value not in (None, False):
+        if is_given(value):
             return Request(name, "" if value is True else value, options.run, options.model, options.metric,
                            options.filter, options.show_questions, again.fixed(options))
     return None

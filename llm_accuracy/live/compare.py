@@ -28,6 +28,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
@@ -35,7 +37,7 @@ from ..degradation.words import WIDTH
 from ..errors import InputError
 from ..outward import at_least, at_most
 from ..populations import nearby
-from .bank import Bank
+from .bank import Bank, digest
 from .run_folder import ACCURACY, COMPARISON, RunFolder
 
 SEEN_NEEDED = 10  # right, and wrong answers, for two runs to be combined as of independent normal estimates
@@ -103,7 +105,7 @@ def _of_accuracy(path: Path) -> Side:
 
     return Side(path, run.manifest["model"], found.theta, interval, plan.interval == FIXED,
                 ("accuracy", run.manifest["model"], str(plan.seed)), found.asked, asking.bank.size,
-                run.manifest["bank"], _repeated(asking.bank), _rarer(asking.answers.values(), asking.bank.size))
+                _prints(asking.bank), _repeated(asking.bank), _rarer(asking.answers.values(), asking.bank.size))
 
 
 def _rarer(answers: Collection[float], n_questions: int) -> float:
@@ -130,8 +132,15 @@ def _of_comparison(path: Path) -> Side:
     if not higher:
         raise InputError(f"{path}: a comparison by a metric of which lower is better has no accuracy to compare")
     return Side(path, run.manifest["model"], mean - found["drop"], interval, False,
-                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, run.manifest["bank"],
+                ("comparison", str(asking.plan.seed)), found["asked"], asking.bank.size, _prints(asking.bank),
                 _repeated(asking.bank))
+
+
+def _prints(bank: Bank) -> dict[str, str | None]:
+    """Fingerprints of a bank's questions, whatever their order: a baseline's and a history's differ in it."""
+    order = np.argsort(bank.questions)
+    return {"the questions' names": digest(bank.questions[order]),
+            "the questions' contents": None if bank.contents is None else digest(bank.contents[order])}
 
 
 def _repeated(bank: Bank) -> int:
@@ -141,11 +150,10 @@ def _repeated(bank: Bank) -> int:
 
 def check_one_bank(sides: Sequence[Side]) -> None:
     """Raises InputError where runs are of different questions, or are one run."""
-    first = sides[0]
     for one, other in itertools.combinations(sides, 2):
         if one.path.resolve() == other.path.resolve():
             raise InputError(f"{other.path} is named twice; a run does not differ from itself")
-    for other in sides[1:]:
+    for first, other in itertools.combinations(sides, 2):
         for part in ("the questions' names", "the questions' contents"):
             here, there = first.bank.get(part), other.bank.get(part)
             if here != there and (part == "the questions' names" or (here and there)):
@@ -184,6 +192,9 @@ def compared(paths: Sequence[Path], margin: float, alpha: float, claim: str = BA
     """
     sides = [read_side(path) for path in paths]
     check_one_bank(sides)
+    names = [side.model for side in sides]
+    sides = [replace(side, model=f"{side.model} ({side.path})") if names.count(side.model) > 1 else side
+             for side in sides]  # two runs of one name are told apart by where they are
     if claim == QUESTIONS and (repeated := max(side.repeated for side in sides)):
         raise InputError(f"{sides[0].path}: {repeated:,} questions repeat the content of others, so they are no "
                          "independent draws: --about bank needs none")

@@ -12,7 +12,7 @@ import numpy as np
 from ..degradation.few_answers import replay
 from ..degradation.few_answers.curves import Curves, Known
 from ..errors import InputError
-from ..files import atomic
+from ..files import DAMAGED, atomic
 from .bank import Bank, digest
 from .query_log import QueryLog
 from .recorded import Recorded
@@ -60,7 +60,7 @@ class Baseline:
             known = Known(arrays["scores"], arrays.get("margins"), arrays.get("difficulty"),
                           int(arrays["runs"]))
             return Baseline(known, library, bool(arrays["higher_is_better"]))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except DAMAGED as error:
             raise InputError(f"{path}: no baseline of a run ({error}); restore the file") from None
 
     def fingerprints(self) -> dict[str, str | None]:
@@ -68,7 +68,9 @@ class Baseline:
         curves = np.concatenate([self.library.down.ravel(), self.library.up.ravel(), self.library.prior])
         return {"the baseline's scores": digest(self.known.scores),
                 "the baseline's margins": digest(self.known.margins),
-                "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves)}
+                "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves),
+                "the curves' names": digest(np.array(self.library.names)),
+                "the baseline's runs and direction": digest(np.array([self.known.runs, self.higher_is_better]))}
 
 
 class PairedAsking(Recorded):

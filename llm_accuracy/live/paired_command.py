@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import claims
+from ..cli import is_given
 from ..degradation.commands import flags
 from ..degradation.defaults import MARGIN, check_alpha
 from ..degradation.verdicts import CONDITIONS, fails
@@ -54,7 +55,7 @@ def add_files(to) -> None:
 
 def given(options: argparse.Namespace, names: tuple[str, ...]) -> list[str]:
     """Those of these flags that are on the command line, as they are written."""
-    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name, None) not in (None, False, [])]
+    return [f"--{name.replace('_', '-')}" for name in names if is_given(getattr(options, name, None))]
 
 
 def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
@@ -62,7 +63,8 @@ def wanted_of(options: argparse.Namespace, request: Request) -> PairedWanted:
     from ..degradation.reading import Source
     from ..scores.task_scores import Choices
 
-    for flag, value in (("half-width", options.half_width), ("max-budget", options.max_budget), ("cost", options.cost),
+    for flag, value in (("half-width", options.half_width), ("exact", options.exact),
+                        ("max-budget", options.max_budget), ("cost", options.cost),
                         ("factors", options.factors), ("questions", options.questions),
                         ("first-round", options.first_round), ("growth", options.growth)):
         if value is not None:
@@ -78,9 +80,13 @@ def wanted(options: argparse.Namespace, request: Request, source: Source) -> Pai
     """The same, with the baseline from a source. Raises InputError for words that cannot be used."""
     from .paired_run import PairedWanted
 
-    return PairedWanted(request, source, options.baseline, options.margin or str(MARGIN),
-                        options.budget or BUDGET, wanted_plan(options), list(options.earlier or []),
-                        list(options.history or []), not options.no_margins, options.need_margins, options.allow_same)
+    margin = str(MARGIN) if options.margin is None else options.margin
+    budget = BUDGET if options.budget is None else options.budget
+    if not options.baseline.strip():
+        raise InputError("--baseline: an empty text names no model; name its logs or a CSV")
+    return PairedWanted(request, source, options.baseline, margin, budget, wanted_plan(options),
+                        list(options.earlier or []), list(options.history or []), not options.no_margins,
+                        options.need_margins, options.allow_same)
 
 
 def wanted_plan(options: argparse.Namespace) -> dict[str, Any]:

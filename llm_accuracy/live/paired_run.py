@@ -38,7 +38,7 @@ from .loop import (
 )
 from .paired import Baseline, PairedAsking, PairedPlan, by_hand
 from .query_log import QueryLog
-from .recorded import counted
+from .recorded import counted, same_value
 from .run_folder import COMPARISON, FORMAT, RunFolder, as_written
 
 
@@ -175,9 +175,29 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
         bank = Bank.load(run / "questions.csv")
         compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
         baseline = Baseline.load(run / "baseline.npz")
-        compare(baseline.fingerprints(), manifest["known"], run / "baseline.npz")
+        prints = baseline.fingerprints()
+        if lacking := [name for name in prints if name not in manifest["known"]]:
+            raise InputError(f"{run / 'manifest.json'}: no fingerprint of {lacking[0]}; go on with the version that "
+                             f"wrote it ({manifest['versions']['llm-accuracy']} or before)")
+        compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
+        _check_stated(run, manifest, bank, baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
+
+
+def _check_stated(run: RunFolder, manifest: dict[str, Any], bank: Bank, baseline: Baseline, plan: PairedPlan) -> None:
+    """Raises InputError where what a manifest says of the baseline is not what baseline.npz gives: `compare`, an export
+    and the page take it from there."""
+    known, stated = baseline.known, manifest["baseline"]
+    as_bank = banks.Bank(bank.questions, bank.questions, known, baseline.higher_is_better, ())
+    here = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
+            "difficulty_known": known.difficulty is not None,
+            "margin": banks.margin_of(Margin.parse(stated["stated_margin"]), as_bank), "questions": bank.size}
+    there = {**stated, "margin": plan.margin, "questions": manifest["bank"]["questions"]}
+    for name, value in here.items():
+        if not same_value(there[name], value):
+            raise InputError(f"{run / 'manifest.json'}: {name} is {there[name]}, by baseline.npz it is {value}; "
+                             "restore it, or begin anew")
 
 
 def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, show_questions: bool = False
@@ -205,6 +225,10 @@ def audit(run: RunFolder) -> list[str]:
             "from the baseline, the curves, the seed and the answers before it, with its p and its probability",
             f"{counted(looks, 'look')} in the log: each drop, interval and verdict follows from the "
             "answers"]
+    least = replay.least_questions(asking.baseline.known, asking.baseline.library, asking.plan)
+    if not same_value(comparison.manifest["least_questions"], least):
+        raise InputError(f"{run / 'manifest.json'}: least_questions is {comparison.manifest['least_questions']}, by "
+                         f"baseline.npz it is {least}; restore it, or begin anew")
     if found is None:
         return [*said, "nothing can be said yet"]
     plain = by_hand(asking)

@@ -142,9 +142,9 @@ class Recorded:
             self.logged.append(record)
             self.looked = False
         elif kind == "answer":
-            self._told(self.key(record), record["score"])
+            self._told(self.key(record), _number(record["score"], 1.0))
         elif kind == "look":
-            self.spent = float(record["seconds"])
+            self.spent = _number(record["seconds"])
             if audit:
                 self._same_look(record)
             self.looked = True
@@ -293,6 +293,13 @@ class Recorded:
         if all(record["text"] != text for record in self.log.of("note")):
             self.log.append("note", [{"text": text}])
             self.news.append(text)
+
+
+def _number(value: object, most: float = math.inf) -> float:
+    """A record's number from 0 to `most`. Raises ValueError for anything else, nan and true among it."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or math.isinf(value):
+        raise ValueError
+    return value
 
 
 def counted(n: int, what: str) -> str:

@@ -177,16 +177,17 @@ class RunFolder:
 
 
 @contextmanager
-def as_written(manifest: Path) -> Iterator[None]:
-    """Raises InputError where a manifest, whole by its checksum, lacks what is looked for inside, or has it in another
-    form."""
+def as_written(file: Path, otherwise: str = "not the manifest of a run of this version; restore it, or begin anew"
+               ) -> Iterator[None]:
+    """Raises InputError where a file, a manifest whole by its checksum or a result, lacks what is looked for inside, or
+    has it in another form. otherwise: what it is not; what to do."""
     try:
         yield
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{manifest}: not the manifest of a run of this version ({type(error).__name__}: {error}); "
-                         "restore it, or begin anew") from None
+        what, _, advice = otherwise.partition("; ")
+        raise InputError(f"{file}: {what} ({type(error).__name__}: {error}); {advice}") from None
 
 
 def _checksum(manifest: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..claims import BANK, QUESTIONS
+from ..claims import BANK, QUESTIONS, check_about
 from ..errors import InputError
 from ..querying.best import Search
 from ..querying.best_population import PopulationSearch
@@ -38,6 +38,10 @@ class SeveralPlan:
     seed: int = 0
     about: str = BANK
     max_minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a claim that there is not."""
+        check_about(self.about)
 
     @property
     def budget(self) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..claims import QUESTIONS
 from ..errors import InputError
-from ..files import atomic
+from ..files import DAMAGED, atomic
 from ..querying.best import usefulness
 from ..querying.best_command import interval
 from ..querying.session import budget_of
@@ -236,7 +236,7 @@ def _useful(path: Path) -> np.ndarray | None:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InputError(f"{path}: cannot be read ({error}); restore the file") from None
 
 

@@ -102,12 +102,15 @@ def _from_history(path: Path, questions, names: list[str]):
     at = pd.Index(history.questions).get_indexer(pd.Index(questions))
     if not (at >= 0).any():
         raise InputError(f"--history {path}: it has none of the {len(questions):,} questions, first {questions[0]}")
-    kept = ~np.isin(history.models, names)
+    candidates = {name.lower() for name in names}  # as for live models
+    kept = np.array([str(name).lower() not in candidates for name in history.models])
     scores = np.where(history.observed & kept[:, None], history.scores.astype(float), np.nan)[kept]
     columns = np.where(at >= 0, scores[:, at], np.nan)
-    notes = [f"history: {int(kept.sum()):,} models say which questions tell models apart"]
+    notes = [f"history: {int(kept.sum()):,} models say which questions tell models apart"] if kept.any() else []
     if left_out := int((~kept).sum()):
         notes.append(f"history: {left_out:,} of its models are candidates; their answers there are not used")
+    if not kept.any():
+        return None, [*notes, "history: no other model is left; questions are drawn at random"]
     if unknown := int((at < 0).sum()):
         notes.append(f"history: {unknown:,} questions are unknown to it and are taken for useful")
     return usefulness(columns), notes
@@ -216,7 +219,7 @@ def about_text(result: dict) -> str:
 
 def tolerance_of(text: str) -> float:
     """"0.5pt" or ".005" → .005. Raises InputError for anything else, and for half of the scale or more."""
-    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(pts?)?", text.strip())
+    found = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)\s*(pts?)?", text.strip())
     value = float(found[1]) / (100 if found[2] else 1) if found else float("nan")
     if not 0 <= value < 0.5:
         raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "

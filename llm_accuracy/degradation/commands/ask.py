@@ -38,7 +38,16 @@ def add(to: argparse.ArgumentParser) -> None:
     flags.add_output_flags(to)
 
 
+def check_unused(options: argparse.Namespace) -> None:
+    """Raises InputError for a flag that would be ignored, and a baseline without a name."""
+    if options.max_excluded is not None:
+        raise InputError("--max-excluded: ask leaves nothing out: what the candidate did not answer counts as wrong")
+    if not options.baseline.strip():
+        raise InputError("ask: BASELINE is an empty text; name its logs, a CSV, or its row of --matrix")
+
+
 def run(options: argparse.Namespace) -> int:
+    check_unused(options)
     flags.check_targets(options.json, options.overwrite, inputs=flags.inputs_of(options))
     if not options.replay:
         raise InputError("ask: --replay names a candidate that has answered everything (llm-accuracy ask and "

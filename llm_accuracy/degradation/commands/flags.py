@@ -196,10 +196,13 @@ _INPUTS = ("baseline", "candidate", "models", "runs", "pilot", "bank", "few", "g
 
 def files_of(runs: Iterable[Path]) -> list[Path]:
     """The files by which folders of live runs are read, audited and shown."""
-    return [run / name for run in runs for name in _OF_A_RUN]
+    named = [run / name for run in runs for name in OF_A_RUN]
+    return named + [file for run in runs for folder in FOLDERS_OF_A_RUN for file in (run / folder).rglob("*")]
 
 
-_OF_A_RUN = ("manifest.json", "queries.jsonl", "responses.jsonl", "result.json", "report.html")
+OF_A_RUN = ("manifest.json", "questions.csv", "factors.npz", "baseline.npz", "useful.npy", "queries.jsonl",
+            "responses.jsonl", "result.json", "report.html", "lock", "ask.csv", "answers.csv", "harness.log")
+FOLDERS_OF_A_RUN = ("inspect", "eee", "models")
 
 
 def write_json(text: str, json: str | None) -> None:

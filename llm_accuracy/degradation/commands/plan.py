@@ -178,6 +178,8 @@ def drawn_text(samples: dict, path: Path) -> str:
 
 def few(options: argparse.Namespace) -> int:
     """The designs of few answers, side by side."""
+    if options.max_excluded is not None:
+        raise InputError("--max-excluded: few answers leave nothing out: what is not answered counts as wrong")
     given = [f"--{name}" for name in ("n", "flip", "pilot") if getattr(options, name) is not None]
     if given:
         raise InputError(f"--few plans for a baseline's own questions: leave {', '.join(given)} away")

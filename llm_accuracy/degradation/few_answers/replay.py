@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
+from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS, check_about
 from ...outward import at_least, at_most
 from ...randomness import stream
+from ..defaults import check_alpha
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
 from ..words import WIDTH, note_text, p_text, percent
 from . import betting, population, simulation
@@ -36,6 +37,11 @@ class Plan:
     share: float = SHARE
     seed: int = 0
     about: str = BANK
+
+    def __post_init__(self) -> None:
+        """Raises InputError for a claim that there is not, and an error rate that is none."""
+        check_about(self.about)
+        check_alpha(self.alpha)
 
 
 def least_questions(known: Known, library: Curves, plan: Plan) -> float:
