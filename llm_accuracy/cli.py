@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar, NoReturn, TextIO
 
 from .errors import InputError
 from .visible import visible
@@ -37,6 +37,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
     a bug and shows its traceback. What is printed survives a terminal that is not UTF-8.
     """
     plain_where_needed()
+    code = 0
     try:
         code = main(None) or 0
         sys.stdout.flush()
@@ -46,14 +47,39 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
         print("interrupted; finished trials are kept, the same command continues", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader (head, less) has left: nothing more to say, and nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        # The reader (head, less) has left: nothing more to say, and nothing to flush at exit. What main has returned,
+        # such as the verdict of a gate, is the exit code all the same.
+        _no_reader(sys.stdout)
     except OSError as error:
         code = refuse(_of_system(error))
     except MemoryError as error:
         code = refuse(f"not enough memory ({error or 'no more to be had'}); take fewer models or questions at a time")
     sys.exit(code)
+
+
+class Patient:
+    """A stream that goes on where its reader (head, less) has left, so that a gate's exit code is still its verdict."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except BrokenPipeError:
+            _no_reader(self.stream)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            _no_reader(self.stream)
+
+
+def _no_reader(stream: TextIO) -> None:
+    """What is still written to it goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def refuse(what: object) -> int:
@@ -228,11 +254,6 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
     return same
 
 
-def is_given(value: object) -> bool:
-    """Whether a flag that has no default is on the command line: 0, which equals False, and an empty text are."""
-    return value is not None and value is not False and value != []
-
-
 def path(text: str) -> Path:
     """An argparse type: a path; no blank one, as of a variable that is not set, which would be the current folder."""
     if not text.strip():
@@ -291,6 +312,11 @@ def device(choice: str) -> str:
     if choice == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return choice
+
+
+def is_given(value: object) -> bool:
+    """Whether a flag of this parsed value is on the command line; 0 is a value, though it equals False."""
+    return value is not None and value is not False and value not in ([], {})
 
 
 class Progress:

@@ -34,6 +34,7 @@ def add(to: argparse.ArgumentParser) -> None:
                                                                             "questions: which may change")
     live.add_argument("--max-minutes", type=cli.number(), metavar="M", help="begin no further round after this time")
     live.add_argument("--resume", action="store_true", help="go on with RUN if it has begun")
+    live.add_argument("--as-begun", action="store_true", help="resume although the baseline's files have changed")
     live.add_argument("--show-questions", action="store_true", help="the report shows what flipped questions ask")
     paired_command.add_files(live)
 
@@ -52,8 +53,8 @@ def run(options: argparse.Namespace) -> int:
     if options.folder is None:
         if chosen:
             raise InputError(f"--{chosen[0]}: --run RUN names the folder that the comparison is kept in")
-        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "show_questions",
-                                                     "markdown", "junit")):
+        if extra := paired_command.given(options, ("model", "history", "max_minutes", "resume", "as_begun",
+                                                   "show_questions", "markdown", "junit")):
             raise InputError(f"{extra[0]} goes with --run")
         return replayed.run(options)
     replayed.check_unused(options)
@@ -62,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     if not chosen:
         raise InputError(f"how is the candidate asked? Give one of {', '.join('--' + name for name in DRIVERS)}")
     again.check_minutes(options.max_minutes, chosen)
+    if options.model is not None and not options.model.strip():
+        raise InputError("--model: a name is needed")
     try:
         return _asked(options, chosen[0])
     except KeyboardInterrupt:
@@ -78,7 +81,10 @@ def _asked(options: argparse.Namespace, driver: str) -> int:
     folder = RunFolder(options.folder)
     if options.resume and folder.begun:
         _as_begun(folder.manifest(COMPARISON), options)
-        return paired_command.begin_or_resume(folder, None, request, outputs, show_questions=options.show_questions)
+        return paired_command.begin_or_resume(folder, None, request, outputs, as_begun=options.as_begun,
+                                              show_questions=options.show_questions)
+    if options.as_begun and not options.resume:
+        raise InputError("--as-begun goes with --resume")
     wanted = paired_command.wanted(options, request, flags.source(options, options.tasks))
     return paired_command.begin_or_resume(folder, wanted, request, outputs, show_questions=options.show_questions)
 

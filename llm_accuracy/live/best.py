@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
@@ -125,7 +126,7 @@ def _set_defaults(options: argparse.Namespace) -> None:
 
 def _asked(options: argparse.Namespace) -> int:
     run = RunFolder(options.folder)
-    read = [*(options.history or []), *([options.questions] if options.questions else [])]
+    read = [*(options.history or []), *([options.questions] if options.questions else []), *_read_before(run)]
     outputs = best_gate.Outputs.of(options, [*flags.files_of([options.folder]), *read])
     check_export(options)
     if any(getattr(options, name) for name in AGAIN):
@@ -149,6 +150,15 @@ def _asked(options: argparse.Namespace) -> int:
     finally:
         run.release()
     return _told(outputs, run, result)
+
+
+def _read_before(run: RunFolder) -> list[Path]:
+    """The history that a run began with, which no output of it may replace."""
+    if not run.begun:
+        return []
+    manifest = run.manifest(BEST)
+    with as_written(run / "manifest.json"):
+        return [Path(path) for path in manifest["history"]["paths"]]
 
 
 def _wanted(options: argparse.Namespace, gate: best_gate.Gate) -> SeveralWanted:

@@ -18,13 +18,14 @@ from .asking import Asking, plain_estimate
 from .audits import same_result, whole_log
 from .bank import Bank
 from .drivers import DRIVERS, Driver, Request, check_name
-from .history import NONE, History, aligned, fitted, itself, of_factors, other_limits, read_history, worth
+from .history import NONE, History, aligned, check_choice, fitted, itself, of_factors, other_limits, read_history, worth
 from .loop import (
     OpenRun,
     Say,
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     driver_again,
     files_of,
@@ -95,6 +96,7 @@ def _begun(run: RunFolder, wanted: Wanted, say: Say) -> Evaluation:
     request, stop, settings = wanted.request, wanted.stop, wanted.plan
     Plan(stop_of(None, **stop)[0], **settings)  # what is wrong with words is said before anything is read or loaded
     history = read_history(wanted.history, request.metric, request.filter)
+    check_choice(request, wanted.history)
     driver = DRIVERS[request.driver].open(request, say)
     check_name(driver.model)
     bank = bank_of(driver, history, wanted.questions)
@@ -201,6 +203,7 @@ def resume(run: RunFolder, request: Request | None, history: list[Path] | None, 
     """
     evaluation = locked_again(run, ACCURACY, reopen, say)
     manifest = evaluation.manifest
+    check_way(manifest["asked"], request)
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if evaluation.asking.ended is None:

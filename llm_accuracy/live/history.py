@@ -11,7 +11,7 @@ Blanks are allowed everywhere. Nothing is dropped or matched without a note.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,9 +31,11 @@ from ..scores.contract import Models
 from ..scores.matrix import MISSING, Responses
 from ..scores.readers import LOG_ENDINGS, read, reader_of
 from .bank import Bank, digest
+from .drivers import Request
 from .drivers.driver import limits_of
 
 NONE = "none"
+TABLES = ("wide", "long")  # kinds that have one score a question
 PROTOCOL = "map"
 RANKS = (1, 2, 4, 8, 16, 32, 64)
 DECAYS = (2.0, 4.0, 8.0, 16.0, 32.0)
@@ -164,6 +166,15 @@ def kind_of(path: Path) -> str:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"--history {path}: cannot be read ({error})") from None
     return "long" if {"model", "question", "score"} <= set(header) else "wide"
+
+
+def check_choice(request: Request, paths: Iterable[Path]) -> None:
+    """Raises InputError for --metric or --filter where neither who is asked nor what is read (`paths`) has several
+    scores to choose from: a program, files, tables."""
+    given = next((f"--{name} {value}" for name in ("metric", "filter") if (value := getattr(request, name))), None)
+    if given and request.driver in ("command", "files") and all(
+            path.suffix == ".npz" or kind_of(path) in TABLES for path in paths if str(path) != NONE):
+        raise InputError(f"{given}: nothing that is asked or read has several scores to choose from; leave it away")
 
 
 # --- onto the bank -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -173,14 +173,19 @@ def opened_again(asked: dict[str, Any], model: str, bank: dict[str, Any], given:
 def _request(asked: dict[str, Any], given: Request | None, folder: Path, show_questions: bool) -> Request:
     words = asked["words"]
     if given is not None:
-        if (given.driver, hidden(given.words)) != (asked["driver"], words):
-            raise InputError(f"the run began with --{asked['driver']} {words!r}: resume with the same, or begin "
-                             "another run")
+        check_way(asked, given)
         words = given.words
     elif REDACTED in words:
         raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "
                          f"--{asked['driver']} again, with the key")
     return Request(asked["driver"], words, folder, asked["model"], asked["metric"], asked["filter"], show_questions)
+
+
+def check_way(asked: dict[str, Any], given: Request | None) -> None:
+    """Raises InputError for another way to the model than the run began with, also where nothing more is asked."""
+    if given is not None and (given.driver, hidden(given.words)) != (asked["driver"], asked["words"]):
+        raise InputError(f"the run began with --{asked['driver']} {asked['words']!r}: resume with the same, or begin "
+                         "another run")
 
 
 def check_files(begun: dict[str, Any], given: list[Path] | None, what: str) -> None:
@@ -202,7 +207,7 @@ def check_files(begun: dict[str, Any], given: list[Path] | None, what: str) -> N
             raise InputError(f"the {what} is not what the run began with: {names[0]}{more} {how}; {way_out}")
 
 
-def compare(now: dict[str, str | None], then: dict[str, Any], where: object) -> None:
+def compare(now: Mapping[str, object], then: dict[str, Any], where: object) -> None:
     """Raises InputError, with the names, for fingerprints that differ."""
     changed = [name for name, fingerprint in now.items() if fingerprint != then.get(name)]
     if changed:

@@ -12,7 +12,7 @@ import numpy as np
 from ..degradation.few_answers import replay
 from ..degradation.few_answers.curves import Curves, Known
 from ..errors import InputError
-from ..files import DAMAGED, atomic
+from ..files import DAMAGED, atomic, check_zip
 from .bank import Bank, digest
 from .query_log import QueryLog
 from .recorded import Recorded
@@ -25,6 +25,12 @@ class PairedPlan(replay.Plan):
     """`replay.Plan`, and after how many minutes no further round is begun."""
 
     max_minutes: float | None = None
+
+    def check(self, n_questions: int) -> None:
+        """Raises InputError for what no command line gives, of a bank of so many questions."""
+        if not (1 <= self.budget <= n_questions and 0 < self.margin < 0.5 and 0 < self.share <= 1 and self.seed >= 0
+                and (self.max_minutes or 0) >= 0):
+            raise InputError(f"no plan of a run on {n_questions:,} questions: {self}")
 
     @property
     def watched(self) -> bool:
@@ -53,15 +59,36 @@ class Baseline:
     @staticmethod
     def load(path: Path) -> Baseline:
         """Raises InputError for a file that is none."""
+        check_zip(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             library = Curves(arrays["down"], arrays["up"], arrays["prior"], tuple(arrays["names"].tolist()))
             known = Known(arrays["scores"], arrays.get("margins"), arrays.get("difficulty"),
                           int(arrays["runs"]))
-            return Baseline(known, library, bool(arrays["higher_is_better"]))
+            if any(arrays[name].shape or arrays[name].dtype.kind != kind
+                   for name, kind in (("higher_is_better", "b"), ("runs", "i"))):
+                raise ValueError("its runs or its direction are none")
+            made = Baseline(known, library, bool(arrays["higher_is_better"]))
+            made._check()
+            return made
         except DAMAGED as error:
             raise InputError(f"{path}: no baseline of a run ({error}); restore the file") from None
+
+    def _check(self) -> None:
+        """Raises ValueError for arrays that `save` does not write."""
+        scores, curves = self.known.scores, self.library
+        size, many = scores.size, (len(curves.names), scores.size)
+        right = {"scores": scores.shape == (size,) and size and _within(scores),
+                 "margins": (found := self.known.margins) is None or (found.shape == (size,) and found.dtype.kind == "f"
+                                                                      and not np.isnan(found).all()),
+                 "difficulty": (found := self.known.difficulty) is None or (found.shape == (size,) and _within(found)),
+                 "down": curves.down.shape == many and _within(curves.down),
+                 "up": curves.up.shape == many and _within(curves.up),
+                 "prior": curves.prior.shape == many[:1] and _within(curves.prior) and (curves.prior > 0).all(),
+                 "runs": self.known.runs >= 1}
+        if wrong := [name for name, fine in right.items() if not fine]:
+            raise ValueError(f"its {wrong[0]} are none")
 
     def fingerprints(self) -> dict[str, str | None]:
         """Of its parts, by the name that a message gives them."""
@@ -71,6 +98,11 @@ class Baseline:
                 "the questions' difficulty": digest(self.known.difficulty), "the curves": digest(curves),
                 "the curves' names": digest(np.array(self.library.names)),
                 "the baseline's runs and direction": digest(np.array([self.known.runs, self.higher_is_better]))}
+
+
+def _within(array: np.ndarray) -> bool:
+    """Whether it holds numbers in [0, 1] and nothing else."""
+    return array.dtype.kind == "f" and bool(((array >= 0) & (array <= 1)).all())
 
 
 class PairedAsking(Recorded):

@@ -114,11 +114,12 @@ class Outputs:
     overwrite: bool = False
 
     @staticmethod
-    def of(options: argparse.Namespace, run: Path) -> Outputs:
-        """Raises InputError where a file is in the way, or is what is read: the run's own, or an input's."""
+    def of(options: argparse.Namespace, run: Path, read: list[str] | None = None) -> Outputs:
+        """Raises InputError where a file is in the way, or is what is read: the run's own, or an input's (`read`: of
+        the run's beginning)."""
         made = Outputs(*(getattr(options, name) for name in OUTPUTS))
         flags.check_targets(made.json, made.overwrite, made.markdown, made.junit,
-                            inputs=[*flags.inputs_of(options), *flags.files_of([run])])
+                            inputs=[*flags.inputs_of(options), *flags.files_of([run]), *map(Path, read or [])])
         return made
 
     def write(self, result: dict[str, Any], run: Path) -> int:
@@ -172,10 +173,10 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     """--resume, --report, --audit and --export of a comparison."""
     from .paired_run import audit, reopen
 
-    begun = run.manifest(COMPARISON)["baseline"]["name"]
-    if options.baseline not in (None, begun):
-        raise InputError(f"the run began with --baseline {begun}; leave --baseline away, or begin another run")
-    outputs = Outputs.of(options, options.run)
+    begun = run.manifest(COMPARISON)["baseline"]
+    if options.baseline not in (None, begun["name"]):
+        raise InputError(f"the run began with --baseline {begun['name']}; leave --baseline away, or begin another run")
+    outputs = Outputs.of(options, options.run, begun["paths"])
     if options.audit:
         print("\n".join(audit(run)))
         return 0

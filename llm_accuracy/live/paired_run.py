@@ -30,6 +30,7 @@ from .loop import (
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     driver_again,
     files_of,
@@ -99,10 +100,12 @@ def begin(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
 
 def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     from ..degradation.commands.ask import budget_of
+    from .history import check_choice
 
     stated = Margin.parse(wanted.margin)
     source = replace(wanted.source, choices=replace(wanted.source.choices, margins=wanted.use_margins))
     model, *earlier = on_their_scale(source.read([wanted.baseline, *wanted.earlier]))
+    check_choice(wanted.request, [*_paths(wanted), *wanted.history])
     driver = DRIVERS[wanted.request.driver].open(wanted.request, say)
     check_name(driver.model)
     bank, known_model, notes = matched(driver, model, wanted.baseline, wanted.request.driver == "inspect")
@@ -128,16 +131,14 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
                                 *same_model(driver, known_model, wanted.allow_same)]))
     for note in notes:
         say(note)
-    paths = [wanted.source.matrix] if wanted.source.matrix else [
-        named_path(name)[1] for name in (wanted.baseline, *wanted.earlier)]
+    paths = _paths(wanted)
     manifest = {
         "format": FORMAT, "kind": COMPARISON, "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": driver.model, "asked": asked_of(wanted.request, driver), "plan": plan_of(plan),
         "bank": {"questions": bank.size} | bank.fingerprints(),
         "baseline": {"name": wanted.baseline, "earlier": wanted.earlier, "mean": mean, "stated_margin": wanted.margin,
                      "margins_known": known.margins is not None, "difficulty_known": known.difficulty is not None,
-                     "paths": [str(Path(path).absolute()) for path in paths],
-                     "files": files_of([Path(path) for path in paths])},
+                     "paths": [str(path.absolute()) for path in paths], "files": files_of(paths)},
         "known": baseline.fingerprints(), "least_questions": replay.least_questions(known, library, plan),
         "notes": notes, "versions": versions() | driver.versions}
     bank.save(run / "questions.csv")
@@ -147,6 +148,12 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     run.write_manifest(json.loads(json.dumps(manifest)))
     asking = PairedAsking(bank, baseline, plan, QueryLog(run / "queries.jsonl"))
     return Comparison(run, manifest, asking, driver)
+
+
+def _paths(wanted: PairedWanted) -> list[Path]:
+    """What the baseline and the earlier candidates are read from."""
+    return [wanted.source.matrix] if wanted.source.matrix else [
+        Path(named_path(name)[1]) for name in (wanted.baseline, *wanted.earlier)]
 
 
 def plan_of(plan: PairedPlan) -> dict[str, Any]:
@@ -181,6 +188,7 @@ def reopen(run: RunFolder, audit: bool = False) -> Comparison:
                              f"wrote it ({manifest['versions']['llm-accuracy']} or before)")
         compare(prints, manifest["known"], run / "baseline.npz")
         plan = PairedPlan(**manifest["plan"])
+        plan.check(bank.size)
         _check_stated(run, manifest, bank, baseline, plan)
         return Comparison(run, manifest, PairedAsking(bank, baseline, plan, whole_log(run), audit))
 
@@ -204,6 +212,7 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
            ) -> Comparison:
     """A comparison to go on with, its driver open; see `evaluate.resume`."""
     comparison = locked_again(run, COMPARISON, reopen, say)
+    check_way(comparison.manifest["asked"], request)
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
     if comparison.asking.ended is None:

@@ -29,6 +29,7 @@ from ..errors import InputError
 from ..files import read_json, sweep, write_whole
 from ..locks import is_still, remove_empty
 from ..visible import shortened
+from .manifests import BEST_FORM, COMPARISON_FORM, check_form
 
 FORMAT = 1
 OURS = {"manifest.json", "questions.csv", "factors.npz", "baseline.npz", "useful.npy", "queries.jsonl",
@@ -37,6 +38,7 @@ OURS = {"manifest.json", "questions.csv", "factors.npz", "baseline.npz", "useful
 ACCURACY, COMPARISON, BEST = "accuracy", "comparison", "best"  # the kinds of runs; a manifest without one is the first
 NAMES = {ACCURACY: "an evaluation of one model", COMPARISON: "a comparison with a baseline",
          BEST: "a search for the best of several models"}
+FORMS = {COMPARISON: COMPARISON_FORM, BEST: BEST_FORM}
 FOLDERS = {"inspect", "eee", "models"}
 LEFT = {"lock", "questions.csv", "factors.npz", "baseline.npz", "useful.npy", "harness.log"}  # by a killed beginning
 
@@ -173,6 +175,8 @@ class RunFolder:
             raise InputError(f"{path}: {shortened(its)} is no kind of a run; use the version that wrote it")
         if kind is not None and its != kind:
             raise InputError(f"{self.path} holds {NAMES[its]}, not {NAMES[kind]}")
+        if its in FORMS:
+            check_form(manifest, FORMS[its], path)
         return manifest
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..claims import BANK, QUESTIONS, check_about
+from ..degradation.defaults import check_alpha
 from ..errors import InputError
 from ..querying.best import Search
 from ..querying.best_population import PopulationSearch
@@ -42,6 +43,13 @@ class SeveralPlan:
     def __post_init__(self) -> None:
         """Raises InputError for a claim that there is not."""
         check_about(self.about)
+
+    def check(self, n_questions: int) -> None:
+        """Raises InputError for what no command line gives, of a bank of so many questions."""
+        check_alpha(self.alpha)
+        if not (1 <= self.questions <= n_questions and 0 <= self.tolerance < 0.5 and self.seed >= 0
+                and (self.max_minutes or 0) >= 0 and len(set(self.models)) == len(self.models) >= 2):
+            raise InputError(f"no plan of a search on {n_questions:,} questions: {self}")
 
     @property
     def budget(self) -> int:

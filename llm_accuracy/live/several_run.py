@@ -23,13 +23,14 @@ from .bank import Bank, digest
 from .drivers import DRIVERS, Driver, Request, check_name
 from .drivers.panel import Panel, PanelFiles
 from .evaluate import bank_of
-from .history import History, aligned, other_limits, read_history
+from .history import History, aligned, check_choice, other_limits, read_history
 from .loop import (
     OpenRun,
     Say,
     asked_of,
     beginning,
     check_files,
+    check_way,
     compare,
     files_of,
     locked_again,
@@ -103,6 +104,7 @@ def begin(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
 def _begun(run: RunFolder, wanted: SeveralWanted, say: Say) -> Contest:
     first = wanted.requests[0]
     history = read_history(wanted.history, first.metric, first.filter)
+    check_choice(first, wanted.history)
     names, members = _members(wanted, say)
     wanted.check(names)
     SeveralPlan(tuple(names), 1, **wanted.plan)
@@ -224,16 +226,22 @@ def reopen(run: RunFolder, audit: bool = False) -> Contest:
     manifest = run.manifest(BEST)
     with as_written(run / "manifest.json"):
         bank = Bank.load(run / "questions.csv")
-        compare(bank.fingerprints(), manifest["bank"], run / "questions.csv")
-        useful = _useful(run / USEFUL)
+        compare(bank.fingerprints() | {"how many they are": bank.size}, manifest["bank"] | {
+            "how many they are": manifest["bank"]["questions"]}, run / "questions.csv")
+        useful = _useful(run / USEFUL, bank.size)
         compare(known(useful), manifest["known"], run / USEFUL)
         plan = SeveralPlan(**manifest["plan"] | {"models": tuple(manifest["models"])})
+        plan.check(bank.size)
         return Contest(run, manifest, Several(bank, useful, plan, whole_log(run), audit))
 
 
-def _useful(path: Path) -> np.ndarray | None:
+def _useful(path: Path, size: int) -> np.ndarray | None:
     try:
-        return np.load(path, allow_pickle=False)
+        found = np.load(path, allow_pickle=False)
+        if not (isinstance(found, np.ndarray) and found.dtype.kind == "f" and found.shape == (size,)
+                and (np.isfinite(found) & (found > 0)).all()):
+            raise ValueError(f"{size} numbers above 0 are needed")
+        return found
     except FileNotFoundError:
         return None
     except DAMAGED as error:
@@ -245,6 +253,11 @@ def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, 
     given again, [] else."""
     contest = locked_again(run, BEST, reopen, say)
     manifest = contest.manifest
+    if requests and len(requests) != len(manifest["asked"]):
+        raise InputError(f"the run began with {len(manifest['asked'])} models and is given {len(requests)}: resume "
+                         "with the same, or leave them away")
+    for one, request in zip(manifest["asked"], requests, strict=False):
+        check_way(one, request)
     if not as_begun:
         check_files(manifest["history"], history, "history")
     if contest.asking.ended is None:
@@ -254,9 +267,6 @@ def resume(run: RunFolder, requests: list[Request], history: list[Path] | None, 
 
 def _opened_again(run: RunFolder, manifest: dict[str, Any], requests: list[Request], say: Say) -> Panel | PanelFiles:
     asked, names = manifest["asked"], manifest["models"]
-    if requests and len(requests) != len(asked):
-        raise InputError(f"the run began with {len(asked)} models and is given {len(requests)}: resume with the same, "
-                         "or leave them away")
     if asked[0]["driver"] == BY_FILES:
         return PanelFiles(Request(BY_FILES, "", run.path), names)
     given: list[Request | None] = [*requests] or [None] * len(asked)

@@ -104,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
 def budget_of(text: str, n_questions: int) -> int:
     """A number of questions, or a share of the bank. Raises InputError for none, and for more than there are."""
     if found := re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%", text.strip()):
+        if float(found[1]) > 100:
+            raise InputError(f"--budget {text}: a share of the bank is 100% at most")
         asked = int(n_questions * float(found[1]) / 100 + 1e-9)
     elif re.fullmatch(r"[0-9]{1,15}", text.strip()):
         asked = int(text)

@@ -136,8 +136,8 @@ def program() -> list[str]:
 
 
 def prose(json: str | None):
-    """Where text goes: standard output, unless that is reserved for JSON."""
-    return sys.stderr if json == "-" else sys.stdout
+    """Where text goes: standard output, unless that is reserved for JSON. The end of its reader is not ours."""
+    return cli.Patient(sys.stderr if json == "-" else sys.stdout)
 
 
 def check_targets(json: str | None, overwrite: bool, *others: Path | None, inputs: Iterable[Path] = (),
@@ -207,6 +207,6 @@ FOLDERS_OF_A_RUN = ("inspect", "eee", "models")
 
 def write_json(text: str, json: str | None) -> None:
     if json == "-":
-        sys.stdout.write(text)
+        cli.Patient(sys.stdout).write(text)
     elif json:
         write_whole(Path(json), text)

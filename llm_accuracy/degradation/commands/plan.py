@@ -180,18 +180,26 @@ def few(options: argparse.Namespace) -> int:
     """The designs of few answers, side by side."""
     if options.max_excluded is not None:
         raise InputError("--max-excluded: few answers leave nothing out: what is not answered counts as wrong")
-    given = [f"--{name}" for name in ("n", "flip", "pilot") if getattr(options, name) is not None]
+    given = [f"--{name.replace('_', '-')}" for name in ("n", "flip", "pilot", "task", "write_samples")
+             if getattr(options, name) is not None]
+    given += [f"--{name}" for name, default in (("tasks", [1]), ("damage", "all"))
+              if getattr(options, name) != default]
     if given:
         raise InputError(f"--few plans for a baseline's own questions: leave {', '.join(given)} away")
+    from ..few_answers import bank as banks
     from ..few_answers import plans as designs
-    from ..few_answers.bank import bank_of
     from ..margins import Margin
 
-    source = flags.source(options)
-    bank = bank_of(replace(source, choices=replace(source.choices, margins=True)).read([options.few])[0], options.few)
-    stated, drop, power = Margin.parse(options.margin or MARGIN), options.drop or 0.0, options.power or 0.8
-    rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed,
-                            claims.chosen(options.about))
+    stated = Margin.parse(MARGIN if options.margin is None else options.margin)
+    drop, power = (default if known is None else known for known, default in
+                   ((options.drop, 0.0), (options.power, 0.8)))
+    source, about = flags.source(options), claims.chosen(options.about)
+    model = replace(source, choices=replace(source.choices, margins=True)).read([options.few])[0]
+    bank = banks.bank_of(model, options.few)
+    if about == claims.QUESTIONS:
+        banks.check_independent(model, options.few, stated)
+    margin = banks.margin_of(stated, bank)
+    rows = [designs.designs(bank.known, flip, drop, margin, options.alpha, power, options.seed, about)
             for flip in options.few_flips or FEW_FLIPS]
     print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
     for note in bank.notes:

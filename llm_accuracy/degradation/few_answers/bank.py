@@ -48,8 +48,10 @@ def bank_of(model: Model, name: str, use_margins: bool = True, need_margins: boo
     if blank:
         notes.append(f"{blank:,} questions without a score in {name} are no part of the bank")
     table = table[table["score"].notna()]
+    if table.empty:
+        raise InputError(f"{name}: none of its {blank:,} questions has a score: there is nothing that could be lost")
     scores = table["score"].to_numpy(float)
-    if scores.size and not ((scores >= 0) & (scores <= 1)).all():
+    if not ((scores >= 0) & (scores <= 1)).all():
         raise InputError(f"{name}: scores outside [0, 1]: few answers need a known range; bring them to [0, 1] with "
                          "--range LOW HIGH")
     higher = directions.pop()
@@ -120,12 +122,17 @@ def margin_of(margin: Margin, bank: Bank) -> float:
     Raises InputError for half the scale or more, and for a recovery of nothing, or by a metric of which lower is
     better.
     """
+    return margin_over(margin, bank.known.scores, bank.higher_is_better)
+
+
+def margin_over(margin: Margin, scores: np.ndarray, higher_is_better: bool = True) -> float:
+    """`margin_of`, of a baseline's scores (N,)."""
     if margin.kind != "recovery":
         return margin.of_scale
-    if not bank.higher_is_better:
+    if not higher_is_better:
         raise InputError(f"margin {margin.text}: lower scores are better, so a share of the baseline's score says "
                          "nothing; give points (1pt) or a share of the scale (.01)")
-    mean = float(bank.known.scores.mean())
+    mean = float(scores.mean())
     found = three_digits((1 - margin.value) * mean)
     if not found > 0:
         raise InputError(f"margin {margin.text}: the baseline's score is {mean:.4g}, of which nothing can be lost: "

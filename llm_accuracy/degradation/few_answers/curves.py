@@ -108,7 +108,8 @@ def noise_curves(known: Known) -> Curves:
     unit = max(float(np.median(margins)), 1e-9)
     parts = []
     for size in NOISE:
-        z = margins / (size * unit)
+        with np.errstate(over="ignore"):
+            z = margins / (size * unit)
         for lean in LEANINGS:
             down, up = ndtr(lean - z), ndtr(-lean - z)
             down, up = ((1 - OFF_THE_MARGIN) * flips + OFF_THE_MARGIN * flips.mean() for flips in (down, up))

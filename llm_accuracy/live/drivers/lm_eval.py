@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from ...cli import is_given
 from ...errors import InputError
 from ...redaction import hidden
 from ...scores.lm_eval import scores_of_samples
@@ -204,7 +205,7 @@ def _configured(words: str):
         raise InputError(f"--lm-eval {hidden(words)}: {error}") from None
     given = parser.parse_args(["run", *split])
     for name, why in WHY_NOT.items():
-        if getattr(given, name, None) not in (None, False, {}):
+        if is_given(getattr(given, name, None)):
             raise InputError(f"--lm-eval: --{name} has no place here: {why}")
     if not given.tasks:
         raise InputError("--lm-eval: --tasks is missing from the harness's arguments")

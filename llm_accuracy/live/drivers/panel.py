@@ -63,12 +63,14 @@ class PanelFiles(Files):
 
     def __init__(self, request: Request, models: list[str]):
         super().__init__(request)
+        self._models = set(models)
         self.model = ", ".join(models)
         self.settings = {name: {} for name in models}
         self.limits: str | None = None
 
     def key(self, row: dict[str, str]) -> Any:
-        return row["model"].strip(), self._named(row["question"])
+        model = row["model"]
+        return model if model in self._models else model.strip(), self._named(row["question"])
 
     def cells(self, key: Any) -> tuple[str, ...]:
         return key
