@@ -376,14 +376,6 @@ def test_a_plan_of_few_answers_ignores_no_flag(models, words, said):
         ask.main(["plan", "--few", str(models / "base.csv"), "--few-flips", ".01", *words])
 
 
-def test_a_plan_of_few_answers_knows_the_baseline_s_score(models, capsys):
-    """So a recovery is a margin, as it is of ask."""
-    words = ["plan", "--few", str(models / "base.csv"), "--few-flips", ".1", "--margin", "recovery=80%", "--json", "-"]
-    assert ask.main(words) == 0
-    [design] = json.loads(capsys.readouterr().out)["designs"]
-    assert 0.1 < design["margin"] < 0.2
-
-
 def test_a_model_s_name_keeps_its_blanks(models, tmp_path):
     run = tmp_path / "run"
     best.main(["best", "--run", str(run), "--history", str(models / "M1.csv"), "--k", " a", "b", "--files", "--budget",

@@ -198,8 +198,7 @@ def few(options: argparse.Namespace) -> int:
     bank = banks.bank_of(model, options.few)
     if about == claims.QUESTIONS:
         banks.check_independent(model, options.few, stated)
-    margin = banks.margin_of(stated, bank)
-    rows = [designs.designs(bank.known, flip, drop, margin, options.alpha, power, options.seed, about)
+    rows = [designs.designs(bank.known, flip, drop, stated.of_scale, options.alpha, power, options.seed, about)
             for flip in options.few_flips or FEW_FLIPS]
     print("\n".join(designs.lines(rows, bank.known)), file=flags.prose(options.json))
     for note in bank.notes:
