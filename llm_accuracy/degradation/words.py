@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import textwrap
+from decimal import Decimal
 
 from ..visible import columns, ending, padded, visible
 
@@ -18,6 +19,17 @@ def p_text(p: float | None, log10_p: float | None = None) -> str:
     if log10_p is not None and log10_p < -300:
         return f"10^{log10_p:.1f}"
     return f"{p:.3f}" if p >= 0.0995 else f"{p:.4f}" if p >= 0.001 else f"{p:.2e}"
+
+
+def p_at_most(p: float) -> str:
+    """`p_text` of a p-value above 0, rounded up: one above alpha is not shown as alpha."""
+    digits = 3 if p > 0.0994 else 4 if p >= 0.001 else 2 - math.floor(math.log10(p))
+    return p_text(math.ceil(p * 10.0**digits - 1e-6) / 10.0**digits)
+
+
+def sure(alpha: float) -> str:
+    """1 − alpha in %, with as many digits as alpha has: never 100%."""
+    return f"{(100 * (1 - Decimal(repr(float(alpha))))).normalize():f}%"
 
 
 def percent(share: float) -> str:

@@ -34,7 +34,7 @@ class Asking(Recorded):
         n_tasks = 0 if bank.tasks is None else len(np.unique(bank.tasks))
         tasks = bank.tasks if 1 < n_tasks and n_tasks * bank.size <= MOST_SUB_SCORES else None
         self.session = Session(factors, model, plan.seed, tasks, budget=plan.budget, costs=bank.costs,
-                               policy=plan.policy())
+                               policy=plan.policy(), own_order=plan.own_order)
         self.sizes = plan.sizes(bank.size)
         self._replay(audit)
 

@@ -133,6 +133,10 @@ def _asked(options: argparse.Namespace) -> int:
         return _again(options, run, outputs)
     if options.as_begun:
         raise InputError("--as-begun goes with --resume")
+    if run.begun and not any(is_given(value) for name, value in vars(options).items() if name != "folder"):
+        run.manifest(BEST)
+        print(*again.status(run), sep="\n")
+        return 0
     if not options.asked:
         raise InputError(f"how are the models asked? Give one of {', '.join('--' + name for name in DRIVERS)}, once a "
                          "model (or --resume)")

@@ -33,13 +33,14 @@ import numpy as np
 from ..claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS
 from ..degradation.few_answers import betting
 from ..degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..degradation.words import WIDTH
+from ..degradation.words import WIDTH, sure
 from ..errors import InputError
 from ..outward import at_least, at_most
 from ..populations import nearby
 from .bank import Bank, digest
 from .run_folder import ACCURACY, COMPARISON, RunFolder
 
+SAME = 1e-9  # means of whole banks that differ by no more are one: they were added up in another order
 SEEN_NEEDED = 10  # right, and wrong answers, for two runs to be combined as of independent normal estimates
 
 
@@ -218,21 +219,21 @@ def _above(together: dict[tuple[int, int], Difference], i: int, j: int) -> bool:
     """Whether run i is surely better than run j."""
     if i == j:
         return False
-    return together[i, j].low > 0 if i < j else together[j, i].high < 0
+    return together[i, j].low > SAME if i < j else together[j, i].high < -SAME
 
 
 def _verdict(baseline: Side, side: Side, margin: float, alpha: float, candidates: int, claim: str) -> dict[str, Any]:
     """One-sided limits of the drop, at alpha over the number of candidates; "degraded" wins."""
     found = difference(baseline, side, min(2 * alpha / candidates, 0.49), claim)
-    within = found.high < margin
-    said = DEGRADED if found.low > 0 else NOT_DEGRADED if within else UNDECIDED
+    within = found.high < margin - SAME
+    said = DEGRADED if found.low > SAME else NOT_DEGRADED if within else UNDECIDED
     return {"model": side.model, "run": str(side.path), "verdict": said, "within_margin": within,
             "drop": found.difference, "drop_lower": found.low, "drop_upper": found.high, "how": found.how}
 
 
 def lines(result: dict[str, Any]) -> list[str]:
     """The result in words."""
-    level, runs = f"{100 * (1 - result['alpha']):g} %", result["runs"]
+    level, runs = sure(result["alpha"]), result["runs"]
     width = max(len(run["model"]) for run in runs)
     out = [f"{run['model']:<{width}}  {100 * run['estimate']:.1f} %, {level} interval {at_least(100 * run['low'], 1)} "
            f"to {at_most(100 * run['high'], 1)}; {run['asked']:,} of {run['of']:,} questions; rank {_rank(run)}"
@@ -245,7 +246,7 @@ def lines(result: dict[str, Any]) -> list[str]:
     for one in result["verdicts"]:
         out.append(f"{one['model']} against {runs[0]['model']}: {one['verdict'].upper()}; the drop is at least "
                    f"{at_least(100 * one['drop_lower'])}, at most {at_most(100 * one['drop_upper'])} points, margin "
-                   f"{100 * result['margin']:g}")
+                   f"{100 * result['margin']:.10g}")
         out.append(f"  ({one['how']})")
     return [*out, *textwrap.wrap(about_text(result), WIDTH)]
 

@@ -42,6 +42,7 @@ class Plan:
     first, growth  of the rounds
     alpha, seed
     max_minutes  after which no further round is begun
+    own_order   as `Session` has it; False of runs that began before it was there
     """
 
     budget: int
@@ -53,6 +54,7 @@ class Plan:
     alpha: float = ALPHA
     seed: int = 0
     max_minutes: float | None = None
+    own_order: bool = False
 
     def __post_init__(self):
         check_alpha(self.alpha)
@@ -117,6 +119,7 @@ def plan_of(n_questions: int, factors: Factors, *, budget: str | int | None, hal
     Raises InputError as `stop_of` does.
     """
     most, width = stop_of(n_questions, budget=budget, half_width=half_width, max_budget=max_budget, exact=exact)
+    settings = {"own_order": True, **settings}
     if width is None:
         return Plan(most, **settings)
     alpha = settings.get("alpha", ALPHA)

@@ -67,6 +67,8 @@ class Rounds:
     groups     (N, G) 0/1, the subsets whose sums are kept; by default one column, the whole bank
     draw       (π, order, uniform, size) → questions; by default `designs.systematic`
     device     where the predictor's predictions are, and everything is computed
+    alike      (N,) permutation, the order among questions that look alike; by default one that depends on N alone. Over
+               seeds, then, only so many samples of them are possible: a live session gives one of its own
 
     Raises InputError for a τ outside (0, 1]: without a uniform share a question could have no chance of being asked.
 
@@ -76,7 +78,7 @@ class Rounds:
 
     def __init__(self, predictor: Predictor, rows: int, n_questions: int, tau: float = TAU,
                  costs: np.ndarray | None = None, strata: np.ndarray | None = None, groups: np.ndarray | None = None,
-                 draw: Callable | None = None, device: torch.device | str = "cpu"):
+                 draw: Callable | None = None, device: torch.device | str = "cpu", alike: np.ndarray | None = None):
         if not 0 < tau <= 1:
             raise InputError(f"the uniform share tau is {tau:g}: needs 0 < tau <= 1")
         self.predictor, self.rows, self.n_questions, self.tau = predictor, rows, n_questions, tau
@@ -85,9 +87,9 @@ class Rounds:
         self.strata = None if strata is None else self._here(strata)
         self.groups = self._here(np.ones((n_questions, 1)) if groups is None else groups, torch.float64)
         self.rounds: list[Round] = []
-        # Questions that look alike are drawn from in an order that has nothing to do with the file's, and is always
-        # the same: a file may be periodic, and a systematic sample has a period of its own.
-        self._mixed = self._here(stream("ties", n_questions).permutation(n_questions))
+        # Questions that look alike are drawn from in an order that has nothing to do with the file's: a file may be
+        # periodic, and a systematic sample has a period of its own.
+        self._mixed = self._here(stream("ties", n_questions).permutation(n_questions) if alike is None else alike)
         self._ranking = Ranking.of(self._mixed, self.strata)
         self._open = torch.ones(rows, n_questions, dtype=torch.bool, device=device)
         self._values = torch.zeros(rows, n_questions, dtype=torch.float64, device=device)  # z where it is known

@@ -79,6 +79,8 @@ class Session:
              of what the answers said no longer has an unbiased estimate.
     costs    (N,) > 0 of asking each question: growing rounds then choose by information per cost
     policy   a name in `policies`: "rounds" where there is a budget, else "faq-mix"
+    own_order  whether growing rounds draw from questions that look alike in an order of this model and seed: without a
+             history any questions may then come together. False: in one that all sessions on banks of this size share
     autosave  a file that is written, as by `save`, before `ask` and `tell` return; `resume(…, autosave=True)` goes on
 
     Raises InputError for what cannot be, and for a file to save to that is there already.
@@ -86,7 +88,7 @@ class Session:
 
     def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: Sequence[str] | np.ndarray | None = None, *,
                  budget: int | str | None = None, costs: Sequence[float] | np.ndarray | None = None,
-                 policy: str | Policy | None = None, autosave: Path | str | None = None):
+                 policy: str | Policy | None = None, autosave: Path | str | None = None, own_order: bool = True):
         if autosave is not None and Path(autosave).exists():
             raise InputError(f"{autosave} is there already: Session.resume(…, autosave=True) goes on with it, or take "
                              "another name")
@@ -102,6 +104,7 @@ class Session:
         self.tasks, self._task_of = _tasks(tasks, self.n_questions)
         self._costs = None if costs is None else _costs(costs, self.n_questions)
         self._stream = stream("session", model, seed)
+        self._own_order = own_order
         self._engine = self._begun()
         self._answers: dict[int, float] = {}
         self._outstanding: dict[str, int] = {}  # names and numbers, in the order in which they were asked
@@ -110,7 +113,8 @@ class Session:
         if self.policy.rounds is not None:
             if self.budget is None:
                 raise InputError(f'policy {self.policy.name!r} needs a budget to plan its rounds: say budget="5%"')
-            return InRounds(self.factors, self.budget, self.policy, self._task_of, len(self.tasks), self._costs)
+            alike = stream("ties", self.model, self.seed).permutation(self.n_questions) if self._own_order else None
+            return InRounds(self.factors, self.budget, self.policy, self._task_of, len(self.tasks), self._costs, alike)
         if self.policy.knows is not None:
             raise InputError(f"policy {self.policy.name!r} is given what only a simulation knows; choose another")
         if self._costs is not None:
@@ -223,8 +227,8 @@ class Session:
         """Write what was asked and answered as JSON, whole or not at all."""
         asked = self._engine.asked
         record = {"format": FORMAT, "model": self.model, "seed": int(self.seed), "policy": self.policy.name,
-                  "budget": self.budget, "made of": self._fingerprints, "rounds": self.rounds,
-                  "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
+                  "budget": self.budget, "own order": self._own_order, "made of": self._fingerprints,
+                  "rounds": self.rounds, "asked": self._names(asked), "answers": [self._answers.get(j) for j in asked]}
         with atomic(path, "w") as stream_:
             json.dump(record | {"checksum": checksum(record)}, stream_, indent=1)
 
@@ -246,7 +250,7 @@ class Session:
         if record.pop("checksum", None) != checksum(record):
             raise InputError(f"{path}: edited or damaged since it was saved; take a copy that is whole, or begin anew")
         session = Session(factors, record["model"], record["seed"], tasks, budget=record["budget"], costs=costs,
-                          policy=record["policy"])
+                          policy=record["policy"], own_order=record.get("own order", False))
         changed = [name for name, print_ in session._fingerprints.items() if print_ != record["made of"].get(name)]
         if changed:
             raise InputError(f"{path}: not what the session began with: {', '.join(changed)} changed; resume with the "

@@ -96,7 +96,7 @@ class InRounds:
     """Growing rounds, whose sizes follow from the budget. Estimates rest on the rounds whose answers are all there."""
 
     def __init__(self, factors: Factors, budget: int, policy: Policy, task_of: np.ndarray, n_tasks: int,
-                 costs: np.ndarray | None):
+                 costs: np.ndarray | None, alike: np.ndarray | None):
         assert policy.rounds is not None
         self.policy, self.task_of = policy, task_of
         self.asked: list[int] = []
@@ -108,7 +108,7 @@ class InRounds:
             factors.V, prior.covariance, policy.rounds.kinds)
         predictor = Recalibrated(FactorPredictor(Bank.unpadded(factors.V), prior, 1))
         tau = (policy.setting or DEFAULT_SETTING).tau
-        self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups)
+        self._rounds = Rounds(predictor, 1, n_questions, tau, costs, strata, groups, alike=alike)
         self._promise, self._told = Promise.of(factors), factors.told
         self._step_of: dict[int, int] = {}
 

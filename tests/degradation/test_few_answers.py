@@ -86,6 +86,22 @@ def test_capitals_are_martingales_at_their_null(x, y, library):
         assert (chance @ np.exp(betting.log_capital(view, null - 0.05, bets)) <= 1 + 1e-9).all()
 
 
+@pytest.mark.parametrize("step", [1e-7, 1e-9, 1e-10, 1e-11, 0.0])
+def test_capitals_are_martingales_where_phi_hardly_varies(step):
+    """Questions so nearly alike that φ/N moves by 1e-10, at a drop of 0 that cannot be exceeded downwards: what a bet
+    may lose is as small as the rounding, and nothing is excluded for certain."""
+    x, y = np.ones(5), np.ones(5)
+    for lost in (0, 1):
+        y[0] = 1 - lost
+        run, chance = enumerated(x, y, lambda known: curves.Curves.of(
+            [("nearly alike", 0.1 + step * np.arange(5), np.full(5, 0.1), 1.0)]))
+        draws, drop = betting.Draws.of(run), lost / 5
+        mirror = draws.mirrored()
+        capital = np.exp(betting.log_capital(mirror, -drop, betting.for_worse(mirror, 0.1)))
+        assert (chance @ capital <= 1 + 1e-6).all(), step
+        assert (chance @ np.exp(betting.log_capital(draws, drop, betting.against(draws, 0.1))) <= 1 + 1e-6).all()
+
+
 @pytest.mark.parametrize(("x", "y"), BANKS)
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.4])
 def test_exact_intervals_cover_by_enumeration(x, y, alpha):

@@ -10,6 +10,7 @@ from llm_accuracy.degradation.few_answers import betting, curves
 from llm_accuracy.degradation.few_answers.replay import Plan, begun, least_questions, lines, replay, sizes
 from llm_accuracy.degradation.margins import Margin
 from llm_accuracy.degradation.verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
+from llm_accuracy.degradation.words import p_at_most, sure
 from llm_accuracy.errors import InputError
 from llm_accuracy.outward import at_least, at_most
 
@@ -86,7 +87,7 @@ def test_limits_are_rounded_outward_and_margins_are_said_as_they_were_tested():
     assert [at_most(one, 1) for one in (1.21, -1.29, -0.01, 7.000000001)] == ["1.3", "-1.2", "0.0", "7.0"]
     found = whole(np.ones(300), np.r_[np.zeros(2), np.ones(298)], 0.012345)
     said = told(found, 1, None)
-    assert "interval 0.66 to 0.67" in said and "at least 0.66, at most 0.67 points" in said
+    assert "interval 0.6666 to 0.6667" in said and "at least 0.6666, at most 0.6667 points" in said
     assert "1.2345 points" in said
 
 
@@ -120,3 +121,25 @@ def test_what_may_just_reach_the_null_does_not_rule_it_out():
     bets = np.array([[0.5]])
     assert betting.log_capital(draws, 0.5, bets).item() <= 1e-9
     assert betting.log_capital(draws, 0.6, bets).item() > 10
+
+
+def test_p_values_and_levels_are_never_shown_better_than_they_are():
+    assert (p_at_most(0.05004), p_at_most(0.05), p_at_most(0.000500411)) == ("0.0501", "0.0500", "5.01e-04")
+    assert (p_at_most(0.2), p_at_most(1.0), p_at_most(1e-304)) == ("0.200", "1.000", "1.00e-304")
+    rng = np.random.default_rng(0)
+    assert all(float(p_at_most(p)) >= p * (1 - 1e-9) for p in 10 ** rng.uniform(-6, 0, 500))
+    assert (sure(0.05), sure(0.3), sure(1e-7)) == ("95%", "70%", "99.99999%")
+
+
+def test_lines_agree_with_the_verdict_they_explain():
+    """100 runs at a margin of 1.0037 points: the limit is shown as the margin at most just where it is excluded."""
+    known, seen = curves.Known(np.ones(150)), set()
+    for seed in range(100):
+        plan = Plan(80 + seed % 70, False, 0.010037, 0.05, seed=seed)
+        found = replay(known, known.scores, curves.default_library(known), plan)
+        said = told(found, 0, None)
+        upper = float(said.split("at most ")[1].split()[0])
+        assert (upper <= 1.0037) == found["within_margin"] == ("NOT DEGRADED by 1.0037 points" in said)
+        assert upper >= 100 * found["drop_upper"] - 1e-6
+        seen.add(found["within_margin"])
+    assert seen == {True, False}

@@ -77,6 +77,12 @@ def test_every_file_says_the_same(board, whole, live, capsys):  # noqa: F811
     assert ElementTree.fromstring(files["xml"].read_text())[0].get("failures") == "0"
 
 
+def test_run_alone_says_where_it_stands(whole, capsys):  # noqa: F811
+    assert best.main(["best", "--run", str(whole)]) == 0
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert " is best" in first and "--audit checks it, --export eee publishes it" in last
+
+
 def test_the_page_has_every_interval(whole):  # noqa: F811
     page, result = (whole / "report.html").read_text(), json.loads((whole / "result.json").read_text())
     for one in result["models"].values():

@@ -22,7 +22,7 @@ def runs(tmp_path_factory):
     folder, rng = tmp_path_factory.mktemp("compare"), np.random.default_rng(5)
     names = [f"q{i}" for i in range(N)]
     (folder / "bank.csv").write_text("question\n" + "\n".join(names) + "\n")
-    for name, rate in (("good", 0.85), ("alike", 0.84), ("bad", 0.35)):
+    for name, rate in (("good", 0.8), ("alike", 0.79), ("bad", 0.3)):
         right = (rng.random(N) < rate).astype(int).tolist()
         (folder / f"{name}.json").write_text(json.dumps(dict(zip(names, right, strict=True))))
         (folder / f"{name}.py").write_text(GRADER.format(answers=str(folder / f"{name}.json")))
@@ -171,3 +171,17 @@ def test_a_difference_of_new_questions_is_covered():
         hits += found.low <= 0.2 <= found.high
         assert one.about("questions", 0.4)[0] < a.mean() < one.about("questions", 0.4)[1]
     assert stats.binom.cdf(hits, runs, 0.6) > 1e-3
+
+
+def test_means_of_whole_banks_that_are_equal_are_not_told_apart_by_rounding(monkeypatch):
+    """.1 + .2 against .3 and .55 against .6 by a margin of .05: sums in another order, and a drop of the margin."""
+    def side(name, mean):
+        return Side(None, name, mean, lambda alpha: (mean, mean), False, (name,), 20, 20, {})
+
+    sides = {"a": side("a", 0.1 + 0.2), "b": side("b", 0.3), "c": side("c", 0.6), "d": side("d", 0.55)}
+    monkeypatch.setattr(compare, "read_side", lambda path: sides[path])
+    monkeypatch.setattr(compare, "check_one_bank", lambda sides: None)
+    same, apart = compare.compared(["a", "b"], 0.05, 0.05), compare.compared(["c", "d"], 0.05, 0.05)
+    assert same["verdicts"][0]["verdict"] == "not degraded beyond the margin"
+    assert [(run["rank_low"], run["rank_high"]) for run in same["runs"]] == [(1, 2), (1, 2)]
+    assert apart["verdicts"][0]["verdict"] == "degraded" and not apart["verdicts"][0]["within_margin"]

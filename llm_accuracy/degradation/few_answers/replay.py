@@ -14,7 +14,7 @@ from ...outward import at_least, at_most
 from ...randomness import stream
 from ..defaults import check_alpha
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
-from ..words import WIDTH, note_text, p_text, percent
+from ..words import WIDTH, note_text, p_at_most, percent, sure
 from . import betting, population, simulation
 from .curves import Curves, Known
 from .estimate import FLIPS_NEEDED, estimate
@@ -175,20 +175,20 @@ def _or_none(value: float) -> float | None:
 
 def lines(result: dict[str, Any], least: float, whole: float | None) -> list[str]:
     """The result in words; `least` questions for "not degraded"; `whole`, the drop over all answers, in a replay."""
-    margin = points(result["margin"], 10)  # as it was tested
+    margin, places = points(result["margin"], 10), _places(result["margin"])  # as it was tested
     said = {DEGRADED: "DEGRADED", NOT_DEGRADED: f"NOT DEGRADED by {margin} or more", UNDECIDED: "UNDECIDED"}
     within = ", but by less than the margin" if result["verdict"] == DEGRADED and result["within_margin"] else ""
     out = [f"{said[result['verdict']]}{within} ({result['claim']}): {result['asked']:,} of {result['of']:,} questions "
            f"asked ({percent(result['asked'] / result['of'])}), {result['rounds']} rounds",
-           _row("drop", f"{points(result['drop'])}; exact {percent(1 - result['alpha'])} interval "
-                f"{at_least(100 * result['ci_low'])} to {at_most(100 * result['ci_high'])}"),
-           _row("one-sided", f"at least {at_least(100 * result['drop_lower'])}, at most "
-                f"{at_most(100 * result['drop_upper'])} points, each {percent(1 - result['alpha'])}, "
+           _row("drop", f"{points(result['drop'])}; exact {sure(result['alpha'])} interval "
+                f"{at_least(100 * result['ci_low'], places)} to {at_most(100 * result['ci_high'], places)}"),
+           _row("one-sided", f"at least {at_least(100 * result['drop_lower'], places)}, at most "
+                f"{at_most(100 * result['drop_upper'], places)} points, each {sure(result['alpha'])}, "
                 "whenever one stops"),
            _row("null", f"{_p_text(result['p_safe'])} against \"the drop is {margin} or more\""),
            _row("", f"{_p_text(result['p_worse'])} against \"the drop is 0 or less\""),
            _row("flips seen", f"{result['lost']:,} lost, {result['gained']:,} gained; of the questions not asked at "
-                f"most {result['unseen_flips_at_most']:,} flip ({percent(1 - result['alpha'])})")]
+                f"most {result['unseen_flips_at_most']:,} flip ({sure(result['alpha'])})")]
     if result["about"] == QUESTIONS:
         out.append(_row("by normality", "no interval is made for new questions"))
     elif result["asymptotic_low"] is None:
@@ -225,8 +225,15 @@ def _too_few(result: dict[str, Any], least: float) -> str:
             "ln(1/alpha)/margin); ask more, or state a larger margin")
 
 
+def _places(margin: float) -> int:
+    """Decimals of limits in points: those of the margin, so that a limit below it is not shown above, and enough to
+    tell a tenth of it."""
+    _, _, after = f"{100 * margin:.9f}".rstrip("0").partition(".")
+    return max(2, len(after), 1 - math.floor(math.log10(100 * margin)) if margin > 0 else 0)
+
+
 def _p_text(p: float) -> str:
-    return f"p = {p_text(p)}" if p else "ruled out by the answers themselves"
+    return f"p = {p_at_most(p)}" if p else "ruled out by the answers themselves"
 
 
 def _row(label: str, text: str) -> str:
@@ -241,7 +248,7 @@ def about_text(result: dict[str, Any]) -> str:
         return (f"this is about {WORDS[BANK]}: chance is in the draw of the questions alone, so those that belong "
                 f"together need no correction. On {WORDS[QUESTIONS]}: begin with --about questions. On {NO_ANSWERS}")
     return (f"this is about {WORDS[QUESTIONS]}: the bank's are taken as drawn independently of one another, in the "
-            f"tasks' proportions. Of {WORDS[BANK]} the {percent(1 - result['alpha'])} interval is "
+            f"tasks' proportions. Of {WORDS[BANK]} the {sure(result['alpha'])} interval is "
             f"{at_least(100 * result['bank_low'])} to {at_most(100 * result['bank_high'])}. If every answer is "
             f"independent of the others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on "
             f"{NO_ANSWERS}")
