@@ -12,6 +12,7 @@ from ..degradation.margins import Margin, check_below_half
 from ..degradation.verdicts import fails
 from ..degradation.words import as_json
 from ..errors import InputError
+from .run_folder import RunFolder
 
 DESCRIPTION = """How do models differ that were each asked few questions?
 
@@ -34,10 +35,18 @@ def build_parser(prog: str = "llm-accuracy") -> argparse.ArgumentParser:
     return parser
 
 
+def read_by(runs: list[Path]) -> list[Path]:
+    """What runs that are there began with, baselines and histories: no output may replace it."""
+    manifests = [folder.manifest() for run in runs if (folder := RunFolder(run)).begun]
+    parts = [manifest.get(part) for manifest in manifests for part in ("baseline", "history")]
+    return [Path(path) for part in parts if isinstance(part, dict) and isinstance(part.get("paths"), list)
+            for path in part["paths"]]
+
+
 def main(argv: list[str]) -> int:
     """argv: the command's name and its arguments."""
     options = build_parser().parse_args(argv[1:])
-    flags.check_targets(options.json, options.overwrite, inputs=flags.files_of(options.runs))
+    flags.check_targets(options.json, options.overwrite, inputs=[*flags.files_of(options.runs), *read_by(options.runs)])
     check_alpha(options.alpha)
     stated = Margin.parse(options.margin)
     if stated.kind == "recovery":

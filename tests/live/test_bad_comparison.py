@@ -13,7 +13,7 @@ from conftest import ROOT
 from test_evaluate import GRADER
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.live import ask, best, command, compare, several_run
+from llm_accuracy.live import ask, best, command, compare, compare_command, several_run
 from llm_accuracy.live.run_folder import RunFolder
 
 N = 60
@@ -398,3 +398,12 @@ def test_a_model_s_name_keeps_its_blanks(models, tmp_path):
         csv.writer(stream).writerows([("model", "question", "score"), *((r["model"], r["question"], 1) for r in rows)])
     assert best.main(["best", "--run", str(run), "--resume"]) == 0
     assert json.loads((run / "result.json").read_text())["answers"] == 32
+
+
+def test_compare_replaces_nothing_that_its_runs_began_with(models, compared):
+    before = (models / "base.csv").read_bytes()
+    words = ["compare", str(compared), str(models / "compared"), "--overwrite", "--json"]
+    for name in ("base.csv", "M1.csv"):
+        with pytest.raises(InputError, match="is what is read"):
+            compare_command.main([*words, str(models / name)])
+    assert (models / "base.csv").read_bytes() == before
