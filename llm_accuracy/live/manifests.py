@@ -26,7 +26,8 @@ COMPARISON_FORM: dict[str, Any] = _EVERY | {
     "plan": {"budget": int, "stop": bool, "margin": float, "alpha": float, "share": (float, int), "seed": int,
              "max_minutes": _MINUTES, "about?": ABOUT},
     "baseline": {"name": str, "earlier": [str], "mean": float, "stated_margin": str, "margins_known": bool,
-                 "difficulty_known": bool, "paths": [str], "files": dict}}
+                 "difficulty_known": bool, "paths": [str], "files": dict},
+    "history?": {"paths": [str], "files": dict}}
 BEST_FORM: dict[str, Any] = _EVERY | {
     "models": [str], "asked": [_ASKED | {"name?": str, "loaded?": str, "bank?": (dict, _NONE)}],
     "plan": {"models": [str], "questions": int, "tolerance": (float, int), "alpha": float, "seed": int,

@@ -173,10 +173,11 @@ def again(options: argparse.Namespace, run: RunFolder, request: Request | None) 
     """--resume, --report, --audit and --export of a comparison."""
     from .paired_run import audit, reopen
 
-    begun = run.manifest(COMPARISON)["baseline"]
+    manifest = run.manifest(COMPARISON)
+    begun = manifest["baseline"]
     if options.baseline not in (None, begun["name"]):
         raise InputError(f"the run began with --baseline {begun['name']}; leave --baseline away, or begin another run")
-    outputs = Outputs.of(options, options.run, begun["paths"])
+    outputs = Outputs.of(options, options.run, [*begun["paths"], *manifest.get("history", {}).get("paths", [])])
     if options.audit:
         print("\n".join(audit(run)))
         return 0

@@ -139,6 +139,8 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
         "baseline": {"name": wanted.baseline, "earlier": wanted.earlier, "mean": mean, "stated_margin": wanted.margin,
                      "margins_known": known.margins is not None, "difficulty_known": known.difficulty is not None,
                      "paths": [str(path.absolute()) for path in paths], "files": files_of(paths)},
+        "history": {"paths": [str(path.absolute()) for path in wanted.history if str(path) != "none"],
+                    "files": files_of(wanted.history)},
         "known": baseline.fingerprints(), "least_questions": replay.least_questions(known, library, plan),
         "notes": notes, "versions": versions() | driver.versions}
     bank.save(run / "questions.csv")
@@ -215,6 +217,8 @@ def resume(run: RunFolder, request: Request | None, as_begun: bool, say: Say, sh
     check_way(comparison.manifest["asked"], request)
     if not as_begun:
         check_files(comparison.manifest["baseline"], None, "baseline")
+        if "history" in comparison.manifest:  # runs begun before keep none
+            check_files(comparison.manifest["history"], None, "history")
     if comparison.asking.ended is None:
         comparison.driver = driver_again(comparison, request, show_questions, say)
     return comparison

@@ -376,6 +376,18 @@ def test_a_plan_of_few_answers_ignores_no_flag(models, words, said):
         ask.main(["plan", "--few", str(models / "base.csv"), "--few-flips", ".01", *words])
 
 
+def test_a_history_that_changed_is_said(models, tmp_path):
+    """The run has its own copy of what it knows, and goes on with it where that is asked for."""
+    shutil.copy(models / "M1.csv", tmp_path / "M1.csv")
+    run = tmp_path / "run"
+    command.main([str(run), "--baseline", str(models / "base.csv"), "--history", str(tmp_path / "M1.csv"), "--budget",
+                  "20", "--files"])
+    (tmp_path / "M1.csv").write_text((models / "M1.csv").read_text() + "\n")
+    with pytest.raises(InputError, match="the history is not what the run began with"):
+        command.main([str(run), "--resume"])
+    assert command.main([str(run), "--resume", "--as-begun"]) == 0
+
+
 def test_a_model_s_name_keeps_its_blanks(models, tmp_path):
     run = tmp_path / "run"
     best.main(["best", "--run", str(run), "--history", str(models / "M1.csv"), "--k", " a", "b", "--files", "--budget",
