@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .. import __version__
 from ..errors import InputError
 from ..scores.every_eval_ever import Estimate, Interval, write_record
+from ..visible import shortened
 from .loop import OpenRun
 from .run_folder import RunFolder
 
@@ -136,13 +137,18 @@ def _written(run: OpenRun, way: dict[str, Any], result: dict[str, Any], name: st
     """A model's record; way: how it was asked, as the manifest has it."""
     manifest = run.manifest
     program = PROGRAMS.get(way["driver"])
-    library = (program, manifest["versions"][program]) if program else ("llm-accuracy", __version__)
-    ended = next(record["at"] for record in run.asking.log.of("end"))
+    library = (program, str(manifest["versions"].get(program, "unknown"))) if program else ("llm-accuracy", __version__)
+    ended = next(record.get("at") for record in run.asking.log.of("end"))
+    try:
+        when = datetime.fromisoformat(ended).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{run.asking.log.path}: it ended at {shortened(ended)}, which is no time; restore the file"
+                         ) from None
     details = {"estimator": f"llm-accuracy {__version__}", "questions_in_bank": str(run.asking.bank.size),
                "rounds": str(result["rounds"]), "stopped": run.asking.ended or "",
                "bank_fingerprint": manifest["bank"]["the questions' names"] or "", **details}
     organization, relationship = who
     return write_record(run.run / "eee", Estimate(
         result["model"], name, result["estimate"], interval, asked, organization, name, library,
-        datetime.fromisoformat(ended).timestamp(), relationship, metric=way["metric"] or "accuracy",
+        when, relationship, metric=way["metric"] or "accuracy",
         details=details))

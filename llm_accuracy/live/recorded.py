@@ -142,7 +142,11 @@ class Recorded:
             self.logged.append(record)
             self.looked = False
         elif kind == "answer":
-            self._told(self.key(record), _number(record["score"], 1.0))
+            key = self.key(record)
+            if key in self.answers:
+                raise InputError(f"{self.log.path}: {shortened(in_words(key))} is answered twice, of which a run "
+                                 "records the first; restore the file")
+            self._told(key, _number(record["score"], 1.0))
         elif kind == "look":
             self.spent = _number(record["seconds"])
             if audit:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from test_evaluate import GRADER
+from test_forged import first, forge_log
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.live import ask, best, command, compare, compare_command, several_run
@@ -398,6 +399,30 @@ def test_a_model_s_name_keeps_its_blanks(models, tmp_path):
         csv.writer(stream).writerows([("model", "question", "score"), *((r["model"], r["question"], 1) for r in rows)])
     assert best.main(["best", "--run", str(run), "--resume"]) == 0
     assert json.loads((run / "result.json").read_text())["answers"] == 32
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_answer_that_is_there_twice_is_found(compared, searched, turned):
+    """The second would count, of a round that is in flight."""
+    def twice(records):
+        at = next(i for i, record in enumerate(records) if record["kind"] == "answer")
+        again = records[at] | ({"score": 1 - records[at]["score"]} if turned else {})
+        return [*records[: at + 1], again, *records[at + 1:]]
+
+    for main, words, run in ((command.main, [str(compared)], compared),
+                             (best.main, ["best", "--run", str(searched)], searched)):
+        forge_log(run, twice)
+        for what in ("--audit", "--report"):
+            with pytest.raises(InputError, match="answered twice"):
+                main([*words, what])
+
+
+def test_an_end_at_no_time_is_one_line(compared, searched):
+    for main, words, run in ((command.main, [str(compared)], compared),
+                             (best.main, ["best", "--run", str(searched)], searched)):
+        forge_log(run, first("end", at="once"))
+        with pytest.raises(InputError, match="it ended at 'once', which is no time"):
+            main([*words, "--export", "eee", "--organization", "us", "--relationship", "first_party", "--benchmark", "b"])
 
 
 def test_compare_replaces_nothing_that_its_runs_began_with(models, compared):
