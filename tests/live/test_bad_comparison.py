@@ -422,7 +422,8 @@ def test_an_end_at_no_time_is_one_line(compared, searched):
                              (best.main, ["best", "--run", str(searched)], searched)):
         forge_log(run, first("end", at="once"))
         with pytest.raises(InputError, match="it ended at 'once', which is no time"):
-            main([*words, "--export", "eee", "--organization", "us", "--relationship", "first_party", "--benchmark", "b"])
+            main([*words, "--export", "eee", "--organization", "us", "--relationship", "first_party", "--benchmark",
+                  "b"])
 
 
 def test_compare_replaces_nothing_that_its_runs_began_with(models, compared):
