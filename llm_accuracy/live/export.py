@@ -140,7 +140,7 @@ def _written(run: OpenRun, way: dict[str, Any], result: dict[str, Any], name: st
     library = (program, str(manifest["versions"].get(program, "unknown"))) if program else ("llm-accuracy", __version__)
     ended = next(record.get("at") for record in run.asking.log.of("end"))
     try:
-        when = datetime.fromisoformat(ended).timestamp()
+        when = datetime.fromisoformat(str(ended)).timestamp()
     except (TypeError, ValueError, OverflowError):
         raise InputError(f"{run.asking.log.path}: it ended at {shortened(ended)}, which is no time; restore the file"
                          ) from None
