@@ -19,6 +19,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import memory
+
+from llm_accuracy import cli
 from llm_accuracy.querying.best import Search
 from llm_accuracy.querying.best_limits import limits
 
@@ -73,11 +76,11 @@ def measured(name: str, cell: tuple, runs: int) -> list[float]:
     return np.mean(np.array(found, float), axis=0).tolist()
 
 
-def main() -> int:
+def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=WORLDS)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     print("| world | models, questions | asked | accuracies hold | distances hold | widths, points |")
     print("|---|---|---|---|---|---|")
     for name in options.worlds:
@@ -89,4 +92,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    cli.run(memory.with_peak(main))
