@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from ..errors import InputError
+from ..outward import points
 from . import planning
 from .defaults import ALPHA, LARGEST_N, check_plan
 from .paired import judge_pair
@@ -74,12 +75,8 @@ def _change(known: Known, unknown: str, setting: Setting) -> str:
     given = _given(known)
     rate = given["drop"] if unknown == "flip" else given["flip"]
     least = planning.sample_size(rate, rate, given["power"], setting.alpha)
-    what = f"a drop of {_points(rate)}" if unknown == "flip" else f"a flip rate of {percent(rate)}"
+    what = f"a drop of {points(rate, 4)}" if unknown == "flip" else f"a flip rate of {percent(rate)}"
     return f"{what} needs at least {least:,} items, {otherwise}"
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:.4g} point" + ("" if f"{100 * share:.4g}" == "1" else "s")
 
 
 def _given(known: Mapping[str, float | None]) -> dict[str, float]:
@@ -90,7 +87,7 @@ def _given(known: Mapping[str, float | None]) -> dict[str, float]:
 def told(known: Known) -> str:
     given = _given(known)
     parts = {"n": lambda n: f"{n:,} items", "flip": lambda f: f"a flip rate of {percent(f)}",
-             "drop": lambda d: f"a drop of {_points(d)}"}
+             "drop": lambda d: f"a drop of {points(d, 4)}"}
     return ", ".join(say(given[name]) for name, say in parts.items() if name in given)
 
 

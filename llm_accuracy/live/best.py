@@ -156,9 +156,7 @@ def _read_before(run: RunFolder) -> list[Path]:
     """The history that a run began with, which no output of it may replace."""
     if not run.begun:
         return []
-    manifest = run.manifest(BEST)
-    with as_written(run / "manifest.json"):
-        return [Path(path) for path in manifest["history"]["paths"]]
+    return [Path(path) for path in run.manifest(BEST)["history"]["paths"]]
 
 
 def _wanted(options: argparse.Namespace, gate: best_gate.Gate) -> SeveralWanted:

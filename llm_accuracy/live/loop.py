@@ -172,8 +172,7 @@ def opened_again(asked: dict[str, Any], model: str, bank: dict[str, Any], given:
 
 def _request(asked: dict[str, Any], given: Request | None, folder: Path, show_questions: bool) -> Request:
     words = asked["words"]
-    if given is not None:
-        check_way(asked, given)
+    if given is not None:  # by the same way: `check_way`
         words = given.words
     elif REDACTED in words:
         raise InputError(f"the run began with a key in --{asked['driver']}, which is not kept: give "

@@ -119,7 +119,7 @@ def _begun(run: RunFolder, wanted: PairedWanted, say: Say) -> Comparison:
     pairs = [replace(pair, known=_part(known, pair, known_bank, known_model, log, name))
              for pair, log, name in zip(pairs, earlier, wanted.earlier, strict=True)]
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
-    mean, margin = float(known.scores.mean()), banks.margin_of(stated, known_bank)
+    mean, margin = float(known.scores.mean()), banks.margin_of(stated, known.scores, known_bank.higher_is_better)
     plan = PairedPlan(budget_of(wanted.budget, bank.size), margin=margin, **wanted.plan)
     if plan.about == QUESTIONS:
         banks.check_independent(known_model, wanted.baseline, stated)
@@ -199,10 +199,10 @@ def _check_stated(run: RunFolder, manifest: dict[str, Any], bank: Bank, baseline
     """Raises InputError where what a manifest says of the baseline is not what baseline.npz gives: `compare`, an export
     and the page take it from there."""
     known, stated = baseline.known, manifest["baseline"]
-    as_bank = banks.Bank(bank.questions, bank.questions, known, baseline.higher_is_better, ())
+    margin = banks.margin_of(Margin.parse(stated["stated_margin"]), known.scores, baseline.higher_is_better)
     here = {"mean": float(known.scores.mean()), "margins_known": known.margins is not None,
             "difficulty_known": known.difficulty is not None,
-            "margin": banks.margin_of(Margin.parse(stated["stated_margin"]), as_bank), "questions": bank.size}
+            "margin": margin, "questions": bank.size}
     there = {**stated, "margin": plan.margin, "questions": manifest["bank"]["questions"]}
     for name, value in here.items():
         if not same_value(there[name], value):

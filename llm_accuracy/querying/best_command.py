@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import claims, cli
 from ..errors import InputError
-from ..outward import at_least, at_most
+from ..outward import at_least, at_most, points
 from ..visible import columns, ending, padded, visible
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def lines(result: dict) -> list[str]:
     share = result["answers"] / result["of"]
     best = result["models"].get(result["winner"])
     sure = best is not None and best["behind_high"] == 0  # all others are dropped, or have answered everything
-    within = "" if sure or not result["tolerance"] else f", or worse by no more than {_points(result['tolerance'])}"
+    within = "" if sure or not result["tolerance"] else f", or worse by no more than {points(result['tolerance'], 6)}"
     left = [name for name, one in result["models"].items() if one["left"]]
     said = (f"{result['winner']} is best{within}" if result["winner"] else
             f"UNDECIDED: {len(left)} models are left that may be best{within}, {result['leader']} ahead")
@@ -225,7 +225,3 @@ def tolerance_of(text: str) -> float:
         raise InputError(f"--tolerance {text}: write 0.5pt (points of the scale), .005 (a share of it) or 0, less than "
                          "half of it")
     return value
-
-
-def _points(share: float) -> str:
-    return f"{100 * share:g} point" + ("" if f"{100 * share:g}" == "1" else "s")

@@ -91,18 +91,13 @@ def test_limits_are_rounded_outward_and_margins_are_said_as_they_were_tested():
     assert "1.2345 points" in said
 
 
-def bank_of(scores, higher=True):
-    names = np.arange(len(scores)).astype(str)
-    return banks.Bank(names, names, curves.Known(np.array(scores, float)), higher, ())
-
-
 def test_a_recovery_is_of_a_score_that_can_be_lost():
     recovery = Margin.parse("recovery=99%")
-    assert banks.margin_of(recovery, bank_of([1, 1, 0])) == 0.00666
-    assert banks.margin_of(Margin.parse("1pt"), bank_of([0, 0], False)) == 0.01
-    for bank, said in ((bank_of([0, 0]), "nothing can be lost"), (bank_of([1, 0], False), "lower scores are better")):
+    assert banks.margin_of(recovery, np.array([1.0, 1, 0])) == 0.00666
+    assert banks.margin_of(Margin.parse("1pt"), np.zeros(2), False) == 0.01
+    for scores, higher, said in (([0, 0], True, "nothing can be lost"), ([1, 0], False, "lower scores are better")):
         with pytest.raises(InputError, match=said):
-            banks.margin_of(recovery, bank)
+            banks.margin_of(recovery, np.array(scores, float), higher)
 
 
 def test_a_choice_without_any_likelihood_has_an_infinite_margin():

@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
         banks.check_independent(baseline, options.baseline, stated)
     known = bank.known
     library = curves.fitted_library(known, pairs) if pairs else curves.default_library(known)
-    mean, margin = float(known.scores.mean()), banks.margin_of(stated, bank)
+    mean, margin = float(known.scores.mean()), banks.margin_of(stated, known.scores, bank.higher_is_better)
     share = SHARE if options.uniform_share is None else options.uniform_share
     plan = Plan(budget_of(options.budget, known.size), not options.keep_going, margin, options.alpha, share,
                 options.seed, claims.chosen(options.about))

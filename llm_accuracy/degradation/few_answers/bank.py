@@ -115,18 +115,13 @@ def candidate_scores(bank: Bank, baseline: Model, candidate: Model, name: str) -
     return (found if bank.higher_is_better else 1 - found), tuple(dict.fromkeys(notes))
 
 
-def margin_of(margin: Margin, bank: Bank) -> float:
-    """As a share of the scale; a recovery is of the baseline's mean score, which is known, rounded down to three
-    digits, so that what is printed is what is tested.
+def margin_of(margin: Margin, scores: np.ndarray, higher_is_better: bool = True) -> float:
+    """As a share of the scale; a recovery is of the mean of a baseline's scores (N,), which is known, rounded down to
+    three digits, so that what is printed is what is tested.
 
     Raises InputError for half the scale or more, and for a recovery of nothing, or by a metric of which lower is
     better.
     """
-    return margin_over(margin, bank.known.scores, bank.higher_is_better)
-
-
-def margin_over(margin: Margin, scores: np.ndarray, higher_is_better: bool = True) -> float:
-    """`margin_of`, of a baseline's scores (N,)."""
     if margin.kind != "recovery":
         return margin.of_scale
     if not higher_is_better:

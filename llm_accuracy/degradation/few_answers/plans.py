@@ -12,11 +12,12 @@ import pandas as pd
 
 from ...claims import BANK, QUESTIONS, WORDS
 from ...errors import InputError
+from ...outward import points
 from ..e_values import log_e_safe
 from ..words import WIDTH, percent
 from . import population, simulation
 from .curves import Known, default_library
-from .replay import GROWTH, points
+from .replay import GROWTH
 from .run import Run, round_sizes
 from .simple_random import questions_needed, threshold_passes
 

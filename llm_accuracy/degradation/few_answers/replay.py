@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...claims import ANSWERS, BANK, NO_ANSWERS, QUESTIONS, WORDS, check_about
-from ...outward import at_least, at_most
+from ...outward import at_least, at_most, points
 from ...randomness import stream
 from ..defaults import check_alpha
 from ..verdicts import DEGRADED, NOT_DEGRADED, UNDECIDED
@@ -252,9 +252,3 @@ def about_text(result: dict[str, Any]) -> str:
             f"{at_least(100 * result['bank_low'])} to {at_most(100 * result['bank_high'])}. If every answer is "
             f"independent of the others, verdict and limits hold for {WORDS[ANSWERS]}, too; narrower ones on "
             f"{NO_ANSWERS}")
-
-
-def points(share: float, digits: int = 3) -> str:
-    """A share of the scale in words: 1 point, 0.5 points."""
-    said = f"{100 * share:.{digits}g}"
-    return f"{said} point" + ("" if said == "1" else "s")
