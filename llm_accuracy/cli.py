@@ -187,13 +187,22 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and which refuses a list with one value twice."""
+    """A parser whose errors are one line, and which refuses a list with one value twice, a blank path (as of a variable
+    that is not set, which would be the current folder), and numbers that only Python takes for such (1_0, other
+    digits)."""
+
+    def __init__(self, *given, **named):
+        super().__init__(*given, **named)
+        for kind, strict in ((Path, path), (int, whole), (float, real)):
+            self.register("type", kind, strict)
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         found, rest = super().parse_known_args(args, namespace)
         for action in self._actions:
             values = getattr(found, action.dest, None)
             if action.option_strings and action.nargs == "+" and isinstance(values, list):
+                if not values and values is not action.default:
+                    raise InputError(f"{action.option_strings[0]}: at least one value is needed")
                 for value in values:
                     if values.count(value) > 1:
                         raise InputError(f"{action.option_strings[0]}: {value} is given twice")
@@ -205,20 +214,35 @@ class Parser(argparse.ArgumentParser):
 
 def shard(text: str) -> tuple[int, int]:
     """`i/n` → (i, n), 0 ≤ i < n: this process takes every n-th unit of work, beginning with the i-th."""
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdigit() and count.isdigit() and int(index) < int(count)):
+    found = re.fullmatch(r"([0-9]{1,300})/([0-9]{1,300})", text)
+    index, count = (found[1], found[2]) if found else ("0", "0")
+    if not int(index) < int(count):
         raise argparse.ArgumentTypeError(f"{text!r} is not i/n with 0 <= i < n (shards count from 0)")
     return int(index), int(count)
+
+
+def whole(text: str) -> int:
+    """An argparse type: an integer in ASCII digits."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,300}\s*", text):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not an integer")
+    return int(text)
+
+
+def real(text: str) -> float:
+    """An argparse type: a number in ASCII digits, nan and inf included, of which each flag says what it thinks."""
+    if not (text.isascii() and "_" not in text):
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a number")
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r} is not a number") from None
 
 
 def at_least(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
     """An argparse type: an integer from `least` to `most`."""
 
     def integer(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text[:60]!r} is not an integer") from None
+        value = whole(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is too small: at least {least}")
         if value > most:
@@ -234,8 +258,8 @@ def number(least: float = 0.0, most: float = math.inf) -> Callable[[str], float]
 
     def finite(text: str) -> float:
         try:
-            value = float(text)
-        except ValueError:
+            value = real(text)
+        except argparse.ArgumentTypeError:
             value = math.nan
         if not (least <= value <= most and math.isfinite(value)):
             raise argparse.ArgumentTypeError(f"{text[:60]!r} is not {bounds}")

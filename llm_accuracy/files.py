@@ -19,6 +19,7 @@ import lzma
 import os
 import re
 import socket
+import stat
 import struct
 import tokenize
 import zipfile
@@ -217,6 +218,7 @@ def reading(path: Path | str, what: str = "file") -> IO[bytes]:
     """Open a file for reading, unpacked where its name ends in .gz. Raises InputError where it cannot be opened, and
     while it is read, where it is damaged or unpacks to more than the limit."""
     path = Path(path)
+    check_regular(path, what)
     try:
         inner = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
         size = path.stat().st_size
@@ -264,9 +266,19 @@ def unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> IO[b
     return io.BufferedReader(_Unpacked(archive.open(info), name), 1 << 18)  # type: ignore[arg-type]
 
 
+def check_regular(path: Path | str, what: str = "file") -> None:
+    """Raise InputError for a pipe, a socket or a device, which may never end and cannot be read twice; what is not
+    there is left to whoever opens it."""
+    with suppress(OSError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{path}: a pipe, a socket or a device, not a {what}; write what it holds to a file first")
+
+
 def check_zip(path: Path | str) -> None:
-    """Raise InputError for a zip archive whose files together unpack to more than the limit, by its own directory; for
+    """Raise InputError for a pipe or a device, and for a zip archive whose files together unpack to more than the limit, by its own directory; for
     archives that another program unpacks."""
+    check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(info.file_size for info in archive.infolist())

@@ -46,7 +46,7 @@ def writing(log: Path | str) -> Iterator[None]:
         handle = _locked(path, log)
     except OSError as error:
         remove_empty(made)
-        raise InputError(f"{log.parent}: cannot be written ({error.strerror or error}); choose another --logs-dir"
+        raise InputError(f"{log.parent}: cannot be written ({error.strerror or error}); choose another folder for logs"
                          ) from None
     _HELD.add(key)
     try:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..files import read_json
+from ..files import read_json, reading
 from .defaults import LARGEST_N
 from .planning import power
 
@@ -224,6 +224,7 @@ def _read_yaml(path: Path):
 
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        with reading(path, "YAML file") as stream:
+            return yaml.load(stream.read().decode(), Loader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not a readable YAML file ({' '.join(str(error).split())})") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic
+from ..files import atomic, reading
 from ..scores.score_values import decimal
 from ..visible import shortened
 
@@ -163,7 +164,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> list[tuple[int, dict[str, st
     many or too few.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
+        with io.TextIOWrapper(reading(path, "CSV"), "utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
             header = [name.strip() for name in reader.fieldnames or ()]
             reader.fieldnames = header

@@ -1,6 +1,6 @@
 """Tables of answers → one matrix.
 
-Every reader yields tables of answers with the columns model, question, score (NaN = blank) and, if known, line,
+Every reader yields tables of answers with the columns model, question, score (NaN = blank) and, if known, record,
 task, category, created_date, sha and family; `pivot` makes the matrix. Nothing is resolved silently: repeated,
 conflicting and unknown answers are counted, and refused or resolved by the chosen rule.
 """
@@ -8,12 +8,14 @@ conflicting and unknown answers are counted, and refused or resolved by the chos
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..errors import InputError
 from .matrix import MISSING, Responses
+from .places import line_of
 from .score_values import MATRIX
 
 _INFO = ("created_date", "sha", "family")
@@ -21,18 +23,19 @@ _INFO = ("created_date", "sha", "family")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user says of a table: the metric and the filter where it has several, what words are worth (--value), and
-    what the scores range over (--range)."""
+    """What a user says of a table: the metric and the filter where it has several, what words are worth (--value),
+    what the scores range over (--range), and what a crash is worth (--errors)."""
 
     metric: str | None = None
     filter: str | None = None
     values: dict[str, float] = field(default_factory=dict)
     scale: tuple[float, float] | None = None
+    errors: str = "missing"
 
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """A table of answers; `files[row.file]` and `row.line` (0 = unknown) say where each one is."""
+    """A table of answers; `files[row.file]` and `row.record` (of a CSV, from 0) say where each one is."""
 
     rows: pd.DataFrame
     files: list[str]
@@ -55,8 +58,8 @@ class AnswerTable:
 
     def place(self, row: pd.Series) -> str:
         """Where a row is, for a message: file and, if known, line."""
-        line = row.get("line", 0)
-        return f"{self.files[row['file']]}: line {int(line)}" if line > 0 else self.files[row["file"]]
+        file, record = self.files[row["file"]], row.get("record", -1)
+        return f"{file}: line {line_of(Path(file), int(record))}" if record >= 0 else file
 
 
 def pivot(answers: AnswerTable, conflicts: str = "refuse", bank: pd.DataFrame | None = None, unknown: str = "refuse",
@@ -163,7 +166,7 @@ def columns_of(responses: Responses, bank: pd.DataFrame | None, unknown: str) ->
     if bank is None:
         return responses, []
     notes: list[str] = []
-    columns = pd.DataFrame({"question": responses.questions, "line": 1})
+    columns = pd.DataFrame({"question": responses.questions})
     known = _known(AnswerTable.of(columns, responses.source), bank, unknown, notes)
     at = pd.Index(responses.questions).get_indexer(bank["question"])
     if lacking := int((at < 0).sum()):

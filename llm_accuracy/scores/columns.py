@@ -3,11 +3,9 @@ asked, what crashed. The same names mean the same in JSONL (jsonl.py)."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable
-from contextlib import suppress
+import math
+from collections.abc import Callable, Collection
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError
-from ..files import reading
 from ..redaction import redacted
 from .contract import crashes, plain
-from .score_values import MISSING_WORDS, RULES
-from .task_scores import Choices, _sha256
+from .places import line_of
+from .score_values import MISSING_WORDS, decimal
+from .task_scores import ONLY_TASK, Choices, _sha256
 
 _DIRECTIONS = {"higher_is_better": True, "lower_is_better": False}  # whether "true" says that higher is
 # What was asked, whatever the words around it; what is right; and the words.
@@ -29,20 +27,6 @@ FLAGS = {"split": "--filter", "metric": "--metric"}  # which choose among severa
 _READ = {"prompt_id", "score", "run", "cluster", "task", "margin", "model", "metric", "split", "error", *_DIRECTIONS,
          *chain(*PRINTS.values())}
 _NO_ERROR = {*MISSING_WORDS, "false", "0"}
-
-
-def line_of(path: Path, record: int) -> int:
-    """The line on which a table's record begins, as a text editor numbers them; the first below the header is 0."""
-    with reading(path) as stream:
-        rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", "replace", newline=""))
-        before, filled = 0, -2
-        with suppress(csv.Error):  # a cell too long for it
-            for row in rows:
-                filled += bool(row)  # pandas passes over blank lines
-                if filled == record and row:
-                    return before + 1
-                before = rows.line_num
-    return record + 2
 
 
 def one_value(table: pd.DataFrame, name: str, path: Path, advice: str) -> str | None:
@@ -112,10 +96,11 @@ def crashed(table: pd.DataFrame, choices: Choices, notes: list[str]) -> pd.DataF
         return table
     words = table["error"].str.strip()
     failed = ~words.str.lower().isin(_NO_ERROR)
-    if numbers := [word for word in words[failed].unique() if RULES["csv"].number(word) is not None]:
+    if numbers := [word for word in words[failed].unique() if math.isfinite(decimal(word))]:
         notes.append(f"column error holds numbers ({numbers[0]}), which are no crashes, and is not read")
         return table
-    for task, count in failed.groupby(table["task"], sort=False).sum().items():
+    tasks = table["task"] if "task" in table else pd.Series(ONLY_TASK, table.index)
+    for task, count in failed.groupby(tasks, sort=False).sum().items():
         notes += crashes(str(task), int(count), choices, "rows have an error")
     return table.assign(score=table["score"].mask(failed, 0.0 if choices.errors == "wrong" else np.nan))
 
@@ -141,9 +126,9 @@ def fingerprints(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
     return prints.assign(content=prints["doc_hash"]) if "doc_hash" in prints else prints
 
 
-def unread(names: list[str]) -> list[str]:
+def unread(names: list[str], read: Collection[str] = _READ) -> list[str]:
     """A line for columns that nothing is made of."""
-    others = [name for name in names if name not in _READ]
+    others = [name for name in names if name not in read]
     return [f"{len(others)} columns are not read: {', '.join(others[:6])}{' …' * (len(others) > 6)}"] if others else []
 
 

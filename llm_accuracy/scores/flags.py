@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..cli import at_least
 from ..errors import InputError
 from ..files import limit_to
+from .score_values import decimal, told
 
 if TYPE_CHECKING:
     from .task_scores import Choices
@@ -74,26 +75,34 @@ def choices_of(options: argparse.Namespace, tasks: Sequence[str] | None = None, 
 
 
 def read_values(texts: Iterable[str]) -> dict[str, float]:
-    """{word or number: what it is worth} from `WORD=SCORE`, where SCORE is a number or `missing`."""
-    values = {}
+    """{word or number: what it is worth} from `WORD=SCORE`, where SCORE is a number or `missing`.
+
+    Raises InputError for anything else, and for a word (or number, however it is written) that is worth two things.
+    """
+    values: dict[str, float] = {}
     for text in texts:
-        word, equals, worth = text.rpartition("=")
-        try:
-            values[word.strip()] = math.nan if worth.strip().lower() == "missing" else float(worth)
-        except ValueError:
-            equals = ""
-        if not equals or math.isinf(values.get(word.strip(), math.inf)):
+        word, equals, worth = (part.strip() for part in text.rpartition("="))
+        number, missing = decimal(worth), worth.lower() in ("missing", "nan")
+        if not equals or math.isinf(number) or (math.isnan(number) and not missing):
             raise InputError(f"--value {text}: expected WORD=SCORE, a number or missing, such as -1=missing or "
                              f"CORRECT=1")
+        before = told(word, values)
+        if before is not None and str(before) != str(number):
+            raise InputError(f"--value {text}: {word} is given two scores; give it one")
+        values[word] = number
     return values
 
 
 def read_directions(texts: Iterable[str]) -> dict[str, bool]:
-    """{metric or *: whether higher is better} from `true`, `false` or `METRIC=true`."""
-    directions = {}
+    """{metric or *: whether higher is better} from `true`, `false` or `METRIC=true`. Raises InputError for anything
+    else, and for a metric that is said to be both."""
+    directions: dict[str, bool] = {}
     for text in texts:
-        metric, _, said = text.rpartition("=")
-        if said.lower() not in ("true", "false"):
+        metric, equals, said = text.rpartition("=")
+        if said.lower() not in ("true", "false") or (equals and not metric.strip()):
             raise InputError(f"--higher-is-better {text}: expected true, false or METRIC=true")
-        directions[metric or "*"] = said.lower() == "true"
+        higher = said.lower() == "true"
+        if directions.setdefault(metric or "*", higher) != higher:
+            raise InputError(f"--higher-is-better {text}: {metric or 'it'} is also said to be the other way round; say "
+                             "one")
     return directions

@@ -181,10 +181,12 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
     if not isinstance(score, float):
         raise InputError(f"{where}: {keys.score} = {json.dumps(value)[:60]} is not one score")
     row: dict[str, Any] = {"item": plain(item), "score": score, "crashed": crashed}
-    if _DIRECTION in record:
-        row[_DIRECTION] = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
-    elif (lower := record.get(_OTHER_DIRECTION, _ABSENT)) is not _ABSENT:
+    lower = record.get(_OTHER_DIRECTION, _ABSENT)
+    if lower is not _ABSENT:
         row[_DIRECTION] = not lower if isinstance(lower, bool) else f"unknown ({_OTHER_DIRECTION} is {lower})"
+    if _DIRECTION in record:
+        higher = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
+        row[_DIRECTION] = higher if row.get(_DIRECTION, higher) == higher else f"{higher}, and {_OTHER_DIRECTION} {lower}"
     for name in _LABELS:
         if name in (keys.score, keys.score.partition(".")[0]) or (label := record.get(name)) is None:
             continue

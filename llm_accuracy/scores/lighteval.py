@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import InputError
-from ..files import check_size, read_json, reading
+from ..files import check_regular, check_size, read_json, reading
 from ..redaction import redacted
 from .contract import OF_TASK, Reading, checked, plain
 from .lm_eval_samples import NO_VALUE, TIMESTAMP, value_of
@@ -189,6 +189,7 @@ def _rows(file: Path, whole: bool) -> list[dict[str, Any]]:
         import pyarrow.parquet
     except ImportError:
         raise InputError(f"{file}: details of lighteval are read with pyarrow: pip install pyarrow") from None
+    check_regular(file)
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
             sizes = [table.metadata.row_group(i).total_byte_size for i in range(table.metadata.num_row_groups)]

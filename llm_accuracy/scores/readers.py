@@ -64,7 +64,7 @@ class Reader:
 
     For many models, as a matrix, one of:
     answers     (path, Wanted, notes) → tables of answers, `AnswerTable` (both of answers.py): model, question,
-                score and, where known, line, task, category, created_date, sha, family. What is left out or
+                score and, where known, record (of a CSV), task, category, created_date, sha, family. What is left out or
                 averaged is a line added to the list `notes`
     matrix      (path) → Responses, of a file that is a matrix already
 
@@ -174,7 +174,7 @@ def read(kind: str, paths: Sequence[Path | str], metric: str | None = None, filt
             heed(models)
     else:
         answers = reader.function("answers")
-        wanted = Wanted(metric, filter_, chosen.values, chosen.scale)
+        wanted = Wanted(metric, filter_, chosen.values, chosen.scale, chosen.errors)
         tables = [table for _, path in named for table in answers(path, wanted, notes)]
     if not sum(len(table.rows) for table in tables):
         raise InputError(f"{source}: no answers found; is it what --from {kind} reads?"
@@ -205,7 +205,7 @@ def _refuse_unused(choices: Choices, kind: str, matrix: bool) -> None:
              "item_field": "--item-field", "id_key": "--id", "score_key": "--score", "may_differ": "--may-differ",
              "skip": "--skip"}
     given_ = [flag for name, flag in flags.items() if getattr(choices, name) and name not in used]
-    given_ += ["--task-metrics"] * bool(choices.metrics) + ["--errors wrong"] * (choices.errors == "wrong")
+    given_ += ["--task-metrics"] * bool(choices.metrics) + ["--errors wrong"] * (matrix and choices.errors == "wrong")
     if given_:
         raise InputError(f"{given_[0]}: --from {kind} has nothing to choose there; such a flag is for logs"
                          + ("" if not matrix else " (and --value and --range also for --from long)"))

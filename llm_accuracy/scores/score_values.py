@@ -119,11 +119,8 @@ def told(value, values: Mapping[str, float] | None) -> float | None:
     word = str(value).strip()
     if word in values:
         return values[word]
-    try:  # -1 and -1.0 are one sentinel
-        return next((worth for said, worth in values.items() if _NUMBER.fullmatch(said.lower())
-                     and float(said) == float(word)), None)
-    except ValueError:
-        return None
+    number = decimal(word)  # -1 and -1.0 are one sentinel
+    return next((worth for said, worth in values.items() if decimal(said) == number), None)
 
 
 def plain_number(value, metric: str, where: str) -> float:

@@ -15,12 +15,15 @@ import pandas as pd
 from ..errors import InputError
 from ..files import first_line, reading
 from .answers import AnswerTable, Wanted
-from .columns import crashed, direction, fingerprints, line_of, one_of, one_value, refuse_many, unread
+from .columns import crashed, direction, fingerprints, one_of, one_value, refuse_many, unread
 from .contract import plain
 from .matrix import Responses
+from .places import line_of
 from .score_values import RULES
 from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 
+_OF_MANY = {"model", "question", "score", "record", "task", "category", "created_date", "sha", "family", "metric",
+            "split", "error", "higher_is_better", "lower_is_better"}  # what `read_long` reads
 _OURS = ("prompt_id", "score", "run", "cluster", "task", "model", "question", "category", "created_date", "sha",
          "family")
 
@@ -202,8 +205,10 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
         scores = (scores - low) / (high - low)
         notes.append(f"{path}: scores are shares of {low:g} to {high:g} (--range)")
     refuse_many(rows, path)
-    notes += [f"{path}: {line}" for line in unread([name for name in rows if name not in _OURS])]
-    yield AnswerTable.of(rows.assign(score=scores, line=np.arange(2, len(rows) + 2)), path)
+    lines: list[str] = []
+    rows = crashed(rows.assign(score=scores, record=np.arange(len(rows))), Choices(errors=wanted.errors), lines)
+    notes += [f"{path}: {line}" for line in (*lines, *unread(list(rows), _OF_MANY))]
+    yield AnswerTable.of(rows, path)
 
 
 # ---- of questions and models -------------------------------------------------------------------------------

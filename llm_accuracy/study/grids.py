@@ -110,14 +110,17 @@ def parse_budgets(texts: Sequence[str], n_questions: int, dataset: str) -> tuple
 
 
 def _budget(text: str, n_questions: int, dataset: str) -> int:
-    integer = re.fullmatch(r"[+-]?\d+", text)
-    share = re.fullmatch(r"(\d+)(?:\.(\d*))?%", text)
+    integer = re.fullmatch(r"[+-]?[0-9]{1,15}", text)
+    share = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{0,9}))?%", text)
     if integer:
         budget = int(text)
     elif share:
         decimals = share[2] or ""
         # ⌊N · share⌋ in integers: 2.5% is 25 / 1000.
-        budget = n_questions * int(share[1] + decimals) // (100 * 10 ** len(decimals))
+        parts, of = int(share[1] + decimals), 100 * 10 ** len(decimals)
+        if parts > of:  # rounded down, it may be all of a small bank
+            raise InputError(f"--budgets {text}: a share of the bank is 100% at most")
+        budget = n_questions * parts // of
     else:
         raise InputError(f"--budgets {text!r}: give a number of questions (300) or a share (5%)")
     if not 1 <= budget <= n_questions:
