@@ -124,6 +124,7 @@ def test_help_and_dry_run_change_nothing(copy, script, name):
     assert script(name, "--help").stdout.startswith("usage:")
     grid = {"data/simulate_leaderboard.py": ["--data-dir", copy / "data"],
             "data/simulate_missingness.py": [*GRID, "--data-dir", copy / "data"],
+            "factor_models_cv.py": [*GRID, *where(copy), "--epochs", 40, "--folds", 2],
             "summarize_results.py": ["--logs-dir", copy / "logs"]}.get(name, [*GRID, *where(copy)])
     assert script(name, *grid, "--dry-run").stdout.strip()
     assert contents(copy) == before
@@ -296,7 +297,7 @@ BAD = {
                        ["--datasets", "board", "--scenarios", SCENARIO], "not a complete mask"),
     "changed header": (rewrite("logs/faq_final.csv", line(0, lambda row: row + b",more")), "faq_final.py", ONE,
                        "the header has changed (more)"),
-    "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "is there with 30 models"),
+    "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "are there with 30 models"),
     "other new models": (rewrite(M2, line(1, lambda row: flip(row))), "faq_final.py", ONE, "(new models "),
     "other new models of a baseline": (rewrite(M2, line(1, lambda row: flip(row))), "baselines_all.py", ONE,
                                        "computed from other data"),
