@@ -83,9 +83,10 @@ def _locked(path: Path, log: Path) -> int:
             break
         os.close(handle)  # its holder removed it between our opening and locking it: another try
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace("\n", " ")
-    os.ftruncate(handle, 0)
     holder = f"process {os.getpid()} on {socket.gethostname()} ({words[:200]})\n"
-    os.pwrite(handle, holder.encode("utf-8", "replace"), 0)
+    with suppress(OSError):  # on a full disk the lock holds without its holder's name
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, holder.encode("utf-8", "replace"), 0)
     return handle
 
 

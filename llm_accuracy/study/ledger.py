@@ -69,7 +69,7 @@ class Ledger:
     def __init__(self, path: Path | str, columns: Columns, restart: bool = False, known: Ledger | None = None):
         self.path, self.columns = Path(path), columns
         self._rows: dict[tuple[str, ...], dict[str, str]] = {} if known is None else dict(known._rows)
-        # what rows that belong together come from
+        # a row of each group whose rows must come from the same
         self._made: dict[tuple[str | None, ...], dict[str, str]] = {} if known is None else dict(known._made)
         # how many models those have that are averaged
         self._models: dict[tuple[str, ...], str | None] = {} if known is None else dict(known._models)
@@ -131,7 +131,8 @@ class Ledger:
     def _remember(self, row: Sequence[str]) -> None:
         named = dict(zip(self.columns.header, row, strict=True))
         self._rows[tuple(row[: len(self.columns.key)])] = named
-        self._made.setdefault(self._together(named), named)
+        for group, _ in self._groups(named):
+            self._made.setdefault(group, named)
         self._models.setdefault(_beside(named), named.get("models"))
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
@@ -168,14 +169,12 @@ class Ledger:
 
     def refuse_mixing(self, row: Mapping[str, object]) -> None:
         """Raise InputError if rows that `row` would be averaged or compared with were made from something else."""
-        first = self._made.get(self._together(row))
-        if first is None:
-            return
-        made_from = {name: str(row[name]) for name in self.columns.made_from}
-        if changed := [name for name in made_from if first[name] != made_from[name]]:
-            where = " ".join(str(row[name]) for name in ("dataset", "scenario") if name in row)
-            raise InputError(f"{self.path}: its rows of {where} were computed from other data or in another way "
-                             f"({differences(changed, first, made_from)}); {OTHERWISE}")
+        for group, names in self._groups(row):
+            first = self._made.get(group, row)
+            if changed := [name for name in names if first[name] != str(row[name])]:
+                where = " ".join(str(row[name]) for name in ("dataset", "scenario") if name in row)
+                raise InputError(f"{self.path}: its rows of {where} were computed from other data or in another way "
+                                 f"({differences(changed, first, row)}); {OTHERWISE}")
 
     def models_beside(self, row: Mapping[str, object]) -> str | None:
         """How many models the trials have that `row` would be averaged with or chosen among; None where none is."""
@@ -184,10 +183,13 @@ class Ledger:
     def _key_of(self, row: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(str(row[name]) for name in self.columns.key)
 
-    def _together(self, row: Mapping[str, Any]) -> tuple[str | None, ...]:
-        """Rows alike in this must have been made from the same."""
+    def _groups(self, row: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, ...], list[str]]]:
+        """The groups that a row belongs to, and what all rows of such a group must have been made from."""
         way = row["protocol"] if "protocol" in self.columns.key else None
-        return (*(str(row[name]) if name in row else None for name in ("dataset", "scenario", "models")), way)
+        cell = (*(str(row[name]) if name in row else None for name in ("dataset", "scenario")), way)
+        yield cell, [name for name in self.columns.made_from if name != "new_models"]
+        if "new_models" in self.columns.made_from:
+            yield (*cell, str(row["models"])), ["new_models"]
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append whole rows in one write; a key that is there already is refused."""
@@ -346,11 +348,11 @@ def merge(target: Ledger, parts: Iterable[Path]) -> int:
     were not all made from the same, or trials of one arm have different numbers of models.
     """
     gathered = dict(target._rows)
-    made_from, models = {target._together(row): row for row in gathered.values()}, dict(target._models)
+    made_from, models = dict(target._made), dict(target._models)
     for path in parts:
         for key, row in Ledger(path, target.columns)._rows.items():
-            first = made_from.setdefault(target._together(row), row)
-            if changed := [name for name in target.columns.made_from if row[name] != first[name]]:
+            if changed := [name for group, names in target._groups(row) for name in names
+                           if row[name] != made_from.setdefault(group, row)[name]]:
                 where, what = f"{row.get('dataset')} {row.get('scenario')}", ", ".join(changed).replace("_", " ")
                 raise InputError(f"{path}: {where}: not made from the same {what} as the rows gathered so far, so they "
                                  "must not stand in one log; merge them into another --logs-dir")

@@ -14,24 +14,31 @@ from .ledger import differences
 
 
 def refuse_mixed(rows: pd.DataFrame, where: object) -> None:
-    """Raise InputError if rows of one dataset, scenario and number of models, of one log or of several, were computed
-    from different histories, new models, factors or constants, or if an arm's seeds have different numbers of models:
-    they must not stand in one table. Older rows, of which nobody knows, are left aside."""
-    for name in (name for name in MADE_FROM if name in rows):
+    """Raise InputError if rows of one dataset and scenario, of one log or of several, were computed from different
+    histories or factors, or from different new models of one number, or if the seeds of an arm differ in the number of
+    models or in the constants: they must not stand in one table. Of arms that differ in constants, say so. Older rows,
+    of which nobody knows, are left aside."""
+    for name in (name for name in ("history", "new_models", "factors") if name in rows):
         known = rows[~rows[name].isin([UNKNOWN, UNUSED])]
-        # How factors were fitted is part of `protocol`, so trials that use none have another.
-        apart = known["factors"] == UNUSED if name == "protocol" else pd.Series(False, known.index)
-        for (dataset, scenario, *_), of_cell in known.groupby(
-                [known["dataset"], known["scenario"], known["models"], apart], sort=False):
+        apart = known["models" if name == "new_models" else "dataset"]
+        for (dataset, scenario, _), of_cell in known.groupby([known["dataset"], known["scenario"], apart], sort=False):
             if len(found := of_cell[name].unique()) > 1:
                 raise InputError(f"{where}: the trials of {dataset} {scenario} were computed from different "
                                  f"{name.replace('_', ' ')} ({', '.join(found)}), so they must not stand in one table; "
                                  "run the older ones again with --restart, or into another --logs-dir")
-    for arm, models in rows.groupby(list(ARM), sort=False)["models"]:
-        if len(found := models.unique()) > 1:
-            raise InputError(f"{where}: the trials of {', '.join(map(str, arm))} are of "
-                             f"{' and '.join(map(str, found))} models, so they must not stand in one table; run all "
-                             "with the same --models, with --restart or into another --logs-dir")
+    for arm, of_arm in rows.groupby(list(ARM), sort=False):
+        for name in (name for name in ("models", "protocol") if name in rows):
+            if len(found := of_arm[name].unique()) > 1:
+                raise InputError(f"{where}: the trials of {', '.join(map(str, arm))} differ in {name} "
+                                 f"({', '.join(map(str, found))}), so they must not stand in one table; run all of "
+                                 "them again with --restart, or into another --logs-dir")
+    if "protocol" in rows:
+        known = rows[rows["protocol"] != UNKNOWN]
+        by = [known["dataset"], known["scenario"], known["factors"] == UNUSED]
+        versions = known.groupby(by)["protocol"].nunique()
+        for dataset, scenario, _ in versions[versions > 1].index:
+            cli.note(f"{where}: the methods on {dataset} {scenario} were run with different constants of the engine or "
+                     "of the fit (column protocol)")
 
 
 def refuse_stale(rows: pd.DataFrame, now: Mapping[str, str], log: Path) -> None:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files import atomic
 from . import ledger, published, summaries, tuning
 from .columns import LOGS, TRIAL
+from .grids import TIERS
 from .provenance import refuse_mixed
 
 TRIALS = {"faq_final.csv": "faq_final.py", "baselines_all.csv": "baselines_all.py",
@@ -76,6 +77,10 @@ def merge(args: argparse.Namespace) -> None:
         raise InputError(f"--merge {absent[0]}: no such folder")
     if not any((folder / f"{name}.csv").exists() for folder in args.merge for name in LOGS):
         raise InputError(f"--merge {args.merge[0]}: holds no log of a shard ({', '.join(LOGS)}, .csv)")
+    committed = set().union(*(tier.datasets for tier in TIERS.values()))
+    for path in (folder / f"{name}.csv" for folder in args.merge for name in LOGS):
+        if not args.logs_dir_given and path.is_file() and (own := set(ledger.read(path, "")["dataset"]) - committed):
+            raise InputError(f"{path}: {min(own)} is a data set of your own; say with --logs-dir where its results are")
     for name, count, added in gather(args.logs_dir, args.merge, args.dry_run):
         print(f"would merge {count} {name}.csv into {args.logs_dir}" if args.dry_run
               else f"{args.logs_dir / name}.csv: {added} rows from {count} folders")
