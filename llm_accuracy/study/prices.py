@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LONG = 2.0  # seconds; a call that takes as long is not made again
+LONG = 2.0  # seconds; a call that takes as long is not made a third time
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class Price:
 
 
 def price(call: Callable[[], object]) -> Price:
-    """What call() costs here. A later call counts with the less of two: another process in between must not count
-    hundreds of times."""
-    first = _timed(call)
-    return Price(first, min(first, *(_timed(call) for _ in range(2))) if first < LONG else first)
+    """What call() costs here. A later call counts with the less of two if it is short: another process in between must
+    not count hundreds of times. It is made however long the first took, which may have been spent on compiling."""
+    first, again = _timed(call), _timed(call)
+    if again < LONG:
+        again = min(again, _timed(call))
+    return Price(first, min(first, again))
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -438,7 +438,8 @@ def test_a_dry_run_times_one_fit_of_a_shape_and_rank(monkeypatch):
 @pytest.mark.parametrize(("took", "calls", "of_ten"), [
     ([1.5, 0.5, 0.25], 3, 1.25 + 10 * 0.25),  # a later call counts with the least of two
     ([0.5, 0.75, 0.75], 3, 10 * 0.5),         # slowed by something else: the first is a bound as well
-    ([3.0], 1, 30.0)])                        # long calls are made once
+    ([30.0, 0.5, 0.25], 3, 29.75 + 10 * 0.25),  # the first compiled
+    ([3.0, 2.5], 2, 0.5 + 10 * 2.5)])         # long calls are made twice
 def test_the_first_call_is_not_the_price_of_every_call(monkeypatch, took, calls, of_ten):
     clock = iter(took)
     monkeypatch.setattr(prices, "_timed", lambda call: (call(), next(clock))[1])
