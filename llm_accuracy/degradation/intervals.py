@@ -20,7 +20,6 @@ from scipy.special import (
     betaln,
     ndtr,
     ndtri,
-    stdtr,
     stdtrit,
     xlog1py,
     xlogy,
@@ -166,13 +165,6 @@ class MeanDrop:
 
     def limit(self, prob: float) -> float:
         return float(self.centre + self.error * stdtrit(self.freedom, prob))
-
-    def p_below(self, drop: float) -> float:
-        """Small if the mean is shown to lie below `drop`."""
-        return float(stdtr(self.freedom, (self.centre - drop) / self.error))
-
-    def p_above(self, drop: float) -> float:
-        return float(stdtr(self.freedom, (drop - self.centre) / self.error))
 
 
 def mean_drop(differences: np.ndarray, clusters: np.ndarray | None, largest: float) -> MeanDrop:

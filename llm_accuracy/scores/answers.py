@@ -181,11 +181,3 @@ def table_of(model: str, task: str, source: object, scores: dict[str, float]) ->
     """One model's answers to one task, question id → score."""
     return AnswerTable.of(pd.DataFrame({"model": model, "question": [f"{task}/{key}" for key in scores],
                                     "score": list(scores.values()), "task": task}), source)
-
-
-def mean_of(scores: dict[str, list[float]], what: str, source: object, notes: list[str]) -> dict[str, float]:
-    """The mean over repetitions of each question, with a note where there are any."""
-    most = max(map(len, scores.values()), default=1)
-    if most > 1:
-        notes.append(f"{source}: up to {most} {what} a question, averaged")
-    return {key: float(np.mean(values)) for key, values in scores.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from .flags import announce
 from .grids import TIERS, my_units, seeds
 from .ledger import writes
 from .plans import Method, Plan, run_plans, tuned_on
+from .prices import price
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 from .workers import shared_out
 
@@ -123,6 +123,5 @@ def _walk_seconds(units: list[Unit]) -> float:
     few = min(40, task.n_questions)
     # Without the uniform share the coins of a shortened walk are as frequent as those of the whole one.
     walks = [Walk(walk.policy, walk.budget) for walk in keys]
-    start = time.perf_counter()
-    factor_walk(task.scores[:, :few], task.bank, task.prior, walks, task.draws(seed, few))
-    return (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)
+    one = price(lambda: factor_walk(task.scores[:, :few], task.bank, task.prior, walks, task.draws(seed, few)))
+    return one.times(sum(task.n_questions for task, *_ in units) / few)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -22,9 +21,13 @@ from .columns import NOT_PUBLISHED
 from .factor_fits import seen_history
 from .flags import announce
 from .grids import TIERS, Cell, seeds
+from .prices import Price, price
 from .provenance import refuse_stale
 from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, held_out, trial_key, val_tasks
 from .workers import shared_out
+
+TIMED_STEPS = 16     # beyond the first, of trajectories whose steps are alike
+TIMED_CELLS = 2e9    # rows × questions × steps that are timed of one whose steps are not
 
 
 @dataclass(frozen=True)
@@ -88,37 +91,32 @@ class Plan:
         """About how long the trials take here, from a few steps of each kind of trajectory."""
         total = 0.0
         for (_, steps), jobs in self.groups.items():
-            rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
             if self.method.policy.rounds:
-                total += self._seconds_of_rounds(jobs)
-                continue
-            if not getattr(self.method.policy.function("believe"), "stepwise", True):  # its steps are not alike
-                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
-                continue
-            some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
-            settings = [next(iter(jobs)).setting] * rows
-            per_step = []
-            for _ in range(3):
-                start = time.perf_counter()
-                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), self.task.scores[some],
-                         self.method.sampling, self.method.policy, known=None if known is None else known[some])
-                per_step.append(time.perf_counter() - start)
-            total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
+                first = next(iter(jobs))
+                total += price(lambda: next(self._in_rounds({first: jobs[first]}))).times(len(jobs))  # noqa: B023
+            elif getattr(self.method.policy.function("believe"), "stepwise", True):
+                total += self._seconds_of_steps(list(jobs), steps)
+            else:  # its steps are not alike
+                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps, len(jobs))
         return total
 
-    def _seconds_of_mixture(self, setting: Setting, steps: int) -> float:
-        # Few rows at a time cost more each; on large banks they are too slow for more of them.
-        scores = self.task.scores[: int(np.clip(2e9 / steps / self.task.n_questions, 24, 128))]
-        start = time.perf_counter()
-        evaluate(self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
-                 self.method.sampling, self.method.policy, batch=self.method.batch)
-        return (time.perf_counter() - start) * len(self.task.truth) / len(scores)
+    def _seconds_of_steps(self, jobs: list[Job], steps: int) -> float:
+        some = jobs[: max(1, ROWS_AT_ONCE // len(self.task.truth))]
 
-    def _seconds_of_rounds(self, jobs: dict[Job, list[int]]) -> float:
-        start = time.perf_counter()
-        first = next(iter(jobs))
-        next(self._in_rounds({first: jobs[first]}))
-        return (time.perf_counter() - start) * len(jobs)
+        def taking(steps: int) -> Price:
+            return price(lambda: list(self.task.traces(some, steps, self.method.sampling, self.method.policy)))
+
+        one, more = taking(1), taking(1 + TIMED_STEPS)
+        per_step = max(more.again - one.again, 0.0) / TIMED_STEPS
+        return one.once + (one.again + per_step * (steps - 1)) * len(jobs) / len(some)
+
+    def _seconds_of_mixture(self, setting: Setting, steps: int, jobs: int) -> float:
+        # Few rows at a time cost more each; on large banks they are too slow for more of them.
+        scores = self.task.scores[: int(np.clip(TIMED_CELLS / steps / self.task.n_questions, 24, ROWS_AT_ONCE))]
+        one = price(lambda: evaluate(
+            self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
+            self.method.sampling, self.method.policy, batch=self.method.batch))
+        return one.times(jobs * len(self.task.truth) / len(scores))
 
     def _in_rounds(self, jobs: dict[Job, list[int]]) -> Iterator[tuple[Job, RoundTrace]]:
         rounds = self.method.policy.rounds

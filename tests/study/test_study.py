@@ -12,7 +12,7 @@ from conftest import ROOT, run_script
 from llm_accuracy import palette
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.study import coverage, factor_fits, figures, ledger, published, summaries, tuning
+from llm_accuracy.study import coverage, factor_fits, figures, ledger, prices, published, summaries, tuning
 from llm_accuracy.study.grids import Cell
 
 SCENARIOS = ["nfobs=None_p=1.0", "nfobs=0_p=0.1"]
@@ -433,3 +433,16 @@ def test_a_dry_run_times_one_fit_of_a_shape_and_rank(monkeypatch):
     seconds = [factor_fits.fit_seconds((31, 47), rank, "map", epochs=6, device="cpu", batch=3) for rank in (2, 3, 2, 3)]
     assert len(calls) == 2 * 4 and all(len(arguments[1]) == 3 for arguments in calls)
     assert seconds[:2] == seconds[2:] and min(seconds) > 0
+
+
+@pytest.mark.parametrize(("took", "calls", "of_ten"), [
+    ([1.5, 0.5, 0.25], 3, 1.25 + 10 * 0.25),  # a later call counts with the least of two
+    ([0.5, 0.75, 0.75], 3, 10 * 0.5),         # slowed by something else: the first is a bound as well
+    ([30.0, 0.5, 0.25], 3, 29.75 + 10 * 0.25),  # the first compiled
+    ([3.0, 2.5], 2, 0.5 + 10 * 2.5)])         # long calls are made twice
+def test_the_first_call_is_not_the_price_of_every_call(monkeypatch, took, calls, of_ten):
+    clock = iter(took)
+    monkeypatch.setattr(prices, "_timed", lambda call: (call(), next(clock))[1])
+    made = []
+    assert prices.price(lambda: made.append(1)).times(10) == pytest.approx(of_ten)
+    assert len(made) == calls
