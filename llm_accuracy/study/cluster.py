@@ -97,7 +97,7 @@ def price(step: Step, args: argparse.Namespace) -> Job | None:
     with redirect_stdout(said):
         run_here(step.script, [*step.command(args), "--dry-run"])
     found = re.search(r"(\d+) (?:trial|fit)s? to run", said.getvalue())
-    parts = re.search(r"in at most (\d+) parts", said.getvalue())
+    parts = re.search(r"in at most (\d+) part", said.getvalue())
     if found is None or parts is None:
         raise RuntimeError(f"{step.script} --dry-run says {said.getvalue()!r}")
     units, seconds = int(found[1]), cli.seconds(said.getvalue()) * args.slower

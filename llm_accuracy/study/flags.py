@@ -118,4 +118,5 @@ def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
 def announce(units: int, unit: str, seconds: float | None, parts: int | None = None) -> None:
     """What --dry-run prints. parts: how many shards can have work."""
     about = f", about {cli.duration(seconds)} on this machine" if seconds is not None else ""
-    print(f"{units} {unit}s to run{about}" + (f", in at most {parts} parts" if parts is not None else ""))
+    shards = f", in at most {parts} part{'s' * (parts != 1)}" if parts is not None else ""
+    print(f"{units} {unit}{'s' * (units != 1)} to run{about}{shards}")

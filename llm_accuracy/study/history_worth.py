@@ -109,7 +109,7 @@ def _run(paths: Sequence[Path], logs_dir: Path, draws: int) -> pd.DataFrame:
         if (row["dataset"], row["split"]) == (board.name, board.split) and row["matrix"] != board.matrix:
             raise InputError(f"{log.path}: its rows of {board.name} were computed from another board of that name, or "
                              "by another version; choose another --logs-dir, or move it away")
-    with cli.Progress(len(todo), "histories", "history") as progress:
+    with cli.Progress(len(todo), "histories", "choice") as progress:
         for board, draw, history in todo:
             log.append(row for row in board.rows(draw, history) if row not in log)
             progress.advance()
