@@ -27,7 +27,7 @@ Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, 
 
 
 @shared_out("baselines_all", "baselines_all_models")
-@writes("baselines_all")
+@writes("baselines_all", "baselines_all_models")
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
     for name in filter(RIVALS.__contains__, _policies(args)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,12 +16,14 @@ from ..querying.policies import DEFAULT_POLICY, Policy, named
 from ..querying.rounds import RoundTrace
 from ..querying.setting import Setting
 from ..querying.trace import Trace
-from . import grids, ledger, tuning
+from . import fingerprints, grids, ledger, tuning
 from .columns import NOT_PUBLISHED
+from .factor_fits import seen_history
 from .flags import announce
 from .grids import TIERS, Cell, seeds
 from .prices import Price, price
-from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
+from .provenance import refuse_stale
+from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, held_out, trial_key, val_tasks
 from .workers import shared_out
 
 TIMED_STEPS = 16     # beyond the first, of trajectories whose steps are alike
@@ -173,7 +175,7 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool, by_setting: bool = Fa
 # --- faq_final.py, faq_val.py --------------------------------------------------------------------------
 
 @shared_out("faq_final", "faq_final_models")
-@ledger.writes("faq_final")
+@ledger.writes("faq_final", "faq_final_models")
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
@@ -182,9 +184,9 @@ def evaluate_new_models(args: argparse.Namespace) -> None:
     mine = grids.my_units(args, seeds(args, TIERS[args.tier].seeds))
     for task in final_tasks(args, mine):
         for method in methods:
-            wanted = []
+            wanted, choose = [], _choice(args, task, method)
             for budget in task.budgets(args):
-                setting, remark = _setting(args, task, method, budget)
+                setting, remark = choose(budget)
                 remarks[remark] = None
                 wanted += [(setting, budget, seed) for seed in mine[task.cell]]
             plans.append(Plan(task, log, method, wanted))
@@ -193,18 +195,28 @@ def evaluate_new_models(args: argparse.Namespace) -> None:
     run_plans(plans, "evaluate", args.dry_run)
 
 
-def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) -> tuple[Setting, str]:
-    """(setting, remark) of one trial: the one given, else the policy's own, else the one that faq_val.py found best."""
-    if args.setting:
-        return Setting.parse(args.setting), ""
-    if method.policy.setting is not None:
-        return method.policy.setting, ""
-    tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", args.select_by, method.sampling, method.policy.name)
-    return tuned.setting(task.cell, budget, task.n_questions)
+def _choice(args: argparse.Namespace, task: Task, method: Method) -> Callable[[int], tuple[Setting, str]]:
+    """A budget → (setting, remark): the one given, else the policy's own, else the one that faq_val.py found best."""
+    given = Setting.parse(args.setting) if args.setting else method.policy.setting
+    if given is not None:
+        return lambda budget: (given, "")
+    tuned = tuned_on(args, task, args.select_by, method.sampling, method.policy.name)
+    return lambda budget: tuned.setting(task.cell, budget, task.n_questions)
+
+
+def tuned_on(args: argparse.Namespace, task: Task, select_by: str, sampling: str, policy: str = "faq") -> tuning.Tuned:
+    """What faq_val.py found best. Raises InputError where it was found on other data than the dataset has now."""
+    found = tuning.Tuned(args.logs_dir / "faq_val.csv", select_by, sampling, policy)
+    history = None
+    for models, rows in found.rows_of(task.cell).groupby("models"):
+        history = history or fingerprints.short(fingerprints.digest(seen_history(args, task.cell, "val")))
+        new = fingerprints.short(fingerprints.digest(held_out(task.dataset, int(models))))
+        refuse_stale(rows, {"history": history, "new_models": new}, found.path)
+    return found
 
 
 @shared_out("faq_val", "faq_val_models")
-@ledger.writes("faq_val")
+@ledger.writes("faq_val", "faq_val_models")
 def tune(args: argparse.Namespace) -> None:
     """Every setting of the grid on held-out history; then print the best one of every cell and budget."""
     tier = TIERS[args.tier]
