@@ -46,6 +46,9 @@ def submit(args: argparse.Namespace) -> None:
     if args.dry_run:
         _show(plan(args))
         return
+    if "%" in str(folder) and not args.local:
+        raise InputError(f"--logs-dir {args.logs_dir}: Slurm puts numbers in the place of % in its logs' names; choose "
+                         "a folder without it")
     with locks.writing(folder / "submit"):
         before = _read(record)
         # Another machine may have submitted them, where this one has no squeue: then this one's run is asked for.

@@ -267,6 +267,11 @@ def test_reasons_that_do_not_pass_are_told_from_those_that_do(needs_submitit, re
     assert queueing._never(f"others: job 5, of 3 tasks 1 running, 2 pending ({reason})") == never
 
 
+def test_a_folder_whose_name_slurm_would_change_is_refused(serial, tmp_path):
+    done = run_script("slurm/submit.py", *WHERE, "--data-dir", serial / "data", "--logs-dir", tmp_path / "50%j", code=2)
+    assert "choose a folder without it" in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_one_value_may_begin_like_a_flag():
     words = cluster.Step("", "", ("datasets", "tier")).command(SimpleNamespace(datasets=["-x"], tier=None))
     assert words == ["--datasets=-x"]

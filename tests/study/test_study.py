@@ -122,7 +122,7 @@ def test_workers_that_are_killed_are_one_line_and_leave_nobody_behind(study, tmp
     run_script(*words, "--seeds", 1)
     log = (tmp_path / "baselines_all.csv").read_bytes()
     parent = subprocess.Popen([sys.executable, *map(str, words), "--seeds", "3", "--re"], cwd=ROOT, text=True,
-                              stderr=subprocess.PIPE)
+                              stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while len(children := workers_of(parent.pid)) < 2:
         assert parent.poll() is None
         time.sleep(0.01)
