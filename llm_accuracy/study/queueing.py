@@ -136,7 +136,8 @@ class _Submission:
                 more[flag] = getattr(self.args, flag)
         try:
             # Tasks are unpickled wherever they run, also where sbatch hands no environment on (SBATCH_EXPORT=NONE).
-            python = shlex.join(["env", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", sys.executable])
+            python = shlex.join(["/usr/bin/env", *(f"{name}={os.environ.get(name, '')}" for name in (
+                "PATH", "PYTHONPATH")), "SUBMITIT_EXECUTOR=slurm", sys.executable])
             executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.args.requeues, python=python)
             executor.update_parameters(
                 job_name=f"llm-accuracy-{name}", time=minutes, cpus_per_task=1 if small else self.args.cpus,
