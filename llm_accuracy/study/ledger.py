@@ -256,6 +256,13 @@ def aside(path: Path) -> Path:
     return target
 
 
+def put_back(old: Path, path: Path) -> None:
+    """Undo `aside`: `old` is what it returned for `path`."""
+    for suffix in (path.suffix, ".json"):
+        with suppress(FileNotFoundError):
+            old.with_suffix(suffix).rename(path.with_suffix(suffix))
+
+
 def _decoded(text: bytes, path: Path) -> str:
     try:
         return text.decode()
