@@ -62,8 +62,10 @@ degradation-logs: $(VENV)/.installed
 
 # Questions to a decision, on the bank whose baseline's margins the file MARGINS has (column `base`): two minutes.
 few-answers-logs: $(VENV)/.installed
-	rm -f $(LOGS)/few_answers_questions.csv
-	$(PY) benchmarks/few_answers.py questions $(MARGINS) --sizes 2680 --rows 300 --output $(LOGS)/few_answers_questions.csv
+	test -f "$(MARGINS)"
+	rm -f $(LOGS)/few_answers_questions.new
+	$(PY) benchmarks/few_answers.py questions $(MARGINS) --sizes 2680 --rows 300 --output $(LOGS)/few_answers_questions.new
+	mv $(LOGS)/few_answers_questions.new $(LOGS)/few_answers_questions.csv
 
 # What figures/history.ipynb draws, of every matrix in the folder BOARDS.
 history-logs: $(VENV)/.installed
@@ -106,7 +108,7 @@ boards: $(VENV)/.installed
 #   make real BOARD=<open_llm_leaderboard_v2.csv.gz> PAPER=<folder of the published tables>
 STANDS_FOR ?= bbh+gpqa+ifeval+math+musr
 real: $(VENV)/.installed
-	$(PY) paper_on_board.py $(BOARD) --as $(STANDS_FOR) --paper $(PAPER) --data-dir $(DATA) --logs-dir $(LOGS)/real
+	$(PY) paper_on_board.py $(BOARD) --as $(STANDS_FOR) --paper $(PAPER) --logs-dir $(LOGS)/real
 
 # Put the logs aside, to run the study again from nothing after a change of method: make fresh laptop figures
 # (the twin's and the real boards' logs, hours of work, and those of the degradation tests stay).

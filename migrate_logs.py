@@ -11,9 +11,10 @@ once): those stay once. If a file is half old and half new, or has other columns
 nothing is written at all. Takes seconds.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 
-from llm_accuracy import cli
+from llm_accuracy import cli, locks
 from llm_accuracy.study import migration
 
 
@@ -22,15 +23,17 @@ def main(argv=None):
     parser.add_argument("logs_dir", type=Path, metavar="LOGS_DIR")
     parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
     args = parser.parse_args(argv)
-    files = migration.migrate(args.logs_dir)
-    for file in files:
-        if file.lines is None:
-            print(f"{file.path}: has today's columns already")
-        else:
-            again = f", {file.repeated} repetitions left out" if file.repeated else ""
-            print(f"{file.path}: {file.count} rows {'to migrate' if args.dry_run else 'migrated'}{again}")
+    with ExitStack() as alone:
+        for path in () if args.dry_run else migration.there(args.logs_dir):
+            alone.enter_context(locks.writing(path))
+        for file in migration.migrate(args.logs_dir):
+            if file.lines is None:
+                print(f"{file.path}: has today's columns already")
+                continue
             if not args.dry_run:
                 file.write()
+            again = f", {file.repeated} repetitions left out" if file.repeated else ""
+            print(f"{file.path}: {file.count} rows {'to migrate' if args.dry_run else 'migrated'}{again}")
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def flags():
     parser.add_argument("--as", dest="stands_for", required=True, metavar="NAME",
                         help="the published dataset that it stands beside")
     cli.add_study_flags(parser, "data-dir", "logs-dir", "dry-run")
-    parser.set_defaults(logs_dir=Path("local/paper_on_board"))
+    parser.set_defaults(data_dir=Path("local/paper_on_board/data"), logs_dir=Path("local/paper_on_board"))
     parser.add_argument("--tables", action="store_true", help="only the tables, of trials that are in LOGS_DIR already")
     parser.add_argument("--page", type=Path, metavar="FILE",
                         help=f"also put the tables between this page's marks <!-- {MARK} --> and <!-- /{MARK} -->")

@@ -4,7 +4,8 @@
     python benchmarks/repro.py --logs-dir mine --share 0.05 --seed 7
 
 Takes the trials of faq_val.csv, faq_final.csv, baselines_all.csv and ablations_all.csv, at least one of each log that
-is there, with the factor models beside them. A trial does not depend on what is run beside it, so each is run alone.
+is there, with the factor models beside them; who was covered is compared where those logs are there. A trial does not
+depend on what is run beside it, so each is run alone. The other logs and tables are named.
 Exit code 1 where a row differs; the number of threads does not matter, another machine or another version of PyTorch
 may change last digits.
 """
@@ -35,6 +36,8 @@ def main(argv=None):
             print(f"{one.log}: {', '.join(one.key)}: {column} {logged}, now {now}")
     same = sum(one.same for one in found)
     print(f"{same} of {len(found)} trials came out as they are in {args.logs_dir}")
+    if others := repro.not_run(args.logs_dir):
+        print(f"not run again: {', '.join(others)}")
     return int(same < len(found))
 
 

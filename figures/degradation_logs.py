@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The logs that degradation.ipynb draws.
 
-    python figures/degradation_logs.py                        two tables of simulated power, 20 s
-    python figures/degradation_logs.py --pairs FOLDER         the real pairs as well, 2 s more
-    python figures/degradation_logs.py --logs-dir elsewhere   into another folder
+    python figures/degradation_logs.py                  two tables of simulated power, 20 s, into local/degradation
+    python figures/degradation_logs.py --pairs FOLDER   the real pairs as well, 2 s more
+    python figures/degradation_logs.py --logs-dir logs  in the place of the committed ones
 
 FOLDER holds NAME.baseline.csv and NAME.optimized.csv of every pair, `prompt_id,score` each. The committed log is of
 the pairs that docs/degradation.md lists. Seeds are fixed, so a log comes out the same again (the limits of an interval
@@ -20,13 +20,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
+from llm_accuracy.files import write_whole
 
 DAMAGE = {"all": "0.015", "one": "0.05"}  # on all tasks or on one of them: the drop there
 SIDES = ("baseline", "optimized")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = cli.add_study_flags(cli.parser(__doc__), "logs-dir")
+    parser = cli.parser(__doc__)
+    cli.add_own_logs_flag(parser, "local/degradation")
     parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="of NAME.baseline.csv and NAME.optimized.csv")
     args = parser.parse_args(arguments)
     pairs = list_pairs(args.pairs) if args.pairs else None
@@ -59,7 +61,7 @@ def judge(pairs: dict[str, dict[str, str]], target: Path) -> None:
         cli.step("mcnemar_tests.py", "suite", listed, "--output-dir", Path(folder) / "pairs")
         lines = (Path(folder) / "pairs" / "summary.csv").read_text().splitlines(keepends=True)
     task = lines[0].split(",").index("task")
-    target.write_text("".join(line for line in lines if line.split(",")[task] != "ALL"))
+    write_whole(target, "".join(line for line in lines if line.split(",")[task] != "ALL"))
     print(f"written: {target}")
 
 

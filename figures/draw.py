@@ -2,7 +2,7 @@
 """Run the notebooks on the logs of a folder; the figures are exported beside them.
 
     python figures/draw.py                                   all notebooks, on logs/: about a minute on two cores
-    python figures/draw.py --logs-dir elsewhere              on other logs
+    python figures/draw.py --logs-dir elsewhere              on other logs, into elsewhere/figures
     python figures/draw.py --notebooks main_text appendix    some of them
 
 A notebook whose logs are not all there is left as it is, and a line says which command makes the missing one: exit
@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from llm_accuracy import cli  # noqa: E402
 from llm_accuracy.errors import InputError  # noqa: E402
+from llm_accuracy.files import write_whole  # noqa: E402
 
 if TYPE_CHECKING:
     from llm_accuracy.gallery import FigureRecord
@@ -38,6 +39,11 @@ def figures() -> dict[str, FigureRecord]:
     return {name: figure for notebook in NOTEBOOKS for name, figure in known.items() if figure.notebook == notebook}
 
 
+def copied(notebook: Path, folder: Path) -> Path:
+    write_whole(folder / notebook.name, notebook.read_bytes())
+    return folder / notebook.name
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = cli.add_study_flags(cli.parser(__doc__), "logs-dir")
     parser.add_argument("--notebooks", nargs="+", choices=NOTEBOOKS, default=NOTEBOOKS, metavar="NAME",
@@ -47,12 +53,17 @@ def main(arguments: list[str] | None = None) -> None:
                                    for log in figure.logs if not (args.logs_dir / log.name).is_file())
                for name in args.notebooks}
     drawn = [HERE / f"{name}.ipynb" for name in args.notebooks if not missing[name]]
+    if args.logs_dir.resolve() != HERE.parent / "logs":
+        drawn = [copied(path, args.logs_dir / "figures") for path in drawn]  # the committed ones are of logs/
     if drawn:
+        ours = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH")]))
         code = subprocess.run(
             [sys.executable, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--inplace",
-             "--log-level=ERROR", *drawn], env={**os.environ, "LOGS": str(args.logs_dir.resolve())}).returncode
+             "--log-level=ERROR", *drawn],
+            env={**os.environ, "LOGS": str(args.logs_dir.resolve()), "PYTHONPATH": ours}).returncode
         if code:
             sys.exit(code)
+        print(f"drawn beside {', '.join(map(str, drawn))}")
     makes: dict[str, dict[str, None]] = {}  # command: the missing logs that it makes
     for log in (log for logs in missing.values() for log in logs):
         makes.setdefault(log.made_by.format(args.logs_dir), {})[log.name] = None

@@ -3,6 +3,7 @@
 
     python figures/history_logs.py MATRIX.csv.gz …                   the five development boards: 10 minutes
     python figures/history_logs.py MATRIX.csv.gz … --draws 2         fewer random choices of as many models
+    python figures/history_logs.py MATRIX.csv.gz … --logs-dir logs   beside the committed rows, not in local/history
 
 Each matrix is split by date (in the order of the file where there are none), by families, and at random. By date, the
 history is cut down to nested random choices of its models. With each, the new models (at most 100) are evaluated in
@@ -23,7 +24,8 @@ MARK = "history"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = cli.add_study_flags(cli.parser(__doc__), "logs-dir")
+    parser = cli.parser(__doc__)
+    cli.add_own_logs_flag(parser, "local/history")
     parser.add_argument("matrices", nargs="+", type=Path, metavar="MATRIX", help="wide CSV files")
     parser.add_argument("--draws", type=cli.at_least(1), default=5, metavar="D", help="random choices (default: 5)")
     parser.add_argument("--page", type=Path, metavar="FILE", help=f"with <!-- {MARK} --> and <!-- /{MARK} -->")

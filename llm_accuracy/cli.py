@@ -300,16 +300,16 @@ _STUDY_FLAGS: dict[str, dict] = {
     "budgets": dict(nargs="+", metavar="B", help="numbers of questions, or shares such as 5%%"),
     "seeds": dict(type=at_least(1, MOST_SEEDS), metavar="S", help="run seeds 0 … S-1"),
     "models": dict(type=at_least(1), metavar="M", help="only the first M new models"),
-    "data-dir": dict(type=Path, default=Path("data/processed"), metavar="DIR"),
-    "logs-dir": dict(type=Path, default=Path("logs"), metavar="DIR",
+    "data-dir": dict(type=path, default=Path("data/processed"), metavar="DIR"),
+    "logs-dir": dict(type=path, default=Path("logs"), metavar="DIR",
                      help="(default: logs; of a data set of your own, local/NAME)"),
-    "factors-dir": dict(type=Path, metavar="DIR", help="factor models (default: LOGS_DIR/factor_models)"),
+    "factors-dir": dict(type=path, metavar="DIR", help="factor models (default: LOGS_DIR/factor_models)"),
     "device": dict(choices=("auto", "cpu", "cuda"), default="auto"),
     "shard": dict(type=shard, default=(0, 1), metavar="i/n",
                   help="do the i-th of n equal parts of the work, counting from 0"),
     "workers": dict(type=at_least(1, 1024), default=1, metavar="N",
                     help="share the work out to N processes on this machine, each with its share of the cores"),
-    "part-dir": dict(type=Path, metavar="DIR",
+    "part-dir": dict(type=path, metavar="DIR",
                      help="append to logs in DIR what those in --logs-dir lack: a shard beside others, gathered by "
                      "summarize_results.py --merge"),
     "restart": dict(action="store_true", help="put an old log aside (NAME.before.csv) and begin it anew"),
@@ -322,6 +322,11 @@ def add_study_flags(to: argparse.ArgumentParser, *names: str) -> argparse.Argume
     for name in names or tuple(_STUDY_FLAGS):
         to.add_argument(f"--{name}", **_STUDY_FLAGS[name])
     return to
+
+
+def add_own_logs_flag(to: argparse.ArgumentParser, folder: str) -> None:
+    """--logs-dir of a script that is run on a user's own data: its default is no folder of committed results."""
+    to.add_argument("--logs-dir", type=path, default=Path(folder), metavar="DIR", help=f"(default: {folder})")
 
 
 def device(choice: str) -> str:

@@ -276,8 +276,8 @@ def check_regular(path: Path | str, what: str = "file") -> None:
 
 
 def check_zip(path: Path | str) -> None:
-    """Raise InputError for a pipe or a device, and for a zip archive whose files together unpack to more than the limit, by its own directory; for
-    archives that another program unpacks."""
+    """For archives that another program unpacks. Raises InputError for a pipe or a device, and where the files together
+    unpack to more than the limit, by the archive's own directory."""
     check_regular(path)
     try:
         with zipfile.ZipFile(path) as archive:

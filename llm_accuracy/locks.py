@@ -34,7 +34,7 @@ def writing(log: Path | str) -> Iterator[None]:
     """
     log = Path(log)
     path = log.with_name(f".{log.name}.lock")
-    key = path.absolute()
+    key = path.parent.resolve() / path.name
     if key in _HELD:
         yield
         return
@@ -46,7 +46,10 @@ def writing(log: Path | str) -> Iterator[None]:
         handle = _locked(path, log)
     except OSError as error:
         remove_empty(made)
-        raise InputError(f"{log.parent}: cannot be written ({error.strerror or error}); choose another folder for logs"
+        if os.path.lexists(path):  # a folder, a link, or another user's
+            raise InputError(f"{path}: cannot be used as the lock of {log.name} ({error.strerror or error}); remove "
+                             "it, or choose another folder") from None
+        raise InputError(f"{log.parent}: cannot be written ({error.strerror or error}); choose another folder"
                          ) from None
     _HELD.add(key)
     try:
@@ -61,14 +64,14 @@ def writing(log: Path | str) -> Iterator[None]:
 
 def _locked(path: Path, log: Path) -> int:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if fcntl is not None:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(handle, 1000, 0).decode("utf-8", "replace").strip() or "another process"
             os.close(handle)
-            raise InputError(f"{log}: is being written by {holder}; wait for it, stop it, or choose another --logs-dir"
+            raise InputError(f"{log}: is being written by {holder}; wait for it, stop it, or choose another folder"
                              ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
@@ -80,9 +83,10 @@ def _locked(path: Path, log: Path) -> int:
             break
         os.close(handle)  # its holder removed it between our opening and locking it: another try
     words = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]).replace("\n", " ")
-    os.ftruncate(handle, 0)
     holder = f"process {os.getpid()} on {socket.gethostname()} ({words[:200]})\n"
-    os.pwrite(handle, holder.encode("utf-8", "replace"), 0)
+    with suppress(OSError):  # on a full disk the lock holds without its holder's name
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, holder.encode("utf-8", "replace"), 0)
     return handle
 
 

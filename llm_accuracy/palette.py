@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .files import atomic, write_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -84,13 +86,13 @@ def save(figure: Figure, stem: Path, table: str | None = None) -> list[Path]:
     """Write `stem`.png and `stem`.pdf, and `stem`.md with the figure's numbers if given; returns the paths."""
     from matplotlib import pyplot
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
     for path in paths:
         metadata = {"CreationDate": None} if path.suffix == ".pdf" else {}
-        figure.savefig(path, metadata=metadata)
+        with atomic(path) as stream:
+            figure.savefig(stream, format=path.suffix[1:], metadata=metadata)
     pyplot.close(figure)
     if table is not None:
         paths.append(stem.with_name(stem.name + ".md"))
-        paths[-1].write_text(table)
+        write_whole(paths[-1], table)
     return paths

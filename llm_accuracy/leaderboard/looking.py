@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
+from .. import locks
 from ..errors import InputError
 from ..files import atomic, check_new, unpacked
 from ..scores.dataset import Dataset
@@ -35,10 +38,12 @@ def unzip(data_dir: Path, name: str, overwrite: bool) -> list[str]:
             members = {Path(info.filename).name: info for info in stream.infolist()
                        if WANTED.fullmatch(Path(info.filename).name)}
             check_new([folder / file for file in members], overwrite, make_parent=True)
-            for file, info in members.items():
-                with unpacked(stream, info, f"{archive}:{info.filename}") as source, atomic(folder / file) as target:
-                    while block := source.read(1 << 20):
-                        target.write(block)
+            with locks.writing(folder / "M1.csv"), ExitStack() as whole:  # all is on disk before any is replaced
+                for file, info in members.items():
+                    target = whole.enter_context(atomic(folder / file))
+                    with unpacked(stream, info, f"{archive}:{info.filename}") as source:
+                        shutil.copyfileobj(source, target, 1 << 20)
+                    target.flush()
     except zipfile.BadZipFile as error:
         raise InputError(f"{archive}: not a complete zip ({error}); fetch it again") from None
     return sorted(members)
@@ -96,7 +101,7 @@ def _scenarios(dataset: Dataset) -> list[Scenario]:
 
 
 def _look_at_scenario(dataset: Dataset, scenario: Scenario, full: Responses, say: Callable[[str], None]) -> list[str]:
-    part = dataset.history(scenario.key)
+    part = dataset.history(scenario.key, checked=False)  # told as a problem among others
     if not (np.array_equal(part.models, full.models) and np.array_equal(part.questions, full.questions)):
         return ["models or questions are not those of M1"]
     seen, known = part.observed, full.observed

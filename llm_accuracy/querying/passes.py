@@ -8,10 +8,12 @@ PyTorch; where that pays, `fused` compiles each into one loop, whose results are
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache, wraps
 from typing import TypeVar
 
@@ -167,9 +169,10 @@ def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
         slow = threading.Timer(SECONDS_UNTIL_SAID, _say_once, [
             "compiling for this machine, up to two minutes the first time; the next run finds it done"])
         slow.daemon = True
-        slow.start()
         try:
-            found = compiled()(*arguments)
+            slow.start()
+            with _quiet():
+                found = compiled()(*arguments)
         except Exception as error:  # of the compiler and of all that it calls: there is no common class
             _fall_back(error)
             for argument, before in zip(arguments, kept, strict=True):
@@ -186,6 +189,17 @@ def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
 
 _FAILED = threading.Event()
 SECONDS_UNTIL_SAID = 3.0
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What PyTorch logs of a damaged cache, which it goes round, is no concern of whoever runs a study."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @cache

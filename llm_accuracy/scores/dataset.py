@@ -16,14 +16,16 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from .. import locks
 from ..errors import InputError
 from ..files import DAMAGED, atomic, check_new, check_zip, plain_name, reading, unpacked
-from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_matrix
+from .matrix import Responses, _parse, _read_compact, _write_compact, read_matrix, write_rows
 from .scenario import ALL_OBSERVED, Scenario, read_mask
 
 
@@ -47,15 +49,18 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {str(self.archive or self.folder)!r})"
 
-    def history(self, scenario: str = ALL_OBSERVED.key) -> Responses:
+    def history(self, scenario: str = ALL_OBSERVED.key, checked: bool = True) -> Responses:
         """M1 as seen in `scenario`.
 
-        Raises InputError if the scenario has neither its own CSV nor a mask.
+        Raises InputError if the scenario has neither its own CSV nor a mask, or, where `checked`, if its own CSV holds
+        other models, questions or scores than M1.
         """
         wanted = Scenario.parse(scenario)
-        if (own := self._read(f"M1_{wanted.key}.csv")) is not None:
-            return own
         full = self._read_needed("M1.csv")
+        if (own := self._read(f"M1_{wanted.key}.csv")) is not None:
+            if checked:
+                _same_scores(own, full)
+            return own
         if wanted == ALL_OBSERVED:
             return full
         path = self.mask_path(wanted)
@@ -210,15 +215,37 @@ def write_dataset(folder: Path, history: Responses, new: Responses | None, overw
     check_new(targets, overwrite, make_parent=True)
     if new is not None:
         _same_questions(history, new)
-        write_matrix(folder / "M2.csv", new)
-    else:
-        (folder / "M2.csv").unlink(missing_ok=True)  # of another split, and only with --overwrite
-    write_matrix(folder / "M1.csv", history)
-    if labelled.tasks is not None:
-        with atomic(folder / "questions.csv", "w") as stream:
-            columns = {"question": labelled.questions, "task": labelled.tasks} | (
-                {} if labelled.categories is None else {"category": labelled.categories})
-            csv.writer(stream, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
+    with locks.writing(folder / "M1.csv"):
+        check_new(targets, overwrite, make_parent=True)
+        with ExitStack() as whole:  # all of it is on disk before any is replaced
+            if labelled.tasks is not None:
+                columns = {"question": labelled.questions, "task": labelled.tasks} | (
+                    {} if labelled.categories is None else {"category": labelled.categories})
+                stream = whole.enter_context(atomic(folder / "questions.csv", "w"))
+                csv.writer(stream, lineterminator="\n").writerows([columns, *zip(*columns.values(), strict=True)])
+                stream.flush()
+            for file, part in (("M2.csv", new), ("M1.csv", history)):
+                if part is not None:
+                    stream = whole.enter_context(atomic(folder / file))
+                    write_rows(stream, part)
+                    stream.flush()
+        _forget(folder, questions=labelled.tasks is None, new=new is None)
+
+
+def _forget(folder: Path, questions: bool, new: bool) -> None:
+    """Remove what another dataset of this name has left and the new one lacks; only --overwrite comes here."""
+    for file, lacking in (("questions.csv", questions), ("M2.csv", new), ("truth.npz", True)):
+        if lacking:
+            (folder / file).unlink(missing_ok=True)
+
+
+def _same_scores(seen: Responses, full: Responses) -> None:
+    """Raise InputError where a history as seen in a scenario is not that of M1.csv, with some scores left out."""
+    there = seen.observed
+    if not (np.array_equal(seen.models, full.models) and np.array_equal(seen.questions, full.questions)
+            and np.array_equal(seen.scores[there], full.scores[there])):
+        raise InputError(f"{seen.source}: not the models, questions and scores of {full.source}, which was replaced; "
+                         "delete it and run python data/simulate_missingness.py again, or bring back the other")
 
 
 def _same_questions(history: Responses, new: Responses) -> None:

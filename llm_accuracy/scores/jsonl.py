@@ -186,7 +186,8 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
         row[_DIRECTION] = not lower if isinstance(lower, bool) else f"unknown ({_OTHER_DIRECTION} is {lower})"
     if _DIRECTION in record:
         higher = record[_DIRECTION] if isinstance(record[_DIRECTION], bool) else str(record[_DIRECTION])
-        row[_DIRECTION] = higher if row.get(_DIRECTION, higher) == higher else f"{higher}, and {_OTHER_DIRECTION} {lower}"
+        both = f"{higher}, and {_OTHER_DIRECTION} {lower}"
+        row[_DIRECTION] = higher if row.get(_DIRECTION, higher) == higher else both
     for name in _LABELS:
         if name in (keys.score, keys.score.partition(".")[0]) or (label := record.get(name)) is None:
             continue

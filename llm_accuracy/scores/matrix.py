@@ -323,16 +323,21 @@ def _write_compact(path: Path, responses: Responses) -> None:
 
 def write_matrix(path: Path, responses: Responses) -> None:
     """Write the wide CSV that `read_matrix` reads; whole or not at all."""
+    with atomic(path) as stream:
+        write_rows(stream, responses)
+
+
+def write_rows(stream: IO[bytes], responses: Responses) -> None:
+    """Write the same to an open file."""
     family = [responses.families] if (responses.families != "").any() else []
     names = METADATA[: 3 + len(family)]
     text = np.array([b"", b"0", b"1"], dtype=object)
-    with atomic(path) as stream:
-        stream.write(_csv_line([*names, *responses.questions]) + b"\n")
-        for i, row in enumerate(responses.scores):
-            meta = [column[i] for column in (responses.models, responses.dates, responses.shas, *family)]
-            cells = (text[row + 1].tolist() if row.dtype == np.int8
-                     else [b"" if np.isnan(x) else b"%.9g" % x for x in row.tolist()])
-            stream.write(_csv_line(meta) + b"," + b",".join(cells) + b"\n")
+    stream.write(_csv_line([*names, *responses.questions]) + b"\n")
+    for i, row in enumerate(responses.scores):
+        meta = [column[i] for column in (responses.models, responses.dates, responses.shas, *family)]
+        cells = (text[row + 1].tolist() if row.dtype == np.int8
+                 else [b"" if np.isnan(x) else b"%.9g" % x for x in row.tolist()])
+        stream.write(_csv_line(meta) + b"," + b",".join(cells) + b"\n")
 
 
 def _csv_line(fields: Sequence[str]) -> bytes:

@@ -64,8 +64,8 @@ class Reader:
 
     For many models, as a matrix, one of:
     answers     (path, Wanted, notes) → tables of answers, `AnswerTable` (both of answers.py): model, question,
-                score and, where known, record (of a CSV), task, category, created_date, sha, family. What is left out or
-                averaged is a line added to the list `notes`
+                score and, where known, record (of a CSV), task, category, created_date, sha, family. What is left
+                out or averaged is a line added to the list `notes`
     matrix      (path) → Responses, of a file that is a matrix already
 
     For one model, by task:

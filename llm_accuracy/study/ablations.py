@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,12 +13,12 @@ from ..querying.estimators import variances
 from ..querying.policies import named
 from ..querying.setting import Setting
 from ..querying.walks import Walk, factor_walk
-from . import tuning
 from .columns import NOT_PUBLISHED
 from .flags import announce
 from .grids import TIERS, my_units, seeds
 from .ledger import writes
-from .plans import Method, Plan, run_plans
+from .plans import Method, Plan, run_plans, tuned_on
+from .prices import price
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 from .workers import shared_out
 
@@ -29,7 +28,7 @@ Unit = tuple[Task, int, dict[Walk, dict]]  # task, seed, walks that go together 
 
 
 @shared_out("ablations_all", "ablations_all_models")
-@writes("ablations_all")
+@writes("ablations_all", "ablations_all_models")
 def run(args: argparse.Namespace) -> None:
     """Both arms, without the trials that are already in their log or in that of faq_final.py."""
     log = TrialLog(args, "ablations_all")
@@ -64,9 +63,11 @@ def run(args: argparse.Namespace) -> None:
 def _replacement_plans(args: argparse.Namespace, task: Task, mine: list[int], log: TrialLog) -> Iterator[Plan]:
     """One plan per way of sampling, without the trials that faq_final.py has run already."""
     final = TrialLog(args, "faq_final", restart=False)
-    tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", "variance", "with")
-    chosen = {budget: Setting.parse(args.setting) if args.setting
-              else tuned.setting(task.cell, budget, task.n_questions)[0] for budget in task.budgets(args)}
+    if args.setting:
+        chosen = dict.fromkeys(task.budgets(args), Setting.parse(args.setting))
+    else:
+        tuned = tuned_on(args, task, "variance", "with")
+        chosen = {budget: tuned.setting(task.cell, budget, task.n_questions)[0] for budget in task.budgets(args)}
     for sampling in COMPARED_SAMPLING:
         method = Method(named("faq"), sampling, variances(sampling)[0])
         every = [(setting, budget, seed) for budget, setting in chosen.items() for seed in mine]
@@ -122,6 +123,5 @@ def _walk_seconds(units: list[Unit]) -> float:
     few = min(40, task.n_questions)
     # Without the uniform share the coins of a shortened walk are as frequent as those of the whole one.
     walks = [Walk(walk.policy, walk.budget) for walk in keys]
-    start = time.perf_counter()
-    factor_walk(task.scores[:, :few], task.bank, task.prior, walks, task.draws(seed, few))
-    return (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)
+    one = price(lambda: factor_walk(task.scores[:, :few], task.bank, task.prior, walks, task.draws(seed, few)))
+    return one.times(sum(task.n_questions for task, *_ in units) / few)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from .flags import announce
 from .grids import TIERS, Tier, my_units, seeds
 from .ledger import writes
 from .plans import unique_questions
+from .prices import price
 from .trials import Judged, Task, TrialLog, final_tasks, trial_key
 from .workers import shared_out
 
@@ -27,7 +27,7 @@ Unit = tuple[Task, int, dict[tuple[str, int, float, int], dict]]  # task, seed, 
 
 
 @shared_out("baselines_all", "baselines_all_models")
-@writes("baselines_all")
+@writes("baselines_all", "baselines_all_models")
 def run(args: argparse.Namespace) -> None:
     """Every budget, policy, share τ, prediction and seed that the log lacks."""
     for name in filter(RIVALS.__contains__, _policies(args)):
@@ -127,19 +127,20 @@ def _seconds(units: list[Unit]) -> float:
     if not units:
         return 0.0
     task, seed, keys = units[0]
-    few = min(100, task.n_questions)
-    walks = [Walk(policy, min(budget, few), tau) for policy, budget, tau, _ in keys if policy in WALKING]
-    start = time.perf_counter()
+    few, total = min(100, task.n_questions), 0.0
+    # As many coins fall, a question, as in the whole walk.
+    walks = [Walk(policy, max(1, budget * few // task.n_questions), tau) for policy, budget, tau, _ in keys
+             if policy in WALKING]
     if walks:
-        walk(task.scores[:, :few], task.factors.history_mean[:few], walks, task.draws(seed, few))
-    walking = (time.perf_counter() - start) / few * sum(task.n_questions for task, *_ in units)
+        one = price(lambda: walk(task.scores[:, :few], task.factors.history_mean[:few], walks, task.draws(seed, few)))
+        total += one.times(sum(task.n_questions for task, *_ in units) / few)
     asked = [(policy, budget) for policy, budget, *_ in keys if policy in RIVALS]
-    if not asked:
-        return walking
-    some = task.scores[:64]
-    draws, known = task.draws(seed, task.n_questions)[:64], task.history
-    RIVALS[asked[0][0]].of(some, asked[0][1], draws, known)  # the history is taken apart once
-    start = time.perf_counter()
-    for policy, budget in asked:
-        RIVALS[policy].of(some, budget, draws, known)
-    return walking + (time.perf_counter() - start) / some.size * sum(task.scores.size for task, *_ in units)
+    if asked:
+        some, draws = task.scores[:256], task.draws(seed, task.n_questions)[:256]
+
+        def rivals() -> None:
+            for policy, budget in asked:
+                RIVALS[policy].of(some, budget, draws, task.history)
+
+        total += price(rivals).times(sum(task.scores.size for task, *_ in units) / some.size)
+    return total

@@ -22,6 +22,7 @@ from ..querying.setting import DEFAULT_SETTING
 from ..scores.dataset import Dataset
 from . import columns, grids, ledger, summaries
 from .columns import ACTIVE
+from .provenance import refuse_mixed
 from .tables import TRIALS
 
 BUDGETS = ("20", "50", "100", "5%", "10%", "25%")  # those below the number of questions
@@ -166,7 +167,7 @@ def table(boards: Sequence[Board], chosen: Sequence[str]) -> pd.DataFrame:
                                       for name, script in TRIALS.items()
                                       if (path := folder / name.replace(".csv", f"{kind}.csv")).is_file()])
                            for kind in ("", "_models"))
-        ledger.refuse_mixed(rows, folder)
+        refuse_mixed(rows, folder)
         summary = summaries.summarize(rows).drop(columns="coverage_se")
         parts.append(summaries.compared(summary.merge(misses(per_model), on=ARM)))
     every = pd.concat(parts, ignore_index=True)

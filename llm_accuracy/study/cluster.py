@@ -13,6 +13,7 @@ import io
 import math
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,9 @@ class Step:
         words = []
         for name in self.takes:
             value = getattr(args, name)
-            if value is not None:
-                words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
+            values = [] if value is None else value if isinstance(value, list) else [value]
+            flag = f"--{name.replace('_', '-')}"
+            words += [f"{flag}={values[0]}"] if len(values) == 1 else [flag, *map(str, values)] if values else []  # =-x
         return words + list(self.flags)
 
 
@@ -97,7 +99,7 @@ def price(step: Step, args: argparse.Namespace) -> Job | None:
     with redirect_stdout(said):
         run_here(step.script, [*step.command(args), "--dry-run"])
     found = re.search(r"(\d+) (?:trial|fit)s? to run", said.getvalue())
-    parts = re.search(r"in at most (\d+) parts", said.getvalue())
+    parts = re.search(r"in at most (\d+) part", said.getvalue())
     if found is None or parts is None:
         raise RuntimeError(f"{step.script} --dry-run says {said.getvalue()!r}")
     units, seconds = int(found[1]), cli.seconds(said.getvalue()) * args.slower
@@ -138,6 +140,17 @@ def tables_wanted(args: argparse.Namespace) -> list[Step]:
         [COVERAGE] if set(COVERAGE.after) <= set(args.steps) else [])
 
 
+def stale(args: argparse.Namespace) -> bool:
+    """Whether a table that is asked for is not there, or older than a log of trials."""
+    if not tables_wanted(args):
+        return False
+    try:
+        made = (args.logs_dir / "summary.csv").stat().st_mtime
+    except FileNotFoundError:
+        return True
+    return any(path.stat().st_mtime > made for name in tables.TRIALS if (path := args.logs_dir / name).is_file())
+
+
 def leftovers(logs_dir: Path) -> Iterator[str]:
     """Gather what tasks of earlier submissions have finished; yields a line for each log."""
     for folder in sorted((logs_dir / PARTS).glob("*/")):
@@ -175,10 +188,10 @@ class Task(Resumable):
         self.script, self.words, self.cpus = script, list(words), cpus
 
     def __call__(self) -> None:
-        print(f"$ python {self.script} {' '.join(self.words)}", flush=True)
+        print(f"$ python {self.script} {shlex.join(self.words)}", flush=True)
         done = subprocess.run([sys.executable, str(ROOT / self.script), *self.words], env=threads(self.cpus))
         if done.returncode:
-            raise RuntimeError(f"{self.script} ended with exit code {done.returncode}; its words are in the log")
+            raise RuntimeError(f"{self.script} ended with exit code {done.returncode}")
 
 
 class Gather(Resumable):

@@ -19,6 +19,7 @@ from ..querying.setting import ALPHA
 from ..scores.dataset import Dataset
 from ..scores.matrix import Responses
 from . import columns, grids, ledger
+from .provenance import refuse_mixed, refuse_stale
 
 ARM = list(columns.ARM)
 PUBLISHED_NEIGHBOURS, PUBLISHED_MODELS = 501, 2213  # the window of arXiv 2601.20251 and its new models
@@ -38,30 +39,36 @@ def cells_of(args: argparse.Namespace) -> dict[grids.Cell, pd.DataFrame]:
     if not (found := {cell: rows for cell, rows in found.items() if len(rows)}):
         raise InputError(f"{path}: no trial of these datasets, scenarios and policies"
                          + (f" in batches of {args.batch}" if args.batch else ""))
-    ledger.refuse_mixed(pd.concat(found.values()), path)
+    refuse_mixed(pd.concat(found.values()), path)
     return found
 
 
 def write(args: argparse.Namespace, cells: dict[grids.Cell, pd.DataFrame]) -> pd.DataFrame:
     """Every model's coverage in some cells, to LOGS_DIR/faq_coverage.csv."""
-    table = pd.concat([per_model(rows, Dataset(args.data_dir, cell.dataset).new_models(int(rows["models"].max())))
-                       for cell, rows in cells.items()], ignore_index=True)
+    new = {name: Dataset(args.data_dir, name).new_models() for name in dict.fromkeys(cell.dataset for cell in cells)}
+    table = pd.concat([per_model(rows, new[cell.dataset]) for cell, rows in cells.items()], ignore_index=True)
     path = args.logs_dir / "faq_coverage.csv"
     with locks.writing(path):
         text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
         with atomic(path, "w") as stream:
-            stream.write(_beside(text, table, path))
+            stream.write(_beside(text, table, new, path))
     return table
 
 
-def _beside(text: str, table: pd.DataFrame, path: Path) -> str:
+def _beside(text: str, table: pd.DataFrame, new: dict[str, Responses], path: Path) -> str:
     """The table as it is written, after the rows of other arms that are on disk, letter by letter as they were. Every
-    arm that is written is written with all of its models."""
+    arm that is written is written with all of its models. Raises InputError where those rows are of other models."""
     if not path.is_file():
         return text
     before = ledger.read(path, "faq_coverage.py")
     arms = pd.MultiIndex.from_frame(table[ARM].astype(str))
     others = ~pd.MultiIndex.from_frame(before[ARM].astype(str)).isin(arms)
+    for name, models in new.items():
+        known = dict(zip(models.models, models.accuracy(), strict=True))
+        kept = before[others & (before["dataset"] == name)]
+        if (np.abs(kept["model"].map(known).astype(float) - kept["accuracy"]) < 1e-3).sum() < len(kept):
+            raise InputError(f"{path}: its other rows of {name} are of other models or answers than "
+                             f"{models.source} has now; move it away, then judge them again (--policies, --scenarios)")
     header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)[: len(before) + 1]
     return header + "".join(itertools.compress(rows, others)) + text.partition("\n")[2]
 
@@ -70,10 +77,15 @@ def per_model(log: pd.DataFrame, new: Responses) -> pd.DataFrame:
     """One row per arm and new model: its coverage over the seeds, release date and accuracy, `columns.COVERAGE`.
 
     log  rows of a per-model log, all of one dataset
-    Raises InputError if the log was made with other models than `new`.
+    Raises InputError if the log was made with other models than `new`, or with other answers of theirs.
     """
+    from .fingerprints import digest, short  # takes torch, seconds
+
     accuracy = new.accuracy()
     tables = []
+    for (_, count), rows in log.groupby(["scenario", "models"], sort=False):
+        if count <= new.n_models:
+            refuse_stale(rows, {"new_models": short(digest(new.take(slice(count))))}, Path("faq_final_models.csv"))
     for key, rows in log.groupby(ARM, sort=False):
         covered = np.array([list(letters) for letters in rows["covered"]]) == columns.COVERED  # (seeds, models)
         if covered.shape[1] > new.n_models:

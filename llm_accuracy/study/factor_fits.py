@@ -25,6 +25,9 @@ from . import fingerprints, grids, ledger
 from .columns import CV_KEY
 from .flags import announce
 from .grids import TIERS, Cell, cells, my_share, train_rows
+from .prices import price
+from .provenance import refuse_stale
+from .tuning import of_cell
 from .workers import shared_out
 
 FITTING = ("which", "protocol", "rank", "weight_decay", "epochs")  # of a stored model's `about`: how it was fitted
@@ -55,6 +58,7 @@ class FitJob:
     weight_decay: str
     epochs: int
     about: dict
+    replaces: bool  # a model of other settings or of another history
 
     @property
     def scores(self) -> np.ndarray:
@@ -77,8 +81,9 @@ def fit(args: argparse.Namespace, which: str) -> None:
     device = cli.device(args.device)
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
-        announce(len(work), "fit", sum(fit_seconds(job.scores.shape, job.rank, job.protocol, job.epochs, device)
-                                       for job in work), parts=len(work))
+        once = first_fit(device) if work else 0.0
+        seconds = sum(fit_seconds(job.scores.shape, job.rank, job.protocol, job.epochs, device) for job in work)
+        announce(len(work), "fit", once + seconds, parts=len(work))
         return
     with ExitStack() as alone:
         for job in work:  # refused before the work, where another process fits the same or nothing can be written
@@ -87,7 +92,8 @@ def fit(args: argparse.Namespace, which: str) -> None:
             for job in work:
                 job.run(device, progress)
                 progress.note(f"{job.path}: rank {job.rank}, weight decay {job.weight_decay}, training loss "
-                              f"{job.about['train_loss']:.4f}, accuracy {job.about['train_acc']:.4f}")
+                              f"{job.about['train_loss']:.4f}, accuracy {job.about['train_acc']:.4f}"
+                              + ", in the place of one of another history or other settings" * job.replaces)
 
 
 def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
@@ -111,7 +117,7 @@ def _fit_job(args: argparse.Namespace, cell: Cell, which: str) -> FitJob | None:
         known = Factors.load(path, f"factor_models_{which}.py").about
         if all(known.get(name) == value for name, value in about.items()):
             return None
-    return FitJob(cell, which, path, history, protocol, rank, weight_decay, epochs, about)
+    return FitJob(cell, which, path, history, protocol, rank, weight_decay, epochs, about, path.is_file())
 
 
 def largest_rank(args: argparse.Namespace, rows: int) -> int:
@@ -122,20 +128,32 @@ def largest_rank(args: argparse.Namespace, rows: int) -> int:
 def chosen_by_cv(args: argparse.Namespace, cell: Cell) -> tuple[int, str]:
     """(rank, weight decay) by the one-standard-error rule.
 
-    Raises InputError if the cell has not been cross-validated.
+    Raises InputError if the cell has not been cross-validated, or with another history than it has now.
     """
     path, protocol = args.logs_dir / "factor_models_cv.csv", grids.protocol(args)
-    cv = ledger.read(path, "factor_models_cv.py")
-    cv = cv[(cv["dataset"] == cell.dataset) & (cv["scenario"] == cell.scenario) & (cv["protocol"] == protocol)]
+    cv = of_cell(ledger.read(path, "factor_models_cv.py"), cell)
+    cv = cv[cv["protocol"] == protocol]
     if cv.empty:
         raise InputError(f"{path}: no {protocol} fits of {cell.dataset} {cell.scenario}; run factor_models_cv.py on "
                          "it, or give --rank and --weight-decay")
+    refuse_stale(cv, {"history": fingerprints.short(fingerprints.digest(seen_history(args, cell, "val")))}, path)
+    folds = cv.groupby(["rank", "weight_decay"]).size()
+    if (lacking := folds[folds < folds.max()]).size:
+        cli.note(f"{path}: {len(lacking)} of {len(folds)} settings of {cell.dataset} {cell.scenario} lack folds: run "
+                 "factor_models_cv.py to its end first, or the choice is from what is there")
     chosen = factors.one_standard_error(cv, TIERS[args.tier].select_factors_by).iloc[0]
     return int(chosen["rank"]), str(chosen["weight_decay"])
 
 
 TIMED_CELLS = 1 << 22  # models × questions × fits that are timed for larger ones; time is about proportional to them
 TIMED_EPOCHS = 4       # beyond the first
+
+
+def first_fit(device: str) -> float:
+    """Seconds that only the first fit of a process takes, if it is called before any."""
+    rng = stream("timing", 1)
+    one = factors.Fit(1, 0.1, rng, np.ones((2, 2), bool))
+    return price(lambda: factors.fit(np.zeros((2, 2), np.int8), [one], factors.PROTOCOLS["map"], 1, device)).once
 
 
 @cache
@@ -199,11 +217,11 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     todo = list(_missing(args, protocol, device, log, fitting))
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
-        workers = parallel.workers(len(todo), device)
+        workers, once = parallel.workers(len(todo), device), first_fit(device) if todo else 0.0
         most = max((len(folds.fits) for folds in todo), default=1)
         seconds = sum(len(folds.fits) * fit_seconds(folds.history.scores.shape, folds.rank, protocol, epochs, device,
                                                     most, workers) for folds in todo)
-        announce(count, "fit", seconds, parts=count)
+        announce(count, "fit", once + seconds, parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:
         def job(folds: Folds) -> list[dict]:
@@ -233,6 +251,8 @@ def _missing(args: argparse.Namespace, protocol: str, device: str, log: ledger.L
         at_once = max(1, CELLS_AT_ONCE[device] // history.scores.size)
         wanted = [(decay, fold) for *_, decay, fold in units
                   if log.find(_cv_key(cell, protocol, rank, decay, fold), made_from[cell]) is None]
+        if wanted:
+            log.refuse_mixing(_cv_key(cell, protocol, rank, *wanted[0]) | made_from[cell])
         for start in range(0, len(wanted), at_once):
             yield Folds(cell, history, rank, wanted[start : start + at_once], made_from[cell])
 

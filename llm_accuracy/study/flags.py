@@ -45,14 +45,15 @@ def parser(doc: str | None, *names: str) -> argparse.ArgumentParser:
 def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
     """The arguments, with scenarios and settings read once, so that a misspelt one is refused at once.
 
-    Without --logs-dir, the results of a data set that is in no tier go to local/NAME, which git ignores: the committed
-    ones stay as they are. Raises InputError for what cannot be read.
+    Without --logs-dir, the results of a data set that is in no tier, or in another --data-dir, go to local/NAME, which
+    git ignores: the committed ones stay as they are. Raises InputError for what cannot be read.
     """
-    given = parser.get_default("logs_dir")
+    given, data_dir = parser.get_default("logs_dir"), parser.get_default("data_dir")
     parser.set_defaults(logs_dir=None)
     args = parser.parse_args(argv)
+    args.logs_dir_given = getattr(args, "logs_dir", None) is not None
     if hasattr(args, "logs_dir") and args.logs_dir is None:
-        args.logs_dir = _logs_dir(getattr(args, "datasets", None) or [], given)
+        args.logs_dir = _logs_dir(args, given, data_dir)
     for key in getattr(args, "scenarios", None) or ():
         Scenario.parse(key)
     for key in filter(None, [getattr(args, "setting", None), *(getattr(args, "settings", None) or ())]):
@@ -60,9 +61,12 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     return args
 
 
-def _logs_dir(datasets: list[str], default: Path) -> Path:
+def _logs_dir(args: argparse.Namespace, default: Path, data_dir: Path | None) -> Path:
     """The default of --logs-dir. Raises InputError for data sets whose results would go to several places."""
     committed = set().union(*(tier.datasets for tier in TIERS.values()))
+    datasets = getattr(args, "datasets", None) or []
+    if data_dir is not None and args.data_dir.resolve() != data_dir.resolve():  # not what the committed ones are of
+        committed, datasets = set(), datasets or list(TIERS[getattr(args, "tier", "laptop")].datasets)
     own = [name for name in datasets if name not in committed]
     if not own:
         return default
@@ -114,4 +118,5 @@ def factor_fit(doc: str | None, argv: list[str] | None) -> argparse.Namespace:
 def announce(units: int, unit: str, seconds: float | None, parts: int | None = None) -> None:
     """What --dry-run prints. parts: how many shards can have work."""
     about = f", about {cli.duration(seconds)} on this machine" if seconds is not None else ""
-    print(f"{units} {unit}s to run{about}" + (f", in at most {parts} parts" if parts is not None else ""))
+    shards = f", in at most {parts} part{'s' * (parts != 1)}" if parts is not None else ""
+    print(f"{units} {unit}{'s' * (units != 1)} to run{about}{shards}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +71,15 @@ class Board:
                         if size < self.history.n_models)
         yield 0, self.history
 
-    def key(self, draw: int, history: Responses, budget: int) -> dict:
-        matrix = fingerprints.short(fingerprints.digest(self.history)) + fingerprints.of_engine(
+    @cached_property
+    def matrix(self) -> str:
+        """Changes whenever names, scores or constants do."""
+        return fingerprints.short(fingerprints.digest(self.history)) + fingerprints.of_engine(
             fingerprints.digest(self.new), forecasting.WEIGHT_DECAY)
-        return {"dataset": self.name, "matrix": matrix, "split": self.split, "draw": draw, "history": history.n_models,
-                "budget": budget}
+
+    def key(self, draw: int, history: Responses, budget: int) -> dict:
+        return {"dataset": self.name, "matrix": self.matrix, "split": self.split, "draw": draw,
+                "history": history.n_models, "budget": budget}
 
     def rows(self, draw: int, history: Responses) -> list[dict]:
         """One a budget: what came, and what was forecast."""
@@ -100,7 +105,11 @@ def _run(paths: Sequence[Path], logs_dir: Path, draws: int) -> pd.DataFrame:
     log, boards = Ledger(logs_dir / LOG, WORTH), [Board.read(path, split) for path in paths for split in SPLITS]
     todo = [(board, draw, history) for board in boards for draw, history in board.histories(draws)
             if any(board.key(draw, history, budget) not in log for budget in board.budgets)]
-    with cli.Progress(len(todo), "histories", "history") as progress:
+    for board, row in ((board, row) for board in boards for row in log):
+        if (row["dataset"], row["split"]) == (board.name, board.split) and row["matrix"] != board.matrix:
+            raise InputError(f"{log.path}: its rows of {board.name} were computed from another board of that name, or "
+                             "by another version; choose another --logs-dir, or move it away")
+    with cli.Progress(len(todo), "histories", "choice") as progress:
         for board, draw, history in todo:
             log.append(row for row in board.rows(draw, history) if row not in log)
             progress.advance()
@@ -109,7 +118,13 @@ def _run(paths: Sequence[Path], logs_dir: Path, draws: int) -> pd.DataFrame:
 
 
 def read(path: Path) -> pd.DataFrame:
-    return read_csv(path, "the log of histories", dtype={"dataset": str, "matrix": str, "split": str})
+    """Raises InputError if it is not there, or holds several boards of one name."""
+    rows = read_csv(path, "the log of histories", dtype={"dataset": str, "matrix": str, "split": str})
+    for (name, _), matrices in rows.groupby(["dataset", "split"])["matrix"]:
+        if matrices.nunique() > 1:
+            raise InputError(f"{path}: its rows of {name} are of different boards, so they must not stand in one "
+                             "table; run python figures/history_logs.py into another --logs-dir")
+    return rows
 
 
 # --- tables --------------------------------------------------------------------------------------------

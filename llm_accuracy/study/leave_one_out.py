@@ -158,8 +158,9 @@ class Board:
 
     @cached_property
     def matrix(self) -> str:
-        """Changes whenever names, scores or families do."""
-        parts = "\x1f".join([fingerprints.digest(self.responses), *self.family])
+        """Changes whenever names, scores, families or constants do."""
+        how = fingerprints.of_engine(repr(factors.PROTOCOLS[self.protocol]))
+        parts = "\x1f".join([fingerprints.digest(self.responses), how, *self.family])
         return hashlib.blake2b(parts.encode(), digest_size=8).hexdigest()
 
     def new(self, family: str) -> Responses:

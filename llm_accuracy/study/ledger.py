@@ -30,7 +30,7 @@ import pandas as pd
 from .. import __version__, locks
 from ..errors import InputError
 from ..files import atomic, reading, sweep
-from .columns import LOGS, TABLES, TEXT, UNKNOWN, UNUSED, Columns, refuse_old
+from .columns import ARM, LOGS, TABLES, TEXT, UNKNOWN, Columns, refuse_old
 
 _PACKAGES = ("numpy", "pandas", "torch", "scipy")
 OTHERWISE = "choose another --logs-dir, or add --restart, which puts the old log aside"
@@ -69,8 +69,10 @@ class Ledger:
     def __init__(self, path: Path | str, columns: Columns, restart: bool = False, known: Ledger | None = None):
         self.path, self.columns = Path(path), columns
         self._rows: dict[tuple[str, ...], dict[str, str]] = {} if known is None else dict(known._rows)
-        # what rows that belong together come from
+        # a row of each group whose rows must come from the same
         self._made: dict[tuple[str | None, ...], dict[str, str]] = {} if known is None else dict(known._made)
+        # how many models those have that are averaged
+        self._models: dict[tuple[str, ...], str | None] = {} if known is None else dict(known._models)
         self._told, self.gathered_runs = False, list[object]()  # of parts, for the .json beside
         self._to_move = restart and self.path.is_file()
         self._size: int | None = None  # bytes of whole rows
@@ -129,7 +131,9 @@ class Ledger:
     def _remember(self, row: Sequence[str]) -> None:
         named = dict(zip(self.columns.header, row, strict=True))
         self._rows[tuple(row[: len(self.columns.key)])] = named
-        self._made.setdefault(self._together(named), named)
+        for group, _ in self._groups(named):
+            self._made.setdefault(group, named)
+        self._models.setdefault(_beside(named), named.get("models"))
 
     def __contains__(self, key: Mapping[str, object]) -> bool:
         return self._key_of(key) in self._rows
@@ -161,26 +165,31 @@ class Ledger:
             raise InputError(f"{what} comes from an older log, and what it was computed from is unknown: it can be "
                              f"drawn, not continued; {OTHERWISE}")
         raise InputError(f"{what} was computed from other data or in another way "
-                         f"({_differences(changed, row, made_from)}); {OTHERWISE}")
+                         f"({differences(changed, row, made_from)}); {OTHERWISE}")
 
     def refuse_mixing(self, row: Mapping[str, object]) -> None:
         """Raise InputError if rows that `row` would be averaged or compared with were made from something else."""
-        first = self._made.get(self._together(row))
-        if first is None:
-            return
-        made_from = {name: str(row[name]) for name in self.columns.made_from}
-        if changed := [name for name in made_from if first[name] != made_from[name]]:
-            where = " ".join(str(row[name]) for name in ("dataset", "scenario") if name in row)
-            raise InputError(f"{self.path}: its rows of {where} were computed from other data or in another way "
-                             f"({_differences(changed, first, made_from)}); {OTHERWISE}")
+        for group, names in self._groups(row):
+            first = self._made.get(group, row)
+            if changed := [name for name in names if first[name] != str(row[name])]:
+                where = " ".join(str(row[name]) for name in ("dataset", "scenario") if name in row)
+                raise InputError(f"{self.path}: its rows of {where} were computed from other data or in another way "
+                                 f"({differences(changed, first, row)}); {OTHERWISE}")
+
+    def models_beside(self, row: Mapping[str, object]) -> str | None:
+        """How many models the trials have that `row` would be averaged with or chosen among; None where none is."""
+        return self._models.get(_beside(row))
 
     def _key_of(self, row: Mapping[str, object]) -> tuple[str, ...]:
         return tuple(str(row[name]) for name in self.columns.key)
 
-    def _together(self, row: Mapping[str, Any]) -> tuple[str | None, ...]:
-        """Rows alike in this must have been made from the same."""
+    def _groups(self, row: Mapping[str, Any]) -> Iterator[tuple[tuple[str | None, ...], list[str]]]:
+        """The groups that a row belongs to, and what all rows of such a group must have been made from."""
         way = row["protocol"] if "protocol" in self.columns.key else None
-        return (*(str(row[name]) if name in row else None for name in ("dataset", "scenario", "models")), way)
+        cell = (*(str(row[name]) if name in row else None for name in ("dataset", "scenario")), way)
+        yield cell, [name for name in self.columns.made_from if name != "new_models"]
+        if "new_models" in self.columns.made_from:
+            yield (*cell, str(row["models"])), ["new_models"]
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> None:
         """Append whole rows in one write; a key that is there already is refused."""
@@ -212,6 +221,9 @@ class Ledger:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         start = self._size or 0
         try:
+            if os.fstat(handle).st_size < start:
+                raise InputError(f"{self.path}: something else has changed it since it was read; run the same command "
+                                 "again")
             os.ftruncate(handle, start)
             try:
                 done = 0
@@ -220,10 +232,16 @@ class Ledger:
                 os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, start)
+                if not start:
+                    self.path.unlink()
                 raise
         finally:
             os.close(handle)
         self._size = start + len(text)
+
+
+def _beside(row: Mapping[str, object]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ARM if name in row and name != "setting")
 
 
 def aside(path: Path) -> Path:
@@ -236,6 +254,13 @@ def aside(path: Path) -> Path:
     with suppress(FileNotFoundError):
         path.with_suffix(".json").rename(target.with_suffix(".json"))
     return target
+
+
+def put_back(old: Path, path: Path) -> None:
+    """Undo `aside`: `old` is what it returned for `path`."""
+    for suffix in (path.suffix, ".json"):
+        with suppress(FileNotFoundError):
+            old.with_suffix(suffix).rename(path.with_suffix(suffix))
 
 
 def _decoded(text: bytes, path: Path) -> str:
@@ -259,7 +284,7 @@ def _repeated(path: Path, line: int, first: int, key: Sequence[str]) -> str:
             f"python migrate_logs.py {path.parent} keeps one of rows that are alike")
 
 
-def _differences(changed: Iterable[str], before: Mapping[str, object], now: Mapping[str, object]) -> str:
+def differences(changed: Iterable[str], before: Mapping[str, object], now: Mapping[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {before[name]}, now {now[name]}" for name in changed)
 
 
@@ -282,6 +307,8 @@ def read(path: Path | str, made_by: str) -> pd.DataFrame:
     Raises InputError if it is not there, naming the script that makes it, or if an older version wrote it.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder is in the place of the log; move it")
     if not path.is_file():
         raise InputError(f"{path}: no such file; python {made_by} makes it")
     with reading(path, "result log") as stream:
@@ -321,36 +348,25 @@ def _check_rows(table: pd.DataFrame, path: Path) -> None:
         raise InputError(_repeated(path, row.name + 2, first + 2, [str(value) for value in row[key]]))
 
 
-def refuse_mixed(rows: pd.DataFrame, where: object) -> None:
-    """Raise InputError if rows of one dataset, scenario and number of models, of one log or of several, were computed
-    from different histories, new models or factors: they must not stand in one table. Older rows, of which nobody
-    knows, and trials that use no factors, are left aside."""
-    for name in ("history", "new_models", "factors"):
-        if name not in rows:
-            continue
-        known = rows[~rows[name].isin([UNKNOWN, UNUSED])]
-        for cell, of_cell in known.groupby(["dataset", "scenario", "models"], sort=False):
-            if len(found := of_cell[name].unique()) > 1:
-                raise InputError(f"{where}: the trials of {cell[0]} {cell[1]} were computed from different "
-                                 f"{name.replace('_', ' ')} ({', '.join(found)}), so they must not stand in one table; "
-                                 "run the older ones again with --restart, or into another --logs-dir")
-
-
 def merge(target: Ledger, parts: Iterable[Path]) -> int:
     """Append the rows of shards' logs that `target` lacks; returns how many.
 
     Raises InputError, before anything is written, if a shard's header differs, or if rows of one dataset and scenario
-    were not all made from the same.
+    were not all made from the same, or trials of one arm have different numbers of models.
     """
     gathered = dict(target._rows)
-    made_from = {target._together(row): row for row in gathered.values()}
+    made_from, models = dict(target._made), dict(target._models)
     for path in parts:
         for key, row in Ledger(path, target.columns)._rows.items():
-            first = made_from.setdefault(target._together(row), row)
-            if changed := [name for name in target.columns.made_from if row[name] != first[name]]:
+            if changed := [name for group, names in target._groups(row) for name in names
+                           if row[name] != made_from.setdefault(group, row)[name]]:
                 where, what = f"{row.get('dataset')} {row.get('scenario')}", ", ".join(changed).replace("_", " ")
                 raise InputError(f"{path}: {where}: not made from the same {what} as the rows gathered so far, so they "
                                  "must not stand in one log; merge them into another --logs-dir")
+            if (others := models.setdefault(_beside(row), row.get("models"))) != row.get("models"):
+                raise InputError(f"{path}: trials like {', '.join(key)} have {others} models among the rows gathered "
+                                 f"so far, here {row['models']}, so they must not stand in one log; merge them into "
+                                 "another --logs-dir")
             gathered.setdefault(key, row)
         target.gathered_runs += _runs(path)
     new = [row for key, row in gathered.items() if key not in target._rows]

@@ -38,10 +38,14 @@ def migrate(folder: Path) -> list[Migrated]:
     Raises InputError if there is none, or if one is half old and half new, or neither.
     """
     known = LOGS | TABLES
-    paths = [folder / f"{name}.csv" for name in known if (folder / f"{name}.csv").is_file()]
-    if not paths:
+    if not (paths := there(folder)):
         raise InputError(f"{folder}: holds none of {', '.join(f'{name}.csv' for name in known)}")
     return [_migrated(path, known[path.stem]) for path in paths]
+
+
+def there(folder: Path) -> list[Path]:
+    """The logs and tables of a folder."""
+    return [path for name in LOGS | TABLES if (path := folder / f"{name}.csv").is_file()]
 
 
 def _migrated(path: Path, columns: Columns) -> Migrated:

@@ -22,7 +22,9 @@ from ..scores.dataset import Dataset
 from ..scores.scenario import ALL_OBSERVED, Scenario
 from . import columns, coverage, grids, ledger, published, summaries, tuning
 from .columns import ACTIVE
+from .fingerprints import digest, short
 from .grids import DEFAULT_SCENARIO, TIERS
+from .provenance import refuse_mixed, refuse_stale
 from .tables import TRIALS
 
 SCENARIOS = TIERS["paper"].scenarios
@@ -94,6 +96,20 @@ class Study:
     def sparse(self) -> list[str]:
         return [key for key in self.scenarios if key != DEFAULT_SCENARIO]
 
+    def believed(self, log: str, script: str) -> pd.DataFrame:
+        """A log's rows of this board. Raises InputError where they were computed from other scores than it has."""
+        path, dataset = self.logs_dir / log, Dataset(self.data_dir, self.name)
+        rows = ledger.read(path, script)
+        rows = rows[(rows["dataset"] == self.name) & rows["scenario"].isin(self.scenarios)]
+        of_history = script in ("factor_models_cv.py", "faq_val.py")
+        for (scenario, *models), cell in rows.groupby(["scenario"] if "models" not in rows else ["scenario", "models"]):
+            history = dataset.history(scenario)
+            now = {"history": history.take(slice(grids.train_rows(history.n_models))) if of_history else history}
+            if not of_history:
+                now["new_models"] = dataset.new_models(int(models[0]))
+            refuse_stale(cell, {name: short(digest(scores)) for name, scores in now.items()}, path)
+        return rows
+
     def where(self, scenarios: Sequence[str]) -> tuple[object, ...]:
         return ("--tier", "paper", "--datasets", self.name, "--scenarios", *scenarios, "--data-dir", self.data_dir,
                 "--logs-dir", self.logs_dir)
@@ -143,14 +159,15 @@ class Found:
 
     @staticmethod
     def read(study: Study, paper: Path) -> Found:
-        logs = pd.concat([ledger.read(study.logs_dir / name, script) for name, script in TRIALS.items()])
+        logs = pd.concat([study.believed(name, script) for name, script in TRIALS.items()])
+        refuse_mixed(logs, study.logs_dir)
         summary = summaries.summarize(logs.drop_duplicates(list(columns.TRIAL)))
         ours = published.ours(summary)
         ours = ours[ours["name"] != "FAQ, ablation"]  # the trials of "FAQ" once more
         ours = ours.assign(dataset=study.stands_for, scenario=ours["scenario"].map(study.scenarios))
         dataset = Dataset(study.data_dir, study.name)
         observed = {key: int(dataset.history(key).observed.sum()) for key in study.scenarios}
-        per_model = ledger.read(study.logs_dir / "faq_final_models.csv", "faq_final.py")
+        per_model = study.believed("faq_final_models.csv", "faq_final.py")
         mine = per_model["method"].isin(["faq", OURS]) & (per_model["scenario"] == DEFAULT_SCENARIO)
         audit = coverage.audit(coverage.per_model(per_model[mine], dataset.new_models()))
         return Found(study, summary, published.compare(ours, published.read(paper)), observed, audit)
@@ -174,7 +191,7 @@ def sections(found: Found, paper: Path) -> Iterator[tuple[str, list[list[str]]]]
 
 def _scenario_lines(found: Found, paper: Path) -> list[list[str]]:
     study = found.study
-    choices = tuning.chosen_factors(ledger.read(study.logs_dir / "factor_models_cv.csv", "factor_models_cv.py"))
+    choices = tuning.chosen_factors(study.believed("factor_models_cv.csv", "factor_models_cv.py"))
     choices.index = pd.Index([_key(row) for row in choices.to_dict("records")])
     lines = [["scenario", "as published", "entries seen", "a row", "K, decay", "published",
               "held-out accuracy", "published"]]
@@ -259,7 +276,7 @@ def _default_by_scenario(found: Found) -> list[list[str]]:
 def _settings(found: Found, paper: Path) -> list[list[str]]:
     """What FAQ was tuned to with the whole history and in every scenario, at the tuned budgets."""
     study = found.study
-    mine = tuning.chosen_settings(ledger.read(study.logs_dir / "faq_val.csv", "faq_val.py"))
+    mine = tuning.chosen_settings(study.believed("faq_val.csv", "faq_val.py"))
     lines = [["scenario", "budget", "beta0, rho, gamma, tau", "published"]]
     order = list(study.scenarios)
     for row in sorted(mine.to_dict("records"), key=lambda row: order.index(_key(row))):

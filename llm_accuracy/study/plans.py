@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +16,18 @@ from ..querying.policies import DEFAULT_POLICY, Policy, named
 from ..querying.rounds import RoundTrace
 from ..querying.setting import Setting
 from ..querying.trace import Trace
-from . import grids, ledger, tuning
+from . import fingerprints, grids, ledger, tuning
 from .columns import NOT_PUBLISHED
+from .factor_fits import seen_history
 from .flags import announce
 from .grids import TIERS, Cell, seeds
-from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, trial_key, val_tasks
+from .prices import Price, price
+from .provenance import refuse_stale
+from .trials import ROWS_AT_ONCE, Job, Judged, Task, TrialLog, final_tasks, held_out, trial_key, val_tasks
 from .workers import shared_out
+
+TIMED_STEPS = 16     # beyond the first, of trajectories whose steps are alike
+TIMED_CELLS = 2e9    # rows × questions × steps that are timed of one whose steps are not
 
 
 @dataclass(frozen=True)
@@ -86,37 +91,32 @@ class Plan:
         """About how long the trials take here, from a few steps of each kind of trajectory."""
         total = 0.0
         for (_, steps), jobs in self.groups.items():
-            rows = min(ROWS_AT_ONCE, len(jobs) * len(self.task.truth))
             if self.method.policy.rounds:
-                total += self._seconds_of_rounds(jobs)
-                continue
-            if not getattr(self.method.policy.function("believe"), "stepwise", True):  # its steps are not alike
-                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps) * len(jobs)
-                continue
-            some, known = np.arange(rows) % len(self.task.truth), self.task.known(self.method.policy)
-            settings = [next(iter(jobs)).setting] * rows
-            per_step = []
-            for _ in range(3):
-                start = time.perf_counter()
-                evaluate(self.task.bank, self.task.prior, settings, np.full((rows, 1), 0.5), self.task.scores[some],
-                         self.method.sampling, self.method.policy, known=None if known is None else known[some])
-                per_step.append(time.perf_counter() - start)
-            total += min(per_step) * steps * len(jobs) * len(self.task.truth) / rows
+                first = next(iter(jobs))
+                total += price(lambda: next(self._in_rounds({first: jobs[first]}))).times(len(jobs))  # noqa: B023
+            elif getattr(self.method.policy.function("believe"), "stepwise", True):
+                total += self._seconds_of_steps(list(jobs), steps)
+            else:  # its steps are not alike
+                total += self._seconds_of_mixture(next(iter(jobs)).setting, steps, len(jobs))
         return total
 
-    def _seconds_of_mixture(self, setting: Setting, steps: int) -> float:
-        # Few rows at a time cost more each; on large banks they are too slow for more of them.
-        scores = self.task.scores[: int(np.clip(2e9 / steps / self.task.n_questions, 24, 128))]
-        start = time.perf_counter()
-        evaluate(self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
-                 self.method.sampling, self.method.policy, batch=self.method.batch)
-        return (time.perf_counter() - start) * len(self.task.truth) / len(scores)
+    def _seconds_of_steps(self, jobs: list[Job], steps: int) -> float:
+        some = jobs[: max(1, ROWS_AT_ONCE // len(self.task.truth))]
 
-    def _seconds_of_rounds(self, jobs: dict[Job, list[int]]) -> float:
-        start = time.perf_counter()
-        first = next(iter(jobs))
-        next(self._in_rounds({first: jobs[first]}))
-        return (time.perf_counter() - start) * len(jobs)
+        def taking(steps: int) -> Price:
+            return price(lambda: list(self.task.traces(some, steps, self.method.sampling, self.method.policy)))
+
+        one, more = taking(1), taking(1 + TIMED_STEPS)
+        per_step = max(more.again - one.again, 0.0) / TIMED_STEPS
+        return one.once + (one.again + per_step * (steps - 1)) * len(jobs) / len(some)
+
+    def _seconds_of_mixture(self, setting: Setting, steps: int, jobs: int) -> float:
+        # Few rows at a time cost more each; on large banks they are too slow for more of them.
+        scores = self.task.scores[: int(np.clip(TIMED_CELLS / steps / self.task.n_questions, 24, ROWS_AT_ONCE))]
+        one = price(lambda: evaluate(
+            self.task.bank, self.task.prior, [setting] * len(scores), np.full((len(scores), steps), 0.5), scores,
+            self.method.sampling, self.method.policy, batch=self.method.batch))
+        return one.times(jobs * len(self.task.truth) / len(scores))
 
     def _in_rounds(self, jobs: dict[Job, list[int]]) -> Iterator[tuple[Job, RoundTrace]]:
         rounds = self.method.policy.rounds
@@ -175,7 +175,7 @@ def run_plans(plans: list[Plan], what: str, dry_run: bool, by_setting: bool = Fa
 # --- faq_final.py, faq_val.py --------------------------------------------------------------------------
 
 @shared_out("faq_final", "faq_final_models")
-@ledger.writes("faq_final")
+@ledger.writes("faq_final", "faq_final_models")
 def evaluate_new_models(args: argparse.Namespace) -> None:
     """Every budget, policy and seed on the new models, at the setting given, the policy's own, or the tuned one."""
     methods = [Method.chosen(args, name) for name in dict.fromkeys(args.policies or [DEFAULT_POLICY])]
@@ -184,9 +184,9 @@ def evaluate_new_models(args: argparse.Namespace) -> None:
     mine = grids.my_units(args, seeds(args, TIERS[args.tier].seeds))
     for task in final_tasks(args, mine):
         for method in methods:
-            wanted = []
+            wanted, choose = [], _choice(args, task, method)
             for budget in task.budgets(args):
-                setting, remark = _setting(args, task, method, budget)
+                setting, remark = choose(budget)
                 remarks[remark] = None
                 wanted += [(setting, budget, seed) for seed in mine[task.cell]]
             plans.append(Plan(task, log, method, wanted))
@@ -195,18 +195,28 @@ def evaluate_new_models(args: argparse.Namespace) -> None:
     run_plans(plans, "evaluate", args.dry_run)
 
 
-def _setting(args: argparse.Namespace, task: Task, method: Method, budget: int) -> tuple[Setting, str]:
-    """(setting, remark) of one trial: the one given, else the policy's own, else the one that faq_val.py found best."""
-    if args.setting:
-        return Setting.parse(args.setting), ""
-    if method.policy.setting is not None:
-        return method.policy.setting, ""
-    tuned = tuning.Tuned(args.logs_dir / "faq_val.csv", args.select_by, method.sampling, method.policy.name)
-    return tuned.setting(task.cell, budget, task.n_questions)
+def _choice(args: argparse.Namespace, task: Task, method: Method) -> Callable[[int], tuple[Setting, str]]:
+    """A budget → (setting, remark): the one given, else the policy's own, else the one that faq_val.py found best."""
+    given = Setting.parse(args.setting) if args.setting else method.policy.setting
+    if given is not None:
+        return lambda budget: (given, "")
+    tuned = tuned_on(args, task, args.select_by, method.sampling, method.policy.name)
+    return lambda budget: tuned.setting(task.cell, budget, task.n_questions)
+
+
+def tuned_on(args: argparse.Namespace, task: Task, select_by: str, sampling: str, policy: str = "faq") -> tuning.Tuned:
+    """What faq_val.py found best. Raises InputError where it was found on other data than the dataset has now."""
+    found = tuning.Tuned(args.logs_dir / "faq_val.csv", select_by, sampling, policy)
+    history = None
+    for models, rows in found.rows_of(task.cell).groupby("models"):
+        history = history or fingerprints.short(fingerprints.digest(seen_history(args, task.cell, "val")))
+        new = fingerprints.short(fingerprints.digest(held_out(task.dataset, int(models))))
+        refuse_stale(rows, {"history": history, "new_models": new}, found.path)
+    return found
 
 
 @shared_out("faq_val", "faq_val_models")
-@ledger.writes("faq_val")
+@ledger.writes("faq_val", "faq_val_models")
 def tune(args: argparse.Namespace) -> None:
     """Every setting of the grid on held-out history; then print the best one of every cell and budget."""
     tier = TIERS[args.tier]

@@ -6,9 +6,15 @@ import argparse
 import json
 import math
 import os
+import re
+import shlex
+import shutil
 import subprocess
+import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import submitit
@@ -16,10 +22,18 @@ import submitit
 from .. import cli, locks
 from ..errors import InputError
 from ..files import atomic
-from .cluster import PARTS, Gather, Job, Task, leftovers, plan, tables_wanted, tasks_of
+from .cluster import PARTS, Gather, Job, Task, leftovers, plan, stale, tables_wanted, tasks_of
+from .workers import cores, ended_in_order
 
 POLL = 0.2              # seconds
+SETTLED = 1.5           # seconds until Slurm knows why a job waits
 WARNED_BEFORE = 60      # seconds before its time is up a task is told, and queued again
+# Why a job waits that no time will start: Slurm takes some jobs that it can never run.
+NEVER = re.compile(r"Partition(Config|TimeLimit|NodeLimit)|BadConstraints|Invalid(Account|QOS)|(QOS|Account)NotAllowed|"
+                   r"(QOS|Assoc)Max\w*(PerJob|WallDuration)\w*|DependencyNeverSatisfied|JobHeld\w+|.* held")
+ADVICE = {"array": "--task-minutes with a larger number makes fewer tasks", "partition": "sinfo lists the partitions",
+          "node configuration": "fewer --cpus or --gpus, or less --mem-gb", "time limit": "a shorter --time-minutes",
+          "QOS policy": "--task-minutes with a larger number makes fewer tasks, --steps takes some of the steps"}
 
 
 def submit(args: argparse.Namespace) -> None:
@@ -32,10 +46,17 @@ def submit(args: argparse.Namespace) -> None:
     if args.dry_run:
         _show(plan(args))
         return
+    if "%" in str(folder) and not args.local:
+        raise InputError(f"--logs-dir {args.logs_dir}: Slurm puts numbers in the place of % in its logs' names; choose "
+                         "a folder without it")
     with locks.writing(folder / "submit"):
         before = _read(record)
-        if not args.local and (queued := _queued(before)):
+        # Another machine may have submitted them, where this one has no squeue: then this one's run is asked for.
+        if (shutil.which("squeue") or not args.local) and (queued := _queued(before)):
             print(*queued, sep="\n")
+            if any(map(_never, queued)):
+                raise InputError("some of this never starts: scancel " + " ".join(before) + ", then submit with other "
+                                 "flags")
             print("still queued, so nothing is submitted; the same line later goes on")
             return
         for line in _unfinished(before, folder):
@@ -43,9 +64,10 @@ def submit(args: argparse.Namespace) -> None:
         for line in leftovers(args.logs_dir):
             print(line)
         record.unlink(missing_ok=True)
+        _forget(folder)
         jobs = plan(args)
         _show(jobs)
-        if not jobs and ((args.logs_dir / "summary.csv").is_file() or not tables_wanted(args)):
+        if not jobs and not stale(args):
             print("nothing is missing")
             return
         if args.local:
@@ -84,6 +106,17 @@ class _Submission:
             self.ends[step.name] = end
         if tables := [Task(table.script, table.command(self.args), 1) for table in tables_wanted(self.args)]:
             self._array("tables", [_Tables(tables)], 60, sorted(set(self.ends.values())), small=True)
+        time.sleep(SETTLED)
+        if never := [line for line in _queued(self.jobs) if _never(line)]:
+            self._take_back()
+            raise InputError(f"Slurm would never start {never[0]}: see scontrol show partition, and submit with other "
+                             "flags; nothing is queued")
+
+    def _take_back(self) -> None:
+        """Half a plan is none."""
+        if self.jobs:
+            subprocess.run(["scancel", *self.jobs], capture_output=True)
+            self.record.unlink(missing_ok=True)
 
     def _needed(self, steps: tuple[str, ...]) -> list[str]:
         return [self.ends[name] for name in steps if name in self.ends]
@@ -102,7 +135,10 @@ class _Submission:
             if getattr(self.args, flag):
                 more[flag] = getattr(self.args, flag)
         try:
-            executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.args.requeues)
+            # Tasks are unpickled wherever they run, also where sbatch hands no environment on (SBATCH_EXPORT=NONE).
+            python = shlex.join(["/usr/bin/env", *(f"{name}={os.environ.get(name, '')}" for name in (
+                "PATH", "PYTHONPATH")), "SUBMITIT_EXECUTOR=slurm", sys.executable])
+            executor = submitit.SlurmExecutor(self.folder, max_num_timeout=self.args.requeues, python=python)
             executor.update_parameters(
                 job_name=f"llm-accuracy-{name}", time=minutes, cpus_per_task=1 if small else self.args.cpus,
                 array_parallelism=self.args.throttle or 64, signal_delay_s=WARNED_BEFORE, additional_parameters=more,
@@ -110,11 +146,11 @@ class _Submission:
                 **({"mem": f"{math.ceil(1024 * self.args.mem_gb)}M"} if self.args.mem_gb else {}))
             with executor.batch():
                 queued = [executor.submit(task) for task in tasks]
-        except (RuntimeError, submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
-            if self.jobs:  # half a plan is none
-                subprocess.run(["scancel", *self.jobs], capture_output=True)
-                self.record.unlink(missing_ok=True)
-            raise InputError(f"Slurm does not take the job of {name}: {' '.join(str(error).split())[-400:]}") from None
+        except (RuntimeError, OSError, submitit.core.utils.FailedJobError, subprocess.SubprocessError) as error:
+            self._take_back()
+            why = " ".join(str(error).split())[-400:]
+            advice = "".join(f"; {what}" for word, what in ADVICE.items() if word in why)
+            raise InputError(f"Slurm does not take the job of {name}: {why}{advice}") from None
         number = queued[0].job_id.partition("_")[0]
         self.jobs[number] = {"step": name, "tasks": len(tasks)}
         with atomic(self.record, "w") as stream:
@@ -168,6 +204,11 @@ def _queued(jobs: dict[str, dict]) -> list[str]:
             + ", ".join(f"{count} {state}" for state, count in counts.items()) for number, counts in states.items()]
 
 
+def _never(line: str) -> bool:
+    """Whether a line of `_queued` has a job that waits for what will not come."""
+    return any(NEVER.fullmatch(reason) for reason in re.findall(r"pending \(([^)]*)", line))
+
+
 def _unfinished(jobs: dict[str, dict], folder: Path) -> list[str]:
     """Of jobs that are no longer queued, the tasks that did not succeed, a line for each step."""
     lines = []
@@ -181,14 +222,22 @@ def _unfinished(jobs: dict[str, dict], folder: Path) -> list[str]:
 
 
 def _trouble(folder: Path, job_id: str) -> str:
-    """Why a task of a job that is no longer queued has no result; "" where it succeeded."""
+    """Why a task of a job that is no longer queued has no result, and where its words are; "" where it succeeded."""
     paths = submitit.core.utils.JobPaths(folder, job_id)
     if not paths.result_pickle.is_file():
         if not paths.stderr.is_file():
-            return "never started (cancelled, or a step before it failed)"
+            return (f"never started (cancelled, a step before it failed, or {folder} cannot be written from where it "
+                    "runs)")
         return f"cancelled, killed or out of time; its words are in {paths.stderr}"
-    outcome, result = submitit.core.utils.pickle_load(paths.result_pickle)
-    return "" if outcome == "success" else str(result).strip().splitlines()[-1]
+    try:
+        outcome, result = submitit.core.utils.pickle_load(paths.result_pickle)
+    except Exception as error:  # whatever a damaged pickle raises
+        return f"its result is damaged ({type(error).__name__}); its words are in {paths.stderr}"
+    if outcome == "success":
+        return ""
+    said = paths.stderr.read_text("utf-8", "replace").splitlines() if paths.stderr.is_file() else []
+    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
+    return f"{[str(result).strip().splitlines()[-1], *errors][-1]}; its words are in {paths.stderr}"
 
 
 # --- this machine --------------------------------------------------------------------------------------
@@ -199,7 +248,7 @@ def _run_here(jobs: list[Job], args: argparse.Namespace, folder: Path) -> None:
     for job in jobs:
         minutes = args.time_minutes or math.ceil(3 * job.minutes_each + 10)
         executor.update_parameters(timeout_min=minutes, signal_delay_s=min(WARNED_BEFORE, 30 * minutes))
-        _all(executor, list(tasks_of(job, args)), job.step.name, args.throttle or os.cpu_count() or 1)
+        _all(executor, list(tasks_of(job, args)), job.step.name, args.throttle or max(1, cores() // args.cpus))
         if job.step.log:
             Gather(args.logs_dir, job.step.name)()
     for table in tables_wanted(args):
@@ -209,7 +258,7 @@ def _run_here(jobs: list[Job], args: argparse.Namespace, folder: Path) -> None:
 def _all(executor: submitit.LocalExecutor, tasks: list, name: str, at_once: int) -> None:
     waiting, lost = list(reversed(tasks)), []
     running: list[submitit.Job] = []
-    with cli.Progress(len(tasks), name, "task") as progress:
+    with cli.Progress(len(tasks), name, "task") as progress, _stopped(running):
         while waiting or running:
             while waiting and len(running) < at_once:
                 running.append(executor.submit(waiting.pop()))
@@ -219,6 +268,28 @@ def _all(executor: submitit.LocalExecutor, tasks: list, name: str, at_once: int)
                 progress.advance()
                 if why := _trouble(executor.folder, job.job_id):
                     lost.append(f"{job.job_id}: {why}")
+                _forget(executor.folder, job.job_id)
     if lost:
         raise InputError(f"{name}: {len(lost)} of {len(tasks)} tasks did not finish, first {lost[0]}; the same line "
                          "goes on")
+
+
+@contextmanager
+def _stopped(running: list[submitit.Job]) -> Iterator[None]:
+    """Whoever leaves, by Ctrl-C or by SIGTERM, stops what is running first."""
+    with ended_in_order():
+        try:
+            yield
+        finally:
+            for job in running:
+                job.cancel()
+            while any(not job.done() for job in running):
+                time.sleep(POLL)
+
+
+def _forget(folder: Path, job_id: str = "*") -> None:
+    """Remove what submitit has pickled of ended jobs: numbers come again, above all those of processes, and a new job
+    must find neither the work nor the result of an old one. The words stay."""
+    for kind in ("submitted", "result"):
+        for path in folder.glob(f"{job_id}_*{kind}.pkl"):
+            path.unlink(missing_ok=True)

@@ -77,12 +77,21 @@ def _again(args: argparse.Namespace, name: str, row: dict[str, str], folder: Pat
     except SystemExit:  # a flag is refused: what stands in the log is no trial of ours
         raise InputError(f"{args.logs_dir / name}.csv: the trial {', '.join(key)} cannot be run: "
                          f"{said.getvalue().strip().removeprefix('error: ')}") from None
-    now = Ledger.named(folder, name).get(row)
-    if now is None:
-        return Compared(name, key, (), lost=True)
-    return Compared(name, key, tuple(
-        (column, row[column], now[column]) for column in columns.header
-        if row[column] != now[column] and row[column] != UNKNOWN))
+    differences: list[tuple[str, str, str]] = []
+    for log in (name, f"{name}_models"):  # the second may not be there: it is not committed
+        now = Ledger.named(folder, log).get(row)
+        logged = row if log == name else Ledger.named(args.logs_dir, log).get(row)
+        if now is None:
+            return Compared(name, key, (), lost=True)
+        differences += [(column, logged[column], now[column]) for column in LOGS[log].header
+                        if logged is not None and logged[column] not in (now[column], UNKNOWN)]
+    return Compared(name, key, tuple(dict.fromkeys(differences)))
+
+
+def not_run(logs_dir: Path) -> list[str]:
+    """The logs and tables of a folder that `compare` leaves alone."""
+    run = {f"{name}{end}.csv" for name in SCRIPTS for end in ("", "_models")}
+    return sorted(path.name for path in logs_dir.glob("*.csv") if path.name not in run)
 
 
 def _flags(name: str, row: dict[str, str]) -> Iterator[str]:

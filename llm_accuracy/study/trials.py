@@ -73,7 +73,7 @@ class Task:
         about = self.factors.about
         if about.get("made up"):
             return None
-        return {"history": fingerprints.short(about.get("history", "unstated")),
+        return {"history": fingerprints.short(about["history"]),
                 "new_models": fingerprints.short(fingerprints.digest(self.new)),
                 "factors": fingerprints.of_factors(self.factors),
                 "protocol": fingerprints.of_engine(*(str(about.get(name)) for name in FITTING))}
@@ -201,9 +201,9 @@ class TrialLog:
         known = self.rows.get(key)
         if made_from is None:
             return known is None
-        if known is not None and int(known["models"]) != models:
-            raise InputError(f"{self.rows.path}: trial {', '.join(map(str, key.values()))} is there with "
-                             f"{known['models']} models, this run has {models}; {OTHERWISE}")
+        if (others := self.rows.models_beside(key)) not in (None, str(models)):
+            raise InputError(f"{self.rows.path}: trials like {', '.join(map(str, key.values()))} are there with "
+                             f"{others} models, this run has {models}; {OTHERWISE}")
         self.per_model.find(key, made_from)
         if self.rows.find(key, made_from) is not None:
             return False
@@ -238,8 +238,10 @@ def fitted(args: argparse.Namespace, cell: Cell, which: str) -> Factors:
                 for size in history.scores.shape)
         return Factors(U, V, history.questions, history_mean(history.scores, history.observed), {"made up": True})
     factors = Factors.load(path, script)
-    about = factors.about.get("history")
-    if about is not None and about != (now := fingerprints.digest(seen_history(args, cell, which))):
+    if (about := factors.about.get("history")) is None:
+        raise InputError(f"{path}: does not say to which history it was fitted, so nobody knows whether it is that of "
+                         f"{cell.dataset} {cell.scenario}; run {script} again, into another --factors-dir to keep both")
+    if about != (now := fingerprints.digest(seen_history(args, cell, which))):
         before = fingerprints.short(str(about))
         raise InputError(f"{path}: fitted to another history ({before}) than {cell.dataset} {cell.scenario} has now "
                          f"({fingerprints.short(now)}); run {script} again, into another --factors-dir to keep both")
@@ -266,11 +268,15 @@ def val_tasks(args: argparse.Namespace, of: Iterable[Cell]) -> Iterator[Task]:
     device = cli.device(args.device)
     for cell in of:
         dataset = Dataset(args.data_dir, cell.dataset)
-        history = dataset.history()
-        held_out = history.take(slice(train_rows(history.n_models), None))
-        held_out = held_out.take(held_out.complete).take(slice(args.models))
-        if not held_out.n_models:
-            raise InputError(f"{history.source}: none of the last fifth of its models is complete, so there is "
+        new = held_out(dataset, args.models)
+        if not new.n_models:
+            raise InputError(f"{new.source}: none of the last fifth of its models is complete, so there is "
                              "nothing to tune on; faq_final.py runs with its default setting")
-        factors = fitted(args, cell, "val")
-        yield Task(cell, held_out, factors, device, dataset)
+        yield Task(cell, new, fitted(args, cell, "val"), device, dataset)
+
+
+def held_out(dataset: Dataset, models: int | None = None) -> Responses:
+    """The last fifth of a history, of it the complete ones, of those the first `models`: what is tuned on."""
+    history = dataset.history()
+    last = history.take(slice(train_rows(history.n_models), None))
+    return last.take(last.complete).take(slice(models))

@@ -35,22 +35,30 @@ def of_method(log: pd.DataFrame, policy: str, sampling: str, batch: int = 1) -> 
     return log[(log["method"] == policy) & (log["sampling"] == sampling) & (log["batch"] == batch)]
 
 
+def of_cell(log: pd.DataFrame, cell: Cell) -> pd.DataFrame:
+    return log[(log["dataset"] == cell.dataset) & (log["scenario"] == cell.scenario)]
+
+
 class Tuned:
     """A policy's chosen settings for one way of sampling; where nothing was tuned, the default setting."""
 
     def __init__(self, path: Path, select_by: str, sampling: str, policy: str = "faq"):
         self.path = path
-        self.table = None
-        if path.is_file():
-            log = ledger.read(path, "faq_val.py")
-            self.table = best_settings(of_method(log, policy, sampling), select_by)
+        self.log = self.table = None
+        if path.exists():
+            self.log = of_method(ledger.read(path, "faq_val.py"), policy, sampling)
+            self.table = best_settings(self.log, select_by)
+
+    def rows_of(self, cell: Cell) -> pd.DataFrame:
+        """The trials that a cell's settings are chosen from."""
+        return pd.DataFrame({"models": []}) if self.log is None else of_cell(self.log, cell)
 
     def setting(self, cell: Cell, budget: int, n_questions: int) -> tuple[Setting, str]:
         """(setting, remark): of this budget, else of the nearest tuned share, else the default; the remark says
         which, and is empty if the very budget was tuned."""
         if self.table is None:
             return DEFAULT_SETTING, f"no validation log at {self.path}: default setting {DEFAULT_SETTING.key}"
-        rows = self.table[(self.table["dataset"] == cell.dataset) & (self.table["scenario"] == cell.scenario)]
+        rows = of_cell(self.table, cell)
         if rows.empty:
             return DEFAULT_SETTING, f"{cell.dataset} {cell.scenario} was not tuned: default {DEFAULT_SETTING.key}"
         exact = rows[rows["budget"] == budget]

@@ -1,11 +1,16 @@
 """Where the passes cannot be compiled, plain ones give the same results, and one line says so."""
 
+import logging
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
+import torch
 from conftest import ROOT
+
+from llm_accuracy.querying import passes
 
 SCRIPT = """
 import torch
@@ -32,3 +37,19 @@ def test_a_compiler_that_fails_is_one_line(tmp_path, broken):
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, text=True, capture_output=True)
     assert done.returncode == 0 and done.stdout == "same\n", done.stderr
     assert done.stderr.count("cannot be compiled here") == 1 and "Traceback" not in done.stderr
+
+
+def test_no_thread_to_say_that_it_is_slow_is_no_failure(monkeypatch, capfd):
+    """As under ulimit -u; and what is logged meanwhile is not shown, afterwards it is."""
+    def none_left(self):
+        raise RuntimeError("can't start new thread")
+
+    plain = passes.fused.__wrapped__(passes.root_variance, 1)
+    monkeypatch.setattr(passes, "_FAILED", threading.Event())
+    monkeypatch.setattr(threading.Timer, "start", none_left)
+    logits = torch.linspace(-3, 3, 8)
+    assert torch.equal(plain(logits), passes.root_variance(logits)) and passes._FAILED.is_set()
+    with passes._quiet():
+        logging.getLogger("torch._inductor.codecache").warning("unable to load compiled graph")
+    assert "unable to load" not in capfd.readouterr().err
+    assert logging.getLogger("torch").isEnabledFor(logging.ERROR)

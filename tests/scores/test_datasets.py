@@ -203,3 +203,33 @@ def test_tasks_and_categories_travel_with_the_data(tmp_path, categories, zipped)
     assert (new.categories.tolist() if categories else new.categories) == (["c0", "c1"] * 3 if categories else None)
     said = script("unpack", "--data-dir", tmp_path)
     assert "6 questions in 3 tasks" + " of 2 categories" * categories in said
+
+
+def test_a_data_set_is_replaced_as_a_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A disk that is full at the second file leaves both of the old ones, and nothing half-written."""
+    from llm_accuracy.errors import InputError
+    from llm_accuracy.scores import dataset
+    from llm_accuracy.scores.matrix import Responses
+
+    def board(score):
+        return (Responses(["a", "b"], ["q"], np.full((2, 1), score, np.int8)),
+                Responses(["c"], ["q"], np.full((1, 1), score, np.int8)))
+
+    dataset.write_dataset(tmp_path, *board(0))
+    (tmp_path / "truth.npz").write_bytes(b"of the old one")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    written = []
+
+    def full(stream, responses, write=dataset.write_rows):
+        written.append(responses)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        write(stream, responses)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(dataset, "write_rows", full)
+        with pytest.raises(InputError, match="cannot be written"):
+            dataset.write_dataset(tmp_path, *board(1), overwrite=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    dataset.write_dataset(tmp_path, *board(1), overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["M1.csv", "M2.csv"]

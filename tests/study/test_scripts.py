@@ -124,6 +124,7 @@ def test_help_and_dry_run_change_nothing(copy, script, name):
     assert script(name, "--help").stdout.startswith("usage:")
     grid = {"data/simulate_leaderboard.py": ["--data-dir", copy / "data"],
             "data/simulate_missingness.py": [*GRID, "--data-dir", copy / "data"],
+            "factor_models_cv.py": [*GRID, *where(copy), "--epochs", 40, "--folds", 2],
             "summarize_results.py": ["--logs-dir", copy / "logs"]}.get(name, [*GRID, *where(copy)])
     assert script(name, *grid, "--dry-run").stdout.strip()
     assert contents(copy) == before
@@ -253,6 +254,23 @@ def refit(folder, which):
     model.save(path)
 
 
+def retold(folder, log, column):
+    path = folder / "logs" / log
+    pd.read_csv(path, dtype=str, keep_default_na=False).assign(**{column: "0badbad0"}).to_csv(path, index=False)
+
+
+def fewer(text):
+    """The first ten models."""
+    return b"\n".join(text.split(b"\n")[:11]) + b"\n"
+
+
+def forget_history(folder):
+    path = folder / "logs/factor_models/board/nfobs=None_p=1.0_final.npz"
+    model = Factors.load(path)
+    del model.about["history"]
+    model.save(path)
+
+
 def unknown(name):
     """What migrate_logs.py makes of a log."""
     def forget(folder):
@@ -296,7 +314,7 @@ BAD = {
                        ["--datasets", "board", "--scenarios", SCENARIO], "not a complete mask"),
     "changed header": (rewrite("logs/faq_final.csv", line(0, lambda row: row + b",more")), "faq_final.py", ONE,
                        "the header has changed (more)"),
-    "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "is there with 30 models"),
+    "other number of models": (break_nothing, "faq_final.py", [*ONE, "--models", 5], "are there with 30 models"),
     "other new models": (rewrite(M2, line(1, lambda row: flip(row))), "faq_final.py", ONE, "(new models "),
     "other new models of a baseline": (rewrite(M2, line(1, lambda row: flip(row))), "baselines_all.py", ONE,
                                        "computed from other data"),
@@ -316,6 +334,26 @@ BAD = {
                      "python migrate_logs.py"),
     "an older log in a summary": (lambda folder: older(folder / "logs/faq_final.csv"), "summarize_results.py", [],
                                   "python migrate_logs.py"),
+    "rank chosen on another history": (rewrite("data/board/M1.csv", line(1, lambda row: flip(row))),
+                                       "factor_models_final.py", [*ONE, "--epochs", 40],
+                                       "run factor_models_cv.py again"),
+    "rank of other epochs": (break_nothing, "factor_models_cv.py", [*ONE, "--ranks", 3, "--weight-decays", 1.0,
+                                                                    "--epochs", 41, "--folds", 2], "(fitting "),
+    "coverage of other new models": (rewrite(M2, line(1, lambda row: flip(row))), "faq_coverage.py", ONE,
+                                     "run faq_final.py again"),
+    "tuned on another history": (lambda folder: retold(folder, "faq_val.csv", "history"), "faq_final.py",
+                                 [*ONE, "--policies", "faq"], "run faq_val.py again"),
+    "seeds with fewer models": (break_nothing, "faq_final.py", [*ONE, "--seeds", 3, "--models", 5, "--shard", "2/3"],
+                                "are there with 30 models"),
+    "another board of the name and another size": (lambda folder: [rewrite(f"data/board/{name}.csv", fewer)(folder)
+                                                                   for name in ("M1", "M2")], "factor_models_cv.py",
+                                                   [*ONE, "--ranks", 3, "--weight-decays", 1.0, "--epochs", 40,
+                                                    "--folds", 2], "(history "),
+    "factors of no known history": (lambda folder: forget_history(folder), "faq_final.py", [*ONE, "--seeds", 3],
+                                    "does not say to which history"),
+    "a folder in the place of a log": (lambda folder: ((folder / "logs/baselines_all.csv").unlink(),
+                                                       (folder / "logs/baselines_all.csv").mkdir()),
+                                       "summarize_results.py", [], "a folder is in the place of the log"),
     "unknown setting": (break_nothing, "faq_final.py", [*ONE, "--setting", "tau=2"], "write it as"),
     "variance that does not go with the sampling": (break_nothing, "faq_final.py", [
         *ONE, "--policies", "faq-mix", "--sampling", "without", "--variance", "published"],
@@ -337,6 +375,37 @@ def test_bad_input_is_refused_in_one_line_and_nothing_is_written(copy, script, c
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
     assert contents(copy) == before
+
+
+def test_parts_of_a_data_set_of_ones_own_are_not_merged_into_the_committed_logs(pipeline, script):
+    said = script("summarize_results.py", "--merge", pipeline / "logs", code=2).stderr
+    assert "board is a data set of your own; say with --logs-dir" in said
+
+
+def test_a_history_replaced_beside_its_scenario_tables_is_refused(copy, script):
+    data = ["--data-dir", copy / "data", "--datasets", "board", "--scenarios", SCENARIO]
+    script("data/simulate_missingness.py", *data, "--csv")
+    rewrite("data/board/M1.csv", line(1, lambda row: row.replace(b"1", b"0")))(copy)
+    said = script("faq_final.py", "--datasets", "board", "--scenarios", SCENARIO, *where(copy), code=2).stderr
+    assert "which was replaced" in said
+
+
+def test_values_edited_in_a_log_are_found_by_running_again(copy, script):
+    arguments = ["benchmarks/repro.py", *where(copy), "--share", 1]
+    for name in ("faq_val", "baselines_all"):
+        for path in (copy / "logs").glob(f"{name}*"):
+            path.unlink()
+    said = script(*arguments).stdout
+    assert "16 of 16 trials" in said and "not run again: factor_model_selected_settings.csv" in said
+    for name in ("faq_final.csv", "faq_final_models.csv"):
+        path = copy / "logs" / name
+        before = path.read_bytes()
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        column = "mse" if name == "faq_final.csv" else "covered"
+        table.loc[3, column] = "0.5" if column == "mse" else "-" * 30
+        table.to_csv(path, index=False)
+        assert f"{column} {table.loc[3, column]}, now " in script(*arguments, code=1).stdout
+        path.write_bytes(before)
 
 
 def test_import_of_a_matrix(tmp_path, script):

@@ -15,6 +15,7 @@ import pytest
 import slurm_node
 from conftest import ROOT, not_installed, run_script
 
+from llm_accuracy.errors import InputError
 from llm_accuracy.study import cluster
 
 WHERE = ["--datasets", "board", "--scenarios", "nfobs=None_p=1.0"]
@@ -145,6 +146,37 @@ def test_what_slurm_refuses_is_said_in_one_line(node, serial, tmp_path):
     assert not node.queue()
 
 
+@pytest.mark.parametrize("flags, why", [(["--cpus", 64], "would never start others: job"),
+                                        (["--mem-gb", 9000], "less --mem-gb")])
+def test_what_no_node_has_is_not_waited_for(node, serial, tmp_path, flags, why):
+    logs = tmp_path / "logs"
+    shutil.copytree(serial / "logs" / "factor_models", logs / "factor_models")
+    done = submit(node, serial, logs, "--steps", "others", *flags, code=2)
+    assert why in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    node.wait(lambda: not node.queue())
+
+
+def test_tables_that_a_cancelled_end_has_left_old_are_made_again(node, serial, tmp_path):
+    """In a folder whose name sbatch could read otherwise, and where jobs are not given the environment."""
+    logs = tmp_path / "it's \"here"
+    shutil.copytree(serial / "logs", logs)
+    summary, same_line = logs / "summary.csv", ["--steps", "baselines", "--seeds", 3]
+    summary.write_text("old\n")
+    node.environment["SBATCH_EXPORT"] = "NONE"
+    node.call("scontrol", "update", f"nodename={node.host}", "state=drain", "reason=test")
+    submit(node, serial, logs, *same_line)
+    node.call("scancel", next(line for line in node.queue() if "baselines-end" in line).split("_")[0])
+    node.call("scontrol", "update", f"nodename={node.host}", "state=resume")
+    node.wait(lambda: not node.queue())
+    assert summary.read_text() == "old\n"
+    said = submit(node, serial, logs, *same_line).stdout
+    del node.environment["SBATCH_EXPORT"]
+    assert "rows from 1 tasks of baselines" in said and "tables: job" in said
+    node.wait(lambda: not node.queue())
+    assert summary.read_text() != "old\n"
+    assert "nothing is missing" in submit(node, serial, logs, *same_line).stdout
+
+
 @pytest.mark.long
 def test_the_whole_study_is_that_of_a_serial_run(node, whole, tmp_path):
     submit(node, whole, tmp_path / "logs", "--task-minutes", 0.02)
@@ -208,3 +240,38 @@ def test_a_step_is_priced_before_its_inputs_are_there(serial, tmp_path):
     assert words == [["--shard", f"{i}/3", "--part-dir", str(tmp_path / "none" / "parts" / "others" / str(i))]
                      for i in range(3)]
     assert not (tmp_path / "none").exists()
+
+
+def test_a_task_that_fails_here_is_named_with_its_words_and_an_old_result_is_not_taken_for_its_own(needs_submitit,
+                                                                                                  tmp_path):
+    from llm_accuracy.study import queueing
+
+    executor = queueing.submitit.LocalExecutor(tmp_path)
+    executor.update_parameters(timeout_min=5, signal_delay_s=60)
+    fails = cluster.Task("summarize_results.py", ["--logs-dir", str(tmp_path / "none")], 1)
+    with pytest.raises(InputError, match=rf"1 of 1 .* holds none of .*; its words are in {tmp_path}/\d+_0"):
+        queueing._all(executor, [fails], "tables", 1)
+    assert not list(tmp_path.glob("*.pkl"))
+    (tmp_path / "7_0_result.pkl").write_bytes(b"torn")
+    assert "its result is damaged" in queueing._trouble(tmp_path, "7")
+    assert "never started" in queueing._trouble(tmp_path, "8")
+
+
+@pytest.mark.parametrize("reason, never", [
+    ("PartitionConfig", True), ("PartitionTimeLimit", True), ("QOSMaxCpuPerJobLimit", True), ("JobHeldUser", True),
+    ("launch failed requeued held", True), ("Resources", False), ("Dependency", False), ("Priority", False),
+    ("QOSMaxJobsPerUserLimit", False), ("ReqNodeNotAvail, UnavailableNodes:a", False)])
+def test_reasons_that_do_not_pass_are_told_from_those_that_do(needs_submitit, reason, never):
+    from llm_accuracy.study import queueing
+
+    assert queueing._never(f"others: job 5, of 3 tasks 1 running, 2 pending ({reason})") == never
+
+
+def test_a_folder_whose_name_slurm_would_change_is_refused(serial, tmp_path):
+    done = run_script("slurm/submit.py", *WHERE, "--data-dir", serial / "data", "--logs-dir", tmp_path / "50%j", code=2)
+    assert "choose a folder without it" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_one_value_may_begin_like_a_flag():
+    words = cluster.Step("", "", ("datasets", "tier")).command(SimpleNamespace(datasets=["-x"], tier=None))
+    assert words == ["--datasets=-x"]

@@ -1,7 +1,12 @@
 """The whole study on a small board: ablations, shards, coverage audit, published tables, figures, notebooks."""
 
 import itertools
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +17,7 @@ from conftest import ROOT, run_script
 from llm_accuracy import palette
 from llm_accuracy.errors import InputError
 from llm_accuracy.scores.dataset import Dataset
-from llm_accuracy.study import coverage, factor_fits, figures, ledger, published, summaries, tuning
+from llm_accuracy.study import coverage, factor_fits, figures, ledger, prices, published, summaries, tuning
 from llm_accuracy.study.grids import Cell
 
 SCENARIOS = ["nfobs=None_p=1.0", "nfobs=0_p=0.1"]
@@ -99,6 +104,48 @@ def test_workers_write_the_rows_of_one_process(study, tmp_path):
     assert not (tmp_path / "parts").exists() and (tmp_path / "baselines_all.before.csv").is_file()
     done = run_script(*command, "--part-dir", tmp_path / "part", code=2)
     assert done.stderr.count("\n") == 1 and "give one" in done.stderr
+
+
+def workers_of(parent):
+    """The process numbers of a process's children."""
+    return list(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in Linux's /proc")
+@pytest.mark.parametrize("to, number, code, said", [
+    ("worker", signal.SIGKILL, 2, "ended by SIGKILL, as where memory runs out; what is finished is kept"),
+    ("parent", signal.SIGTERM, 143, ""), ("parent", signal.SIGINT, 130, "interrupted; finished trials are kept")])
+def test_workers_that_are_killed_are_one_line_and_leave_nobody_behind(study, tmp_path, to, number, code, said):
+    """And a restart that has come to nothing leaves the old log where it was."""
+    words = ["baselines_all.py", *GRID, "--data-dir", study / "data", "--logs-dir", tmp_path, "--factors-dir",
+             study / "logs" / "factor_models", "--policies", "srs", "--workers", 2]
+    run_script(*words, "--seeds", 1)
+    log = (tmp_path / "baselines_all.csv").read_bytes()
+    parent = subprocess.Popen([sys.executable, *map(str, words), "--seeds", "3", "--re"], cwd=ROOT, text=True,
+                              stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    while len(children := workers_of(parent.pid)) < 2:
+        assert parent.poll() is None
+        time.sleep(0.01)
+    for child in children:
+        os.kill(child, signal.SIGSTOP)  # so that none has ended before it is killed
+    os.kill(children[0] if to == "worker" else parent.pid, number)
+    for child in children:
+        os.kill(child, number if to == "worker" else signal.SIGCONT)
+    assert said in parent.communicate(timeout=120)[1].strip() and parent.returncode == code
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert (tmp_path / "baselines_all.csv").read_bytes() == log
+    assert not list(tmp_path.glob("*before*")) and not (tmp_path / "parts").exists()
+    assert "put aside as" in run_script(*words, "--seeds", 3, "--re").stderr
+
+
+def test_a_restart_with_bad_input_moves_no_log(study, tmp_path):
+    words = ["baselines_all.py", *GRID, "--data-dir", study / "data", "--logs-dir", tmp_path, "--factors-dir",
+             study / "logs" / "factor_models", "--policies", "srs", "--seeds", 1]
+    run_script(*words)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    done = run_script(*words, "--budgets", 10**6, "--workers", 2, "--restart", code=2)
+    assert done.stderr.count("\n") == 1 and "budget must lie between" in done.stderr
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_a_random_part_of_the_trials_run_again_comes_out_the_same(study, copy):
@@ -433,3 +480,16 @@ def test_a_dry_run_times_one_fit_of_a_shape_and_rank(monkeypatch):
     seconds = [factor_fits.fit_seconds((31, 47), rank, "map", epochs=6, device="cpu", batch=3) for rank in (2, 3, 2, 3)]
     assert len(calls) == 2 * 4 and all(len(arguments[1]) == 3 for arguments in calls)
     assert seconds[:2] == seconds[2:] and min(seconds) > 0
+
+
+@pytest.mark.parametrize(("took", "calls", "of_ten"), [
+    ([1.5, 0.5, 0.25], 3, 1.25 + 10 * 0.25),  # a later call counts with the least of two
+    ([0.5, 0.75, 0.75], 3, 10 * 0.5),         # slowed by something else: the first is a bound as well
+    ([30.0, 0.5, 0.25], 3, 29.75 + 10 * 0.25),  # the first compiled
+    ([3.0, 2.5], 2, 0.5 + 10 * 2.5)])         # long calls are made twice
+def test_the_first_call_is_not_the_price_of_every_call(monkeypatch, took, calls, of_ten):
+    clock = iter(took)
+    monkeypatch.setattr(prices, "_timed", lambda call: (call(), next(clock))[1])
+    made = []
+    assert prices.price(lambda: made.append(1)).times(10) == pytest.approx(of_ten)
+    assert len(made) == calls

@@ -168,3 +168,59 @@ def test_what_killed_runs_left_half_written_goes_and_what_is_alive_stays(tmp_pat
         path.touch()
     files.write_whole(tmp_path / "new.csv", "x")
     assert not left.exists() and all(path.exists() for path in kept)
+
+
+def test_a_lock_that_is_no_file_is_named_and_a_link_is_not_followed(tmp_path):
+    lock, mine = tmp_path / ".log.csv.lock", tmp_path / "thesis.txt"
+    mine.write_text("mine")
+    for make in (lock.mkdir, lambda: lock.symlink_to(mine)):
+        make()
+        with pytest.raises(InputError, match=r"\.log\.csv\.lock: cannot be used as the lock of log.csv"):
+            with locks.writing(tmp_path / "log.csv"):
+                pass
+        lock.rmdir() if lock.is_dir() and not lock.is_symlink() else lock.unlink()
+    assert mine.read_text() == "mine"
+
+
+def test_a_lock_on_a_full_disk_holds_and_goes(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with locks.writing(tmp_path / "log.csv"):
+        assert os.listdir(tmp_path) == [".log.csv.lock"]
+    assert not os.listdir(tmp_path)
+
+
+def test_a_full_disk_leaves_no_empty_log(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(InputError, match="cannot be written"):
+        Ledger(tmp_path / "log.csv", COLUMNS).append([row(0)])
+    assert not os.listdir(tmp_path)
+
+
+def test_a_log_that_something_else_cut_is_not_written_on(tmp_path):
+    log = Ledger(tmp_path / "log.csv", COLUMNS)
+    log.append([row(seed) for seed in range(9)])
+    log.path.write_text("scenario,seed\n")
+    with pytest.raises(InputError, match="something else has changed it"):
+        log.append([row(9)])
+    assert log.path.read_text() == "scenario,seed\n"
+
+
+def test_migration_waits_for_the_writer(tmp_path, script):
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (logs / "faq_final.csv").write_text(",".join(LOGS["faq_final"].header) + "\n")
+    process = subprocess.Popen([sys.executable, "-c", HOLD, logs / "faq_final.csv"], cwd=ROOT, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        assert f"process {process.pid}" in script("migrate_logs.py", logs, code=2).stderr
+        script("migrate_logs.py", logs, "--dry-run")
+    finally:
+        process.kill()
+        process.wait()
