@@ -17,6 +17,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -125,13 +126,34 @@ def run_here(script: str, words: Sequence[str]) -> None:
 def plan(args: argparse.Namespace) -> list[Job]:
     """What is missing of every step that is asked for, in order.
 
-    Draws the masks of the scenarios first, which takes seconds: all steps read them. Raises InputError as the scripts
-    do.
+    Draws the masks of the scenarios first, which takes seconds: all steps read them; with --dry-run beside links to the
+    data, in a folder of its own. Raises InputError as the scripts do.
     """
+    if not args.dry_run:
+        return _priced(args)
+    with tempfile.TemporaryDirectory() as folder:
+        _link(args.data_dir, Path(folder))
+        try:
+            return _priced(argparse.Namespace(**{**vars(args), "data_dir": Path(folder)}))
+        except InputError as error:
+            raise InputError(str(error).replace(folder, str(args.data_dir))) from None
+
+
+def _priced(args: argparse.Namespace) -> list[Job]:
     with redirect_stdout(io.StringIO()):
         run_here("data/simulate_missingness.py",
                   Step("", "", ("tier", "datasets", "scenarios", "data_dir")).command(args))
     return [job for step in STEPS if step.name in args.steps and (job := price(step, args))]
+
+
+def _link(source: Path, target: Path) -> None:
+    """All files of a folder, as links to them: what is written beside them is written into `target` only."""
+    for path in source.iterdir() if source.is_dir() else ():
+        if path.is_dir():
+            (target / path.name).mkdir()
+            _link(path, target / path.name)
+        else:
+            (target / path.name).symlink_to(path.resolve())
 
 
 def tables_wanted(args: argparse.Namespace) -> list[Step]:

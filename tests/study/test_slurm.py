@@ -233,13 +233,25 @@ def test_the_plan_has_the_steps_of_make_study():
 def test_a_step_is_priced_before_its_inputs_are_there(serial, tmp_path):
     args = SimpleNamespace(tier="laptop", datasets=["board"], scenarios=["nfobs=None_p=1.0"], budgets=["20"], seeds=3,
                            models=10, data_dir=serial / "data", logs_dir=tmp_path / "none", device="cpu", slower=1.0,
-                           task_minutes=0.0001, cpus=1, steps=["final", "others"])
+                           task_minutes=0.0001, cpus=1, steps=["final", "others"], dry_run=False)
     final, others = cluster.plan(args)
     assert (final.units, others.units, others.tasks) == (1, 9, 3)
     words = [task.words[-4:] for task in cluster.tasks_of(others, args)]
     assert words == [["--shard", f"{i}/3", "--part-dir", str(tmp_path / "none" / "parts" / "others" / str(i))]
                      for i in range(3)]
     assert not (tmp_path / "none").exists()
+
+
+def test_a_dry_run_draws_its_masks_elsewhere(serial, tmp_path):
+    data = shutil.copytree(serial / "data", tmp_path / "data")
+    args = SimpleNamespace(tier="laptop", datasets=["board"], scenarios=["nfobs=3_p=0.3"], budgets=["20"], seeds=1,
+                           models=10, data_dir=data, logs_dir=tmp_path / "none", device="cpu", slower=1.0,
+                           task_minutes=1.0, cpus=1, steps=["final"], dry_run=True)
+    before = sorted((path, path.stat().st_mtime_ns) for path in data.rglob("*"))
+    assert [job.units for job in cluster.plan(args)] == [1]
+    with pytest.raises(InputError, match=rf"^{data}/else: no such dataset"):
+        cluster.plan(SimpleNamespace(**{**vars(args), "datasets": ["else"]}))
+    assert sorted((path, path.stat().st_mtime_ns) for path in data.rglob("*")) == before
 
 
 def test_a_task_that_fails_here_is_named_with_its_words_and_an_old_result_is_not_taken_for_its_own(needs_submitit,
