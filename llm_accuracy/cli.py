@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -200,9 +201,9 @@ class Parser(argparse.ArgumentParser):
         found, rest = super().parse_known_args(args, namespace)
         for action in self._actions:
             values = getattr(found, action.dest, None)
+            if action.option_strings and values == [] and values is not action.default:  # all there was is --
+                raise InputError(f"{action.option_strings[0]}: a value is needed")
             if action.option_strings and action.nargs == "+" and isinstance(values, list):
-                if not values and values is not action.default:
-                    raise InputError(f"{action.option_strings[0]}: at least one value is needed")
                 for value in values:
                     if values.count(value) > 1:
                         raise InputError(f"{action.option_strings[0]}: {value} is given twice")
@@ -279,9 +280,17 @@ def as_written(check: Callable[[str], object]) -> Callable[[str], str]:
 
 
 def path(text: str) -> Path:
-    """An argparse type: a path; no blank one, as of a variable that is not set, which would be the current folder."""
+    """An argparse type: a path; no blank one, as of a variable that is not set, which would be the current folder, none
+    that a terminal would obey where it is printed, and no link that leads to itself."""
     if not text.strip():
         raise argparse.ArgumentTypeError("a path is needed, not an empty text (. is the current folder)")
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise argparse.ArgumentTypeError(f"{visible(text)}: control characters in a name; give it another")
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise argparse.ArgumentTypeError(f"{text}: a link that leads to itself") from None
     return Path(text)
 
 

@@ -1,10 +1,13 @@
 """Hundreds of hostile inputs, one line of refusal each; output that survives a terminal of ASCII."""
 
+import argparse
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import hostile
 import pytest
@@ -14,7 +17,10 @@ from hypothesis import strategies as st
 
 from llm_accuracy import cli
 from llm_accuracy.errors import InputError
-from llm_accuracy.study import flags
+from llm_accuracy.live.bank import read_rows
+from llm_accuracy.scores import readers
+from llm_accuracy.scores.flags import read_directions, read_values
+from llm_accuracy.study import flags, grids
 from llm_accuracy.study.columns import LOGS
 from llm_accuracy.study.ledger import Ledger, read
 
@@ -126,3 +132,49 @@ def test_a_filter_leaves_the_summary_and_other_scenarios_alone(study, tmp_path):
     assert code == 0, said
     found = (logs / "faq_coverage.csv").read_text()
     assert sorted(found.splitlines()) == sorted((table + other).splitlines())
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--count", "1_0"], "'1_0' is not an integer"), (["--count", "\u0663"], "is not an integer"),
+    (["--share", "1_0"], "'1_0' is not a number"), (["--share", "\u0663"], "is not a number"),
+    (["--share", "--"], "--share: a value is needed|expected one argument"), (["--names", "--"], "at least one argument"),
+    (["--names", "a", "a"], "a is given twice"), (["--path", " "], "a path is needed"),
+    (["--path", "a\x1b[31mb"], "control characters in a name"), (["--path", "loop"], "a link that leads to itself"),
+    (["--path", "loop/x"], "a link that leads to itself"), (["--shard", "\u0660/3"], "is not i/n"),
+    (["--least", "1_0"], "is not an integer"), (["--budget", "101%"], "100% at most"),
+    (["--budget", "\u0663"], "give a number of questions"), (["--value", "A=1", "A=0"], "A is given two scores"),
+    (["--value", "9=0", "9.0=1"], "9.0 is given two scores"), (["--value", "A=1_0"], "expected WORD=SCORE"),
+    (["--directions", "true", "false"], "the other way round"), (["--directions", "=true"], "expected true, false")])
+def test_a_flag_takes_what_a_person_would_write(tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    parser = cli.Parser()
+    for flag, kind in (("count", int), ("share", float), ("path", Path), ("shard", cli.shard),
+                       ("least", cli.at_least(1))):
+        parser.add_argument(f"--{flag}", type=kind)
+    for flag in ("names", "budget", "value", "directions"):
+        parser.add_argument(f"--{flag}", nargs="+")
+    with pytest.raises((InputError, SystemExit)) as error:
+        args = parser.parse_args(words)
+        grids.parse_budgets(args.budget or [], 50, "board")
+        read_values(args.value or [])
+        read_directions(args.directions or [])
+    assert re.search(said, capsys.readouterr().err + str(error.value))
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "p.csv")
+    for read_it in (lambda: readers.read("long", [tmp_path / "p.csv"]), lambda: readers.read_model(tmp_path / "p.csv"),
+                    lambda: read_rows(tmp_path / "p.csv", ["question"])):
+        with pytest.raises(InputError, match="a pipe, a socket or a device"):
+            read_it()
+
+
+@given(st.one_of(st.text(max_size=12), st.floats().map(str), st.integers().map(str)))
+def test_a_number_is_read_as_it_stands_or_refused(text):
+    for kind, plain in ((cli.whole, int), (cli.real, float)):
+        try:
+            found = kind(text)
+        except argparse.ArgumentTypeError:
+            continue
+        assert text.isascii() and "_" not in text and str(found) == str(plain(text))

@@ -205,6 +205,8 @@ def read_long(path: Path, wanted: Wanted, notes: list[str]) -> Iterator[AnswerTa
         scores = (scores - low) / (high - low)
         notes.append(f"{path}: scores are shares of {low:g} to {high:g} (--range)")
     refuse_many(rows, path)
+    if wanted.errors == "wrong" and "error" not in rows:
+        raise InputError(f"--errors wrong: --from long: {path} has no column error, so there is nothing to count")
     lines: list[str] = []
     rows = crashed(rows.assign(score=scores, record=np.arange(len(rows))), Choices(errors=wanted.errors), lines)
     notes += [f"{path}: {line}" for line in (*lines, *unread(list(rows), _OF_MANY))]

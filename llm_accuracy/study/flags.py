@@ -51,6 +51,8 @@ def parse(parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.N
     given, data_dir = parser.get_default("logs_dir"), parser.get_default("data_dir")
     parser.set_defaults(logs_dir=None)
     args = parser.parse_args(argv)
+    for name in getattr(args, "datasets", None) or ():
+        plain_name(name, "--datasets")
     args.logs_dir_given = getattr(args, "logs_dir", None) is not None
     if hasattr(args, "logs_dir") and args.logs_dir is None:
         args.logs_dir = _logs_dir(args, given, data_dir)

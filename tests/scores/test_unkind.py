@@ -11,6 +11,7 @@ from test_contract import TIMES, write_run
 from llm_accuracy.errors import InputError
 from llm_accuracy.live.history import kind_of
 from llm_accuracy.scores import readers
+from llm_accuracy.scores.matrix import MISSING
 from llm_accuracy.scores.readers import read_model
 from llm_accuracy.scores.task_scores import Choices
 
@@ -63,6 +64,8 @@ def test_tables_of_many_models(tmp_path, kind, text, said):
     (['{"id": 1, "score": 1, "higher_is_better": null}'], "higher_is_better is None: say it"),
     (['{"id": 1, "score": 1, "higher_is_better": true}', '{"id": 2, "score": 1, "higher_is_better": false}'],
      "higher_is_better is True, False"),
+    (['{"id": 1, "score": 1, "higher_is_better": true, "lower_is_better": true}'],
+     "higher_is_better is True, and lower_is_better True"),
 ])
 def test_json_lines(tmp_path, lines, said):
     (tmp_path / "s.jsonl").write_text("\n".join(lines) + "\n")
@@ -227,6 +230,26 @@ def test_one_of_several_metrics_of_a_score_file_is_chosen(tmp_path):
 def test_rows_are_numbered_as_an_editor_does(tmp_path, text):
     (tmp_path / "s.csv").write_text(text)
     refused(lambda: read_model(tmp_path / "s.csv"), "row 5: score 'oops'")
+
+
+@pytest.mark.parametrize("text", ["m,a,1\n\n\nm,b,oops\n", '"m\n\n",a,1\nm,b,oops\n'])
+def test_rows_of_many_models_are_numbered_as_an_editor_does(tmp_path, text):
+    (tmp_path / "t.csv").write_text("model,question,score\n" + text)
+    refused(lambda: readers.read("long", [tmp_path / "t.csv"]), "(row|line) 5: .*oops")
+
+
+def test_repeated_answers_of_many_models_are_numbered_as_an_editor_does(tmp_path):
+    (tmp_path / "t.csv").write_text("model,question,score\nm,a,1\n\n\nm,a,0\n")
+    refused(lambda: readers.read("long", [tmp_path / "t.csv"]), "line 2.*line 5")
+
+
+def test_crashes_of_many_models_are_missing_or_wrong(tmp_path):
+    (tmp_path / "t.csv").write_text("model,question,score,error\nm,a,1,\nm,b,1,timeout\nk,a,0,none\nk,b,1,\n")
+    table, notes = readers.read("long", [tmp_path / "t.csv"])
+    assert table.scores[list(table.models).index("m")].tolist() == [1, MISSING]
+    assert any("1 rows have an error" in note for note in notes)
+    table, _ = readers.read("long", [tmp_path / "t.csv"], choices=Choices(errors="wrong"))
+    assert table.scores[list(table.models).index("m")].tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("column, cells, said", [
