@@ -27,7 +27,7 @@ from llm_accuracy.errors import InputError
 from llm_accuracy.files import around, atomic
 from llm_accuracy.querying import forecasting
 from llm_accuracy.querying.intervals import srs_variance
-from llm_accuracy.querying.session import questions_of
+from llm_accuracy.querying.session import budget_of
 from llm_accuracy.scores.matrix import Responses, read_matrix, split_by_date
 from llm_accuracy.study import summaries
 from llm_accuracy.study.no_interval import ESTIMATES
@@ -65,8 +65,7 @@ def measured(path: Path, budgets: list[str], seeds: int) -> dict[str, dict[str, 
         raise InputError(f"{path}: no new model has all scores")
     history, scores = filled(older), newer.scores.astype(float)
     truth, n = scores.mean(1), scores.shape[1]
-    sizes = {name: questions_of(int(name) if name.isdigit() else name, n) for name in budgets
-             if not name.isdigit() or int(name) <= n}
+    sizes = {name: budget_of(name, n) for name in budgets if not name.isdecimal() or int(name) <= n}
     sizes = {name: size for name, size in sizes.items() if size < n / 2}
     if not sizes:
         raise InputError(f"{path}: has {n} questions, and no budget is less than half of them")

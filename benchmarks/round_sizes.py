@@ -27,7 +27,7 @@ from llm_accuracy.querying.evaluation import evaluate_in_rounds, kinds_of
 from llm_accuracy.querying.factors import Factors
 from llm_accuracy.querying.policies import GrowingRounds, named
 from llm_accuracy.querying.round_estimates import estimate
-from llm_accuracy.querying.session import questions_of
+from llm_accuracy.querying.session import budget_of
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.matrix import Responses, read_matrix, split_by_date
 
@@ -63,8 +63,7 @@ def measured(path: Path, budgets: list[str], seeds: int) -> dict[tuple[int, floa
     older, newer = split_by_date(read_matrix(path, cache=False))
     newer = newer.take(newer.complete)
     factors = forecasting.fitting(forecasting.default_rank(older.n_models))(older)
-    return {(first, growth, budget): one(factors, newer, questions_of(
-        int(budget) if budget.isdigit() else budget, newer.n_questions), first, growth, seeds)
+    return {(first, growth, budget): one(factors, newer, budget_of(budget, newer.n_questions), first, growth, seeds)
         for first, growth in SIZES for budget in budgets}
 
 

@@ -30,7 +30,7 @@ from llm_accuracy.querying.factors import Factors
 from llm_accuracy.querying.looks import levels
 from llm_accuracy.querying.policies import named
 from llm_accuracy.querying.round_estimates import RoundEstimate, estimate
-from llm_accuracy.querying.session import Session, questions_of
+from llm_accuracy.querying.session import Session, budget_of
 from llm_accuracy.randomness import stream
 from llm_accuracy.scores.matrix import Responses, read_matrix, split_by_date
 
@@ -52,7 +52,7 @@ def main(argv=None):
         factors = forecasting.fitting(forecasting.default_rank(older.n_models))(older)
         sizes, rounds, truth = in_rounds(factors, newer, args.seeds)
         for budget in args.budgets:
-            planned = questions_of(int(budget) if budget.isdigit() else budget, newer.n_questions)
+            planned = budget_of(budget, newer.n_questions)
             wider, every, last, asked = looked_at(sizes, rounds, truth, planned)
             exact = [exactly(factors, name, scores, planned)
                      for name, scores in list(zip(newer.models, newer.scores, strict=True))[: args.models]]

@@ -298,7 +298,7 @@ def stem(text: str) -> Path:
     """An argparse type: the beginning of file names, such as figures/audit."""
     if not Path(text).name or Path(text).name == "..":
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
-    return Path(text)
+    return path(text)
 
 
 _STUDY_FLAGS: dict[str, dict] = {

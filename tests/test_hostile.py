@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hostile
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -137,7 +137,8 @@ def test_a_filter_leaves_the_summary_and_other_scenarios_alone(study, tmp_path):
 @pytest.mark.parametrize("words, said", [
     (["--count", "1_0"], "'1_0' is not an integer"), (["--count", "\u0663"], "is not an integer"),
     (["--share", "1_0"], "'1_0' is not a number"), (["--share", "\u0663"], "is not a number"),
-    (["--share", "--"], "--share: a value is needed|expected one argument"), (["--names", "--"], "at least one argument"),
+    (["--share", "--"], "--share: a value is needed|expected one argument"),
+    (["--names", "--"], "at least one argument"), (["--stem", "a\x1b[31mb"], "control characters in a name"),
     (["--names", "a", "a"], "a is given twice"), (["--path", " "], "a path is needed"),
     (["--path", "a\x1b[31mb"], "control characters in a name"), (["--path", "loop"], "a link that leads to itself"),
     (["--path", "loop/x"], "a link that leads to itself"), (["--shard", "\u0660/3"], "is not i/n"),
@@ -149,7 +150,7 @@ def test_a_flag_takes_what_a_person_would_write(tmp_path, monkeypatch, capsys, w
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
     parser = cli.Parser()
-    for flag, kind in (("count", int), ("share", float), ("path", Path), ("shard", cli.shard),
+    for flag, kind in (("count", int), ("share", float), ("path", Path), ("shard", cli.shard), ("stem", cli.stem),
                        ("least", cli.at_least(1))):
         parser.add_argument(f"--{flag}", type=kind)
     for flag in ("names", "budget", "value", "directions"):
@@ -178,3 +179,12 @@ def test_a_number_is_read_as_it_stands_or_refused(text):
         except argparse.ArgumentTypeError:
             continue
         assert text.isascii() and "_" not in text and str(found) == str(plain(text))
+
+
+@pytest.mark.parametrize("name", ["no_interval", "round_sizes"])
+def test_a_benchmark_refuses_a_budget_in_other_digits_in_one_line(tmp_path, name):
+    rows = [f"m{i},2024-01-{i + 1:02d},s," + ",".join(str((i + q) % 2) for q in range(12)) for i in range(8)]
+    header = "model,created_date,sha," + ",".join(f"q{q}" for q in range(12))
+    (tmp_path / "b.csv").write_text("\n".join([header, *rows]))
+    done = run_script(f"benchmarks/{name}.py", tmp_path / "b.csv", "--budgets", "\u00b2", code=2)
+    assert done.stderr.startswith("error: budget") and done.stderr.count("\n") == 1, done.stderr

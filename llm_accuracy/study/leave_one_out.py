@@ -132,7 +132,7 @@ class Board:
              epochs: int | None = None) -> Board:
         """A board from its matrix; rank defaults to 4, or a quarter of the models.
 
-        Raises InputError if there are fewer than three families or no complete model.
+        Raises InputError if there are fewer than three families, no complete model, or a rank beyond what is fitted to.
         """
         responses, name = read_matrix(path), path.name.split(".")[0]
         family = np.array([given or family_of(model) for given, model in
@@ -142,6 +142,10 @@ class Board:
                              "leave one out; a column `family` says who belongs together")
         if not responses.complete.any():
             raise InputError(f"{path}: no model has all {responses.n_questions} scores, so none can be evaluated")
+        left = responses.n_models - Counter(family.tolist()).most_common(1)[0][1]
+        if rank is not None and rank > left:
+            raise InputError(f"--rank {rank}: {path} without its largest family gives {left} models to fit to, which "
+                             f"carry ranks from 1 to {left}")
         return Board(name, responses, family, list(dict.fromkeys(family[responses.complete])),
                      rank or min(4, max(1, responses.n_models // 4)), weight_decay, protocol,
                      epochs or factors.PROTOCOLS[protocol].epochs, list(dict.fromkeys(methods or [DEFAULT_POLICY])),

@@ -303,6 +303,8 @@ def append(name, text):
 BAD = {
     "budget above N": (None, ["--budgets", 41], "between 1 and 40"),
     "budget of 0": (None, ["--budgets", "1%"], "between 1 and 40"),
+    "budget above all": (None, ["--budgets", "101%"], "a share of the bank is 100% at most"),
+    "rank above the models": (None, ["--rank", 60], "without its largest family gives"),
     "budget in words": (None, ["--budgets", "few"], "a number of questions"),
     "two families": (only(2), [], "b.csv: 2 families (f0, f1); at least 3 are needed"),
     "no complete model": (blank_a_column, [], "no model has all 40 scores"),
