@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_accuracy import cli
+from llm_accuracy import cli, streams
 from llm_accuracy.errors import InputError
 from llm_accuracy.live.bank import read_rows
 from llm_accuracy.scores import readers
@@ -72,7 +73,7 @@ def test_a_bug_shows_its_traceback():
 
 @given(st.text())
 def test_every_text_is_printed_on_ascii(text):
-    cli.plain_where_needed()
+    streams.plain_where_needed()
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="spelt")
     out.write(text)
     out.flush()
@@ -137,7 +138,7 @@ def test_a_filter_leaves_the_summary_and_other_scenarios_alone(study, tmp_path):
 @pytest.mark.parametrize("words, said", [
     (["--count", "1_0"], "'1_0' is not an integer"), (["--count", "\u0663"], "is not an integer"),
     (["--share", "1_0"], "'1_0' is not a number"), (["--share", "\u0663"], "is not a number"),
-    (["--share", "--"], "--share: a value is needed|expected one argument"), (["--names", "--"], "at least one argument"),
+    (["--share", "--"], "--share: a value is needed|one argument"), (["--names", "--"], "at least one argument"),
     (["--names", "a", "a"], "a is given twice"), (["--path", " "], "a path is needed"),
     (["--path", "a\x1b[31mb"], "control characters in a name"), (["--path", "loop"], "a link that leads to itself"),
     (["--path", "loop/x"], "a link that leads to itself"), (["--shard", "\u0660/3"], "is not i/n"),
@@ -178,3 +179,17 @@ def test_a_number_is_read_as_it_stands_or_refused(text):
         except argparse.ArgumentTypeError:
             continue
         assert text.isascii() and "_" not in text and str(found) == str(plain(text))
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code_and_catch_no_file(tmp_path, closed):
+    gate = f"{sys.executable} -m llm_accuracy pair --counts 1000 60 20 --json gate.json --fail-on degraded"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(f"{gate} {closed}", shell=True, cwd=tmp_path, env=environment,
+                          capture_output=True).returncode == 1
+    assert json.loads((tmp_path / "gate.json").read_text())
+
+
+def test_an_error_that_cannot_be_said_is_still_an_exit_code():
+    done = subprocess.run(f"{sys.executable} mcnemar_tests.py pair none none 2> /dev/full", shell=True, cwd=ROOT)
+    assert done.returncode == 2
