@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import errno
-import io
 import math
 import os
 import re
@@ -19,9 +17,10 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, NoReturn, TextIO
+from typing import ClassVar, NoReturn
 
 from .errors import InputError
+from .streams import no_reader, open_closed, plain_where_needed
 from .visible import visible
 
 BAD_INPUT = 2
@@ -35,8 +34,9 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
 
     Bad input is one line, whatever it was: InputError, what the system refuses (a full or read-only disk, no
     permission, a name too long, a folder in the place of a file), or more memory than there is. Any other exception is
-    a bug and shows its traceback. What is printed survives a terminal that is not UTF-8.
+    a bug and shows its traceback. What is printed survives a terminal that is not UTF-8, and no terminal at all.
     """
+    open_closed()
     plain_where_needed()
     code = 0
     try:
@@ -50,7 +50,7 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
     except BrokenPipeError:
         # The reader (head, less) has left: nothing more to say, and nothing to flush at exit. What main has returned,
         # such as the verdict of a gate, is the exit code all the same.
-        _no_reader(sys.stdout)
+        no_reader(sys.stdout)
     except OSError as error:
         code = refuse(_of_system(error))
     except MemoryError as error:
@@ -58,36 +58,12 @@ def run(main: Callable[[list[str] | None], int | None]) -> None:
     sys.exit(code)
 
 
-class Patient:
-    """A stream that goes on where its reader (head, less) has left, so that a gate's exit code is still its verdict."""
-
-    def __init__(self, stream: TextIO):
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        try:
-            return self.stream.write(text)
-        except BrokenPipeError:
-            _no_reader(self.stream)
-            return len(text)
-
-    def flush(self) -> None:
-        try:
-            self.stream.flush()
-        except BrokenPipeError:
-            _no_reader(self.stream)
-
-
-def _no_reader(stream: TextIO) -> None:
-    """What is still written to it goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
 def refuse(what: object) -> int:
     """Print an error as one line, and return its exit code."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
-    print(f"error: {visible(' '.join(str(what).split()))}", file=sys.stderr)
+    with suppress(OSError):  # a full disk behind standard error: the exit code still says it
+        print(f"error: {visible(' '.join(str(what).split()))}", file=sys.stderr, flush=True)
     return BAD_INPUT
 
 
@@ -101,28 +77,6 @@ def _of_system(error: OSError) -> str:
               errno.EROFS: "; choose another place", errno.ENOTDIR: "; a file stands where a folder is needed",
               errno.EISDIR: "; a folder stands where a file is needed"}.get(error.errno or 0, "")
     return f"{where[:500] + ': ' if where else ''}{what}{advice}"
-
-
-# What is printed beyond ASCII, as it is spelt where that cannot be shown.
-_SPELT = {"±": "+-", "−": "-", "–": "-", "—": "-", "×": "x", "·": "*", "…": "...", "→": "->", "≤": "<=", "≥": ">=",
-          "²": "2", "α": "alpha", "β": "beta", "γ": "gamma", "θ": "theta", "λ": "lambda", "ρ": "rho", "σ": "sigma",
-          "τ": "tau", "Σ": "Sigma", "√": "sqrt", "½": "1/2", "÷": "/", "“": '"', "”": '"', "’": "'", "‘": "'", "≈": "~"}
-
-
-def _spell(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    letters = error.object[error.start : error.end]
-    spelt = (_SPELT.get(letter, letter.encode("ascii", "backslashreplace").decode()) for letter in letters)
-    return "".join(spelt), error.end
-
-
-def plain_where_needed() -> None:
-    """Let standard output and standard error spell what their encoding lacks, instead of failing after the work."""
-    codecs.register_error("spelt", _spell)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="spelt")
 
 
 def step(script: str, *arguments: object) -> None:
@@ -296,9 +250,10 @@ def path(text: str) -> Path:
 
 def stem(text: str) -> Path:
     """An argparse type: the beginning of file names, such as figures/audit."""
-    if not Path(text).name or Path(text).name == "..":
+    found = path(text)
+    if not found.name or found.name == "..":
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
-    return path(text)
+    return found
 
 
 _STUDY_FLAGS: dict[str, dict] = {

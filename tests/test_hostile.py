@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from conftest import ROOT, run_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llm_accuracy import cli
+from llm_accuracy import cli, streams
 from llm_accuracy.errors import InputError
 from llm_accuracy.live.bank import read_rows
 from llm_accuracy.scores import readers
@@ -72,7 +73,7 @@ def test_a_bug_shows_its_traceback():
 
 @given(st.text())
 def test_every_text_is_printed_on_ascii(text):
-    cli.plain_where_needed()
+    streams.plain_where_needed()
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="spelt")
     out.write(text)
     out.flush()
@@ -188,3 +189,17 @@ def test_a_benchmark_refuses_a_budget_in_other_digits_in_one_line(tmp_path, name
     (tmp_path / "b.csv").write_text("\n".join([header, *rows]))
     done = run_script(f"benchmarks/{name}.py", tmp_path / "b.csv", "--budgets", "\u00b2", code=2)
     assert done.stderr.startswith("error: budget") and done.stderr.count("\n") == 1, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_change_no_exit_code_and_catch_no_file(tmp_path, closed):
+    gate = f"{sys.executable} -m llm_accuracy pair --counts 1000 60 20 --json gate.json --fail-on degraded"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert subprocess.run(f"{gate} {closed}", shell=True, cwd=tmp_path, env=environment,
+                          capture_output=True).returncode == 1
+    assert json.loads((tmp_path / "gate.json").read_text())
+
+
+def test_an_error_that_cannot_be_said_is_still_an_exit_code():
+    done = subprocess.run(f"{sys.executable} mcnemar_tests.py pair none none 2> /dev/full", shell=True, cwd=ROOT)
+    assert done.returncode == 2

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -212,8 +213,10 @@ def _fall_back(error: Exception) -> None:
     _FAILED.set()
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in lines if "error:" in line or "No space" in line), lines[0] if lines else "")
+    kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")  # set by PyTorch where it was not
     _say_once("the passes cannot be compiled here, so plain ones are used, slower and with the same results "
-              f"({type(error).__name__}: {reason[:160]})")
+              f"({type(error).__name__}: {reason[:160]})"
+              + f"; if a compilation was cut off before, delete {kept}" * bool(kept))
 
 
 class Passes:

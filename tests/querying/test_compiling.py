@@ -37,6 +37,7 @@ def test_a_compiler_that_fails_is_one_line(tmp_path, broken):
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, text=True, capture_output=True)
     assert done.returncode == 0 and done.stdout == "same\n", done.stderr
     assert done.stderr.count("cannot be compiled here") == 1 and "Traceback" not in done.stderr
+    assert "if a compilation was cut off before, delete " in done.stderr
 
 
 def test_no_thread_to_say_that_it_is_slow_is_no_failure(monkeypatch, capfd):

@@ -15,6 +15,7 @@ from ... import cli, files
 from ...errors import InputError
 from ...files import check_new, write_whole
 from ...scores.flags import add_choice_flags, choices_of
+from ...streams import Patient
 from ..defaults import ALPHA, INTERVALS, MARGIN, MAX_EXCLUDED, largest_excluded
 from ..verdicts import CONDITIONS
 
@@ -137,7 +138,7 @@ def program() -> list[str]:
 
 def prose(json: str | None):
     """Where text goes: standard output, unless that is reserved for JSON. The end of its reader is not ours."""
-    return cli.Patient(sys.stderr if json == "-" else sys.stdout)
+    return Patient(sys.stderr if json == "-" else sys.stdout)
 
 
 def check_targets(json: str | None, overwrite: bool, *others: Path | None, inputs: Iterable[Path] = (),
@@ -207,6 +208,6 @@ FOLDERS_OF_A_RUN = ("inspect", "eee", "models")
 
 def write_json(text: str, json: str | None) -> None:
     if json == "-":
-        cli.Patient(sys.stdout).write(text)
+        Patient(sys.stdout).write(text)
     elif json:
         write_whole(Path(json), text)

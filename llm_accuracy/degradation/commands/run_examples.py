@@ -71,8 +71,9 @@ def read_arguments(given: list[str]) -> dict[str, str]:
     models = {}
     for model in given:
         name, equals, arguments = model.partition("=")
-        if not (name and equals and arguments) or "/" in name or name in models:
-            raise InputError(f"--models {redacted(model)}: expected a new NAME=ARGS, such as base=pretrained=org/model")
+        if not (name and equals and arguments) or "/" in name or name in models or not model.isprintable():
+            raise InputError(f"--models {redacted(model)}: expected a new NAME=ARGS that can be printed, such as "
+                             "base=pretrained=org/model")
         models[name] = arguments
     return models
 
