@@ -22,3 +22,14 @@ def line_of(path: Path, record: int) -> int:
                     return before + 1
                 before = rows.line_num
     return record + 2
+
+
+def undecodable(path: Path) -> int:
+    """The first line, from 1, that is not UTF-8; 0 where all are."""
+    with reading(path) as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 0

@@ -18,7 +18,7 @@ from .answers import AnswerTable, Wanted
 from .columns import crashed, direction, fingerprints, one_of, one_value, refuse_many, unread
 from .contract import plain
 from .matrix import Responses
-from .places import line_of
+from .places import line_of, undecodable
 from .score_values import RULES
 from .task_scores import ONLY_TASK, Choices, TaskScores, average_runs
 
@@ -255,7 +255,9 @@ def _text_table(path: Path) -> pd.DataFrame:
     try:
         with reading(path) as stream:
             table = pd.read_csv(stream, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: line {undecodable(path)} is not UTF-8: save the table as UTF-8") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError(f"{path}: not a readable CSV ({str(error).strip()})") from None
     _refuse_twice(table, path)
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes one cell too many in every row for an index

@@ -243,6 +243,11 @@ def test_repeated_answers_of_many_models_are_numbered_as_an_editor_does(tmp_path
     refused(lambda: readers.read("long", [tmp_path / "t.csv"]), "line 2.*line 5")
 
 
+def test_a_table_in_another_encoding_is_named_with_its_line(tmp_path):
+    (tmp_path / "s.csv").write_bytes("prompt_id,score\na,1\nbé,0\n".encode("latin-1"))
+    refused(lambda: read_model(tmp_path / "s.csv"), "s.csv: line 3 is not UTF-8: save the table as UTF-8")
+
+
 def test_crashes_of_many_models_are_missing_or_wrong(tmp_path):
     (tmp_path / "t.csv").write_text("model,question,score,error\nm,a,1,\nm,b,1,timeout\nk,a,0,none\nk,b,1,\n")
     table, notes = readers.read("long", [tmp_path / "t.csv"])
