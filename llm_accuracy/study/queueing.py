@@ -23,7 +23,7 @@ from .. import cli, locks
 from ..errors import InputError
 from ..files import atomic
 from .cluster import PARTS, Gather, Job, Task, leftovers, plan, stale, tables_wanted, tasks_of
-from .workers import cores, ended_in_order
+from .workers import cores, ended_in_order, errors_in
 
 POLL = 0.2              # seconds
 SETTLED = 1.5           # seconds until Slurm knows why a job waits
@@ -236,8 +236,7 @@ def _trouble(folder: Path, job_id: str) -> str:
     if outcome == "success":
         return ""
     said = paths.stderr.read_text("utf-8", "replace").splitlines() if paths.stderr.is_file() else []
-    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    return f"{[str(result).strip().splitlines()[-1], *errors][-1]}; its words are in {paths.stderr}"
+    return f"{[str(result).strip().splitlines()[-1], *errors_in(said)][-1]}; its words are in {paths.stderr}"
 
 
 # --- this machine --------------------------------------------------------------------------------------

@@ -152,8 +152,12 @@ def last_words(said: Sequence[str], code: int) -> str:
     if code < 0:
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         return f"ended by {name}" + (", as where memory runs out" if -code == signal.SIGKILL else "")
-    errors = [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
-    return [f"exit code {code}", *said, *errors][-1]
+    return [f"exit code {code}", *said, *errors_in(said)][-1]
+
+
+def errors_in(said: Sequence[str]) -> list[str]:
+    """The errors among the lines that one of our commands has said, as `cli.refuse` prints them."""
+    return [line.removeprefix("error: ") for line in said if line.startswith("error: ")]
 
 
 def _listen(stream: IO[str], number: int, said: list[str]) -> None:
