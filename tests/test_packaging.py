@@ -157,7 +157,8 @@ def test_wheel_alone_judges_a_pair(installed, tmp_path):
     wheel, commands = installed
     with zipfile.ZipFile(wheel) as file:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
-    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "llm_accuracy").rglob("*.py")}
+    ours = {str(path.relative_to(ROOT)) for ending in ("py", "c")
+            for path in (ROOT / "llm_accuracy").rglob(f"*.{ending}")}
     assert ours == names
     rows = [f"q{i}" for i in range(200)]
     for name, wrong in (("baseline", 20), ("candidate", 60)):

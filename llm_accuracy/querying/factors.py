@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch.optim.adamw import adamw
 
 from ..errors import InputError
 from ..files import DAMAGED, atomic, check_zip
@@ -219,11 +220,8 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
     count = torch.as_tensor(seen.sum((1, 2)), dtype=torch.float32, device=device).clamp_min(1)[:, None, None]
     decay = torch.tensor([one.weight_decay for one in fits], device=device)[:, None, None]
     U, V = (torch.as_tensor(np.stack(parts), device=device) for parts in zip(*start, strict=True))
-    # One parameter group per fit: Adam's arithmetic is per entry, so only λ tells the fits apart.
-    pairs = [(U[i], V[i]) for i in range(len(fits))]
-    groups = [{"params": list(pair), "weight_decay": 0.0 if protocol.penalised else one.weight_decay}
-              for pair, one in zip(pairs, fits, strict=True)]
-    optimizer = _optimizer(groups, protocol)
+    # Adam's arithmetic is per entry, so only λ tells the fits apart.
+    optimizers = [_AdamW([U[i], V[i]], one.weight_decay, protocol) for i, one in enumerate(fits)]
     residual = torch.empty(len(fits), n_models, n_questions, device=device)
     for epoch in range(epochs):
         # ∂/∂logit of the summed loss: σ(u v) − z on the seen entries. No gather by mask.
@@ -236,10 +234,8 @@ def _fit(scores: np.ndarray, fits: list[Fit], protocol: Protocol, epochs: int, d
             if protocol.penalised:
                 gradient.addcmul_(decay, parameters)
             gradient.div_(count)
-        for i, (u, v) in enumerate(pairs):
-            u.grad, v.grad = (gradient[i] for gradient in gradients)
-            optimizer.param_groups[i]["lr"] = _rate(protocol, epoch, epochs)
-        optimizer.step()
+        for i, optimizer in enumerate(optimizers):
+            optimizer.step([gradient[i] for gradient in gradients], _rate(protocol, epoch, epochs))
         if tick is not None:
             tick()
     return [(U[i].cpu().numpy(), V[i].cpu().numpy()) for i in range(len(fits))]
@@ -249,8 +245,19 @@ def _start(scores: np.ndarray, one: Fit, protocol: Protocol) -> list[np.ndarray]
     return [protocol.start * one.rng.standard_normal((size, one.rank), dtype=np.float32) for size in scores.shape]
 
 
-def _optimizer(groups: list[dict], protocol: Protocol) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(groups, lr=protocol.rate, betas=(0.9, protocol.beta2))
+class _AdamW:
+    """torch.optim.AdamW by PyTorch's function of the same arithmetic: the first instance of the class imports PyTorch's
+    compiler, .8 s of every process that fits."""
+
+    def __init__(self, parameters: list[torch.Tensor], weight_decay: float, protocol: Protocol):
+        self.parameters, self.beta2 = parameters, protocol.beta2
+        self.weight_decay = 0.0 if protocol.penalised else weight_decay
+        self.means, self.squares = ([torch.zeros_like(one) for one in parameters] for _ in range(2))
+        self.steps = [torch.zeros(()) for _ in parameters]
+
+    def step(self, gradients: list[torch.Tensor], rate: float) -> None:
+        adamw(self.parameters, gradients, self.means, self.squares, [], self.steps, amsgrad=False, beta1=0.9,
+              beta2=self.beta2, lr=rate, weight_decay=self.weight_decay, eps=1e-8, maximize=False)
 
 
 def _rate(protocol: Protocol, epoch: int, epochs: int) -> float:
@@ -261,31 +268,29 @@ def _fit_in_blocks(scores: np.ndarray, one: Fit, protocol: Protocol, epochs: int
                    tick: Callable[[], None] | None) -> tuple[np.ndarray, np.ndarray]:
     """One fit, as `_fit`, that holds the logits of one block of questions a thread."""
     U, V = map(torch.from_numpy, _start(scores, one, protocol))
-    optimizer = _optimizer([{"params": [U, V], "weight_decay": 0.0 if protocol.penalised else one.weight_decay}],
-                           protocol)
+    optimizer = _AdamW([U, V], one.weight_decay, protocol)
     complete, count = bool(one.seen.all()), max(1, int(one.seen.sum()))
-    U.grad, V.grad = torch.empty_like(U), torch.empty_like(V)
+    of_U, of_V = torch.empty_like(U), torch.empty_like(V)  # the gradients
 
     def gradient(block: slice) -> torch.Tensor:
         """∂/∂U of the block's summed loss; writes ∂/∂V of its questions."""
         residual = (U @ V[block].T).sigmoid_().sub_(torch.from_numpy(scores[:, block]))
         if not complete:  # what is not seen may be NaN, so it is not multiplied away
             residual.masked_fill_(torch.from_numpy(~one.seen[:, block]), 0.0)
-        torch.mm(residual.T, U, out=V.grad[block])
+        torch.mm(residual.T, U, out=of_V[block])
         return residual @ V[block]
 
     blocks = even_slices(scores.shape[1], -(-scores.size // CELLS_IN_BLOCK))
     for epoch in range(epochs):
-        U.grad.zero_()
+        of_U.zero_()
         for part in side_by_side(gradient, blocks, "cpu"):
-            U.grad += part
-        for parameters in (U, V):
+            of_U += part
+        for one_gradient, parameters in ((of_U, U), (of_V, V)):
             if protocol.penalised:
-                parameters.grad.add_(parameters, alpha=one.weight_decay)
-            parameters.grad.div_(count)
-        optimizer.param_groups[0]["lr"] = _rate(protocol, epoch, epochs)
+                one_gradient.add_(parameters, alpha=one.weight_decay)
+            one_gradient.div_(count)
         with one_thread_each("cpu"):
-            optimizer.step()
+            optimizer.step([of_U, of_V], _rate(protocol, epoch, epochs))
         if tick is not None:
             tick()
     return U.numpy(), V.numpy()

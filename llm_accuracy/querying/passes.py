@@ -24,7 +24,6 @@ from .. import cli
 from ..parallel import one_thread_each
 
 BLOCK = 128  # questions per block
-WALK_STEPS = 8  # questions of a walk in one loop
 P_FLOOR = 1e-12
 LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
 
@@ -103,29 +102,6 @@ def shrink_pass(variance: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
 def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
     """Σ_j 2 min(p_j, 1−p_j) = Σ_j 2 σ(−|x_j|); logits (rows, N) → (rows,)."""
     return 2 * torch.sigmoid(-logits.abs()).sum(1)
-
-
-def walk_pass(left: torch.Tensor, labels: torch.Tensor, sums: torch.Tensor, uniforms: torch.Tensor,
-              scores: torch.Tensor, wanted: torch.Tensor, predictions: torch.Tensor, floor: torch.Tensor,
-              allowance: torch.Tensor, kept: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """WALK_STEPS questions of baseline walks (`walks.walk`, where the names are explained), in float64.
-
-    left, labels (walks, models); sums (4, walks, models): θ̂ for f = 0 and f = p̂, then their variances; uniforms, scores
-    (WALK_STEPS, models); wanted (WALK_STEPS, walks, 1); predictions (WALK_STEPS,) p̂; floor, allowance, kept (walks, 1)
-    → left, labels, and the four sums after them.
-    """
-    theta, theta_mean, variance, variance_mean = sums
-    for u, z, want, f in zip(uniforms, scores, wanted, predictions, strict=True):
-        left = left + allowance
-        pi = torch.maximum(torch.minimum(left, want), floor)
-        coin, spared = u < pi, 1 - pi
-        left, labels = torch.where(coin, left - kept, left), torch.where(coin, labels + 1, labels)
-        weighted, weighted_mean = z / pi, (z - f) / pi
-        theta = torch.where(coin, theta + weighted, theta)
-        theta_mean = torch.where(coin, theta_mean + weighted_mean, theta_mean)
-        variance = torch.where(coin, variance + weighted * weighted * spared, variance)
-        variance_mean = torch.where(coin, variance_mean + weighted_mean * weighted_mean * spared, variance_mean)
-    return left, labels, theta, theta_mean, variance, variance_mean
 
 
 # --- compiled or not -----------------------------------------------------------------------------------
@@ -232,7 +208,6 @@ class Passes:
         self.oracle_pass, self.weights = one(oracle_pass), one(weights)
         self.learning_pass, self.mixed_pass = one(learning_pass), one(mixed_pass)
         self.shrink_pass, self.uncertainty_pass = one(shrink_pass), one(uncertainty_pass)
-        self.walk_pass = one(walk_pass)
 
     @staticmethod
     def for_work(cells: float, device: str) -> Passes:

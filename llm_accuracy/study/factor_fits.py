@@ -25,7 +25,6 @@ from . import fingerprints, grids, ledger
 from .columns import CV_KEY
 from .flags import announce
 from .grids import TIERS, Cell, cells, my_share, train_rows
-from .prices import price
 from .provenance import refuse_stale
 from .tuning import of_cell
 from .workers import shared_out
@@ -81,9 +80,8 @@ def fit(args: argparse.Namespace, which: str) -> None:
     device = cli.device(args.device)
     work = [job for job in (_fit_job(args, cell, which) for cell in my_share(cells(args), args)) if job]
     if args.dry_run:
-        once = first_fit(device) if work else 0.0
         seconds = sum(fit_seconds(job.scores.shape, job.rank, job.protocol, job.epochs, device) for job in work)
-        announce(len(work), "fit", once + seconds, parts=len(work))
+        announce(len(work), "fit", seconds, parts=len(work))
         return
     with ExitStack() as alone:
         for job in work:  # refused before the work, where another process fits the same or nothing can be written
@@ -149,13 +147,6 @@ TIMED_CELLS = 1 << 22  # models × questions × fits that are timed for larger o
 TIMED_EPOCHS = 4       # beyond the first
 
 
-def first_fit(device: str) -> float:
-    """Seconds that only the first fit of a process takes, if it is called before any."""
-    rng = stream("timing", 1)
-    one = factors.Fit(1, 0.1, rng, np.ones((2, 2), bool))
-    return price(lambda: factors.fit(np.zeros((2, 2), np.int8), [one], factors.PROTOCOLS["map"], 1, device)).once
-
-
 @cache
 def fit_seconds(shape: tuple[int, int], rank: int, protocol: str, epochs: int, device: str, batch: int = 1,
                 workers: int = 1) -> float:
@@ -217,11 +208,11 @@ def cross_validate(args: argparse.Namespace) -> ledger.Ledger:
     todo = list(_missing(args, protocol, device, log, fitting))
     count = sum(len(folds.fits) for folds in todo)
     if args.dry_run:
-        workers, once = parallel.workers(len(todo), device), first_fit(device) if todo else 0.0
+        workers = parallel.workers(len(todo), device)
         most = max((len(folds.fits) for folds in todo), default=1)
         seconds = sum(len(folds.fits) * fit_seconds(folds.history.scores.shape, folds.rank, protocol, epochs, device,
                                                     most, workers) for folds in todo)
-        announce(count, "fit", once + seconds, parts=count)
+        announce(count, "fit", seconds, parts=count)
         return log
     with cli.Progress(count, "cross-validation", "fit") as progress:
         def job(folds: Folds) -> list[dict]:

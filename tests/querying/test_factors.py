@@ -1,9 +1,13 @@
 """Fitting the factor model, and choosing its rank and weight decay."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import ROOT
 
 from llm_accuracy.errors import InputError
 from llm_accuracy.querying import factors
@@ -225,3 +229,10 @@ def test_factors_of_a_table_are_those_of_its_numbers():
 def test_settings_that_cannot_be_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         Factors.fit(np.zeros((12, 3)), *settings)
+
+
+def test_a_fit_starts_without_the_compiler():
+    """PyTorch's optimiser classes import it, .8 s of every process that fits."""
+    code = ("import sys; import numpy as np; from llm_accuracy.querying.factors import Factors; "
+            "Factors.fit(np.eye(4), 1, 1.0, epochs=2); sys.exit('torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
