@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # Where a distribution's name is not that of its module.
 IN_CODE = {"scikit-learn": "sklearn", "ppi-python": "ppi_py", "pyyaml": "yaml"}
 # What comes with another package: the transport of huggingface_hub 2, imported where that is installed; the notebooks.
-THROUGH_ANOTHER = {"httpx2": "huggingface_hub", "IPython": "jupyter"}
+THROUGH_ANOTHER = {"httpx2": "huggingface_hub", "IPython": "jupyter", "threadpoolctl": "sklearn"}
 # What wrote files in tests/data (tests/helpers/write_*.py): installed by hand where they are to be written anew.
 WROTE_EXAMPLES = {"lighteval", "evalplus", "opencompass", "mmengine", "helm"}
 NOT_IN_REQUIREMENTS = {"inspect", "lm-eval", "bench", "ppi"}  # extras that the pipeline does not need

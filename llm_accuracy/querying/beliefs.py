@@ -23,6 +23,8 @@ from .factors import Prior
 from .mixture import HistoryMixture, next_solve
 from .passes import BLOCK, P_FLOOR, Passes, root_variance
 
+MOST_COPIED = 1 << 25  # numbers of a V (128 MiB)
+
 
 @dataclass
 class Bank:
@@ -45,8 +47,14 @@ class Bank:
 
     @staticmethod
     def unpadded(V: np.ndarray) -> Bank:
-        """V (N, K) → Bank for solves and predictions, which need no whole blocks; shares the memory of a float32 V."""
-        return Bank(torch.from_numpy(np.require(V, np.float32, ["C", "W"])), len(V))
+        """V (N, K) → Bank for solves and predictions, which need no whole blocks.
+
+        A copy, aligned as PyTorch's own memory is: where an array happens to lie in a process's memory must not show in
+        last digits, or a run could not be resumed by another. A very large float32 V is shared: such arrays have pages
+        of their own and always lie alike.
+        """
+        shared = torch.from_numpy(np.require(V, np.float32, ["C", "W"]))
+        return Bank(shared.clone() if V.size <= MOST_COPIED else shared, len(V))
 
 
 class Past:

@@ -20,9 +20,17 @@ def kinds_of_questions(V: np.ndarray, covariance: np.ndarray, count: int = KINDS
     """(N,) int: questions in `count` kinds that models get right together; neighbouring numbers are neighbouring kinds.
 
     V (N, K) the questions' factors, covariance (K, K) of the models'. k-means on V Σ^½, started from slices along its
-    first principal component, by which the kinds are numbered: nothing is random. Of banks larger than MOST_POINTS the
-    kinds are those of evenly spaced questions, and every question belongs to the nearest.
+    first principal component, by which the kinds are numbered: nothing is random, and one thread computes it, since
+    k-means adds up what several have found in the order in which they end. Of banks larger than MOST_POINTS the kinds
+    are those of evenly spaced questions, and every question belongs to the nearest.
     """
+    from threadpoolctl import threadpool_limits  # which scikit-learn needs, too
+
+    with threadpool_limits(1):
+        return _kinds(V, covariance, count)
+
+
+def _kinds(V: np.ndarray, covariance: np.ndarray, count: int) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     values, vectors = np.linalg.eigh(covariance)

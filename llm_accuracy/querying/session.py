@@ -28,6 +28,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import atomic, read_json
+from ..parallel import one_thread_each
 from ..randomness import stream
 from ..scores.score_values import score_of
 from .diagnosis import HistoryDiagnosis
@@ -148,7 +149,8 @@ class Session:
             raise InputError(f"a batch of {batch!r}: give a number of questions")
         if outstanding := self.outstanding:
             raise InputError(f"{len(outstanding)} questions are not answered yet, {outstanding[0]} first")
-        questions = self._engine.ask(batch, self._stream)
+        with one_thread_each("cpu"):  # last digits, and with them questions, must not depend on the number of cores
+            questions = self._engine.ask(batch, self._stream)
         if questions:
             self.rounds.append(len(questions))
         self._outstanding = dict(zip(self._names(questions), questions, strict=True))
@@ -165,7 +167,8 @@ class Session:
         if j is None:
             raise InputError(f"question {question!r} has not been asked, or its answer is there already")
         value = score_of(question, score)
-        self._engine.answer(j, value)
+        with one_thread_each("cpu"):
+            self._engine.answer(j, value)
         self._answers[j] = value
         del self._outstanding[question]
         self._saved()

@@ -218,6 +218,35 @@ def test_saved_in_mid_round_and_resumed(tmp_path, policy):
     assert again.asked == whole.asked and again.estimate() == whole.estimate()
 
 
+def lying(array, offset):
+    """The same array, `offset` bytes behind a multiple of 64."""
+    room = np.empty(array.nbytes + 128, np.uint8)
+    start = -room.ctypes.data % 64 + offset
+    found = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    found[...] = array
+    return found
+
+
+@pytest.mark.parametrize("rank", [5, 64])
+def test_questions_depend_neither_on_threads_nor_on_where_arrays_lie(rank):
+    """To the last bit: else a run could not be resumed by another process."""
+    rng, truth, threads = np.random.default_rng(16), None, torch.get_num_threads()
+    U, V, names = rng.normal(size=(84, rank)) / 4, rng.normal(size=(2000, rank)), [f"q{i}" for i in range(2000)]
+    V[1000:] = V[:1000]  # every question has its like, so that a last bit decides between them
+    U, V = U.astype(np.float32), V.astype(np.float32)
+    truth = dict(zip(names, (rng.random(2000) < 0.5).astype(float), strict=True))
+    found = set()
+    try:
+        for count, offset in ((1, 0), (2, 0), (1, 4), (2, 20), (2, 48)):
+            torch.set_num_threads(count)
+            factors = Factors(U, lying(V, offset), np.array(names), np.zeros(2000))
+            session = answered(Session(factors, "new", budget=200), truth)
+            found.add((*session.asked, *session.drawn.predicted, *session.drawn.probability))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found) == 1
+
+
 def test_resuming_what_was_changed_is_refused(tmp_path):
     factors, truth = board()
     path = tmp_path / "session.json"
