@@ -33,6 +33,7 @@ from llm_accuracy.querying import factors, mixture, recalibration, rounds, walks
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds, kinds_of, run
 from llm_accuracy.querying.factors import Fit, Prior
+from llm_accuracy.querying.loops import built
 from llm_accuracy.querying.passes import Passes
 from llm_accuracy.querying.policies import WALKING, named
 from llm_accuracy.querying.querier import Querier
@@ -127,7 +128,7 @@ def faq_step(board, setting, as_published, device="cpu", models=MODELS):
     scores = np.resize(board.scores, (models, board.scores.shape[1]))
     draws = board.rng.random((models, steps))
     bank = Bank.of(board.V, device)
-    passes = Passes.side_by_side(1e12, device)
+    passes = Passes.for_work(1e12, device)
     budget = 3_008
 
     def ours(n):
@@ -294,18 +295,18 @@ def baseline_walks(board):
                 yardsticks.walk_one_setting(z, WALKING[one.policy](phat), one.budget, one.tau, one.exempt, draws, f)
 
     start = time.perf_counter()
-    loop = walks.loop_for(1e12)
-    built = time.perf_counter() - start
+    loops = built()
+    building = time.perf_counter() - start
     plain, in_c, theirs = median_of_turns(5, lambda: walks.walk(z, phat, grid, draws),
-                                          lambda: walks.walk(z, phat, grid, draws, loop=loop), one_by_one)
+                                          lambda: walks.walk(z, phat, grid, draws, loops=loops), one_by_one)
     sums, coins = (timed(owner, name) for owner, name in ((walks._Sums, "_sum_up"), (walks._Coins, "toss")))
     start = time.process_time()
     walks.walk(z, phat, grid, draws)
     busy = time.process_time() - start
     size = f"{models} models x {n} questions"
     shares = f"sums {sum(sums) / busy:.0%}, coins {sum(coins) / busy:.0%}, probabilities and Python the rest"
-    return [Line("baseline walks, 18 settings", in_c, theirs, n=f"{size}: the loop in C, built in {seconds(built)}"
-                 if loop else f"{size}: no C compiler"), Line("the same by NumPy", plain, theirs, n=shares)]
+    return [Line("baseline walks, 18 settings", in_c, theirs, n=f"{size}: the loop in C, built in {seconds(building)}"
+                 if loops else f"{size}: no C compiler"), Line("the same by NumPy", plain, theirs, n=shares)]
 
 
 @item

@@ -87,7 +87,7 @@ def seconds_per_step(device, questions, models, rank):
     prior = Prior(np.zeros(rank), np.eye(rank) / rank)
     scores = np.zeros((models, questions), np.float32)
     steps = int(np.clip(2e9 / models / questions / rank, 3, 200))
-    passes = Passes.side_by_side(1e12, device)
+    passes = Passes.for_work(1e12, device)
     times = []
     for length in (2, 2, 2 + steps):
         start = now(device)

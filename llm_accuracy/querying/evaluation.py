@@ -125,7 +125,7 @@ def evaluate(bank: Bank, prior: Prior, settings: Sequence[Setting], uniforms: np
                           None if known is None else torch.as_tensor(known[chosen]))
         return run(querier, uniforms[chosen], scores[chosen])
 
-    chosen_passes = passes or Passes.side_by_side(rows * bank.V.shape[0] * steps, device)
+    chosen_passes = passes or Passes.for_work(rows * bank.V.shape[0] * steps, device, bank.V.dtype)
     parts = _parts(rows, bank.V.shape[0], together, device, chosen_passes.compiled)
     traces = list(side_by_side(part, parts, device))
     return Trace(*(np.concatenate(columns) for columns in zip(*traces, strict=True)))

@@ -3,14 +3,13 @@
 To draw a question by inverse CDF from one uniform number, only the scores' sums over blocks of questions are
 needed, and then the scores inside the one block in which the draw falls. Where the policy allows, the scores
 are therefore never stored: each pass below reads the logits once and writes sums. The functions are plain
-PyTorch; where that pays, `fused` compiles each into one loop, whose results are the same up to rounding.
+PyTorch; where that pays, each is one loop, in C on the CPU (`loops`), by torch.compile on CUDA (`fused`), whose results
+are the same up to rounding.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -21,11 +20,9 @@ from typing import TypeVar
 import torch
 
 from .. import cli
-from ..parallel import one_thread_each
+from .loops import BLOCK, LOGIT_CAP, P_FLOOR, built, for_work
 
-BLOCK = 128  # questions per block
-P_FLOOR = 1e-12
-LOGIT_CAP = math.log((1 - P_FLOOR) / P_FLOOR)  # p is kept in [1e-12, 1 − 1e-12]
+__all__ = ["BLOCK", "LOGIT_CAP", "P_FLOOR", "Passes", "root_variance"]
 
 
 def root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,16 +30,21 @@ def root_w_and_p(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
     With e = e^{−|x|/2}: √(p(1−p)) = e/(1+e²), accurate where p rounds to 1; p = 1/(1+e²) or e²/(1+e²).
     """
-    half = logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5).exp_()
-    square, closed = half * half, torch.isneginf(logits)
-    larger = (square + 1).reciprocal_()
-    smaller = square.mul_(larger).masked_fill_(closed, 0.0)
+    half, larger, closed = _halved(logits)
+    smaller = (half * half).mul_(larger).masked_fill_(closed, 0.0)
     return half.mul_(larger).masked_fill_(closed, 0.0), torch.where(logits >= 0, larger, smaller)
+
+
+def _halved(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """e^{−|x|/2}, the larger of p and 1 − p, and whether the logit is −∞."""
+    half = logits.abs().clamp_max_(LOGIT_CAP).mul_(-0.5).exp_()
+    return half, (half * half).add_(1).reciprocal_(), torch.isneginf(logits)
 
 
 def root_variance(logits: torch.Tensor) -> torch.Tensor:
     """√w = √(p(1−p)), the shape of the logits."""
-    return root_w_and_p(logits)[0]
+    half, larger, closed = _halved(logits)
+    return half.mul_(larger).masked_fill_(closed, 0.0)
 
 
 def power(scores: torch.Tensor, beta: torch.Tensor | None) -> torch.Tensor:
@@ -104,37 +106,31 @@ def uncertainty_pass(logits: torch.Tensor) -> torch.Tensor:
     return 2 * torch.sigmoid(-logits.abs()).sum(1)
 
 
-# --- compiled or not -----------------------------------------------------------------------------------
+# --- one loop each -------------------------------------------------------------------------------------
 
-COMPILING_PAYS_FROM = 5e9  # rows × questions × steps; below, compiling takes longer than it saves
+COMPILING_PAYS_FROM = 5e9  # rows × questions × steps on CUDA; below, compiling takes longer than it saves
+SECONDS_UNTIL_SAID = 3.0
 
 
-def can_compile(device: str) -> bool:
-    """Whether torch.compile has what it needs: Triton on CUDA and a C compiler, which builds what Triton launches with;
-    a C++ compiler elsewhere."""
-    if device.startswith("cuda"):
-        from torch.utils._triton import has_triton
+def can_compile() -> bool:
+    """Whether torch.compile has what it needs on CUDA: Triton, and a C compiler to build what Triton launches with."""
+    from torch.utils._triton import has_triton
 
-        return has_triton() and any(map(shutil.which, ("cc", "gcc", "clang")))
-    return any(map(shutil.which, ("c++", "g++", "clang++")))
+    return has_triton() and any(map(shutil.which, ("cc", "gcc", "clang")))
 
 
 Pass = TypeVar("Pass", bound=Callable[..., object])
 
 
 @cache
-def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
-    """The pass compiled into one loop. Compiled code is specific to a number of threads, hence the key.
-
-    On the CPU it is called from C++, because only that call releases Python's lock: the passes of evaluations that
-    run side by side would otherwise run one after the other. What can be compiled shows only at the first call; where
-    it cannot (a compiler without Python.h, a full TMPDIR), the plain pass is called, from then on for every pass.
-    """
+def fused(pass_: Pass) -> Pass:
+    """The pass compiled into one loop. What can be compiled shows only at the first call; where it cannot, the plain
+    pass is called, from then on for every pass."""
     worked = threading.Event()
 
     @cache
     def compiled() -> Callable[..., object]:
-        return torch.compile(pass_, dynamic=True, options={"cpp_wrapper": True} if device == "cpu" else None)
+        return torch.compile(pass_, dynamic=True)
 
     @wraps(pass_)
     def either(*arguments: torch.Tensor) -> object:
@@ -165,7 +161,6 @@ def fused(pass_: Pass, threads: int, device: str = "cpu") -> Pass:
 
 
 _FAILED = threading.Event()
-SECONDS_UNTIL_SAID = 3.0
 
 
 @contextmanager
@@ -189,33 +184,33 @@ def _fall_back(error: Exception) -> None:
     _FAILED.set()
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in lines if "error:" in line or "No space" in line), lines[0] if lines else "")
-    kept = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")  # set by PyTorch where it was not
     _say_once("the passes cannot be compiled here, so plain ones are used, slower and with the same results "
-              f"({type(error).__name__}: {reason[:160]})"
-              + f"; if a compilation was cut off before, delete {kept}" * bool(kept))
+              f"({type(error).__name__}: {reason[:160]})")
 
 
 class Passes:
-    """The passes, either all compiled or none; attributes have the names of the functions above."""
+    """The passes, either all as one loop each or all plain; attributes have the names of the functions above.
+
+    compiled  whether they are to be loops, which on the CPU take float32 only; afterwards whether they are: without a C
+              compiler they are plain
+    """
 
     def __init__(self, compiled: bool, device: str = "cpu"):
-        threads = torch.get_num_threads()
+        loops = built() if compiled and device == "cpu" else None
+        self.compiled = loops is not None if device == "cpu" else compiled
 
         def one(pass_: Pass) -> Pass:
-            return fused(pass_, threads, device) if compiled else pass_
+            if loops is not None:
+                return getattr(loops, pass_.__name__)
+            return fused(pass_) if self.compiled else pass_
 
-        self.compiled = compiled
         self.oracle_pass, self.weights = one(oracle_pass), one(weights)
         self.learning_pass, self.mixed_pass = one(learning_pass), one(mixed_pass)
         self.shrink_pass, self.uncertainty_pass = one(shrink_pass), one(uncertainty_pass)
 
     @staticmethod
-    def for_work(cells: float, device: str) -> Passes:
-        """Compiled if that is possible and `cells` (rows × questions × steps) make it worthwhile."""
-        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(device), device)
-
-    @staticmethod
-    def side_by_side(cells: float, device: str) -> Passes:
-        """The same for jobs that run one per core (`parallel.side_by_side`): compiled for the one thread they have."""
-        with one_thread_each(device):
-            return Passes.for_work(cells, device)
+    def for_work(cells: float, device: str, dtype: torch.dtype = torch.float32) -> Passes:
+        """Loops if that is possible and `cells` (rows × questions × steps) make it worthwhile."""
+        if device == "cpu":
+            return Passes(dtype == torch.float32 and for_work(cells) is not None)
+        return Passes(cells >= COMPILING_PAYS_FROM and can_compile(), device)

@@ -81,7 +81,7 @@ class Querier:
         if sampling != "with" and budget > bank.n_questions:
             raise InputError(f"{budget} draws without replacement from {bank.n_questions} questions")
         self.bank, self.budget, self.sampling, self.rows = bank, budget, sampling, len(settings)
-        passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, bank.V.device.type)
+        passes = passes or Passes.for_work(self.rows * bank.V.shape[0] * budget, bank.V.device.type, bank.V.dtype)
         learns = known is None
         self.schedule = Schedule(settings, budget, learns, bank.V)
         self.batch = batch if learns else 1

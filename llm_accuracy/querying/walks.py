@@ -24,9 +24,9 @@ from ..parallel import even_slices, side_by_side
 from .beliefs import Bank, gain
 from .estimates import Estimate
 from .factors import Prior
+from .loops import STEPS, Loops
 from .passes import P_FLOOR, Passes
 from .policies import WALKING
-from .walk_loop import Loop, for_coins
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class WalkResult:
     pi: np.ndarray | None = None
 
 
-COLUMNS_AT_ONCE = 64   # questions whose columns are made contiguous at a time
+COLUMNS_AT_ONCE = STEPS  # questions whose columns are made contiguous at a time
 MODELS_AT_ONCE = 256   # of a factor walk, or of a walk in C
 CELLS_AT_ONCE = 1 << 21  # floats of logits at a time: what fits into a cache
 
@@ -154,22 +154,17 @@ class _Terms:
             np.ascontiguousarray(one[..., None]) for one in (wanted, floor, allowance, kept))
 
 
-def loop_for(coins: float) -> Loop | None:
-    """The loop in C for `walk`, where a run that tosses so many coins in all gains by it; None elsewhere."""
-    return for_coins(coins, COLUMNS_AT_ONCE)
-
-
 def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], uniforms: np.ndarray | None = None,
-         coins: np.ndarray | None = None, record: bool = False, loop: Loop | None = None) -> WalkResult:
+         coins: np.ndarray | None = None, record: bool = False, loops: Loops | None = None) -> WalkResult:
     """Walk the bank with every policy, τ and budget at once.
 
     scores (models, N); history_mean (N,) p̂; uniforms (models, N) in [0, 1), shared by the walks of a model;
-    or coins (models, walks, N), 0/1, of finished walks, to replay them. With a `loop` (`loop_for`) walks that are
-    neither replayed nor recorded take a third of the time, with the same results to the last bit.
+    or coins (models, walks, N), 0/1, of finished walks, to replay them. With loops in C (`loops.for_work`) walks that
+    are neither replayed nor recorded take a fifth of the time, with the same results to the last bit.
     """
     terms = _Terms(walks, history_mean)
-    if loop is not None and uniforms is not None and not record:
-        return _walk_in_c(scores, history_mean, terms, uniforms, loop)
+    if loops is not None and uniforms is not None and not record:
+        return _walk_in_c(scores, history_mean, terms, uniforms, loops)
     shape = (len(walks), len(scores))  # inner loops run over the models
     left, pi, coin = np.broadcast_to(terms.floor, shape).copy(), np.empty(shape), np.empty(shape, bool)
     cost = np.repeat(terms.kept, len(scores))
@@ -190,7 +185,7 @@ def walk(scores: np.ndarray, history_mean: np.ndarray, walks: Sequence[Walk], un
 
 
 def _walk_in_c(scores: np.ndarray, history_mean: np.ndarray, terms: _Terms, uniforms: np.ndarray,
-               loop: Loop) -> WalkResult:
+               loops: Loops) -> WalkResult:
     """`walk`, some models at a time, one part per core: models do not interact."""
     sums, means = _Sums(scores, len(terms.kept), 2), history_mean.astype(np.float64)
     wanted, floor, allowance, kept = (one[..., 0] for one in (terms.wanted, terms.floor, terms.allowance, terms.kept))
@@ -199,7 +194,7 @@ def _walk_in_c(scores: np.ndarray, history_mean: np.ndarray, terms: _Terms, unif
         u, z = (np.ascontiguousarray(table[models], np.float64) for table in (uniforms, scores))
         left = np.repeat(terms.floor, len(z), axis=1)
         labels, four = np.zeros_like(left), np.zeros((4, *left.shape))
-        loop.walk(u, z, wanted, means, floor, allowance, kept, left, labels, four)
+        loops.walk(u, z, wanted, means, floor, allowance, kept, left, labels, four)
         return labels, four
 
     parts = side_by_side(part, even_slices(len(scores), -(-len(scores) // MODELS_AT_ONCE)), "cpu")
@@ -280,7 +275,7 @@ def factor_walk(scores: np.ndarray, bank: Bank, prior: Prior, walks: Sequence[Wa
     stops the walk early, for timing.
     """
     device = bank.V.device.type
-    passes = Passes.side_by_side(len(scores) * bank.n_questions**2 / 4, device)
+    passes = Passes.for_work(len(scores) * bank.n_questions**2 / 4, device, bank.V.dtype)
 
     def part(models: slice, some: slice) -> WalkResult:
         return _factor_walk(scores[models], bank, prior, walks[some], None if uniforms is None else uniforms[models],

@@ -10,10 +10,10 @@ import numpy as np
 
 from .. import cli
 from ..querying.estimates import Estimate
+from ..querying.loops import Loops, for_work
 from ..querying.policies import WALKING
 from ..querying.rivals import RIVALS, SRS, installed
-from ..querying.walk_loop import Loop
-from ..querying.walks import Walk, loop_for, simple_random_sampling, walk
+from ..querying.walks import Walk, simple_random_sampling, walk
 from .flags import announce
 from .grids import TIERS, Tier, my_units, seeds
 from .ledger import writes
@@ -43,13 +43,13 @@ def run(args: argparse.Namespace) -> None:
              for seed in mine[task.cell]]
     units = [unit for unit in units if unit[2]]
     trials = sum(len(keys) for *_, keys in units)
-    loop = loop_for(sum(task.scores.size * len(_walks(keys)) for task, _, keys in units))
+    loops = for_work(sum(task.scores.size * len(_walks(keys)) for task, _, keys in units))
     if args.dry_run:
-        announce(trials, "trial", _seconds(units, loop), len(units))
+        announce(trials, "trial", _seconds(units, loops), len(units))
         return
     with cli.Progress(trials, "baselines") as progress:
         for task, seed, keys in units:
-            log.add(_judge(task, seed, keys, loop), task.made_without_factors)
+            log.add(_judge(task, seed, keys, loops), task.made_without_factors)
             progress.advance(len(keys))
 
 
@@ -102,11 +102,11 @@ def _walks(keys: dict) -> list[tuple[str, int, float]]:
     return sorted({(policy, budget, tau) for policy, budget, tau, _ in keys if policy in WALKING})
 
 
-def _judge(task: Task, seed: int, keys: dict, loop: Loop | None) -> Iterator[tuple[dict, Judged, dict]]:
+def _judge(task: Task, seed: int, keys: dict, loops: Loops | None) -> Iterator[tuple[dict, Judged, dict]]:
     """All trials of one seed: every walk at once, each question's probabilities shared by its models."""
     draws, walks, walked = task.draws(seed, task.n_questions), _walks(keys), None
     if walks:
-        walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws, loop=loop)
+        walked = walk(task.scores, task.factors.history_mean, [Walk(*w) for w in walks], draws, loops=loops)
     for (policy, budget, tau, which), key in keys.items():
         if policy in RIVALS:
             found, asked = RIVALS[policy].of(task.scores, budget, draws, task.history)
@@ -120,7 +120,7 @@ def _judge(task: Task, seed: int, keys: dict, loop: Loop | None) -> Iterator[tup
         yield key, task.judge(budget, found, labels), {}
 
 
-def _seconds(units: list[Unit], loop: Loop | None) -> float:
+def _seconds(units: list[Unit], loops: Loops | None) -> float:
     """About how long: the first unit's share of a walk over 100 questions, and its rivals on a few models, each times
     the whole."""
     if not units:
@@ -132,7 +132,7 @@ def _seconds(units: list[Unit], loop: Loop | None) -> float:
              if policy in WALKING]
     if walks:
         one = price(lambda: walk(task.scores[:, :few], task.factors.history_mean[:few], walks, task.draws(seed, few),
-                                 loop=loop))
+                                 loops=loops))
         total += one.times(sum(task.n_questions for task, *_ in units) / few)
     asked = [(policy, budget) for policy, budget, *_ in keys if policy in RIVALS]
     if asked:

@@ -216,7 +216,7 @@ class Board:
     @cached_property
     def passes(self) -> Passes:
         """Compiled or not: the same for every part, so that a resumed run repeats an uninterrupted one exactly."""
-        return Passes.side_by_side(float(self.responses.scores.size) * max(self.budgets) * self.seeds, "cpu")
+        return Passes.for_work(float(self.responses.scores.size) * max(self.budgets) * self.seeds, "cpu")
 
     def run(self, part: Part, model_of: dict[str, Factors]) -> list[dict]:
         """One row of the log per budget."""
@@ -254,13 +254,12 @@ class Board:
         fits = sum(group.stop - group.start for group in groups)
         total = fits * fit_seconds(self.responses.scores.shape, self.rank, self.protocol, self.epochs, "cpu")
         quick = replace(self, epochs=1)
-        first = self.known[parts[0].group.start]
+        first, _ = self.known[parts[0].group.start], self.passes  # built before any is timed
         [(_, model_of)] = quick.fitted([Group(parts[0].group.start, parts[0].group.start + 1)])
         for method in dict.fromkeys(part.method for part in parts):
             mine = [part for part in parts if part.method == method]
-            for _ in range(1 + self.passes.compiled):  # the first call compiles
-                start = time.perf_counter()
-                self.estimates(self.new(first).take(slice(1)), model_of[first], method, mine[0].seeds)
+            start = time.perf_counter()
+            self.estimates(self.new(first).take(slice(1)), model_of[first], method, mine[0].seeds)
             rows = sum(len(part.seeds) * sum(new.n_models for new in self.models(part.group)) for part in mine)
             total += (time.perf_counter() - start) * rows / len(mine[0].seeds)
         return total

@@ -135,7 +135,7 @@ class Task:
 
     def passes(self) -> Passes:
         """Compiled where a trial is long: by the data alone, so that no trial depends on what is run beside it."""
-        return Passes.side_by_side(self.scores.size * self.n_questions / 4, self.device)
+        return Passes.for_work(self.scores.size * self.n_questions / 4, self.device)
 
     def known(self, policy: Policy) -> np.ndarray | None:
         """(models, N) logits that an oracle is given, None for the other policies."""

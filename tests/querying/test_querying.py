@@ -7,7 +7,7 @@ from reference import faq
 from reference import walk as reference_walk
 
 from llm_accuracy.errors import InputError
-from llm_accuracy.querying import passes, policies, walks
+from llm_accuracy.querying import loops, passes, policies, walks
 from llm_accuracy.querying.beliefs import Bank
 from llm_accuracy.querying.evaluation import evaluate, evaluate_in_rounds, kinds_of, replay, run
 from llm_accuracy.querying.factors import Prior
@@ -111,9 +111,10 @@ def test_replay_is_an_audit_of_run():
             np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
-@pytest.mark.skipif(not passes.can_compile("cpu"), reason="no C++ compiler: only the plain passes run here")
-@pytest.mark.parametrize(("setting", "sampling"), [(SETTINGS[0], "without"), (SETTINGS[3], "with")])
-def test_compiled_passes_agree_with_plain_ones(setting, sampling):
+@pytest.mark.skipif(loops.built() is None, reason="no C compiler: only the plain passes run here")
+@pytest.mark.parametrize("sampling", ["with", "without"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_passes_in_c_agree_with_plain_ones(setting, sampling):
     V, prior, scores, rng = problem(seed=8)
     uniforms = rng.random((4, 40))
     traces = [run(Querier(Bank.of(V), prior, [setting] * 4, 40, sampling, passes=passes.Passes(compiled)),
@@ -125,10 +126,13 @@ def test_compiled_passes_agree_with_plain_ones(setting, sampling):
 
 def test_plain_passes_are_chosen_without_a_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
+    loops.built.cache_clear()
     assert not passes.Passes.for_work(1e12, "cpu").compiled
     monkeypatch.undo()
-    assert passes.Passes.for_work(1e12, "cpu").compiled == passes.can_compile("cpu")
+    loops.built.cache_clear()
+    assert passes.Passes.for_work(1e12, "cpu").compiled == (loops.built() is not None)
     assert not passes.Passes.for_work(1e6, "cpu").compiled
+    assert not passes.Passes.for_work(1e12, "cpu", torch.float64).compiled
 
 
 def test_stored_faq_scores_are_those_the_engine_sums():
@@ -187,7 +191,7 @@ def test_walks_agree_with_a_plain_loop():
                                            [theta, se, labels], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.skipif(walks.loop_for(1e12) is None, reason="no C compiler: NumPy serves all walks here")
+@pytest.mark.skipif(loops.built() is None, reason="no C compiler: NumPy serves all walks here")
 @pytest.mark.parametrize(("models", "n"), [(30, 128), (300, 150)])
 def test_walks_in_c_are_the_same_to_the_last_bit(models, n):
     """Whole blocks of questions and models and a rest, walks whose count limits them, one that no count limits."""
@@ -197,7 +201,7 @@ def test_walks_in_c_are_the_same_to_the_last_bit(models, n):
              for tau in (0.05, 0.5)]
     plain = walks.walk(z, phat, every, uniforms)
     for scores, draws in ((z, uniforms), (np.asfortranarray(z), np.asfortranarray(uniforms))):
-        same = walks.walk(scores, phat, every, draws, loop=walks.loop_for(1e12))
+        same = walks.walk(scores, phat, every, draws, loops=loops.built())
         for name in ("theta", "se", "labels"):
             np.testing.assert_array_equal(getattr(same, name), getattr(plain, name))
 
