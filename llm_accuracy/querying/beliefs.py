@@ -136,9 +136,12 @@ class Beliefs:
 
     def update(self, asked: torch.Tensor, answers: torch.Tensor, p: torch.Tensor) -> None:
         """Condition every row on its answer; asked (rows,), answers, p (rows,) at the asked questions."""
-        step, shrink = gain(self.sigma, self.V[asked], answers, p)
-        self.u += step
-        self.sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
+        if self.passes.loops is not None:
+            step, shrink = self.passes.loops.learn(self.V, asked, answers, p, self.u, self.sigma)
+        else:
+            step, shrink = gain(self.sigma, self.V[asked], answers, p)
+            self.u += step
+            self.sigma.addcmul_(shrink.unsqueeze(2), shrink.unsqueeze(1), value=-1)
         self.logits.addmm_(step, self.Vt)
         if self.variance is not None:
             self.passes.shrink_pass(self.variance, shrink @ self.Vt)

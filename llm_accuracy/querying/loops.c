@@ -1,7 +1,9 @@
 /* Loops that go over a table once where NumPy and PyTorch go over it ten times, for loops.py. Sums are taken in LANES
    parts, products are never contracted with sums, and exp and log are below: so the results do not depend on how wide
-   a machine's vectors are. QUESTIONS in a block, STEPS of a walk and CAP are defined where it is built. */
+   a machine's vectors are. QUESTIONS in a block, STEPS of a walk, CAP of |logits| and P_FLOOR of
+   probabilities are defined where it is built. */
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -188,6 +190,106 @@ void uncertainty_pass(size_t rows, size_t questions, const float *logits, float 
             s[0] += p;
         }
         sums[r] = 2.0f * total(s);
+    }
+}
+
+/* --- a step of many evaluations (querier.py, beliefs.py) ------------------------------------------------------- */
+
+/* The scores of one block's questions: of oracle_pass where toward is absent, else of mixed_pass. */
+static void block_scores(const float *x, const float *g, const float *v, float of_oracle, float of_learning,
+                         float power_of, float *scores)
+{
+    float likely;
+    if (g)
+        for (size_t j = 0; j < QUESTIONS; j++) {
+            float root = root_w(x[j], &likely), w = root * root;
+            float h = w * g[j] * g[j] / (1.0f + w * v[j]);
+            scores[j] = power(of_oracle * root + of_learning * h, power_of);
+        }
+    else
+        for (size_t j = 0; j < QUESTIONS; j++)
+            scores[j] = power(root_w(x[j], &likely), power_of);
+}
+
+/* The first of q's n entries whose cumulated mass is beyond the target; the mass before it is left in `before`. Rounding
+   may put the target just outside: it is moved back, so that an entry of 0 is never chosen. */
+static size_t inverse_cdf(const double *q, size_t n, double target, double *before)
+{
+    double mass = 0.0;
+    for (size_t i = 0; i < n; i++)
+        mass += q[i];
+    double last = mass * (1 - 1e-12), reached = 0.0;
+    target = target < last ? target : last;
+    size_t i = 0;
+    while (i + 1 < n && reached + q[i] <= target)
+        reached += q[i++];
+    *before = reached;
+    return i;
+}
+
+/* Draws a question for every row from one uniform number. rows x blocks: sums of the scores, p_sums, open (questions that
+   may be asked), room to work in; rows: beta (or absent, for 1), oracle and learning, of mixed_pass; tau, uniforms;
+   written: asked, q, p and the sum of p over the open questions. */
+void draw(size_t rows, size_t blocks, const float *logits, const float *toward, const float *variance,
+          const float *oracle, const float *learning, const float *beta, const double *sums, const double *p_sums,
+          const double *open, const double *tau, const double *uniforms, double *room, int64_t *asked, double *q,
+          double *p, double *expected)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const double *s = sums + r * blocks, *o = open + r * blocks;
+        double score_total = 0.0, open_total = 0.0, likely = 0.0, *mixed = room + r * blocks, before, ignored;
+        for (size_t b = 0; b < blocks; b++) {
+            score_total += s[b];
+            open_total += o[b];
+            likely += p_sums[r * blocks + b];
+        }
+        double even = score_total > 0 ? tau[r] : 1.0, floor_of = even / open_total;
+        double share = (1 - even) / (score_total > 2.2250738585072014e-308 ? score_total : 2.2250738585072014e-308);
+        for (size_t b = 0; b < blocks; b++)
+            mixed[b] = share * s[b] + floor_of * o[b];
+        size_t block = inverse_cdf(mixed, blocks, uniforms[r], &before), at = (r * blocks + block) * QUESTIONS;
+        const float *x = logits + at;
+        float scores[QUESTIONS];
+        block_scores(x, toward ? toward + at : NULL, variance ? variance + at : NULL, toward ? oracle[r] : 0.0f,
+                     toward ? learning[r] : 0.0f, beta ? beta[r] : 1.0f, scores);
+        double inside[QUESTIONS], left = uniforms[r] - before;
+        for (size_t j = 0; j < QUESTIONS; j++)
+            inside[j] = share * (double)scores[j] + (x[j] >= -3.4e38f ? floor_of : 0.0);
+        size_t j = inverse_cdf(inside, QUESTIONS, left > 0 ? left : 0, &ignored);
+        double probability = 1 / (1 + exp(-(double)x[j]));
+        probability = probability > P_FLOOR ? probability : P_FLOOR;
+        asked[r] = (int64_t)(block * QUESTIONS + j);
+        q[r] = share * (double)scores[j] + floor_of;
+        p[r] = probability < 1 - P_FLOOR ? probability : 1 - P_FLOOR;
+        expected[r] = likely;
+    }
+}
+
+/* Every row learns from its answer: u (rows x rank) and sigma (rows x rank x rank) are updated; step is what was added to
+   u, and shrink y where y y' was taken from sigma. factors is questions x rank. */
+void learn(size_t rows, size_t rank, const float *factors, const int64_t *asked, const float *answers, const float *p,
+           float *u, float *sigma, float *step, float *shrink)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *v = factors + (size_t)asked[r] * rank;
+        float *s = sigma + r * rank * rank, *x = step + r * rank, *y = shrink + r * rank, *mean = u + r * rank;
+        for (size_t i = 0; i < rank; i++)
+            x[i] = 0.0f;
+        for (size_t j = 0; j < rank; j++) /* sigma is symmetric */
+            for (size_t i = 0; i < rank; i++)
+                x[i] += s[j * rank + i] * v[j];
+        float w = p[r] * (1.0f - p[r]), along = 0.0f;
+        for (size_t i = 0; i < rank; i++)
+            along += x[i] * v[i];
+        float k = 1.0f + w * along, root = sqrtf(w / k), scale = (answers[r] - p[r]) / k;
+        for (size_t i = 0; i < rank; i++) {
+            y[i] = x[i] * root;
+            x[i] *= scale;
+            mean[i] += x[i];
+        }
+        for (size_t j = 0; j < rank; j++)
+            for (size_t i = 0; i < rank; i++)
+                s[j * rank + i] -= y[j] * y[i];
     }
 }
 

@@ -30,7 +30,7 @@ SECONDS = 60.0   # that a compiler may take
 SOURCE = Path(__file__).with_name("loops.c")
 # Products and sums must not be contracted: they would round otherwise than NumPy's, and on some machines only.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC",
-         f"-DQUESTIONS={BLOCK}", f"-DSTEPS={STEPS}", f"-DCAP={LOGIT_CAP!r}f")
+         f"-DQUESTIONS={BLOCK}", f"-DSTEPS={STEPS}", f"-DCAP={LOGIT_CAP!r}f", f"-DP_FLOOR={P_FLOOR!r}")
 FLOATS, NUMBER = ctypes.c_void_p, ctypes.c_size_t
 
 
@@ -44,7 +44,7 @@ class Loops:
         self._library = library
         for name, numbers, tables in (("oracle_pass", 2, 4), ("weights", 1, 2), ("learning_pass", 1, 6),
                                       ("mixed_pass", 2, 7), ("shrink_pass", 1, 2), ("uncertainty_pass", 2, 2),
-                                      ("walk", 3, 10)):
+                                      ("draw", 2, 16), ("learn", 2, 8), ("walk", 3, 10)):
             function = getattr(library, name)
             function.argtypes, function.restype = [NUMBER] * numbers + [FLOATS] * tables, None
 
@@ -82,6 +82,32 @@ class Loops:
         self._library.uncertainty_pass(*logits.shape, *_places(logits, sums))
         return sums
 
+    def draw(self, scoring: tuple[torch.Tensor | None, ...], sums: torch.Tensor, p_sums: torch.Tensor,
+             open_: torch.Tensor, tau: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """A question for every row, by inverse CDF: asked (rows,) int64, q, p, and Σ p of the open questions, float64.
+
+        scoring  what scores are made of: logits, toward, variance (rows, blocks, BLOCK), oracle, learning, β (rows);
+                 toward None for those of `oracle_pass`, β None for 1
+        sums, p_sums, open_  (rows, blocks) float64, open_ the numbers of questions that may be asked
+        tau, uniforms        (rows) float64
+        """
+        rows, blocks = sums.shape
+        asked = torch.empty(rows, dtype=torch.int64)
+        q, p, expected = (sums.new_empty(rows) for _ in range(3))
+        tables = (sums, p_sums, open_, tau, uniforms, torch.empty_like(sums))
+        self._library.draw(rows, blocks, *_places(*scoring), *_places(*tables, dtype=torch.float64),
+                           asked.data_ptr(), *_places(q, p, expected, dtype=torch.float64))
+        return asked, q, p, expected
+
+    def learn(self, V: torch.Tensor, asked: torch.Tensor, answers: torch.Tensor, p: torch.Tensor, u: torch.Tensor,
+              sigma: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`beliefs.gain`, and u and Σ after it; returns (step, y), (rows, K) each."""
+        step, shrink = torch.empty_like(u), torch.empty_like(u)
+        questions, scores, predicted = (one.contiguous() for one in (asked, answers, p))  # columns of what was asked
+        self._library.learn(*u.shape, *_places(V), *_places(questions, dtype=torch.int64),
+                            *_places(scores, predicted, u, sigma, step, shrink))
+        return step, shrink
+
     def walk(self, uniforms: np.ndarray, scores: np.ndarray, wanted: np.ndarray, predictions: np.ndarray,
              least: np.ndarray, allowance: np.ndarray, kept: np.ndarray, left: np.ndarray, labels: np.ndarray,
              sums: np.ndarray) -> None:
@@ -101,11 +127,11 @@ class Loops:
         self._library.walk(models, questions, walks, *(table.ctypes.data for table, _ in tables.values()))
 
 
-def _places(*tensors: torch.Tensor | None) -> list[int | None]:
+def _places(*tensors: torch.Tensor | None, dtype: torch.dtype = torch.float32) -> list[int | None]:
     """Where tensors begin. Raises ValueError for what C would misread."""
     for one in tensors:
-        if one is not None and not (one.dtype == torch.float32 and one.is_contiguous() and one.device.type == "cpu"):
-            raise ValueError(f"needs contiguous float32 on the CPU, not {one.dtype} on {one.device}, {one.stride()}")
+        if one is not None and not (one.dtype == dtype and one.is_contiguous() and one.device.type == "cpu"):
+            raise ValueError(f"needs contiguous {dtype} on the CPU, not {one.dtype} on {one.device}, {one.stride()}")
     return [None if one is None else one.data_ptr() for one in tensors]
 
 
@@ -137,7 +163,7 @@ def built() -> Loops | None:
 def _built(compiler: str, *machine: str) -> Loops:
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "loops.so"
-        subprocess.run([compiler, *FLAGS, *machine, str(SOURCE), "-o", str(library)], check=True,
+        subprocess.run([compiler, *FLAGS, *machine, str(SOURCE), "-o", str(library), "-lm"], check=True,
                        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS)
         return Loops(ctypes.CDLL(str(library)))
 

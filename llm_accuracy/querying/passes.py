@@ -193,15 +193,16 @@ class Passes:
 
     compiled  whether they are to be loops, which on the CPU take float32 only; afterwards whether they are: without a C
               compiler they are plain
+    loops     those in C, which have more than the passes; None for all others
     """
 
     def __init__(self, compiled: bool, device: str = "cpu"):
-        loops = built() if compiled and device == "cpu" else None
-        self.compiled = loops is not None if device == "cpu" else compiled
+        self.loops = built() if compiled and device == "cpu" else None
+        self.compiled = self.loops is not None if device == "cpu" else compiled
 
         def one(pass_: Pass) -> Pass:
-            if loops is not None:
-                return getattr(loops, pass_.__name__)
+            if self.loops is not None:
+                return getattr(self.loops, pass_.__name__)
             return fused(pass_) if self.compiled else pass_
 
         self.oracle_pass, self.weights = one(oracle_pass), one(weights)

@@ -94,6 +94,7 @@ class Querier:
         self._open = torch.full((self.rows, bank.V.shape[0] // BLOCK), BLOCK, dtype=torch.float64,
                                 device=bank.V.device)
         self._open[:, -1] -= bank.V.shape[0] - bank.n_questions
+        self._tau = self.schedule.tau.to(torch.float64)
         self._row = torch.arange(self.rows, device=bank.V.device)
         self._answered = torch.zeros(self.rows, dtype=torch.float64, device=bank.V.device)
         # Only the naive variant must tell "asked" from "certain": elsewhere the logit −∞ says both.
@@ -168,9 +169,14 @@ class Querier:
 
     def ask(self, uniform: torch.Tensor) -> torch.Tensor:
         """Draw a question for every row by inverse CDF from one uniform number each, (rows,) → (rows,)."""
-        survey = self._survey_once()
+        survey, target = self._survey_once(), uniform.to(torch.float64)
+        loops = self.beliefs.passes.loops
+        if loops is not None and survey.scoring is not None:
+            self.asked, self.q, self.p, self.expected = loops.draw(
+                survey.scoring, survey.sums, survey.p_sums, self._open, self._tau, target.contiguous())
+            self.total = self._answered + self.expected
+            return self.asked
         share, floor = self._mixture(survey.sums)
-        target = uniform.to(torch.float64)
         block, before = _inverse_cdf(share * survey.sums + floor * self._open, target)
         inside = survey.inside(block).to(torch.float64)
         offset, _ = _inverse_cdf(share * inside + floor * self._is_open(block), target, before)
@@ -242,7 +248,7 @@ class Querier:
     def _mixture(self, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """q = share · h + floor over the open questions: (1−τ)/Σh and τ/n_t, both (rows, 1)."""
         total = sums.sum(1, keepdim=True)
-        tau = torch.where(total > 0, self.schedule.tau.to(torch.float64), 1.0)
+        tau = torch.where(total > 0, self._tau, 1.0)
         return (1 - tau) / total.clamp_min(torch.finfo(torch.float64).tiny), tau / self._open.sum(1, keepdim=True)
 
     def _is_open(self, block: torch.Tensor) -> torch.Tensor:

@@ -18,11 +18,12 @@ class Survey:
     """sums, p_sums  (rows, blocks) of the scores and of p
     inside        block index (rows,) → scores (rows, BLOCK)
     stored        (rows, N) scores, if `inside` reads them instead of the logits
+    scoring       what the scores of any question are made of, as `loops.draw` takes it; None of stored ones
     """
 
     def __init__(self, sums: torch.Tensor, p_sums: torch.Tensor, inside: Callable[[torch.Tensor], torch.Tensor],
-                 stored: torch.Tensor | None = None):
-        self.stored = stored
+                 stored: torch.Tensor | None = None, scoring: tuple[torch.Tensor | None, ...] | None = None):
+        self.stored, self.scoring = stored, scoring
         self.sums, self.p_sums, self.inside = sums.to(torch.float64), p_sums.to(torch.float64), inside
 
     def drop(self, asked: torch.Tensor, p: torch.Tensor) -> None:
@@ -47,7 +48,8 @@ def survey_oracle(beliefs: Beliefs, beta: torch.Tensor | None, row: torch.Tensor
     """h = √w^β: only the sums are stored."""
     logits = blocks(beliefs.logits)
     sums, p_sums = beliefs.passes.oracle_pass(logits, None if beta is None else beta.unsqueeze(2))
-    return Survey(sums, p_sums, lambda block: oracle_scores(logits[row, block], beta))
+    return Survey(sums, p_sums, lambda block: oracle_scores(logits[row, block], beta),
+                  scoring=(logits, None, None, None, None, beta))
 
 
 def survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor | None, row: torch.Tensor) -> Survey:
@@ -82,7 +84,7 @@ def survey_exploring(beliefs: Beliefs, alpha: torch.Tensor, beta: torch.Tensor |
         logits, toward, variance = (array[row, block] for array in arrays)
         return mixed_scores(logits, toward, variance, *factors, beta)
 
-    return Survey(sums, p_sums, inside)
+    return Survey(sums, p_sums, inside, scoring=(*arrays, *factors, beta))
 
 
 def survey_stored(scores: torch.Tensor, beliefs: Beliefs, row: torch.Tensor) -> Survey:

@@ -78,7 +78,7 @@ def test_arrays_of_another_form_never_reach_c(name, wrong):
 def test_tensors_of_another_form_never_reach_c():
     logits, built = torch.zeros(2, 3, loops.BLOCK), loops.built()
     for wrong in (logits.double(), logits.transpose(0, 1)):
-        with pytest.raises(ValueError, match="needs contiguous float32"):
+        with pytest.raises(ValueError, match=r"needs contiguous torch\.float32"):
             built.oracle_pass(wrong, None)
 
 

@@ -124,6 +124,19 @@ def test_passes_in_c_agree_with_plain_ones(setting, sampling):
         np.testing.assert_allclose(compiled, plain, rtol=2e-5)
 
 
+@pytest.mark.skipif(loops.built() is None, reason="no C compiler: only the plain passes run here")
+@pytest.mark.parametrize(("policy", "batch"), [("faq", 8), ("faq-mix", 1), ("faq-mix", 8), ("uniform+factors", 1)])
+def test_draws_in_c_agree_with_plain_ones(policy, batch):
+    """Also where scores stay as they are for a round, and where a policy stores them."""
+    V, prior, scores, rng = problem(seed=18)
+    uniforms = rng.random((4, 60))
+    made, plain = (evaluate(Bank.of(V), prior, [Setting(tau=0.2)] * 4, uniforms, scores.astype(np.float32), "without",
+                            policy, passes=passes.Passes(compiled), batch=batch) for compiled in (True, False))
+    assert (made.asked == plain.asked).all()
+    for one, other in zip(made[2:], plain[2:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5)
+
+
 def test_plain_passes_are_chosen_without_a_compiler(monkeypatch):
     monkeypatch.setenv("PATH", "")
     loops.built.cache_clear()
