@@ -20,6 +20,7 @@ from .diagnosis import HistoryDiagnosis, Promise, diagnose
 from .estimates import sub_score, without_replacement
 from .factors import Factors
 from .intervals import Interval
+from .passes import Passes
 from .policies import Policy
 from .predictors import FactorPredictor
 from .querier import Querier
@@ -181,7 +182,9 @@ class OneAtATime:
         self._n_questions, self._rank = factors.V.shape
         self._left, self._last = budget, 0
         self.setting: Setting = policy.setting or DEFAULT_SETTING
-        self._querier = Querier(Bank.of(factors.V), factors.prior, [self.setting], budget, "without", policy)
+        # Plain passes: what is asked must not depend on whether a machine has a compiler.
+        self._querier = Querier(Bank.of(factors.V), factors.prior, [self.setting], budget, "without", policy,
+                                Passes(compiled=False))
         self._steps: list[_Asked] = []
         self._step_of: dict[int, int] = {}  # of a question asked, the step
         self._answers: dict[int, float] = {}
