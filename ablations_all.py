@@ -1,6 +1,6 @@
 """Step 10: two ablations: active inference with the factor model, and FAQ with and without replacement.
 
-    python ablations_all.py                                      laptop tier, about 5 minutes on two cores
+    python ablations_all.py                                      laptop tier, about 3 minutes on two cores
     python ablations_all.py --arms replacement --seeds 20
     python ablations_all.py --tier paper --shard 3/32            one of 32 parts of the full grid
 

@@ -1,6 +1,6 @@
 """Step 6: tune FAQ, the method of arXiv 2601.20251, on held-out history. (The default of faq_final.py needs none.)
 
-    python faq_val.py                                            laptop tier, about 3 minutes on two cores
+    python faq_val.py                                            laptop tier, a minute on two cores
     python faq_val.py --tier paper --shard 0/64                  one of 64 parts of the full grid (GPU)
     python faq_val.py --datasets twin --scenarios nfobs=None_p=1.0 --budgets 5% --seeds 1 --models 100 \\
         --settings beta0=1.0_rho=0.0_gamma=0.0_tau=0.05 beta0=1.0_rho=0.0_gamma=0.0_tau=0.25

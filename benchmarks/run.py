@@ -295,7 +295,7 @@ def baseline_walks(board):
                 yardsticks.walk_one_setting(z, WALKING[one.policy](phat), one.budget, one.tau, one.exempt, draws, f)
 
     start = time.perf_counter()
-    loops = built()
+    loops = built.__wrapped__()  # anew, as every process does
     building = time.perf_counter() - start
     plain, in_c, theirs = median_of_turns(5, lambda: walks.walk(z, phat, grid, draws),
                                           lambda: walks.walk(z, phat, grid, draws, loops=loops), one_by_one)

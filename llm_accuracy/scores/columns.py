@@ -26,7 +26,7 @@ PRINTS = {"doc_hash": ("doc", "input", "question"), "target_hash": ("target", "r
 FLAGS = {"split": "--filter", "metric": "--metric"}  # which choose among several
 _READ = {"prompt_id", "score", "run", "cluster", "task", "margin", "model", "metric", "split", "error", *_DIRECTIONS,
          *chain(*PRINTS.values())}
-_NO_ERROR = {*MISSING_WORDS, "false", "0"}
+NO_ERROR = {*MISSING_WORDS, "false", "0"}
 
 
 def one_value(table: pd.DataFrame, name: str, path: Path, advice: str) -> str | None:
@@ -95,7 +95,7 @@ def crashed(table: pd.DataFrame, choices: Choices, notes: list[str]) -> pd.DataF
     if "error" not in table:
         return table
     words = table["error"].str.strip()
-    failed = ~words.str.lower().isin(_NO_ERROR)
+    failed = ~words.str.lower().isin(NO_ERROR)
     if numbers := [word for word in words[failed].unique() if math.isfinite(decimal(word))]:
         notes.append(f"column error holds numbers ({numbers[0]}), which are no crashes, and is not read")
         return table

@@ -21,7 +21,7 @@ import pandas as pd
 from ..errors import InputError
 from ..files import numbered_lines, parse_json, reading
 from ..redaction import redacted
-from .columns import FLAGS, PRINTS, rows_of_one
+from .columns import FLAGS, NO_ERROR, PRINTS, rows_of_one
 from .contract import Reading, checked, crashes, plain
 from .lm_eval_runs import is_old_sample
 from .lm_eval_samples import SAMPLES
@@ -198,12 +198,13 @@ def _row(record: dict, keys: _Keys, where: str, choices: Choices) -> dict[str, A
 
 
 def _crashed(record: dict, where: str) -> bool:
-    """Whether a record has an error: a text, an object or true; null, false and a blank are none."""
+    """Whether a record has an error: a text, an object or true; null, false, a blank and what is no error in a CSV
+    (columns.py) are none."""
     error = record.get("error")
     if isinstance(error, (int, float)) and not isinstance(error, bool):
         raise InputError(f"{where}: error is {json.dumps(error)}, and a crash is a text or an object: if it is a "
                          "score, say so with --score error, else call the key something else")
-    return bool(error.strip() if isinstance(error, str) else error)
+    return error.strip().lower() not in NO_ERROR if isinstance(error, str) else bool(error)
 
 
 def _fingerprints(record: dict, item_field: str | None) -> dict[str, str]:

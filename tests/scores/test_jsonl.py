@@ -110,9 +110,10 @@ def test_the_commands_take_the_flags(tmp_path):
 
 @pytest.mark.parametrize("error, worth, left", [
     ("timeout", "missing", 2), ({"code": 500}, "wrong", 3), (True, "wrong", 3), (None, "missing", 3),
-    (False, "missing", 3), (" ", "missing", 3)])
+    (False, "missing", 3), (" ", "missing", 3), ("null", "missing", 3), (" None", "wrong", 3)])
 def test_a_record_with_an_error_crashed(tmp_path, error, worth, left):
-    crashed = bool(error) and error != " "
+    """Words that are no error in a CSV are none here."""
+    crashed = bool(error) and error not in (" ", "null", " None")
     records = [{"id": "a", "error": error} | ({} if crashed else {"score": 1}), {"id": "b", "score": 1, "error": None},
                {"id": "c", "score": 0}]
     log = read_model(write(tmp_path / "a.jsonl", records), Choices(errors=worth))["scores"]
