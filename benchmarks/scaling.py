@@ -132,7 +132,8 @@ def draw(results, free, device, unit, method):
                  f"{most:,.0f})", title=fixed)
         axis.legend(fontsize=6.5)
     axes[0].set_ylabel(f"{'processor ' if device == 'cpu' else ''}milliseconds per {unit}, all models")
-    figure.suptitle(f"Once a fixed few milliseconds are paid, a {unit}'s time is about proportional to\n"
+    fixed = {"step": "part of a millisecond is", "round": "few milliseconds are"}[unit]
+    figure.suptitle(f"Once a fixed {fixed} paid, a {unit}'s time is about proportional to\n"
                     f"models × questions{' × rank' if unit == 'step' else ''} ({device}, float32)",
                     fontsize=9.5, fontweight="bold")
     return figure

@@ -1,7 +1,7 @@
 /* Loops that go over a table once where NumPy and PyTorch go over it ten times, for loops.py. Sums are taken in LANES
    parts, products are never contracted with sums, and exp and log are below: so the results do not depend on how wide
-   a machine's vectors are. QUESTIONS in a block, STEPS of a walk, CAP of |logits| and P_FLOOR of
-   probabilities are defined where it is built. */
+   a machine's vectors are. QUESTIONS of a block, STEPS of a walk, CAP of |logits| and P_FLOOR of probabilities are
+   defined where it is built. */
 
 #include <math.h>
 #include <stddef.h>
@@ -97,8 +97,7 @@ static inline float total(const float *lanes)
     return sum;
 }
 
-void oracle_pass(size_t rows, size_t blocks, const float *logits, const float *beta, float *sums,
-                 float *p_sums)
+void oracle_pass(size_t rows, size_t blocks, const float *logits, const float *beta, float *sums, float *p_sums)
 {
     for (size_t b = 0; b < rows * blocks; b++) {
         const float *x = logits + b * QUESTIONS;
