@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from torch.optim.adamw import adamw
 
+from ..arguments import real, whole
 from ..errors import InputError
 from ..files import DAMAGED, atomic, check_zip
 from ..parallel import even_slices, one_thread_each, side_by_side
@@ -50,8 +51,11 @@ class Factors:
     about: dict = field(default_factory=dict)
     stated: Prior | None = None
 
-    def _problem(self) -> str | None:
+    def problem(self) -> str | None:
         """Why this is no factor model: shapes that disagree, numbers that are not finite."""
+        for name in ("U", "V", "questions", "history_mean"):
+            if not isinstance(getattr(self, name), np.ndarray):
+                return f"{name} is no NumPy array"
         for name, numbers in (("U", self.U), ("V", self.V)):
             if numbers.ndim != 2 or numbers.dtype.kind not in "fiu":
                 return f"{name} is not a table of real numbers"
@@ -61,8 +65,10 @@ class Factors:
                 return f"{name} holds numbers that are not finite (a smaller weight decay may help)"
         if self.U.shape[1] != self.V.shape[1]:
             return f"U has {self.U.shape[1]} columns, V {self.V.shape[1]}"
-        if self.questions.shape != (len(self.V),) or self.questions.dtype.kind != "U":
+        if self.questions.shape != (len(self.V),):
             return f"{self.questions.shape} names of questions for {len(self.V)} rows of V"
+        if self.questions.dtype.kind != "U":
+            return "the names of the questions are no texts"
         if len(np.unique(self.questions)) < len(self.questions):
             return "a question occurs twice"
         mean = self.history_mean
@@ -87,15 +93,17 @@ class Factors:
         Raises InputError for scores outside [0, 1], repeated names, or impossible settings.
         """
         if isinstance(scores, np.ndarray):
+            if scores.ndim != 2:
+                raise InputError(f"scores of shape {scores.shape}: models x questions are needed")
             scores = pd.DataFrame(scores, [f"model{i}" for i in range(len(scores))],
                                   [f"q{j}" for j in range(scores.shape[1])])
         history = scores if isinstance(scores, Responses) else Responses.from_frame(scores)
         if protocol not in PROTOCOLS:
             raise InputError(f"protocol {protocol!r}: there are {', '.join(PROTOCOLS)}")
+        rank, weight_decay = whole("rank", rank), real("weight decay", weight_decay)
+        epochs, seed = None if epochs is None else whole("epochs", epochs, 1), whole("seed", seed)
         if not 1 <= rank <= history.n_models:
             raise InputError(f"rank {rank}: a history of {history.n_models} models carries ranks from 1 to that many")
-        if not 0 <= weight_decay < np.inf:
-            raise InputError(f"weight decay {weight_decay}: a finite number of 0 or more is needed")
         seen = history.observed
         one = Fit(rank, weight_decay, stream("factors", seed, protocol, rank, weight_decay), seen)
         [(U, V)] = fit(history.scores, [one], PROTOCOLS[protocol], epochs)
@@ -123,7 +131,7 @@ class Factors:
 
     def save(self, path: Path) -> None:
         """Write an .npz, completely or not at all. Raises InputError for what `load` would not take."""
-        if problem := self._problem():
+        if problem := self.problem():
             raise InputError(f"{path}: not a factor model, so it is not written: {problem}")
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {"U": self.U, "V": self.V, "questions": self.questions, "history_mean": self.history_mean,
@@ -152,7 +160,7 @@ class Factors:
             raise InputError(f"{path}: not a complete factor model ({error}); delete it and run "
                              f"python {made_by} again") from None
         found = Factors(**parts, about=about, stated=stated)
-        if problem := found._problem():
+        if problem := found.problem():
             raise InputError(f"{path}: not a factor model: {problem}; delete it and run python {made_by} again")
         return found
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..arguments import whole
 from ..errors import InputError
 from ..files import atomic, read_json
 from ..parallel import one_thread_each
@@ -90,18 +92,23 @@ class Session:
     def __init__(self, factors: Factors, model: str, seed: int = 0, tasks: Sequence[str] | np.ndarray | None = None, *,
                  budget: int | str | None = None, costs: Sequence[float] | np.ndarray | None = None,
                  policy: str | Policy | None = None, autosave: Path | str | None = None, own_order: bool = True):
+        if autosave is not None and not isinstance(autosave, str | os.PathLike):
+            raise InputError(f"autosave {autosave!r}: the path of a file is needed")
         if autosave is not None and Path(autosave).exists():
             raise InputError(f"{autosave} is there already: Session.resume(…, autosave=True) goes on with it, or take "
                              "another name")
-        self.factors, self.model, self.seed = factors, model, seed
+        if not isinstance(factors, Factors):
+            raise InputError(f"factors: a {type(factors).__name__}, where Factors are needed (by Factors.fit or load)")
+        if problem := factors.problem():
+            raise InputError(f"factors: {problem}")
+        if not isinstance(model, str) or not model.strip():
+            raise InputError(f"model {model!r}: a name is needed")
+        self.factors, self.model, self.seed = factors, model, whole("seed", seed)
         self._autosave = autosave
         self.n_questions, self.rank = factors.V.shape
         self.policy = named(policy or (ANY_TIME_POLICY if budget is None else DEFAULT_POLICY))
         self.budget = None if budget is None else questions_of(budget, self.n_questions)
         self.rounds: list[int] = []
-        if len(set(np.asarray(factors.questions, str).tolist())) < self.n_questions:
-            raise InputError(f"the factors do not name {self.n_questions:,} different questions; give each a name of "
-                             "its own")
         self.tasks, self._task_of = _tasks(tasks, self.n_questions)
         self._costs = None if costs is None else _costs(costs, self.n_questions)
         self._stream = stream("session", model, seed)
@@ -318,14 +325,21 @@ def _tasks(tasks: Sequence[str] | np.ndarray | None, n_questions: int) -> tuple[
     """(names, of each question the number of its task)."""
     if tasks is None:
         return [], np.zeros(n_questions, int)
-    if len(tasks) != n_questions:
-        raise InputError(f"{len(tasks):,} tasks for {n_questions:,} questions: give one each, in the factors' order")
-    names, of = np.unique(np.asarray(tasks, str), return_inverse=True)
+    given = np.asarray(tasks, object)
+    if given.ndim != 1 or len(given) != n_questions:
+        count = f"{len(given):,}" if given.ndim == 1 else f"an array of shape {given.shape} as"
+        raise InputError(f"{count} tasks for {n_questions:,} questions: give one each, in the factors' order")
+    if not all(isinstance(name, str | int | np.integer) for name in given.tolist()):
+        raise InputError("tasks: a name each is needed, a text or a whole number")
+    names, of = np.unique(given.astype(str), return_inverse=True)
     return [str(name) for name in names], of
 
 
 def _costs(costs: Sequence[float] | np.ndarray, n_questions: int) -> np.ndarray:
-    numbers = np.asarray(costs, float)
+    numbers = np.asarray(costs)
+    if numbers.dtype.kind not in "iuf":
+        raise InputError(f"costs: one number above 0 for each of the {n_questions:,} questions is needed")
+    numbers = numbers.astype(float)
     if numbers.shape != (n_questions,) or not (np.isfinite(numbers) & (numbers > 0)).all():
         raise InputError(f"costs: one number above 0 for each of the {n_questions:,} questions is needed")
     return numbers

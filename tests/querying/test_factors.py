@@ -225,10 +225,22 @@ def test_factors_of_a_table_are_those_of_its_numbers():
 
 @pytest.mark.parametrize("settings, words", [
     ((13, 1.0), "rank 13: a history of 12 models"), ((0, 1.0), "rank 0"), ((2, float("nan")), "weight decay nan"),
-    ((2, -1.0), "weight decay -1"), ((2, 1.0, "sgd"), "protocol 'sgd': there are adamw, map")])
+    ((2, -1.0), "weight decay -1"), ((2, 1.0, "sgd"), "protocol 'sgd': there are adamw, map"),
+    ((1.5, 1.0), "rank 1.5: a whole number"), (("2", 1.0), "rank '2'"), ((None, 1.0), "rank None"),
+    ((True, 1.0), "rank True"),
+    ((2, "1"), "weight decay '1': a finite number"), ((2, True), "weight decay True"), ((2, 1j), "weight decay"),
+    ((2, 1.0, "map", 0), "epochs 0: a whole number of 1"), ((2, 1.0, "map", -1), "epochs -1"),
+    ((2, 1.0, "map", 1.5), "epochs 1.5"), ((2, 1.0, "map", 2, -1), "seed -1"), ((2, 1.0, "map", 2, None), "seed None")])
 def test_settings_that_cannot_be_are_refused(settings, words):
     with pytest.raises(InputError, match=words):
         Factors.fit(np.zeros((12, 3)), *settings)
+
+
+@pytest.mark.parametrize("scores, words", [
+    (np.zeros(3), r"shape \(3,\): models x questions"), (np.zeros((1, 2, 3)), "models x questions")])
+def test_scores_that_cannot_be_are_refused(scores, words):
+    with pytest.raises(InputError, match=words):
+        Factors.fit(scores, 1, 1.0)
 
 
 def test_a_fit_starts_without_the_compiler():

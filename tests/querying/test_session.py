@@ -1,6 +1,7 @@
 """Sessions, the diagnosis of the history, recalibration and sub-scores in rounds."""
 
 import json
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_error_rates_that_are_none(alpha, meant):
 def test_questions_of_one_name_are_refused():
     factors, _ = board()
     names = np.where(np.arange(N) == 7, "q8", factors.questions)
-    with pytest.raises(InputError, match="300 different questions"):
+    with pytest.raises(InputError, match="a question occurs twice"):
         Session(Factors(factors.U, factors.V, names, factors.history_mean), "new", budget=20)
 
 
@@ -193,9 +194,33 @@ def test_batches_and_tasks_that_cannot_be():
     factors, _ = board()
     with pytest.raises(InputError, match="299 tasks for 300 questions"):
         Session(factors, "new", tasks=TASKS[1:])
+    for tasks in (np.zeros((N, 2)), [None] * N, [1.5] * N, 5, "abc"):
+        with pytest.raises(InputError, match="tasks"):
+            Session(factors, "new", tasks=tasks)
     for batch in (0, -1, 1.5, "3", True):
         with pytest.raises(InputError, match="give a number of questions"):
             Session(factors, "new").ask(batch)
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"model": None}, "model None: a name"), ({"model": " "}, "model ' '"), ({"seed": 1.5}, "seed 1.5: a whole number"),
+    ({"seed": None}, "seed None"), ({"seed": -1}, "seed -1"), ({"autosave": 3}, "autosave 3: the path"),
+    ({"costs": ["1"] * N}, "costs: one number above 0"), ({"costs": "x"}, "costs"), ({"costs": [True] * N}, "costs"),
+    ({"factors": None}, "factors: a NoneType, where Factors are needed"), ({"factors": "V"}, "factors: a str")])
+def test_arguments_that_cannot_be(wrong, words):
+    with pytest.raises(InputError, match=words):
+        Session(**({"factors": board()[0], "model": "new", "budget": 10} | wrong))
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"V": np.full((N, 3), np.nan)}, "V holds numbers that are not finite"), ({"V": torch.ones(N, 3)}, "V is no NumPy"),
+    ({"V": np.ones((N, 3), object)}, "V is not a table of real"), ({"V": np.ones((N, 2))}, "U has 3 columns, V 2"),
+    ({"U": np.ones((0, 3))}, "nothing in it"), ({"questions": np.arange(N)}, "names of the questions are no texts"),
+    ({"questions": np.array(["a", "b"])}, "names of questions for 300"),
+    ({"history_mean": np.ones(3)}, "means of the history for 300")])
+def test_factors_that_are_none(change, words):
+    with pytest.raises(InputError, match=f"factors: .*{words}"):
+        Session(replace(board()[0], **change), "new", budget=10)
 
 
 # --- kept ------------------------------------------------------------------------------------------------
