@@ -167,10 +167,10 @@ def judge_pair(
         from .pairing import match_series
 
         baseline, candidate, clusters = match_series(baseline, candidate, clusters)
-    shapes = np.shape(baseline), np.shape(candidate)
+    baseline, candidate = score_vector(baseline, "baseline"), score_vector(candidate, "candidate")
+    shapes = baseline.shape, candidate.shape
     if shapes[0] != shapes[1] or len(shapes[0]) != 1 or shapes[0] == (0,):
         raise InputError(f"need two score vectors of one length, got {shapes[0]} and {shapes[1]}")
-    baseline, candidate = score_vector(baseline, "baseline"), score_vector(candidate, "candidate")
     check_answers(answers, baseline.size)
     check_one_scale((baseline, candidate), ("baseline", "candidate"), "scores", "bring both to one scale first")
     return judge_matched(

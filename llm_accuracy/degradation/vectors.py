@@ -17,7 +17,10 @@ def score_vector(given: Any, name: str) -> np.ndarray:
     if np.ma.isMaskedArray(given) and np.ma.getmaskarray(given).any():
         raise InputError(f"{name}: {int(np.ma.getmaskarray(given).sum()):,} scores are masked: give each a score (0 "
                          "where the model failed), or leave it out of both and say so")
-    scores = np.asarray(given)
+    try:
+        scores = np.asarray(given)
+    except ValueError:
+        raise InputError(f"{name}: lists of different lengths, where a number an item is needed") from None
     if scores.dtype.kind in "biuf":
         return scores
     if scores.dtype.kind == "O" and scores.ndim == 1:
@@ -48,6 +51,8 @@ def check_answers(answers: tuple[Any, Any] | None, n: int) -> None:
     """Raise InputError unless the scores of every run are two arrays (n, runs)."""
     if answers is None:
         return
+    if not isinstance(answers, tuple | list):
+        raise InputError(f"answers = {answers!r}: two arrays ({n}, runs) are needed")
     shapes = [np.shape(one) for one in answers]
     if len(shapes) != 2 or any(len(shape) != 2 or shape[0] != n or not shape[1] for shape in shapes):
         raise InputError(f"answers: two arrays ({n}, runs) are needed, got {', '.join(map(str, shapes))}")

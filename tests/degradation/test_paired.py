@@ -492,3 +492,11 @@ def test_published_pooled_p_values(b, c, printed):
     """Table of arXiv 2602.10144: Llama-3.1-8B-Instruct, 25,282 items; three printed digits."""
     p = paired.judge_counts(25_282, b, c).p
     assert f"{p:.2e}" == f"{printed:.2e}"
+
+
+@pytest.mark.parametrize("scores, words", [
+    ([[1], [1, 0]], "baseline: lists of different lengths"), (None, "baseline: a vector of numbers"),
+    ([], r"got \(0,\)"), ([[1, 0]], "need two score vectors of one length")])
+def test_what_is_no_vector_of_scores_is_refused(scores, words):
+    with pytest.raises(InputError, match=words):
+        paired.judge_pair(scores, scores)
