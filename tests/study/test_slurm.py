@@ -107,8 +107,8 @@ def test_a_study_survives_a_cancelled_a_killed_and_a_late_task_and_a_drained_nod
     said = submit(node, serial, logs, *same_line).stdout
     assert "of 2 tasks 2 pending (Dependency)" in said and "nothing is submitted" in said
     assert not (logs / "parts" / "others").exists()
-    # A task that waits is cancelled: one at work may have ended before it is looked at.
-    node.call("scancel", f"{number_of('baselines PENDING')}_1")
+    # What waits is cancelled: what is at work may have ended before it is looked at.
+    node.call("scancel", number_of("baselines PENDING"))
     node.call("scontrol", "update", f"nodename={node.host}", "state=resume")
 
     killed = at_work("others/0")[0]
