@@ -20,10 +20,8 @@ import numpy as np
 import torch
 
 from .factors import Prior
-from .mixture import HistoryMixture, next_solve
+from .mixture import MOST_CELLS, HistoryMixture, next_solve
 from .passes import BLOCK, P_FLOOR, Passes, root_variance
-
-MOST_COPIED = 1 << 25  # numbers of a V (128 MiB)
 
 
 @dataclass
@@ -54,7 +52,7 @@ class Bank:
         of their own and always lie alike.
         """
         shared = torch.from_numpy(np.require(V, np.float32, ["C", "W"]))
-        return Bank(shared.clone() if V.size <= MOST_COPIED else shared, len(V))
+        return Bank(shared.clone() if V.size <= MOST_CELLS else shared, len(V))
 
 
 class Past:

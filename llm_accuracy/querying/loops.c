@@ -89,6 +89,19 @@ static inline float root_w(float x, float *p)
     return open * (half * larger);
 }
 
+/* h_a of w = p (1-p), toward and variance (passes.py). */
+static inline float learning_score(float w, float g, float v)
+{
+    return w * g * g / (1.0f + w * v);
+}
+
+/* (of_oracle sqrt(w) + of_learning h_a) to the power power_of. */
+static inline float mixed_score(float x, float g, float v, float of_oracle, float of_learning, float power_of)
+{
+    float likely, root = root_w(x, &likely);
+    return power(of_oracle * root + of_learning * learning_score(root * root, g, v), power_of);
+}
+
 static inline float total(const float *lanes)
 {
     float sum = 0.0f;
@@ -139,7 +152,7 @@ void learning_pass(size_t blocks, const float *logits, const float *toward, cons
             for (size_t l = 0; l < LANES; l++) {
                 float likely, root = root_w(x[j + l], &likely), w = root * root;
                 s[l] += root;
-                h[l] += w * g[j + l] * g[j + l] / (1.0f + w * v[j + l]);
+                h[l] += learning_score(w, g[j + l], v[j + l]);
                 p[l] += likely;
             }
         root_sums[b] = total(s);
@@ -156,11 +169,8 @@ void mixed_pass(size_t rows, size_t blocks, const float *logits, const float *to
         float of_oracle = oracle[b / blocks], of_learning = learning[b / blocks], power_of = beta[b / blocks];
         float s[LANES] = {0};
         for (size_t j = 0; j < QUESTIONS; j += LANES)
-            for (size_t l = 0; l < LANES; l++) {
-                float likely, root = root_w(x[j + l], &likely), w = root * root;
-                float h = w * g[j + l] * g[j + l] / (1.0f + w * v[j + l]);
-                s[l] += power(of_oracle * root + of_learning * h, power_of);
-            }
+            for (size_t l = 0; l < LANES; l++)
+                s[l] += mixed_score(x[j + l], g[j + l], v[j + l], of_oracle, of_learning, power_of);
         sums[b] = total(s);
     }
 }
@@ -200,11 +210,8 @@ static void block_scores(const float *x, const float *g, const float *v, float o
 {
     float likely;
     if (g)
-        for (size_t j = 0; j < QUESTIONS; j++) {
-            float root = root_w(x[j], &likely), w = root * root;
-            float h = w * g[j] * g[j] / (1.0f + w * v[j]);
-            scores[j] = power(of_oracle * root + of_learning * h, power_of);
-        }
+        for (size_t j = 0; j < QUESTIONS; j++)
+            scores[j] = mixed_score(x[j], g[j], v[j], of_oracle, of_learning, power_of);
     else
         for (size_t j = 0; j < QUESTIONS; j++)
             scores[j] = power(root_w(x[j], &likely), power_of);
